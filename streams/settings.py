@@ -1,0 +1,327 @@
+"""The only module that reads the environment, so that every choice a deployment makes has a name, a type and a default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+
+import orjson
+from dotenv import dotenv_values
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
+
+    from topics.kafka import KafkaConfig
+
+PREFIX = "STREAMS_"
+ENV_FILE = ".env"
+MASK = "********"
+CREDENTIALS = re.compile(r"//[^/@\s]+@")  # user and password inside a URL
+SCOPES = ("submit", "read", "admin")
+
+Scope = Literal["submit", "read", "admin"]
+
+
+class SettingsError(StreamsError):
+    """Raised at the start by `load`: one line for each setting that is unknown, ill-typed or missing."""
+
+
+class ApiKey(BaseModel):
+    """A key that clients of the gateway send, and what it allows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: SecretStr
+    scopes: frozenset[Scope]
+
+
+class Row(NamedTuple):
+    """One line of `streams settings`: texts, secrets masked."""
+
+    name: str
+    value: str
+    default: str
+    source: str
+    description: str
+
+
+def cache_home() -> Path:
+    """Return the folder for downloads that any checkout may share: the platform's convention, in the user's home."""
+    if configured := os.environ.get("XDG_CACHE_HOME"):
+        return Path(configured) / "streams"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "streams"
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _from_json(value: str) -> object:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        message = f"it is not JSON ({error})"
+        raise ValueError(message) from None
+
+
+def _webhook_secrets(value: object) -> object:
+    """Accept one secret where the list of live ones has a single member."""
+    decoded = _from_json(value) if isinstance(value, str) else value
+    if not isinstance(decoded, dict):
+        message = 'it must be a JSON object, such as {"github": ["secret"]}'
+        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError, not TypeError, into an error of the field
+    return {source: [secrets] if isinstance(secrets, str) else secrets for source, secrets in decoded.items()}
+
+
+def _api_keys(value: object) -> object:
+    """Accept `{"key": ["submit"]}`, `["key"]` and `key:submit+read,key`; a key without scopes has all of them."""
+    if isinstance(value, str):
+        value = _from_json(value) if value.lstrip().startswith(("{", "[")) else _split(value)
+    if isinstance(value, dict):
+        pairs = list(value.items())
+    elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        pairs = [(key, scopes or "+".join(SCOPES)) for key, _, scopes in (item.partition(":") for item in value)]
+    else:
+        return value
+    return [{"key": key, "scopes": scopes.split("+") if isinstance(scopes, str) else scopes} for key, scopes in pairs]
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """All settings, frozen after they were read; `STREAMS_` plus the field's name in capitals is the variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",  # other programs' variables share `.env`; unknown STREAMS_ ones are refused by `load`
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    # Kafka
+    kafka_bootstrap_servers: str | None = Field(None, description="host:port, comma-separated; set: nothing is embedded")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how clients talk to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"] | None = Field(
+        None, description="how clients prove who they are, with SASL"
+    )
+    kafka_sasl_username: str | None = Field(None, description="user for SASL")
+    kafka_sasl_password: SecretStr | None = Field(None, description="password for SASL")
+    kafka_ssl_ca: Path | None = Field(None, description="file with the certificate authority of the brokers")
+    kafka_ssl_cert: Path | None = Field(None, description="file with this client's certificate")
+    kafka_ssl_key: Path | None = Field(None, description="file with this client's private key")
+    topic_prefix: str = Field(
+        "", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100, description="put before every topic's name, with a dot"
+    )
+    partitions: int = Field(4, ge=1, le=1000, description="shared count of all keyed topics; cannot change later")
+    replication_factor: int = Field(-1, ge=-1, description="copies of each partition; -1: the broker's default")
+
+    # Schemas
+    schema_registry_url: str | None = Field(None, description="Confluent-compatible registry; unset: the committed files")
+    schema_registry_username: str | None = Field(None, description="user of the registry")
+    schema_registry_password: SecretStr | None = Field(None, description="password of the registry")
+
+    # Processes
+    state_dir: Path = Field(Path(".streams"), description="folder of everything local; all of it can be rebuilt from topics")
+    cache_dir: Path = Field(default_factory=cache_home, description="folder of downloads: Kafka's jars, the local model")
+    pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="the worker's group of dedicated agents")
+    slot: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names a worker's state folder; unset: the next free one"
+    )
+    worker_host: str = Field("127.0.0.1", description="address on which a worker answers the gateway")
+    worker_port: int = Field(0, ge=0, le=65535, description="port on which a worker answers the gateway; 0: a free one")
+    worker_url: str | None = Field(None, description="URL under which the gateway reaches this worker; unset: host:port")
+    workers: int = Field(2, ge=0, le=64, description="workers that `streams dev` starts and keeps alive")
+    apps: Names = Field((), description="importable packages with your own agents, comma-separated")
+    dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
+
+    # Gateway
+    gateway_host: str = Field("127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS")
+    gateway_port: int = Field(8000, ge=0, le=65535, description="port of the gateway; 0: a free one")
+    advertised_url: str | None = Field(None, description="URL under which clients reach the gateway")
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_api_keys)] = Field(
+        (), description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}'
+    )
+    webhook_secrets: Annotated[
+        dict[str, Annotated[tuple[SecretStr, ...], Field(min_length=1)]], NoDecode, BeforeValidator(_webhook_secrets)
+    ] = Field({}, description='source to live secrets, as JSON: {"github": ["new", "old"]}')
+    api_key: SecretStr | None = Field(None, description="the key that this command line sends to the gateway")
+
+    # Models and tools
+    llm_base_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("STREAMS_LLM_BASE_URL", "OPENAI_BASE_URL"),
+        description="OpenAI-compatible endpoint; this and the key unset: a local model",
+    )
+    llm_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("STREAMS_LLM_API_KEY", "OPENAI_API_KEY"), description="key of the model endpoint"
+    )
+    llm_model: str | None = Field(None, description="name of the model; unset: the endpoint's usual one")
+    llm_gguf: Path | None = Field(None, description="GGUF file for the local model; unset: the small one that ships")
+    llm_timeout: float = Field(120.0, gt=0, description="seconds after which one model call counts as failed")
+    database_url: SecretStr | None = Field(None, description="database of the SQL tool")
+    fetch_allow: Names = Field((), description="private hosts (host or host:port) that tools may fetch, comma-separated")
+
+    # Logs
+    log_format: Literal["text", "json"] = Field("text", description="lines for people or for machines")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe line to print")
+
+    def kafka(self) -> KafkaConfig:
+        """Return how to reach Kafka; SettingsError when no cluster is named and none was started."""
+        if self.kafka_bootstrap_servers is None:
+            message = "No Kafka is known: start one with `streams dev`, or set STREAMS_KAFKA_BOOTSTRAP_SERVERS."
+            raise SettingsError(message)
+        from topics.kafka import KafkaConfig
+
+        password = self.kafka_sasl_password
+        return KafkaConfig(
+            bootstrap_servers=self.kafka_bootstrap_servers,
+            security_protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_sasl_username,
+            sasl_password=None if password is None else password.get_secret_value(),
+            ssl_ca=None if self.kafka_ssl_ca is None else str(self.kafka_ssl_ca),
+            ssl_cert=None if self.kafka_ssl_cert is None else str(self.kafka_ssl_cert),
+            ssl_key=None if self.kafka_ssl_key is None else str(self.kafka_ssl_key),
+        )
+
+    def changed(self, source: str = "command line", /, **values: object) -> Self:
+        """Return a validated copy with other values, as flags or a running `streams dev` give them."""
+        copy = self.model_copy(update=type(self).model_validate({**self._plain(), **values}).__dict__)
+        copy._sources = {**self._sources, **dict.fromkeys(values, source)}  # noqa: SLF001 - a copy of our own class
+        return copy
+
+    def _plain(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+def load(**values: object) -> Settings:
+    """Read the environment, `.env` and flags given as `values`; SettingsError with one line for each that is wrong."""
+    problems = list(_unknown())
+    try:
+        settings = Settings(**values)  # type: ignore[arg-type]  # validated here, that is the point
+    except ValidationError as error:
+        problems += [_problem(str(item["loc"][0]), item["msg"]) for item in error.errors(include_input=False)]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    settings._sources = {**_sources(), **dict.fromkeys(values, "command line")}  # noqa: SLF001 - set once, here
+    return settings
+
+
+def describe(settings: Settings) -> list[Row]:
+    """Return every setting with its value, default and source (default, environment, .env, command line)."""
+    return [
+        Row(
+            _variable(name),
+            _shown(getattr(settings, name)),
+            _shown(field.get_default(call_default_factory=True)),
+            settings._sources.get(name, "default"),  # noqa: SLF001 - kept private so that `Settings` has only settings
+            field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def child_environment(settings: Settings, **values: object) -> dict[str, str]:
+    """Return the environment for a process that shall see `settings` (and `values` in their place), secrets included."""
+    final = settings.changed(**values) if values else settings
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    for name, field in Settings.model_fields.items():
+        value = getattr(final, name)
+        if name in final._sources or value != field.get_default(call_default_factory=True):  # noqa: SLF001
+            environment[_variable(name)] = _encoded(value)
+    return environment
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _aliases(name: str, field: FieldInfo) -> list[str]:
+    choices = field.validation_alias
+    return [str(choice) for choice in choices.choices] if isinstance(choices, AliasChoices) else [_variable(name)]
+
+
+def _given() -> list[tuple[str, Mapping[str, str | None]]]:
+    """Return the places that hold settings, the stronger one first, names in capitals."""
+    places: list[tuple[str, Mapping[str, str | None]]] = [("environment", os.environ), (ENV_FILE, dotenv_values(ENV_FILE))]
+    return [(place, {name.upper(): value for name, value in found.items() if value}) for place, found in places]
+
+
+def _unknown() -> Iterator[str]:
+    known = {alias for name, field in Settings.model_fields.items() for alias in _aliases(name, field)}
+    for place, found in _given():
+        for name in found:
+            if name.startswith(PREFIX) and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else "`streams settings` lists the known ones."
+                yield f"{name} ({place}) is not a setting: {hint}"
+
+
+def _problem(location: str, message: str) -> str:
+    names = {alias: name for name, field in Settings.model_fields.items() for alias in _aliases(name, field)}
+    name = names.get(location, location)
+    field = Settings.model_fields[name]
+    place = _sources().get(name)
+    origin = f" ({place})" if place else ""
+    return f"{_variable(name)}{origin} is wrong: {message.removeprefix('Value error, ')}; it means: {field.description}."
+
+
+def _sources() -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        for place, found in reversed(_given()):
+            for alias in reversed(_aliases(name, field)):
+                if alias in found:
+                    sources[name] = place if alias == _variable(name) else f"{place} ({alias})"
+    return sources
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return MASK
+        case ApiKey():
+            return f"{MASK}:{'+'.join(sorted(value.scopes))}"
+        case dict():
+            return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
+        case tuple():
+            return ",".join(_shown(item) for item in value)
+        case _:
+            return CREDENTIALS.sub(f"//{MASK}@", str(value))
+
+
+def _encoded(value: object) -> str:
+    """Return the text that a child reads back as `value`."""
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return value.get_secret_value()
+        case (ApiKey(), *_):
+            keys: tuple[ApiKey, ...] = value
+            return orjson.dumps({item.key.get_secret_value(): sorted(item.scopes) for item in keys}).decode()
+        case dict():
+            return orjson.dumps({key: [_encoded(item) for item in items] for key, items in value.items()}).decode()
+        case tuple():
+            return ",".join(_encoded(item) for item in value)
+        case _:
+            return str(value)
