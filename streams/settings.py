@@ -1,4 +1,4 @@
-"""The only module that reads the environment, so that every choice a deployment makes has a name, a type and a default."""
+"""The only module that reads the environment, so that every choice has a name, a type and a default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import orjson
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import StreamsError
@@ -20,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
-
     from topics.kafka import KafkaConfig
 
 PREFIX = "STREAMS_"
@@ -114,7 +122,9 @@ class Settings(BaseSettings):
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     # Kafka
-    kafka_bootstrap_servers: str | None = Field(None, description="host:port, comma-separated; set: nothing is embedded")
+    kafka_bootstrap_servers: str | None = Field(
+        None, description="host:port, comma-separated; set: nothing is embedded"
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how clients talk to the brokers"
     )
@@ -133,20 +143,28 @@ class Settings(BaseSettings):
     replication_factor: int = Field(-1, ge=-1, description="copies of each partition; -1: the broker's default")
 
     # Schemas
-    schema_registry_url: str | None = Field(None, description="Confluent-compatible registry; unset: the committed files")
+    schema_registry_url: str | None = Field(
+        None, description="Confluent-compatible registry; unset: the committed files"
+    )
     schema_registry_username: str | None = Field(None, description="user of the registry")
     schema_registry_password: SecretStr | None = Field(None, description="password of the registry")
 
     # Processes
-    state_dir: Path = Field(Path(".streams"), description="folder of everything local; all of it can be rebuilt from topics")
-    cache_dir: Path = Field(default_factory=cache_home, description="folder of downloads: Kafka's jars, the local model")
+    state_dir: Path = Field(
+        Path(".streams"), description="folder of everything local; all of it can be rebuilt from topics"
+    )
+    cache_dir: Path = Field(
+        default_factory=cache_home, description="folder of downloads: Kafka's jars, the local model"
+    )
     pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="the worker's group of dedicated agents")
     slot: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names a worker's state folder; unset: the next free one"
     )
     worker_host: str = Field("127.0.0.1", description="address on which a worker answers the gateway")
     worker_port: int = Field(0, ge=0, le=65535, description="port on which a worker answers the gateway; 0: a free one")
-    worker_url: str | None = Field(None, description="URL under which the gateway reaches this worker; unset: host:port")
+    worker_url: str | None = Field(
+        None, description="URL under which the gateway reaches this worker; unset: host:port"
+    )
     workers: int = Field(2, ge=0, le=64, description="workers that `streams dev` starts and keeps alive")
     apps: Names = Field((), description="importable packages with your own agents, comma-separated")
     dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
@@ -170,13 +188,17 @@ class Settings(BaseSettings):
         description="OpenAI-compatible endpoint; this and the key unset: a local model",
     )
     llm_api_key: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("STREAMS_LLM_API_KEY", "OPENAI_API_KEY"), description="key of the model endpoint"
+        None,
+        validation_alias=AliasChoices("STREAMS_LLM_API_KEY", "OPENAI_API_KEY"),
+        description="key of the model endpoint",
     )
     llm_model: str | None = Field(None, description="name of the model; unset: the endpoint's usual one")
     llm_gguf: Path | None = Field(None, description="GGUF file for the local model; unset: the small one that ships")
     llm_timeout: float = Field(120.0, gt=0, description="seconds after which one model call counts as failed")
     database_url: SecretStr | None = Field(None, description="database of the SQL tool")
-    fetch_allow: Names = Field((), description="private hosts (host or host:port) that tools may fetch, comma-separated")
+    fetch_allow: Names = Field(
+        (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
+    )
 
     # Logs
     log_format: Literal["text", "json"] = Field("text", description="lines for people or for machines")
@@ -187,7 +209,7 @@ class Settings(BaseSettings):
         if self.kafka_bootstrap_servers is None:
             message = "No Kafka is known: start one with `streams dev`, or set STREAMS_KAFKA_BOOTSTRAP_SERVERS."
             raise SettingsError(message)
-        from topics.kafka import KafkaConfig
+        from topics.kafka import KafkaConfig  # noqa: PLC0415 - only processes that talk to Kafka need it
 
         password = self.kafka_sasl_password
         return KafkaConfig(
@@ -239,7 +261,7 @@ def describe(settings: Settings) -> list[Row]:
 
 
 def child_environment(settings: Settings, **values: object) -> dict[str, str]:
-    """Return the environment for a process that shall see `settings` (and `values` in their place), secrets included."""
+    """Return the environment for a process that shall see `settings`, with `values` in their place, secrets too."""
     final = settings.changed(**values) if values else settings
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
     for name, field in Settings.model_fields.items():
@@ -260,7 +282,10 @@ def _aliases(name: str, field: FieldInfo) -> list[str]:
 
 def _given() -> list[tuple[str, Mapping[str, str | None]]]:
     """Return the places that hold settings, the stronger one first, names in capitals."""
-    places: list[tuple[str, Mapping[str, str | None]]] = [("environment", os.environ), (ENV_FILE, dotenv_values(ENV_FILE))]
+    places: list[tuple[str, Mapping[str, str | None]]] = [
+        ("environment", os.environ),
+        (ENV_FILE, dotenv_values(ENV_FILE)),
+    ]
     return [(place, {name.upper(): value for name, value in found.items() if value}) for place, found in places]
 
 
@@ -280,7 +305,9 @@ def _problem(location: str, message: str) -> str:
     field = Settings.model_fields[name]
     place = _sources().get(name)
     origin = f" ({place})" if place else ""
-    return f"{_variable(name)}{origin} is wrong: {message.removeprefix('Value error, ')}; it means: {field.description}."
+    return (
+        f"{_variable(name)}{origin} is wrong: {message.removeprefix('Value error, ')}; it means: {field.description}."
+    )
 
 
 def _sources() -> dict[str, str]:
@@ -316,9 +343,8 @@ def _encoded(value: object) -> str:
             return ""
         case SecretStr():
             return value.get_secret_value()
-        case (ApiKey(), *_):
-            keys: tuple[ApiKey, ...] = value
-            return orjson.dumps({item.key.get_secret_value(): sorted(item.scopes) for item in keys}).decode()
+        case tuple() if value and isinstance(value[0], ApiKey):
+            return orjson.dumps({item.key.get_secret_value(): sorted(item.scopes) for item in value}).decode()
         case dict():
             return orjson.dumps({key: [_encoded(item) for item in items] for key, items in value.items()}).decode()
         case tuple():
