@@ -1,0 +1,67 @@
+"""Nothing in the tree ties it to one machine, one package host or to papers that it lacks, or hides a wait."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.house.files import texts
+
+pytestmark = pytest.mark.house
+
+# Written in parts, so that this file does not find itself.
+FORBIDDEN = {
+    "a path of one machine": r"/(?:root|home/\w+|Users/\w+|tmp/team|work/(?:main|shared|\.))/",
+    "a package host": "|".join(
+        re.escape(name + "." + domain)
+        for name, domain in [
+            ("py" + "pi", "org"),
+            ("python" + "hosted", "org"),
+            ("repo1." + "maven", "org"),
+            ("repo.maven." + "apache", "org"),
+            ("registry." + "npmjs", "org"),
+            ("proxy." + "golang", "org"),
+        ]
+    ),
+    "a document that the repository lacks": "shared"
+    + r"/(?:reference|interface|design)|(?:proto"
+    + r"col|runtime)\.md",
+}
+IN_CODE = {
+    "a wait without a condition": r"\btime\.sle" + r"ep\(",
+    "a swallowed error": r"except[^\n]*:\s*\n\s*pass\b|suppress\((?:Base)?Exception\)",
+    "an unfinished part": r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b|NotImplemented" + r"Error",
+}
+IN_TESTS = {"a skipped test": r"mark\.(?:sk" + r"ip|skipif|xfail)|pytest\.(?:sk" + r"ip|xfail)\("}
+
+
+def found(pattern: str, kinds: tuple[str, ...], under: str = "") -> list[str]:
+    expression = re.compile(pattern)
+    return [
+        f"{path}:{text[: match.start()].count(chr(10)) + 1}: {match.group()!r}"
+        for path, text in texts()
+        if path.endswith(kinds) and path.startswith(under) and path != "tests/house/test_text.py"
+        for match in expression.finditer(text)
+    ]
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_holds(what: str) -> None:
+    assert found(FORBIDDEN[what], ("",)) == []
+
+
+@pytest.mark.parametrize("what", IN_CODE)
+def test_no_module_holds(what: str) -> None:
+    assert found(IN_CODE[what], (".py",)) == []
+
+
+@pytest.mark.parametrize("what", IN_TESTS)
+def test_no_test_is(what: str) -> None:
+    assert found(IN_TESTS[what], (".py",), "tests/") == []
+
+
+def test_imports_are_absolute_and_no_task_is_orphaned() -> None:
+    """A task without a reference may be collected in mid-flight; one module makes them all."""
+    makers = found(r"asyncio\.(?:create_task|ensure_future)\(|loop\.create_task\(", (".py",), "streams/")
+    assert [line for line in makers if not line.startswith("streams/worker/tasks.py")] == []

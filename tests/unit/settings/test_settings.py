@@ -1,0 +1,128 @@
+"""Settings are read once, checked as a whole, and never show a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from streams.settings import MASK, SettingsError, child_environment, describe, load
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith(("STREAMS_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_environment_wins_over_dotenv_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("STREAMS_PARTITIONS=8\nSTREAMS_POOL=scraper\nOTHER=1\n")
+    monkeypatch.setenv("STREAMS_PARTITIONS", "12")
+    settings = load()
+    rows = {row.name: row for row in describe(settings)}
+    assert (settings.partitions, settings.pool, settings.gateway_port) == (12, "scraper", 8000)
+    assert rows["STREAMS_PARTITIONS"][1:4] == ("12", "4", "environment")
+    assert rows["STREAMS_POOL"].source == ".env"
+    assert rows["STREAMS_GATEWAY_PORT"].source == "default"
+
+
+def test_flags_win_and_are_named_as_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_POOL", "a")
+    settings = load(pool="b")
+    assert settings.pool == "b"
+    assert next(row for row in describe(settings) if row.name == "STREAMS_POOL").source == "command line"
+
+
+def test_each_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_PARTITION", "3")
+    monkeypatch.setenv("STREAMS_GATEWAY_PORT", "high")
+    monkeypatch.setenv("STREAMS_API_KEYS", "secret-key:submit+everything")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert "STREAMS_PARTITION " in lines[0]
+    assert "did you mean STREAMS_PARTITIONS?" in lines[0]
+    assert lines[1].startswith("STREAMS_GATEWAY_PORT (environment) is wrong")
+    assert "secret-key" not in str(caught.value)
+
+
+def test_unknown_in_dotenv_is_refused() -> None:
+    Path(".env").write_text("STREAMS_COLOUR=red\n")
+    with pytest.raises(SettingsError, match=r"STREAMS_COLOUR \(\.env\) is not a setting"):
+        load()
+
+
+def test_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_KAFKA_BOOTSTRAP_SERVERS", "")
+    assert load().kafka_bootstrap_servers is None
+
+
+@pytest.mark.parametrize(
+    "text", ['{"k1": ["submit"], "k2": ["submit", "read", "admin"]}', "k1:submit,k2", '["k1:submit", "k2"]']
+)
+def test_api_keys_have_scopes(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("STREAMS_API_KEYS", text)
+    keys = {key.key.get_secret_value(): key.scopes for key in load().api_keys}
+    assert keys == {"k1": {"submit"}, "k2": {"submit", "read", "admin"}}
+
+
+def test_webhook_secrets_can_be_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_WEBHOOK_SECRETS", '{"github": ["new", "old"], "slack": "only"}')
+    secrets = load().webhook_secrets
+    assert [secret.get_secret_value() for secret in secrets["github"]] == ["new", "old"]
+    assert [secret.get_secret_value() for secret in secrets["slack"]] == ["only"]
+
+
+def test_openai_variables_are_honoured_and_ours_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://model/v1")
+    settings = load()
+    assert settings.llm_base_url == "http://model/v1"
+    monkeypatch.setenv("STREAMS_LLM_API_KEY", "ours")
+    key = load().llm_api_key
+    assert key is not None
+    assert key.get_secret_value() == "ours"
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_API_KEYS", "hush:read")
+    monkeypatch.setenv("STREAMS_WEBHOOK_SECRETS", '{"github": ["hush"]}')
+    monkeypatch.setenv("STREAMS_LLM_API_KEY", "hush")
+    monkeypatch.setenv("STREAMS_KAFKA_SASL_PASSWORD", "hush")
+    monkeypatch.setenv("STREAMS_SCHEMA_REGISTRY_URL", "http://user:hush@registry:8081")
+    settings = load()
+    shown = repr([row for row in describe(settings) if row.value])
+    assert "hush" not in shown
+    assert MASK in shown
+
+
+def test_a_child_reads_back_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_API_KEYS", "k:read")
+    monkeypatch.setenv("STREAMS_WEBHOOK_SECRETS", '{"github": ["s"]}')
+    monkeypatch.setenv("STREAMS_APPS", "a.b, c")
+    parent = load(kafka_bootstrap_servers="host:1", partitions=7)
+    environment = child_environment(parent, slot="w1")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load().model_dump() == parent.changed(slot="w1").model_dump()
+
+
+def test_frozen_and_validated() -> None:
+    settings = load()
+    with pytest.raises(ValidationError):
+        settings.pool = "x"  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.changed(partitions=0)
+
+
+def test_kafka_needs_a_cluster() -> None:
+    with pytest.raises(SettingsError, match="streams dev"):
+        load().kafka()
