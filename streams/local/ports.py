@@ -1,0 +1,37 @@
+"""Free ports on loopback, the same ones as last time where possible, so that a restart is found where it was."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_ports(wanted: Sequence[int]) -> list[int]:
+    """Return one port for each wanted one: that one if it is free, else (and for 0) another. All are distinct."""
+    held: list[socket.socket] = []
+    try:
+        held.extend(_bound(port) for port in wanted)
+        return [holder.getsockname()[1] for holder in held]
+    finally:
+        for holder in held:
+            holder.close()
+
+
+def _bound(port: int) -> socket.socket:
+    for candidate in (port, 0):
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is as good as free
+        try:
+            holder.bind((LOOPBACK, candidate))
+        except OSError:
+            holder.close()
+            if candidate == 0:
+                raise
+        else:
+            return holder
+    raise AssertionError  # the second candidate either returned or raised

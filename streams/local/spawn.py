@@ -1,0 +1,55 @@
+"""The one place that starts processes, each on a leash, so that nothing we start outlives us."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LEASH = Path(__file__).with_name("leash.py")
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    output: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start `command` and return it; it is killed when this process ends, however that happens.
+
+    Its standard output and error go to `output` (a file, or subprocess.PIPE). It has a process group of its own:
+    Ctrl-C reaches only us, who stop our children in order. Its process id is the command's own.
+    """
+    leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *map(str, command)]
+    return _starter().submit(_start, leash, output, environment, folder).result()
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    """Return the thread that starts all children and lives as long as we do.
+
+    Linux ties a child to the thread, not to the process, that started it: from a short-lived one it would die early.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="spawn")
+
+
+def _start(
+    command: list[str], output: int | IO[bytes], environment: Mapping[str, str] | None, folder: Path | None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd=folder,
+        process_group=0,
+    )

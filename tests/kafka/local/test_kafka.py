@@ -1,0 +1,112 @@
+"""The embedded broker is a real one: it keeps what it acknowledged, at the same address, and never outlives us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]  # its stubs err
+
+from streams.local.broker_settings import SHARED
+from streams.local.errors import StartError
+from streams.local.kafka import EmbeddedKafka
+from streams.settings import cache_home
+
+
+def create(bootstrap: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # must live as long as its futures
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+
+
+def send(bootstrap: str, topic: str, value: bytes) -> None:
+    failures: list[object] = []
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    producer.produce(topic, value, on_delivery=lambda error, _message: failures.append(error))
+    assert producer.flush(10) == 0
+    assert failures == [None]
+
+
+def first(bootstrap: str, topic: str) -> bytes | None:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        message = consumer.poll(15)
+        assert message is not None
+        assert message.error() is None
+        return message.value()
+    finally:
+        consumer.close()
+
+
+def test_the_broker_has_our_settings(kafka: EmbeddedKafka) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    asked = ConfigResource(ConfigResource.Type.BROKER, "1")
+    found = admin.describe_configs([asked])[asked].result(10)
+    assert {name: found[name].value for name in SHARED} == SHARED
+
+
+def test_a_topic_is_not_made_by_writing_to_it(kafka: EmbeddedKafka, prefix: str) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "message.timeout.ms": 1000})
+    errors: list[object] = []
+    producer.produce(f"{prefix}.nobody", b"", on_delivery=lambda error, _message: errors.append(error))
+    producer.flush(10)
+    assert [error is not None for error in errors] == [True]
+    assert f"{prefix}.nobody" not in AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=10).topics
+
+
+def test_records_survive_a_stop_and_a_kill_at_the_same_address(tmp_path: Path) -> None:
+    broker = EmbeddedKafka(tmp_path, cache_home())
+    with broker:
+        address = broker.bootstrap
+        create(address, "kept")
+        send(address, "kept", b"one")
+    with EmbeddedKafka(tmp_path, cache_home()) as again:
+        assert again.bootstrap == address
+        assert first(address, "kept") == b"one"
+        again.kill()
+        again.start()
+        again.wait_ready()
+        assert first(address, "kept") == b"one"
+
+
+def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    broker = EmbeddedKafka(tmp_path, cache_home())
+    with broker:
+        pass
+    meta = tmp_path / "kafka" / "data" / "meta.properties"
+    meta.write_text(meta.read_text("utf-8").replace("node.id=1", "node.id=7"), "utf-8")
+    broker.start()
+    with pytest.raises(StartError, match="ended with status") as caught:
+        broker.wait_ready()
+    assert str(broker.log) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert broker.process.returncode is not None
+
+
+def test_the_broker_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    parent = textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        from streams.local.kafka import EmbeddedKafka
+        with EmbeddedKafka(Path({str(tmp_path)!r}), Path({str(cache_home())!r})) as broker:
+            print(broker.process.pid, flush=True)
+            sys.stdin.read()
+    """)
+    process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        pid = int(process.stdout.readline())
+        watched = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        process.send_signal(signal.SIGKILL)
+    if watched is not None:
+        import select
+
+        assert select.select([watched], [], [], 10)[0], "the broker still runs"
+        os.close(watched)
