@@ -1,0 +1,32 @@
+"""Rates as users write them (`"60/m"`), read once, so that every limiter works with numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from streams.errors import DefinitionError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(r"^\s*(\d+)\s*/\s*(\d*)\s*([smhd])\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` in any window of `per` seconds, over all workers."""
+
+    count: int
+    per: float
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.per:g}s"
+
+    @classmethod
+    def of(cls, text: str | Rate | None) -> Rate | None:
+        """Read `"60/m"`, `"30/60s"` or a Rate; raise DefinitionError for anything else."""
+        if text is None or isinstance(text, Rate):
+            return text
+        found = _RATE.match(text)
+        if found is None or int(found[1]) == 0:
+            raise DefinitionError(f'Rate {text!r} is not readable: write COUNT/UNIT, as in "60/m", "5/s" or "30/60s"')
+        return cls(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])

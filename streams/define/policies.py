@@ -1,0 +1,76 @@
+"""How failures are answered: the retry policy, the two words a function can raise, the circuit breaker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streams.errors import DefinitionError, SoftTimeout, StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+__all__ = ["Breaker", "Reject", "Retry", "RetryPolicy", "SoftTimeout"]
+
+
+class Retry(StreamsError):
+    """Raise it in a step, tool or reaction to ask for another attempt, counted among the policy's.
+
+    `after` is in seconds; without it the policy's backoff decides.
+    """
+
+    def __init__(self, message: str = "retry", *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Reject(StreamsError):
+    """Raise it in a step, tool or reaction to say that no further attempt can help."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter, and which errors it applies to.
+
+    `attempts` counts all tries, the first included. `first` and `cap` are seconds. `on` and `never` are exception
+    classes or their names; an empty `on` means every error, and `never` wins.
+    """
+
+    attempts: int = 3
+    first: float = 1.0
+    factor: float = 2.0
+    cap: float = 60.0
+    jitter: bool = True
+    on: tuple[type[BaseException] | str, ...] = ()
+    never: tuple[type[BaseException] | str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.first < 0 or self.factor < 1 or self.cap < 0:
+            raise DefinitionError(
+                f"RetryPolicy needs attempts >= 1, first >= 0, factor >= 1 and cap >= 0: correct {self!r}"
+            )
+
+    def allows(self, error_types: Iterable[str]) -> bool:
+        """Say whether an error may be tried again; error_types are the names of its class and base classes."""
+        names = frozenset(error_types)
+        if any(_name(kind) in names for kind in self.never):
+            return False
+        return not self.on or any(_name(kind) in names for kind in self.on)
+
+    def delay(self, attempt: int, random: Random) -> float:
+        """Return the seconds to wait after the given failed attempt (counted from 1), drawn from `random`."""
+        ceiling = min(self.cap, self.first * self.factor ** min(attempt - 1, 64))
+        return random.uniform(0.0, ceiling) if self.jitter else ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """A circuit breaker: open after `failures` in a row, closed again `cooldown` seconds later."""
+
+    failures: int = 5
+    cooldown: float = 60.0
+
+
+def _name(kind: type[BaseException] | str) -> str:
+    return kind if isinstance(kind, str) else kind.__name__

@@ -1,0 +1,77 @@
+"""The `@source` decorator: a webhook in one function, from a verified delivery to events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from streams.define.signatures import doc_of, where
+from streams.define.verifiers import Verifier
+from streams.errors import DefinitionError
+
+Check = Callable[[Mapping[str, str], bytes], bool]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One webhook request as it came in: header names in lower case, the raw body."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        """Return the body as JSON; raise ValueError if it is none."""
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A webhook endpoint: who may send, what makes a delivery the same one again, and what it becomes.
+
+    `once_per` is a header name or a function of the delivery whose value identifies it.
+    """
+
+    name: str
+    fn: Callable[[Delivery], Any]
+    verify: Verifier | Check
+    once_per: str | Callable[[Delivery], str] | None = None
+    doc: str = ""
+
+    def verified(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
+        """Say whether the delivery may be believed; a verifier without any secret believes nothing."""
+        if isinstance(self.verify, Verifier):
+            return self.verify.check(headers, body, secrets, now_s)
+        return bool(self.verify(headers, body))
+
+    def delivery_id(self, delivery: Delivery) -> str | None:
+        """Return what identifies the delivery, or None when its sender gives nothing."""
+        if self.once_per is None:
+            return None
+        if isinstance(self.once_per, str):
+            return delivery.headers.get(self.once_per.lower()) or None
+        return self.once_per(delivery) or None
+
+    def __call__(self, delivery: Delivery) -> Any:
+        """Call the function itself, for tests."""
+        return self.fn(delivery)
+
+    def __repr__(self) -> str:
+        return f"<source {self.name}>"
+
+
+def source(
+    *, verify: Verifier | Check, once_per: str | Callable[[Delivery], str] | None = None
+) -> Callable[[Callable[[Delivery], Any]], Source]:
+    """Make a webhook of a function, served at `/webhooks/<its name>`."""
+
+    def make(fn: Callable[[Delivery], Any]) -> Source:
+        if not callable(verify) and not isinstance(verify, Verifier):
+            raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
+        return Source(fn.__name__, fn, verify, once_per, doc_of(fn))
+
+    return make

@@ -1,0 +1,90 @@
+"""What the machine wants done: one decision is one unit, carried out by whoever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from schemas import Event
+    from streams.define.policies import RetryPolicy
+    from streams.define.tools import Tool
+    from streams.engine.entry import Entry
+
+Destination = Literal["events", "runs", "signals", "agents", "calls", "dead-letters"]
+EffectKind = Literal["llm", "tool", "step"]
+
+
+@dataclass(slots=True)
+class Output:
+    """A record for another topic, in the same unit as the entries beside it.
+
+    `agent` and `pool` name the queue for `agents` and the addressee for `signals`.
+    """
+
+    to: Destination
+    event: Event
+    id: str
+    key: str
+    agent: str | None = None
+    pool: str | None = None
+
+
+@dataclass(slots=True)
+class Perform:
+    """An attempt of an effect to start once all entries of the run so far are committed (a pure one at once).
+
+    step: call `fn(*args["args"], **args["kwargs"])`, in a thread unless it is async. tool: `tool` with the validated
+    JSON arguments `args`. llm: `args` has prompt, args, params; `tools` is the allow-list. `timeout` is seconds for
+    this attempt, None for none; the caller enforces it and answers with an error that has `timed_out`.
+    """
+
+    path: str
+    resume: int
+    kind: EffectKind
+    name: str
+    args: dict[str, Any]
+    returns: Any
+    retry: RetryPolicy
+    timeout: float | None
+    attempt: int
+    pure: bool
+    idempotency_key: str
+    fn: Callable[..., Any] | None = None
+    tool: Tool[Any] | None = None
+    tools: tuple[Tool[Any], ...] = ()
+    stage: str | None = None
+
+
+@dataclass(slots=True)
+class Timer:
+    """A time (milliseconds since the epoch) at which the machine wants a `TimerFired` with this path and due."""
+
+    path: str
+    due_ms: int
+    resume: int = 0
+
+
+@dataclass(slots=True)
+class Decision:
+    """What follows from one message. Entries are appended in order; outputs join their transaction.
+
+    `cancel` are paths whose running effect is to be stopped, softly first. `ended` is set when the function is over.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    perform: list[Perform] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+    cancel: list[str] = field(default_factory=list)
+    ended: Literal["succeeded", "failed", "cancelled"] | None = None
+
+    def merge(self, other: Decision) -> None:
+        """Take a later decision of the same run into this one, so that both are one unit."""
+        self.entries += other.entries
+        self.outputs += other.outputs
+        self.perform += other.perform
+        self.timers += other.timers
+        self.cancel += other.cancel
+        self.ended = other.ended or self.ended

@@ -1,0 +1,120 @@
+"""What can happen to a run: the messages that the machine takes."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from streams.define.policies import Reject, Retry
+
+if TYPE_CHECKING:
+    from schemas import Event
+    from schemas.run import RunSubmitted
+
+
+@dataclass(slots=True)
+class ErrorInfo:
+    """An error of an effect as data: `types` are the names of its class and bases, `after` seconds, if it asks."""
+
+    type: str
+    message: str
+    types: tuple[str, ...] = ()
+    traceback: str = ""
+    after: float | None = None
+    rejected: bool = False
+    timed_out: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, *, timed_out: bool = False) -> ErrorInfo:
+        """Describe an exception; `Retry(after)`, `Reject` and a numeric `retry_after` attribute are understood."""
+        after = error.after if isinstance(error, Retry) else getattr(error, "retry_after", None)
+        return cls(
+            type=type(error).__name__,
+            message=str(error) or type(error).__name__,
+            types=tuple(kind.__name__ for kind in type(error).__mro__[:-1]),
+            traceback="".join(traceback.format_exception(error))[-8000:],
+            after=float(after) if isinstance(after, int | float) else None,
+            rejected=isinstance(error, Reject),
+            timed_out=timed_out,
+        )
+
+
+@dataclass(slots=True)
+class Submit:
+    """A submission was read from the agent's queue; a known run id is to be dropped before."""
+
+    event: RunSubmitted
+
+
+@dataclass(slots=True)
+class Start:
+    """The dispatcher gives the run a place: the function begins."""
+
+
+@dataclass(slots=True)
+class EffectDone:
+    """One attempt of an effect ended: with a value (JSON, or what a step returned) or with an error.
+
+    `recorded` says that the answer was found and not paid for. `calls` are records for the topic `calls`.
+    """
+
+    path: str
+    resume: int
+    attempt: int
+    value: Any = None
+    error: ErrorInfo | None = None
+    usage: dict[str, Any] | None = None
+    started_ms: int = 0
+    finished_ms: int = 0
+    calls: list[Event] = field(default_factory=list)
+    recorded: bool = False
+
+
+@dataclass(slots=True)
+class TimerFired:
+    """A timer of an earlier decision is due; firing it twice or late changes nothing."""
+
+    path: str
+    due_ms: int
+
+
+@dataclass(slots=True)
+class SignalArrived:
+    """A signal for the run; `id` makes it the same one when it comes again."""
+
+    id: str
+    name: str
+    data: Any = None
+
+
+@dataclass(slots=True)
+class ChildDone:
+    """A child's ending, as `child.ended` carries it."""
+
+    path: str
+    child_id: str
+    ending: int
+    status: str
+    result: Any = None
+    error: Any = None
+    usage: Any = None
+
+
+@dataclass(slots=True)
+class CancelAsked:
+    """Somebody asks the run to cancel; a second, different request does not wait for the clean-up."""
+
+    id: str
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class ResumeAsked:
+    """Somebody asks a failed run to go on after its ending with that number (None: the last one)."""
+
+    id: str
+    ending: int | None = None
+
+
+Message: TypeAlias = Submit | Start | EffectDone | TimerFired | SignalArrived | ChildDone | CancelAsked | ResumeAsked
