@@ -1,0 +1,6 @@
+"""What can be said on the log: events, records and how they become bytes; users import ``Event`` from here."""
+
+from schemas.event import Event, Record
+from schemas.values import Json
+
+__all__ = ["Event", "Json", "Record"]

@@ -1,0 +1,148 @@
+"""Turns records into bytes and back: the Confluent wire format, a zero byte, the schema id, and the Avro body.
+
+Everything that depends on the class alone is built once and kept: a record costs one call into the compiled Avro
+library each way, and one into pydantic when it is read.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, TypeVar, overload
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from pydantic import BaseModel
+
+from schemas.avro.datum import datum_of, reader_of
+from schemas.avro.derive import avro_schema
+from schemas.avro.registry import Registry
+from schemas.errors import UndecodableError, UnencodableError, UnknownSchemaError
+
+M = TypeVar("M", bound=BaseModel)
+
+_PREFIX = 5
+
+
+def encode(record: BaseModel, schema_id: int) -> bytes:
+    """Return a record's bytes under a given schema id; raises UnencodableError."""
+    return _encoder(type(record), schema_id)(record)
+
+
+def schema_id_of(data: bytes) -> int:
+    """Return the id of the schema that bytes were written with; raises UndecodableError if they are no record."""
+    if len(data) < _PREFIX or data[0] != 0:
+        raise UndecodableError(_not_a_record(data))
+    return int.from_bytes(data[1:_PREFIX], "big")
+
+
+class Codec:
+    """Encodes and decodes by the schemas of one registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Keep the registry; it is asked once for each class and id."""
+        self._registry = registry
+        self._encoders: dict[type[BaseModel], Callable[[BaseModel], bytes]] = {}
+        self._decoders: dict[tuple[int, type[BaseModel] | None], Callable[[bytes], Any]] = {}
+
+    def encode(self, record: BaseModel) -> bytes:
+        """Return the record's bytes; raises UnencodableError, or SchemaError if the registry has no id for it."""
+        model = type(record)
+        encoder = self._encoders.get(model)
+        if encoder is None:
+            encoder = self._encoders[model] = _encoder(model, self._registry.id_of(model))
+        return encoder(record)
+
+    @overload
+    def decode(self, data: bytes | None, model: type[M]) -> M: ...
+
+    @overload
+    def decode(self, data: bytes | None, model: None = None) -> dict[str, Any]: ...
+
+    def decode(self, data: bytes | None, model: type[M] | None = None) -> M | dict[str, Any]:
+        """Return the record that bytes hold, as the model, whichever version of its schema wrote it.
+
+        Without a model: its fields as plain Python values. Raises UndecodableError with the cause, and
+        RegistryUnavailableError where asking again may help.
+        """
+        if data is None:
+            message = "the record has no value"
+            raise UndecodableError(message)
+        schema_id = schema_id_of(data)
+        decoder = self._decoders.get((schema_id, model))
+        if decoder is None:
+            decoder = self._decoders[schema_id, model] = self._decoder(schema_id, model)
+        decoded: M | dict[str, Any] = decoder(data)
+        return decoded
+
+    def decode_dict(self, data: bytes | None) -> dict[str, Any]:
+        """Return the fields that bytes hold as plain Python values, without making a model: the cheapest way to read.
+
+        Raises UndecodableError.
+        """
+        return self.decode(data, None)
+
+    def _decoder(self, schema_id: int, model: type[BaseModel] | None) -> Callable[[bytes], Any]:
+        try:
+            written = self._registry.schema_of(schema_id)
+        except UnknownSchemaError as error:
+            raise UndecodableError(str(error)) from error
+        return _decoder(written, model)
+
+
+def _encoder(model: type[BaseModel], schema_id: int) -> Callable[[BaseModel], bytes]:
+    schema = parse_schema(avro_schema(model))
+    to_datum = datum_of(model)
+    prefix = b"\0" + schema_id.to_bytes(4, "big")
+
+    def encode_record(record: BaseModel) -> bytes:
+        out = BytesIO()
+        out.write(prefix)
+        try:
+            schemaless_writer(out, schema, to_datum(record))
+        except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
+            message = f"{model.__name__} cannot be written: {type(error).__name__}: {str(error)[:200]}"
+            raise UnencodableError(message) from error
+        return out.getvalue()
+
+    return encode_record
+
+
+def _decoder(written: dict[str, Any], model: type[BaseModel] | None) -> Callable[[bytes], Any]:
+    """Build the reader of one schema into one model; the schemas are resolved only where they differ."""
+    wanted = written if model is None else avro_schema(model)
+    resolved = wanted != written
+    writer = parse_schema(written)
+    reader = parse_schema(wanted) if resolved else None
+    settle = reader_of(wanted, resolved=resolved) or _same
+    validate = _same if model is None else _validator(model)
+    name = written.get("name", "")
+
+    def decode_record(data: bytes) -> Any:
+        source = BytesIO(data)
+        source.seek(_PREFIX)
+        try:
+            values = schemaless_reader(source, writer, reader)
+            if source.tell() == len(data):
+                return validate(settle(values))
+        except Exception as error:
+            message = f"the body is no {name}: {type(error).__name__}: {str(error)[:200]}"
+            raise UndecodableError(message) from error
+        message = f"the body is no {name}: {len(data) - source.tell()} bytes are left over"
+        raise UndecodableError(message)
+
+    return decode_record
+
+
+def _validator(model: type[BaseModel]) -> Callable[[Any], Any]:
+    validate = model.__pydantic_validator__.validate_python
+    if any(field.alias or field.validation_alias for field in model.model_fields.values()):
+        return lambda values: validate(values, by_alias=False, by_name=True)
+    return validate
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _not_a_record(data: bytes) -> str:
+    if len(data) < _PREFIX:
+        return f"{len(data)} bytes are too few for a record: a zero byte, four of schema id, and a body"
+    return f"the first byte is {data[0]:#04x}, not zero: not written with a schema id (Confluent wire format)"

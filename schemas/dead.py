@@ -1,0 +1,30 @@
+"""A record or run that was given up, kept whole with the cause, so that it can be put right and sent again."""
+
+from pydantic import Field
+
+from schemas.event import Event
+
+
+class DeadLettered(Event, type="dead.lettered", key="dead_id"):
+    """Something could not be handled.
+
+    ``key``, ``value`` and ``headers`` are the record's bytes as they were read. ``consumer`` is the agent, reaction
+    or table that gave up after ``attempts``. ``fingerprint`` groups letters with the same cause. ``first_ms`` is when
+    it failed first, in milliseconds since the epoch.
+    """
+
+    dead_id: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: dict[str, bytes] = Field(default_factory=dict)
+    consumer: str
+    error: str
+    error_type: str = ""
+    traceback: str = ""
+    attempts: int = 1
+    fingerprint: str = ""
+    run_id: str | None = None
+    first_ms: int = 0

@@ -1,0 +1,73 @@
+"""The life of a run as others see it: submitted to its agent's queue, started, and ended in one of three ways."""
+
+from schemas.event import Event
+from schemas.values import Json
+
+
+class RunSubmitted(Event, type="run.submitted", key="run_id"):
+    """A run was asked for; written to the agent's queue.
+
+    Times are milliseconds since the epoch: ``deadline_ms`` is when the run must have ended, ``not_before_ms`` when it
+    may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``. ``history``
+    is the journal that a fork starts with.
+    """
+
+    run_id: str
+    agent: str
+    input: Json = None
+    priority: str = "default"
+    deadline_ms: int | None = None
+    not_before_ms: int | None = None
+    parent: str | None = None
+    parent_path: str | None = None
+    parent_pool: str | None = None
+    caller: str | None = None
+    idempotency_key: str | None = None
+    forked_from: str | None = None
+    history: Json = None
+
+
+class RunStarted(Event, type="run.started", key="run_id"):
+    """A run was taken up by its worker for the first time; times in milliseconds since the epoch."""
+
+    run_id: str
+    agent: str
+    parent: str | None = None
+    started_ms: int
+    input: Json = None
+    created_ms: int | None = None
+
+
+class RunSucceeded(Event, type="run.succeeded", key="run_id"):
+    """A run ended with a result; ``ending`` counts how often the run has ended, from 1."""
+
+    run_id: str
+    agent: str
+    parent: str | None = None
+    ending: int
+    result: Json = None
+    usage: Json = None
+
+
+class RunFailed(Event, type="run.failed", key="run_id"):
+    """A run ended with an error at ``failed_path`` of its journal; it can be resumed from there."""
+
+    run_id: str
+    agent: str
+    parent: str | None = None
+    ending: int
+    error: Json = None
+    failed_path: str | None = None
+    stage: str | None = None
+    usage: Json = None
+
+
+class RunCancelled(Event, type="run.cancelled", key="run_id"):
+    """A run was ended by somebody's wish."""
+
+    run_id: str
+    agent: str
+    parent: str | None = None
+    ending: int
+    reason: str | None = None
+    usage: Json = None

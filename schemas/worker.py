@@ -1,0 +1,27 @@
+"""What workers say of themselves every second: who they are, what they own, how far they are."""
+
+from pydantic import Field
+
+from schemas.event import Event
+from schemas.values import Json
+
+
+class WorkerHeartbeat(Event, type="worker.heartbeat", key="worker_id"):
+    """A worker is alive; ``applied`` maps topic and partition to the offset that its state includes.
+
+    Times are milliseconds since the epoch; ``running`` counts the runs in memory.
+    """
+
+    worker_id: str
+    pool: str
+    url: str
+    slot: str = ""
+    pid: int
+    host: str
+    started_ms: int
+    at_ms: int
+    state: str
+    partitions: list[int] = Field(default_factory=list)
+    applied: Json = None
+    running: int = 0
+    version: str = ""
