@@ -1,0 +1,101 @@
+"""What `run.llm` does outside the run: one question to a model, validated, with everything that has to be recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streams import clock
+from streams.model.chat import ChatRequest, Message, Usage
+from streams.model.fence import RULE, as_json, fenced
+from streams.model.hash import request_hash
+from streams.model.structured import complete, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from streams.model.chat import ChatAnswer, ChatModel, ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """One request with its answer, as the topic `calls` keeps it; times are milliseconds since the epoch."""
+
+    hash: str
+    kind: str
+    name: str
+    version: int
+    request: Any
+    answer: Any
+    usage: Usage
+    started_ms: int
+    finished_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The outcome of `ask`: JSON for the journal, the usage of all requests together, and each of them.
+
+    If the model wants tools instead, `tool_calls` has what it asked for (`[{"id", "name", "arguments"}]`, unvalidated),
+    `value` is its text, and the caller decides: the journal, not this function, remembers how far a loop has come.
+    """
+
+    value: Any
+    usage: Usage
+    calls: tuple[CallMade, ...]
+    tool_calls: tuple[dict[str, str], ...] = ()
+
+
+async def ask(
+    model: ChatModel,
+    prompt: object,
+    args: Sequence[Any] = (),
+    *,
+    returns: Any = str,
+    params: Mapping[str, Any] | None = None,
+    tools: Sequence[ToolSpec] = (),
+    history: Sequence[Message] = (),
+    on_delta: Callable[[str], None] | None = None,
+) -> Answered:
+    """Ask `model` once (twice if the answer must be repaired) and return its answer, of type `returns`, as JSON.
+
+    `prompt` is a text or Prompt, `args` are data for it, fenced; `history` are earlier rounds with tools, answered.
+    `params` go to the endpoint as they are (`temperature`, `max_tokens`, …), except `model`, which chooses one.
+    Raises ModelError and its subclasses; TypeError when `returns` is no describable type.
+    """
+    rest = dict(params or {})
+    expected = wanted(returns)
+    request = ChatRequest(
+        messages=(*messages(str(prompt), args), *history),
+        model=str(rest.pop("model", None) or ""),
+        params=rest,
+        returns=None if expected is None else expected.schema,
+        tools=tuple(tools),
+    )
+    calls: list[CallMade] = []
+    started = clock.now_ms()
+
+    def record(asked: ChatRequest, answer: ChatAnswer) -> None:
+        nonlocal started
+        finished = clock.now_ms()
+        name, digest = answer.model or model.name, request_hash(asked, model.name)
+        made = CallMade(digest, "llm", name, 1, asked.to_json(), answer.to_json(), answer.usage, started, finished)
+        calls.append(made)
+        started = finished
+
+    first = await model.complete(request, on_delta)
+    record(request, first)
+    wishes = tuple({"id": call.id, "name": call.name, "arguments": call.arguments} for call in first.tool_calls)
+    if wishes or expected is None:
+        value: Any = first.text
+    else:
+        value = as_json(await complete(model, request, expected, record, on_delta, first=first))
+    usage = sum((call.usage for call in calls), Usage())
+    return Answered(value, usage, tuple(calls), wishes)
+
+
+def messages(prompt: str, args: Sequence[Any]) -> tuple[Message, ...]:
+    """Return the conversation that a prompt opens: the prompt is the system's word, the data is the user's."""
+    if not args:
+        return (Message("user", prompt),)
+    return (Message("system", f"{prompt}\n\n{RULE}"), Message("user", "\n\n".join(fenced(arg) for arg in args)))

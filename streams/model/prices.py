@@ -1,0 +1,67 @@
+"""What tokens cost, in a table that users edit, so that budgets and reports speak of money."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from streams.model.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.model.chat import Usage
+
+SHIPPED = Path(__file__).with_name("prices.json")
+PER = 1_000_000  # prices are quoted for a million tokens
+
+
+class PriceTableError(ModelError):
+    """Raised by `Prices.load` when a price table is not a JSON object of model to input, output and cached prices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens; `cached` are input tokens that the provider had seen before."""
+
+    input: float
+    output: float
+    cached: float
+
+
+class Prices:
+    """Prices by model; a name covers its dated versions (`gpt-4o` covers `gpt-4o-2024-08-06`), the longest wins."""
+
+    def __init__(self, table: Mapping[str, Price]) -> None:
+        self._table = dict(sorted(table.items(), key=lambda item: -len(item[0])))
+
+    @classmethod
+    def load(cls, *paths: Path) -> Prices:
+        """Read the shipped table and then `paths`, later ones first in rank; PriceTableError names the bad file."""
+        table: dict[str, Price] = {}
+        for path in (SHIPPED, *paths):
+            try:
+                table |= {model: Price(**price) for model, price in orjson.loads(path.read_bytes()).items()}
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                shape = '{"model": {"input": 1.0, "output": 4.0, "cached": 0.5}}'
+                raise PriceTableError(f"{path}: expected {shape}, in US dollars ({error})") from error
+        return cls(table)
+
+    def of(self, model: str) -> Price | None:
+        """Return the price of a model, or None if the table has none; that costs nothing, as a local model does."""
+        for name, price in self._table.items():
+            if model == name or model.startswith((f"{name}-", f"{name}:", f"{name}@")):
+                return price
+        return None
+
+    def priced(self, model: str, usage: Usage) -> Usage:
+        """Return `usage` with its cost in US dollars."""
+        price = self.of(model)
+        if price is None:
+            return usage
+        fresh = max(usage.input_tokens - usage.cached_tokens, 0)
+        dollars = fresh * price.input + usage.cached_tokens * price.cached + usage.output_tokens * price.output
+        return replace(usage, cost_usd=dollars / PER)

@@ -1,0 +1,131 @@
+"""Turns the type that an agent wants into a schema for the model, and the model's text into a value of that type."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+
+from streams.model.chat import ChatRequest, Message, Schema
+from streams.model.errors import InvalidAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.model.chat import ChatAnswer, ChatModel
+
+FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+NOISE = frozenset({"title", "default", "examples"})  # say nothing to a decoder; strict mode refuses them
+UNCONSTRAINED = (str, Any, None)
+
+
+class Wanted:
+NOISE = frozenset({"title", "default", "examples"})  # say nothing to a decoder; strict mode refuses them
+
+    def __init__(self, returns: Any) -> None:
+        try:
+            self.adapter: TypeAdapter[Any] = TypeAdapter(returns)
+            schema = self.adapter.json_schema()
+        except (PydanticSchemaGenerationError, PydanticUserError) as error:
+            raise TypeError(
+                f"returns={returns!r} is no type that pydantic can describe ({error}); use a pydantic model."
+            ) from error
+        self.wrapped = "properties" not in schema
+        if self.wrapped:
+            definitions = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
+            schema = {"type": "object", "properties": {"value": schema}, "required": ["value"], **definitions}
+        cleaned, strict = _strict(schema)
+        name = re.sub(r"[^a-zA-Z0-9_-]", "_", getattr(returns, "__name__", "answer"))[:64]
+        self.schema = Schema(name, cleaned, strict)
+
+    def read(self, text: str) -> Any:
+        """Return the value in `text`, which may sit in a Markdown fence; ValidationError if it does not fit."""
+        found = FENCED.search(text)
+        bare = found.group(1) if found else text
+        if not self.wrapped:
+            return self.adapter.validate_json(bare)
+        envelope = TypeAdapter(dict[str, Any]).validate_json(bare)
+        return self.adapter.validate_python(envelope.get("value"), strict=False)
+
+
+@lru_cache(maxsize=512)
+def wanted(returns: Any) -> Wanted | None:
+    """Return what a type asks for, or None for plain text (`str`, `Any`, None); TypeError if it has no schema."""
+    return None if returns in UNCONSTRAINED else Wanted(returns)
+
+
+async def complete(
+    model: ChatModel,
+    request: ChatRequest,
+    expected: Wanted,
+    record: Callable[[ChatRequest, ChatAnswer], None],
+    on_delta: Callable[[str], None] | None = None,
+    *,
+    first: ChatAnswer | None = None,
+) -> Any:
+    """Ask until the answer fits, at most twice, then with the errors of the first; InvalidAnswerError after that.
+
+    `record` sees every request with its answer. `first` is an answer that was already given (and recorded).
+    """
+    answer = first
+    if answer is None:
+        answer = await model.complete(request, on_delta)
+        record(request, answer)
+    try:
+        return expected.read(answer.text)
+    except ValidationError as error:
+        repair = ChatRequest(
+            (*request.messages, Message("assistant", answer.text), Message("user", _correction(error))),
+            request.model,
+            request.params,
+            request.returns,
+        )
+    answer = await model.complete(repair, on_delta)
+    record(repair, answer)
+    try:
+        return expected.read(answer.text)
+    except ValidationError as error:
+        cut = " (it was cut off: raise max_tokens)" if answer.finish_reason == "length" else ""
+        raise InvalidAnswerError(f"The model's answer is no {expected.schema.name}{cut}: {_problems(error)}") from error
+
+
+def _correction(error: ValidationError) -> str:
+    return f"That answer is not valid: {_problems(error)}. Answer again with corrected JSON only."
+
+
+def _problems(error: ValidationError) -> str:
+    found = [
+        f"{'.'.join(map(str, item['loc'])) or 'the answer'}: {item['msg']}" for item in error.errors(include_url=False)
+    ]
+    return "; ".join(found[:5])
+
+
+def _strict(schema: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the schema with every object closed and all its fields required, and whether that kept its meaning.
+
+    Fields with a default must be written out too: decoders that follow a schema have no notion of leaving one to us.
+    """
+    strict = True
+
+    def walk(node: Any, *, names: bool = False) -> Any:
+        nonlocal strict
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if names:  # keys are names of fields or definitions, not keywords
+            return {key: walk(value) for key, value in node.items()}
+        cleaned = {
+            key: value if key in {"enum", "const"} else walk(value, names=key in {"properties", "$defs"})
+            for key, value in node.items()
+            if key not in NOISE
+        }
+        if "properties" in cleaned:
+            cleaned |= {"required": list(cleaned["properties"]), "additionalProperties": False}
+        elif cleaned.get("type") == "object":
+            strict = False  # a free-form mapping: strict mode has no word for it
+        return cleaned
+
+    return walk(schema), strict

@@ -1,0 +1,59 @@
+"""Performs one tool call for the machinery: JSON in, validated, within its time, JSON out."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from streams.tools.errors import InvalidArgumentsError, ToolError
+
+if TYPE_CHECKING:
+    from streams.define.tools import Tool
+
+ANY: TypeAdapter[Any] = TypeAdapter(Any)
+IDEMPOTENCY_KEY: ContextVar[str | None] = ContextVar("idempotency_key", default=None)  # of the step that calls
+
+
+async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None = None) -> Any:
+    """Return the tool's result as JSON; plain functions run in a thread, which a timeout does not end.
+
+    Raises InvalidArgumentsError (a Reject) for arguments that do not fit, ToolError when the tool's timeout passes or
+    its result is no JSON, and whatever the tool itself raises.
+    """
+    named = arguments(tool, args)
+    scope = asyncio.timeout(tool.timeout)
+    token = IDEMPOTENCY_KEY.set(idempotency_key)
+    try:
+        async with scope:
+            if inspect.iscoroutinefunction(tool.fn):
+                result = await tool.fn(**named)
+            else:
+                result = await asyncio.to_thread(tool.fn, **named)
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise ToolError(f"{tool.name} took longer than its {tool.timeout:g} s.") from error
+    finally:
+        IDEMPOTENCY_KEY.reset(token)
+    try:
+        return ANY.dump_python(result, mode="json")
+    except PydanticSerializationError as error:
+        raise ToolError(f"{tool.name} returned what is no JSON ({error}); return a pydantic model.") from error
+
+
+def arguments(tool: Tool[Any], args: Any) -> dict[str, Any]:
+    """Return validated arguments by name; InvalidArgumentsError names each field that is wrong."""
+    try:
+        validated = tool.args_model.model_validate(args)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}"
+            for item in error.errors(include_url=False)
+        )
+        raise InvalidArgumentsError(f"{tool.name}: {wrong}") from error
+    return {name: getattr(validated, name) for name in tool.args_model.model_fields}

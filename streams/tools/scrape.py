@@ -1,0 +1,56 @@
+"""The tool that reads a web page for an agent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import BaseModel, HttpUrl
+
+from streams import Breaker, RetryPolicy, minutes, tool
+from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
+from streams.tools.fetching import Fetched, fetch
+from streams.tools.reading import read_page
+from streams.tools.robots import require_allowed
+
+MAX_TEXT = 5_000
+READABLE = frozenset({"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "application/json", ""})
+
+
+class Page(BaseModel):
+    """A page as text; `text` is cut at 5,000 characters, `length` is that of the whole main text."""
+
+    url: str
+    title: str | None
+    text: str
+    length: int
+
+
+@tool(
+    rate="10/60s",
+    cache=minutes(30),
+    timeout=30,
+    retry=RetryPolicy(attempts=3),
+    breaker=Breaker(failures=5, cooldown=60),
+)
+async def scrape_url(url: HttpUrl) -> Page:
+    """Fetch a public web page and return its title and main text, without menus, scripts and styles."""
+    address = str(url)
+    await require_allowed(address)
+    answer = await fetch(address, headers={"Accept": "text/html,application/xhtml+xml,text/plain;q=0.8"})
+    require_success(answer)
+    if answer.content_type not in READABLE:
+        raise FetchRefusedError(f"{answer.url} is {answer.content_type}, not text.")
+    page = await asyncio.to_thread(read_page, answer.body, answer.headers.get("content-type", ""))
+    return Page(url=answer.url, title=page.title, text=page.text[:MAX_TEXT], length=len(page.text))
+
+
+def require_success(answer: Fetched) -> None:
+    """Raise what an HTTP error means for another attempt: FetchBusyError, FetchError or FetchRefusedError."""
+    said = f"{answer.url} answered HTTP {answer.status}."
+    if answer.status in {429, 503}:
+        pause = answer.headers.get("retry-after", "")
+        raise FetchBusyError(said, after=float(pause) if pause.isdigit() else None)
+    if answer.status >= 500:
+        raise FetchError(said)
+    if answer.status >= 400:
+        raise FetchRefusedError(said)
