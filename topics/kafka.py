@@ -1,0 +1,40 @@
+"""How to reach the cluster, and the only place where that becomes librdkafka's settings."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """Address and credentials of a cluster; the ``ssl_*`` values are paths of PEM files."""
+
+    bootstrap_servers: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    ssl_ca: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
+    client_id: str = "streams"
+
+    def client(self, **settings: Any) -> dict[str, Any]:
+        """Return the settings for any librdkafka client; ``settings`` are more of them, with ``_`` for ``.``.
+
+        Reconnects are tried at least once a second: the default of ten would outlast a broker's restart by far.
+        """
+        given = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.sasl_username,
+            "sasl.password": self.sasl_password,
+            "ssl.ca.location": self.ssl_ca,
+            "ssl.certificate.location": self.ssl_cert,
+            "ssl.key.location": self.ssl_key,
+            "client.id": self.client_id,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            **{name.replace("_", "."): value for name, value in settings.items()},
+        }
+        return {name: value for name, value in given.items() if value is not None}
