@@ -1,0 +1,77 @@
+"""Follows a run by the gateway's event stream until it ends, over broken connections, missing nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from streams.cli.client import GatewayDown, Refused, ServerEvent
+from streams.cli.options import Output
+from streams.cli.output import STYLES, cell, console, to_json
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.cli.client import Gateway
+
+ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Unfinished(StreamsError):
+    """Raised where a result is asked for that does not exist yet."""
+
+
+def follow(server: Gateway, run: str, output: Output) -> int:
+    """Print every event of `run` until it ended, then its result or error; return the exit code."""
+    screen = console()
+    for event in watch(server, run):
+        if output is Output.JSON:
+            print(orjson.dumps({"id": event.id, "event": event.name, "data": event.data}).decode(), flush=True)
+        else:
+            screen.print(describe(event))
+    view = server.get(f"/runs/{run}")
+    if view["status"] == "succeeded":
+        result = server.get(f"/runs/{run}/result")
+        print(to_json(result if output is Output.JSON else result["result"]))
+        return 0
+    failed = cell(view.get("error")) or "see `streams runs show`"
+    message = f"Run {run} {view['status']}: {failed}"
+    raise StreamsError(message)
+
+
+def watch(server: Gateway, run: str) -> Iterator[ServerEvent]:
+    """Yield the run's events up to `done`; a stream that breaks is resumed after the last event seen."""
+    last: str | None = None
+    failures = 0
+    while True:
+        try:
+            for event in server.events(f"/runs/{run}/events", last=last):
+                last, failures = event.id or last, 0
+                yield event
+                if event.name == "done":
+                    return
+        except (GatewayDown, Refused) as error:
+            failures += 1
+            if failures > 5 or (isinstance(error, Refused) and error.status < 500):
+                raise
+        if server.get(f"/runs/{run}")["status"] in ENDINGS and last is None:
+            return
+
+
+def describe(event: ServerEvent) -> str:
+    """Return one line of Rich markup for an event."""
+    data: dict[str, Any] = event.data if isinstance(event.data, dict) else {"value": event.data}
+    status = str(data.get("status", ""))
+    style = STYLES.get(status, "default")
+    match event.name:
+        case "status" | "done":
+            text = f"[{style}]{status}[/]"
+        case "progress":
+            text = f"[blue]{data.get('progress', '')}%[/] {data.get('stage') or ''}"
+        case "step":
+            text = f"{data.get('kind', '')} [bold]{data.get('name') or data.get('path', '')}[/] [{style}]{status}[/]"
+        case _:
+            text = cell(event.data)
+    return f"[dim]{event.name:>8}[/] {text}"

@@ -1,0 +1,35 @@
+"""`streams workers …`, `streams agents …`: who is there to do the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from streams.cli.options import Output, OutputOption
+
+workers = typer.Typer(help="Workers that are alive.", no_args_is_help=True)
+agents = typer.Typer(help="Agents that can be run.", no_args_is_help=True)
+
+
+@workers.command("list")
+def list_workers(output: OutputOption = Output.TEXT) -> None:
+    """List workers with the partitions that they own."""
+    columns = ("worker_id", "pool", "slot", "state", "pid", "url", "partitions", "running")
+    _print("/workers", "workers", columns, output, "No worker is alive: start one with `streams worker`.")
+
+
+@agents.command("list")
+def list_agents(output: OutputOption = Output.TEXT) -> None:
+    """List agents with the input that they take."""
+    columns = ("name", "pool", "concurrency", "rate", "description")
+    _print("/agents", "agents", columns, output, "No agents: `streams new agent NAME` writes one.")
+
+
+def _print(path: str, name: str, columns: tuple[str, ...], output: Output, empty: str) -> None:
+    from streams.cli.output import print_rows
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        body: Any = server.get(path)
+    print_rows(body.get(name, []) if isinstance(body, dict) else body, columns, output, empty=empty)

@@ -1,0 +1,42 @@
+"""`streams run AGENT`: submit a run, and follow it if asked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli.options import Output, OutputOption
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("run", rich_help_panel="Work")(submit)
+
+
+def submit(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="the agent's name; `streams agents list` shows them")],
+    given: Annotated[str, typer.Option("--input", "-i", help="the agent's input: JSON, @FILE or -")] = "{}",
+    priority: Annotated[str | None, typer.Option(help="high, default or low")] = None,
+    run_id: Annotated[str | None, typer.Option(help="an id of your own; the same id is the same run")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="the same key is the same run")] = None,
+    deadline: Annotated[float | None, typer.Option(help="seconds after which the run is stopped")] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it ends and print its result")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Submit a run of AGENT and print its id."""
+    from streams.cli.data import read_json
+    from streams.cli.follow import follow as follow_run
+    from streams.cli.output import print_json
+    from streams.cli.pipeline import gateway
+
+    body: dict[str, Any] = {"agent": agent, "input": read_json(given)}
+    optional = {"priority": priority, "run_id": run_id, "deadline_s": deadline}
+    body |= {name: value for name, value in optional.items() if value is not None}
+    with gateway() as server:
+        answer = server.post("/runs", body, key=idempotency_key)
+        if not follow:
+            print_json(answer) if output is Output.JSON else print(answer["run_id"])
+            return
+        raise typer.Exit(follow_run(server, answer["run_id"], output))

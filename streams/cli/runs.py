@@ -1,0 +1,135 @@
+"""`streams runs …`: see what runs, follow it, and change its course."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli.options import LimitOption, Output, OutputOption, RunId
+
+app = typer.Typer(help="Runs: list, show, follow, cancel, resume, signal, fork.", no_args_is_help=True)
+
+COLUMNS = ("run_id", "agent", "status", "stage", "progress", "step", "created_at")
+ENTRIES = ("seq", "path", "kind", "name", "status", "attempt", "started_at", "finished_at", "output", "error")
+
+
+@app.command("list")
+def list_runs(
+    agent: Annotated[str | None, typer.Option(help="only runs of this agent")] = None,
+    status: Annotated[str | None, typer.Option(help="queued, running, waiting, succeeded, failed or cancelled")] = None,
+    since: Annotated[str | None, typer.Option(help="only runs made at or after this time")] = None,
+    limit: LimitOption = 50,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List runs, the newest first."""
+    from streams.cli.output import print_rows
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        found = server.get("/runs", agent=agent, status=status, since=since, limit=limit)["runs"]
+    print_rows(found, COLUMNS, output, empty="No runs. Start one with `streams run AGENT --input JSON`.")
+
+
+@app.command("show")
+def show_run(
+    run: RunId,
+    output: OutputOption = Output.TEXT,
+    *,
+    history: Annotated[bool, typer.Option("--history/--no-history", help="with the journal's entries")] = True,
+) -> None:
+    """Show a run and its timeline: every journal entry, in order."""
+    from streams.cli.output import print_json, print_record, print_rows
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        view = server.get(f"/runs/{run}")
+        entries = server.get(f"/runs/{run}/history")["entries"] if history else None
+    if output is Output.JSON:
+        print_json(view if entries is None else {**view, "entries": entries})
+        return
+    print_record(view, output)
+    if entries is not None:
+        print()
+        print_rows(entries, ENTRIES, output, empty="The journal has no entries yet.")
+
+
+@app.command("follow")
+def follow_run(run: RunId, output: OutputOption = Output.TEXT) -> None:
+    """Print what happens to a run until it ends; exit 0 only if it succeeded."""
+    from streams.cli.follow import follow
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        raise typer.Exit(follow(server, run, output))
+
+
+@app.command("result")
+def print_result(run: RunId, output: OutputOption = Output.TEXT) -> None:
+    """Print a run's result; exit 1 while there is none."""
+    from streams.cli.follow import Unfinished
+    from streams.cli.output import print_json
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        status, body = server.answer(f"/runs/{run}/result")
+    if status == 202:
+        message = f"Run {run} has not finished: `streams runs follow {run}` waits for it."
+        raise Unfinished(message)
+    print_json(body if output is Output.JSON else body["result"])
+
+
+@app.command("cancel")
+def cancel_run(run: RunId, reason: Annotated[str | None, typer.Option(help="why, for the record")] = None) -> None:
+    """Ask a run to stop; its clean-up still runs."""
+    _post(f"/runs/{run}/cancel", {"reason": reason} if reason else None, f"Run {run} was asked to cancel.")
+
+
+@app.command("resume")
+def resume_run(run: RunId) -> None:
+    """Let a failed run go on from the step that failed; what is recorded is not executed again."""
+    _post(f"/runs/{run}/resume", None, f"Run {run} was asked to resume.")
+
+
+@app.command("signal")
+def signal_run(
+    run: RunId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the event type that the run waits for")],
+    data: Annotated[str, typer.Option("--data", "-d", help="the event's data: JSON, @FILE or -")] = "{}",
+) -> None:
+    """Send a run the signal that it waits for."""
+    from streams.cli.data import read_json
+
+    _post(f"/runs/{run}/signals/{name}", read_json(data), f"Run {run} was sent {name}.")
+
+
+@app.command("fork")
+def fork_run(
+    run: RunId,
+    at: Annotated[str, typer.Option("--at", help="the step to fork at: a journal seq or a step's name")],
+    edit: Annotated[list[str] | None, typer.Option("--edit", help="STEP=JSON: another answer for this step")] = None,
+) -> None:
+    """Start a new run that shares this one's past up to a step, with edited answers if you like."""
+    from streams.cli.pipeline import gateway
+
+    edits = dict(_edit(text) for text in edit or [])
+    with gateway() as server:
+        print(server.post(f"/runs/{run}/fork", {"at": at, "edits": edits} if edits else {"at": at})["run_id"])
+
+
+def _edit(text: str) -> tuple[str, Any]:
+    from streams.cli.data import read_json
+
+    step, equals, value = text.partition("=")
+    if not equals:
+        message = f"{text!r} is not STEP=JSON."
+        raise typer.BadParameter(message)
+    return step, read_json(value)
+
+
+def _post(path: str, body: Any, said: str) -> None:
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        server.post(path, body)
+    print(said)

@@ -1,0 +1,68 @@
+"""`streams tables …`: ask for rows, wherever the worker that owns them runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from streams.cli.options import LimitOption, Output, OutputOption
+
+app = typer.Typer(help="Tables: list, get a row, scan.", no_args_is_help=True)
+
+TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name")]
+
+
+@app.command("list")
+def list_tables(output: OutputOption = Output.TEXT) -> None:
+    """List the tables that are served."""
+    from streams.cli.output import print_rows
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        found = _items(server.get("/tables"), "tables")
+    print_rows(found, ("name", "version", "pool", "of", "description"), output, empty="No tables: see `streams new table`.")
+
+
+@app.command("get")
+def get_row(
+    table: TableName,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="the row's key")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the row of a key, with the offset up to which it is true."""
+    from streams.cli.output import print_record
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        print_record(server.get(f"/tables/{quote(table, safe='')}/{quote(key, safe='')}"), output)
+
+
+@app.command("scan")
+def scan_rows(
+    table: TableName,
+    prefix: Annotated[str | None, typer.Option(help="only keys that begin so")] = None,
+    limit: LimitOption = 100,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print rows in the order of their keys."""
+    from streams.cli.output import print_rows
+    from streams.cli.pipeline import gateway
+
+    rows: list[dict[str, Any]] = []
+    cursor: str | None = None
+    with gateway() as server:
+        while len(rows) < limit:
+            page = server.get(f"/tables/{quote(table, safe='')}", prefix=prefix, limit=limit - len(rows), cursor=cursor)
+            rows += page["rows"]
+            cursor = page.get("next")
+            if not cursor:
+                break
+    print_rows(rows, ("key", "value", "topic", "partition", "offset"), output, empty="No rows.")
+
+
+def _items(body: Any, name: str) -> list[dict[str, Any]]:
+    """Return the list in an answer, be it the answer or a member."""
+    found = body.get(name, []) if isinstance(body, dict) else body
+    return [item if isinstance(item, dict) else {"name": item} for item in found]
