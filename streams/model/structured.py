@@ -22,7 +22,7 @@ UNCONSTRAINED = (str, Any, None)
 
 
 class Wanted:
-NOISE = frozenset({"title", "default", "examples"})  # say nothing to a decoder; strict mode refuses them
+    """The type of an answer, with its schema; what is no object travels inside `{"value": …}`, as endpoints ask."""
 
     def __init__(self, returns: Any) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pydantic import BaseModel, HttpUrl
+from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
 from streams import Breaker, RetryPolicy, minutes, tool
 from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
@@ -12,6 +12,7 @@ from streams.tools.fetching import Fetched, fetch
 from streams.tools.reading import read_page
 from streams.tools.robots import require_allowed
 
+URLS: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 MAX_TEXT = 5_000
 READABLE = frozenset({"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "application/json", ""})
 
@@ -42,6 +43,15 @@ async def scrape_url(url: HttpUrl) -> Page:
         raise FetchRefusedError(f"{answer.url} is {answer.content_type}, not text.")
     page = await asyncio.to_thread(read_page, answer.body, answer.headers.get("content-type", ""))
     return Page(url=answer.url, title=page.title, text=page.text[:MAX_TEXT], length=len(page.text))
+
+
+def is_url(text: str) -> bool:
+    """Say whether `scrape_url` would take a text as its argument."""
+    try:
+        URLS.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def require_success(answer: Fetched) -> None:

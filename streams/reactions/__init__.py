@@ -1,0 +1,1 @@
+"""Reactions that ship: what happens of itself when an event comes."""
