@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -53,3 +55,21 @@ def _start(
         cwd=folder,
         process_group=0,
     )
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of `process` and return its status, negative for a signal."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[int] = loop.create_future()
+
+    def finish(status: int) -> None:
+        if not result.done():
+            result.set_result(status)
+
+    def wait() -> None:
+        status = process.wait()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, status)
+
+    threading.Thread(target=wait, name=f"wait-{process.pid}", daemon=True).start()
+    return await result

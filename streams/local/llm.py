@@ -1,0 +1,112 @@
+"""A real language model inside the machine, served as OpenAI's API, so that the pipeline thinks without any account.
+
+Run as `python -m streams.local.llm FILE PORT`: llama.cpp in a process of its own, which may crash alone.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streams.clock import monotonic
+from streams.local.errors import LocalError
+from streams.local.gguf import install_model
+from streams.local.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+CONTEXT = 8192  # tokens, shared by the slots: what the small model was trained for
+SLOTS = 2  # answers at a time; more only share the same cores
+QUIET = 1  # llama.cpp's level for errors only
+CHECK_TIMEOUT = 60.0  # seconds
+
+
+def model_file(chosen: Path | None, cache_dir: Path) -> Path:
+    """Return the file `chosen` in the settings, or the small model, fetched if needed; LocalError if there is none."""
+    if chosen is None:
+        return install_model(cache_dir / "models")
+    if not chosen.is_file():
+        message = f"There is no model file {chosen}: correct STREAMS_LLM_GGUF, or unset it for the small one."
+        raise LocalError(message)
+    return chosen.resolve()
+
+
+def command(file: Path, port: int) -> list[str]:
+    """Return the command line that serves `file` on a loopback `port`."""
+    return [sys.executable, "-m", "streams.local.llm", str(file), str(port)]
+
+
+def base_url(port: int) -> str:
+    """Return what OpenAI clients call the base URL."""
+    return f"http://{LOOPBACK}:{port}/v1"
+
+
+def health_url(port: int) -> str:
+    """Return the URL that answers 200 once the model is loaded."""
+    return f"http://{LOOPBACK}:{port}/health"
+
+
+def check(url: str, model: str) -> float:
+    """Ask `model` at the base `url` for JSON of a given schema; return the seconds that it took.
+
+    Raises LocalError when it does not answer, or not in that form.
+    """
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Answer with ok = true."}],
+        "max_tokens": 20,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "check", "schema": schema, "strict": True}},
+    }
+    request = urllib.request.Request(  # noqa: S310 - the URL of our own settings
+        f"{url}/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    begun = monotonic()
+    try:
+        with urllib.request.urlopen(request, timeout=CHECK_TIMEOUT) as response:  # noqa: S310
+            answer = json.loads(response.read())
+        said = json.loads(answer["choices"][0]["message"]["content"])
+    except (OSError, ValueError, LookupError) as error:
+        message = f"The model at {url} does not answer as it should ({type(error).__name__}: {error})."
+        raise LocalError(message) from error
+    if not isinstance(said, dict) or not isinstance(said.get("ok"), bool):
+        message = f"The model at {url} ignores response_format: use a server that supports JSON schemas."
+        raise LocalError(message)
+    return monotonic() - begun
+
+
+def serve(file: Path, port: int) -> None:
+    """Serve the model in `file` until SIGTERM or SIGINT."""
+    from xllamacpp import CommonParams, Server  # noqa: PLC0415 - part of the extra `local`
+
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    params = CommonParams()
+    params.model.path = str(file)
+    params.model_alias = {file.stem}
+    params.hostnames = [LOOPBACK]
+    params.port = port
+    params.n_ctx = CONTEXT
+    params.n_parallel = SLOTS
+    params.verbosity = QUIET
+    params.fit_params = False  # nothing to fit: a model this small runs anywhere
+    params.warmup = False
+    params.ui = False
+    server = Server(params)
+    print(f"{file.stem} answers at {server.listening_address}/v1", flush=True)  # noqa: T201 - this process's log
+    stopped.wait()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), int(sys.argv[2]))
