@@ -54,8 +54,12 @@ class ChildCancelled(ChildFailed):
 class SoftTimeout(StreamsError):
     """Raised at the current await when a stage's or a run's time is over: save, clean up and leave.
 
-    The function has a short grace (10 s); then the run fails, resumable.
+    The function has a short grace (10 s); then the run fails, resumable. `path` names the stage in the run.
     """
+
+    def __init__(self, message: str = "the time is over: save and clean up", *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Cancelled(BaseException):

@@ -68,7 +68,8 @@ class Entry:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Entry:
         """Return an entry from a mapping with at least run_id, path and kind; what is missing gets its default."""
-        return cls(**{name: values.get(name, _DEFAULTS.get(name)) for name in _FIELDS})
+        filled: dict[str, Any] = {name: values.get(name, _DEFAULTS.get(name)) for name in _FIELDS}
+        return cls(**filled)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as a mapping of JSON values, without what is empty."""
@@ -91,8 +92,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 
 def journal_key(run_id: str, path: str, resume: int) -> bytes:
-    """Return `r/<run_id>/<path>/<resume>`; paths with a `~` in front are the run's own and carry no resume number."""
-    if path.startswith("~"):
+    """Return `r/<run_id>/<path>/<resume>`; the run's own paths (`~in/…`, `~end/…`) happen once
+    and carry no resume number.
+    """
+    if path[0] == "~" and path != DEADLINE:
         return f"r/{run_id}/{path}".encode()
     return f"r/{run_id}/{path}/{resume}".encode()
 

@@ -117,4 +117,15 @@ class ResumeAsked:
     ending: int | None = None
 
 
-Message: TypeAlias = Submit | Start | EffectDone | TimerFired | SignalArrived | ChildDone | CancelAsked | ResumeAsked
+@dataclass(slots=True)
+class ForkAsked:
+    """Somebody wants a new run with this run's journal up to `at` (a seq or a step's name), answers edited."""
+
+    new_run_id: str
+    at: str
+    edits: dict[str, Any] = field(default_factory=dict)
+
+
+Message: TypeAlias = (
+    Submit | Start | EffectDone | TimerFired | SignalArrived | ChildDone | CancelAsked | ResumeAsked | ForkAsked
+)

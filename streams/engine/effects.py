@@ -1,0 +1,241 @@
+"""Steps, tool calls and model calls: one entry each, tried again by their policy, never run again once recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from streams.engine.decision import EffectKind, Perform, Timer
+from streams.engine.driver import Driver, Op
+from streams.engine.ids import seeded
+from streams.engine.jsonable import from_json, shown, to_json
+from streams.engine.messages import EffectDone, ErrorInfo
+from streams.errors import StepFailed, TimedOut
+
+if TYPE_CHECKING:
+    from streams.define.policies import RetryPolicy
+    from streams.define.tools import Tool
+    from streams.engine.entry import Entry
+
+T = TypeVar("T")
+
+
+class EffectOp(Op[T]):
+    """An effect on the outside, or a pure computation that is worth a record."""
+
+    __slots__ = (
+        "args",
+        "attempt",
+        "due_ms",
+        "fn",
+        "kind",
+        "performing",
+        "pure",
+        "retry",
+        "returns",
+        "show",
+        "timeout",
+        "tool",
+        "tools",
+    )
+
+    def __init__(  # noqa: PLR0913  one place makes it, for each of the three kinds
+        self,
+        driver: Driver,
+        kind: EffectKind,
+        name: str,
+        args: dict[str, Any],
+        *,
+        digest: str,
+        show: Any,
+        returns: Any,
+        retry: RetryPolicy,
+        timeout: float | None,
+        pure: bool = False,
+        fn: Callable[..., Any] | None = None,
+        tool: Tool[Any] | None = None,
+        tools: tuple[Tool[Any], ...] = (),
+    ) -> None:
+        super().__init__(driver, name)
+        self.kind: EffectKind = kind
+        self.args = args
+        self.digest = digest
+        self.show = show
+        self.returns = returns
+        self.retry = retry
+        self.timeout = timeout
+        self.pure = pure
+        self.fn = fn
+        self.tool = tool
+        self.tools = tools
+        self.attempt = 1
+        self.due_ms: int | None = None
+        self.performing = False
+
+    def activate(self) -> None:
+        """Ask for the first attempt, or go on waiting for the next one."""
+        self.driver.effects += 1
+        record = self.record
+        if record is not None and record.status == "scheduled":
+            self.attempt = record.attempt + 1
+            self.due_ms = record.due_ms
+            if self.due_ms is not None and self.due_ms > self.driver.journal.now_ms:
+                self.driver.journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
+                return
+        self.perform()
+
+    def perform(self) -> None:
+        """Ask for an attempt."""
+        self.performing = True
+        self.driver.performing += 1
+        self.due_ms = None
+        journal = self.driver.journal
+        journal.decision.perform.append(
+            Perform(
+                self.path,
+                self.resume,
+                self.kind,
+                self.name,
+                self.args,
+                self.returns,
+                self.retry,
+                self.timeout,
+                self.attempt,
+                self.pure,
+                f"{journal.run_id}/{self.path}/{self.digest[:8]}",
+                self.fn,
+                self.tool,
+                self.tools,
+                self.stage,
+            )
+        )
+
+    def done(self, message: EffectDone) -> None:
+        """Record the end of an attempt: decided, or to be tried again."""
+        self.performing = False
+        self.driver.performing -= 1
+        error = message.error
+        output = None
+        if error is None:
+            try:
+                output = to_json(message.value)
+                if self.returns is not None:
+                    from_json(output, self.returns)
+            except (PydanticSerializationError, ValidationError, TypeError, ValueError) as unfit:
+                error = ErrorInfo.of(unfit)
+                error.rejected = True
+                error.message = f"the result of {self.name} does not fit its type: {unfit}"
+        if error is not None and self._again(error):
+            self._retry(message, error)
+            return
+        usage = message.usage
+        if message.recorded:
+            usage = {**(usage or {}), "recorded": 1}
+        entry = self.driver.journal.append(
+            self.path,
+            self.kind,
+            self.name,
+            status="completed" if error is None else "failed",
+            resume=self.resume,
+            digest=self.digest,
+            stage=self.stage,
+            attempt=self.attempt,
+            input=shown(self.show),
+            output=output,
+            error=None if error is None else error_json(error),
+            usage=usage,
+            started_ms=message.started_ms,
+            finished_ms=message.finished_ms or None,
+        )
+        self.driver.effects -= 1
+        self.driver.ready.append((self, entry))
+
+    def outcome(self, entry: Entry) -> None:
+        """Give the typed result, or raise what happened."""
+        if entry.status == "completed":
+            try:
+                self.value = from_json(entry.output, self.returns)
+            except ValidationError as unfit:
+                self.error = self._failed("ValidationError", f"the record no longer fits its type: {unfit}", entry)
+            return
+        error = entry.error or {}
+        self.error = self._failed(
+            error.get("type", ""), error.get("message", ""), entry, timed_out=bool(error.get("timed_out"))
+        )
+
+    def abandon(self) -> None:
+        """Stop the attempt, or the wait for the next one."""
+        journal = self.driver.journal
+        if journal.replaying:
+            return
+        self.driver.effects -= 1
+        if self.performing:
+            self.performing = False
+            self.driver.performing -= 1
+            journal.decision.cancel.append(self.path)
+        elif self.due_ms is not None:
+            journal.append(
+                self.path,
+                self.kind,
+                self.name,
+                status="cancelled",
+                resume=self.resume,
+                digest=self.digest,
+                attempt=self.attempt - 1,
+            )
+
+    def _again(self, error: ErrorInfo) -> bool:
+        if error.rejected or self.attempt >= self.retry.attempts:
+            return False
+        return error.type == "Retry" or error.after is not None or self.retry.allows(error.types or (error.type,))
+
+    def _retry(self, message: EffectDone, error: ErrorInfo) -> None:
+        journal = self.driver.journal
+        delay = error.after
+        if delay is None:
+            delay = self.retry.delay(self.attempt, seeded(journal.run_id, self.path, self.attempt))
+        self.due_ms = journal.now_ms + int(delay * 1000)
+        journal.append(
+            self.path,
+            self.kind,
+            self.name,
+            status="scheduled",
+            resume=self.resume,
+            digest=self.digest,
+            stage=self.stage,
+            attempt=self.attempt,
+            input=shown(self.show),
+            error=error_json(error),
+            usage=message.usage,
+            due_ms=self.due_ms,
+            started_ms=message.started_ms,
+            finished_ms=message.finished_ms or None,
+        )
+        journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
+        self.attempt += 1
+
+    def _failed(self, type_: str, message: str, entry: Entry, *, timed_out: bool = False) -> StepFailed:
+        kind = TimedOut if timed_out else StepFailed
+        return kind(
+            f"{self.kind} {self.name} failed after {entry.attempt} attempt{'s' * (entry.attempt != 1)}: "
+            f"{type_}: {message}",
+            path=self.path,
+            name=self.name,
+            type=type_,
+            attempts=entry.attempt,
+        )
+
+
+def error_json(error: ErrorInfo) -> dict[str, Any]:
+    """Return an error as it is recorded."""
+    recorded: dict[str, Any] = {"type": error.type, "message": error.message}
+    if error.traceback:
+        recorded["traceback"] = error.traceback
+    if error.timed_out:
+        recorded["timed_out"] = True
+    if error.rejected:
+        recorded["rejected"] = True
+    return recorded

@@ -1,0 +1,88 @@
+"""Forks: the prefix of a journal, answers edited, becomes the history of a new run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from schemas.run import RunSubmitted
+from streams.engine.entry import DECIDING, INBOX, RESUME, SUBMITTED, Entry
+from streams.errors import ForkError
+
+if TYPE_CHECKING:
+    from streams.engine.journal import Journal
+    from streams.engine.messages import ForkAsked
+
+_UNDECIDED = frozenset({"step", "tool", "llm", "sleep", "wait", "call"})
+
+
+def fork_prefix(entries: Iterable[Entry], at: str, edits: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return the entries before `at` (a seq, path or step's name) with the edited answers, for `RunSubmitted.history`.
+
+    An edit of `at` itself gives that step's answer, so that the new run goes on behind it. Raises ForkError for a
+    name that no entry has, and for an edit of what the prefix does not contain.
+    """
+    listed = sorted(entries, key=lambda entry: entry.seq)
+    changed = {_named(listed, name).seq: answer for name, answer in (edits or {}).items()}
+    cut = _named(listed, at)
+    prefix = [entry for entry in listed if entry.seq < cut.seq or (entry.seq == cut.seq and cut.seq in changed)]
+    missing = set(changed) - {entry.seq for entry in prefix}
+    if missing:
+        raise ForkError(f"an edit is for entry {min(missing)}, which comes after the fork at {at}: fork there or later")
+    return [_edited(entry, changed).to_dict() for entry in prefix if _is_kept(entry, prefix)]
+
+
+def fork_submission(entries: list[Entry], asked: ForkAsked, pool: str) -> RunSubmitted:
+    """Return the submission of the new run, with the history by value: a reference would dangle."""
+    del pool
+    submitted = next(entry for entry in entries if entry.path == SUBMITTED)
+    return RunSubmitted(
+        run_id=asked.new_run_id,
+        agent=submitted.agent,
+        input=submitted.input,
+        priority=(submitted.output or {}).get("priority", "default"),
+        forked_from=submitted.run_id,
+        history=fork_prefix(entries, asked.at, asked.edits),
+    )
+
+
+def forked_entries(history: list[dict[str, Any]], journal: Journal) -> list[Entry]:
+    """Return a fork's history as entries of the new run."""
+    entries = []
+    for values in history:
+        journal.seq += 1
+        entries.append(
+            replace(Entry.from_dict(values), run_id=journal.run_id, seq=journal.seq, recorded_ms=journal.now_ms)
+        )
+    return entries
+
+
+def _named(entries: list[Entry], name: str) -> Entry:
+    """Return the first entry with that seq, else path, else name."""
+    text = str(name)
+    if text.isdigit():
+        for entry in entries:
+            if entry.seq == int(text):
+                return entry
+    for attribute in ("path", "name"):
+        for entry in entries:
+            if getattr(entry, attribute) == text and entry.path[0] != "~":
+                return entry
+    names = sorted({entry.name for entry in entries if entry.name and entry.path[0] != "~"})
+    raise ForkError(f"no entry is called {name!r}: use a seq of the history or one of {', '.join(names) or 'none'}")
+
+
+def _edited(entry: Entry, changed: dict[int, Any]) -> Entry:
+    if entry.seq not in changed:
+        return entry
+    return replace(entry, status="completed", output=changed[entry.seq], error=None, due_ms=None)
+
+
+def _is_kept(entry: Entry, prefix: list[Entry]) -> bool:
+    path = entry.path
+    if path[0] == "~":
+        return path.startswith((INBOX, RESUME, "~patch/", "~deadline")) and entry.kind != "cancel"
+    if entry.kind in _UNDECIDED:
+        return entry.status in DECIDING
+    return entry.kind != "late" and bool(prefix)

@@ -1,0 +1,224 @@
+"""What a run looks like from outside: a pure fold of its entries, so that it can be asked without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from streams.clock import iso
+from streams.engine.entry import DEADLINE, END, INBOX, RESUME, STARTED, SUBMITTED, Entry
+
+EFFECTS: Final = frozenset({"step", "tool", "llm"})
+WAITS: Final = frozenset({"sleep", "wait", "call"})
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class RunView:
+    """The state of one run; `apply` takes its entries in log order. Times are milliseconds since the epoch."""
+
+    __slots__ = (
+        "agent",
+        "calls",
+        "children",
+        "created_ms",
+        "ended",
+        "error",
+        "failed_path",
+        "forked_from",
+        "forks",
+        "input",
+        "meta",
+        "open",
+        "progress",
+        "reason",
+        "result",
+        "resumes",
+        "run_id",
+        "stage",
+        "status",
+        "step",
+        "updated_ms",
+        "usage",
+        "version",
+    )
+
+    def __init__(self, run_id: str, agent: str = "") -> None:
+        self.run_id = run_id
+        self.agent = agent
+        self.status = "queued"
+        self.stage: str | None = None
+        self.progress = 0
+        self.step: tuple[str | None, int] = (None, 1)
+        self.input: Any = None
+        self.error: Any = None
+        self.result: Any = None
+        self.reason: str | None = None
+        self.failed_path: str | None = None
+        self.meta: dict[str, Any] = {}
+        self.usage: dict[str, Any] = {}
+        self.calls = [0, 0, 0]  # llm, tool, recorded
+        self.children: list[str] = []
+        self.forks: list[str] = []
+        self.open: dict[str, str] = {}
+        self.ended = 0
+        self.resumes = 0
+        self.version = 1
+        self.created_ms = 0
+        self.updated_ms = 0
+
+    def apply(self, entry: Entry) -> None:
+        """Take one more entry."""
+        self.updated_ms = max(self.updated_ms, entry.recorded_ms)
+        self.version = max(self.version, entry.version)
+        path = entry.path
+        if path[0] == "~":
+            self._apply_own(entry)
+            return
+        if entry.progress is not None and entry.kind == "progress":
+            self.progress = entry.progress
+        if entry.kind == "stage":
+            self._apply_stage(entry)
+        elif entry.kind in EFFECTS:
+            self._apply_effect(entry)
+        elif entry.kind in WAITS:
+            self._apply_wait(entry)
+        elif entry.kind == "start" and entry.output:
+            self.children.append(entry.output)
+        elif entry.kind == "late":
+            self._count(entry)
+
+    def _apply_own(self, entry: Entry) -> None:
+        path = entry.path
+        if path == SUBMITTED:
+            self.agent = entry.agent
+            self.input = entry.input
+            self.meta = entry.output or {}
+            self.created_ms = entry.recorded_ms
+        elif path == STARTED:
+            self.status = "running"
+        elif path.startswith(END):
+            self._apply_end(entry)
+        elif path.startswith(RESUME):
+            self.status, self.error, self.failed_path = "running", None, None
+            self.resumes += 1
+        elif path.startswith("~fork/"):
+            self.forks.append(entry.name)
+        elif path == DEADLINE or (path.startswith(INBOX) and entry.kind == "cancel"):
+            self.reason = entry.name
+
+    def _apply_end(self, entry: Entry) -> None:
+        self.status = entry.name
+        self.ended += 1
+        self.error = entry.error
+        self.result = entry.output
+        self.failed_path = (entry.error or {}).get("path") if entry.name == "failed" else None
+        self.stage = entry.stage or self.stage
+        if entry.name == "succeeded":
+            self.progress = 100
+
+    def _apply_stage(self, entry: Entry) -> None:
+        if entry.status == "scheduled":
+            self.stage = entry.name
+
+    def _apply_effect(self, entry: Entry) -> None:
+        self.step = (entry.name, entry.attempt + (entry.status == "scheduled"))
+        if self.status == "waiting":
+            self.status = "running"
+        self._count(entry)
+
+    def _count(self, entry: Entry) -> None:
+        if entry.kind in ("llm", "tool") and entry.status != "cancelled":
+            self.calls[0 if entry.kind == "llm" else 1] += 1
+        for name, value in (entry.usage or {}).items():
+            if name == "recorded":
+                self.calls[2] += 1
+            elif isinstance(value, int | float):
+                self.usage[name] = self.usage.get(name, 0) + value
+
+    def _apply_wait(self, entry: Entry) -> None:
+        if entry.status != "scheduled":
+            self.open.pop(entry.path, None)
+            self.status = "running" if self.status == "waiting" else self.status
+            return
+        self.step = (entry.name or entry.kind, entry.attempt)
+        self.open[entry.path] = entry.kind
+        self.status = "waiting" if self.status == "running" else self.status
+        if entry.kind == "call" and isinstance(entry.output, dict):
+            self.children.append(entry.output["child"])
+
+    def totals(self) -> dict[str, Any]:
+        """Return what the run has used so far, children not included."""
+        used = self.usage
+        return {
+            **used,
+            "input_tokens": used.get("input_tokens", 0),
+            "output_tokens": used.get("output_tokens", 0),
+            "cost_usd": used.get("cost_usd", 0.0),
+            "llm_calls": self.calls[0],
+            "tool_calls": self.calls[1],
+            "recorded_hits": self.calls[2],
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of `GET /runs/{id}`."""
+        step, attempt = self.step
+        return {
+            "run_id": self.run_id,
+            "agent": self.agent,
+            "status": self.status,
+            "stage": self.stage,
+            "progress": self.progress,
+            "step": step,
+            "attempt": attempt,
+            "input": self.input,
+            "error": self.error,
+            "usage": self.totals(),
+            "parent": self.meta.get("parent"),
+            "children": list(dict.fromkeys(self.children)),
+            "forked_from": self.meta.get("forked_from"),
+            "forks": list(self.forks),
+            "reason": self.reason,
+            "endings": self.ended,
+            "created_at": iso(self.created_ms),
+            "updated_at": iso(self.updated_ms),
+        }
+
+
+def fold(entries: Iterable[Entry]) -> RunView:
+    """Return the view of the run that the entries, in log order, belong to; raise ValueError if there are none."""
+    view: RunView | None = None
+    for entry in entries:
+        if view is None:
+            view = RunView(entry.run_id, entry.agent)
+        view.apply(entry)
+    if view is None:
+        raise ValueError("a run without entries has no view: look for its submission first")
+    return view
+
+
+def history(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Return the entries of `GET /runs/{id}/history`, in log order; what a wait got is shown with the wait."""
+    listed = sorted(entries, key=lambda entry: entry.seq)
+    inbox = {entry.path.removeprefix(INBOX): entry.output for entry in listed if entry.path.startswith(INBOX)}
+    return [_line(entry, inbox) for entry in listed]
+
+
+def _line(entry: Entry, inbox: dict[str, Any]) -> dict[str, Any]:
+    output = entry.output
+    if entry.kind == "wait" and entry.status == "completed" and isinstance(entry.input, dict):
+        output = inbox.get(entry.input.get("signal", ""))
+    return {
+        "seq": entry.seq,
+        "path": entry.path,
+        "kind": entry.kind,
+        "name": entry.name,
+        "stage": entry.stage,
+        "status": entry.status,
+        "attempt": entry.attempt,
+        "started_at": iso(entry.started_ms or entry.recorded_ms),
+        "finished_at": iso(entry.finished_ms),
+        "input": entry.input,
+        "output": output,
+        "error": entry.error,
+        "usage": entry.usage,
+    }
