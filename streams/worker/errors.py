@@ -1,0 +1,47 @@
+"""What can go wrong in a worker, split by who can do something about it."""
+
+from streams.errors import StreamsError
+
+
+class WorkerError(StreamsError):
+    """Base class of the worker's errors."""
+
+
+class RecordTooLargeError(WorkerError):
+    """Raised at the place that sends or stores a record the topic would refuse."""
+
+
+class UnitTooLargeError(WorkerError):
+    """Raised when records that must become true together exceed one transaction's share."""
+
+
+class OverlayConflictError(WorkerError):
+    """Raised when two open batches write one key: the second would overtake the first in the changelog."""
+
+
+class DeadAssignmentError(WorkerError):
+    """Raised in work that outlived its assignment; nothing of it may reach the log."""
+
+
+class MemberRefusedError(WorkerError):
+    """Raised by a commit that the group coordinator refused: member or epoch is no longer current."""
+
+
+class TransactionAbortedError(WorkerError):
+    """Raised by a commit that was aborted for a reason that does not name its culprit; the units can be sent again."""
+
+
+class RecordRefusedError(WorkerError):
+    """Raised by a commit that the broker refused for one of its records."""
+
+
+class OutcomeUnknownError(WorkerError):
+    """Raised when a transaction's outcome cannot be learned; the process must end and read the log again."""
+
+
+class ClusterUnfitError(WorkerError):
+    """Raised at start when the cluster lacks what exactly-once ownership needs."""
+
+
+class RestoreError(WorkerError):
+    """Raised when a partition's state cannot be restored from its changelog."""

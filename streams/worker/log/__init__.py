@@ -1,0 +1,1 @@
+"""The Kafka side of the worker: consumer thread, transactions, restore, start-up probe."""

@@ -1,0 +1,61 @@
+"""librdkafka settings of the worker's clients: what each is for is said beside it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+Config = dict[str, object]
+
+SESSION_S: Final = 6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
+TRANSACTION_TIMEOUT_S: Final = 10.0  # bounds how long a killed worker's open transaction holds readers back
+MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.message.bytes, not records
+
+
+def producer(client: Config, transactional_id: str) -> Config:
+    """Return the configuration of the worker's one transactional producer."""
+    return client | {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
+        "message.timeout.ms": 8000,
+        "enable.idempotence": True,
+        # CONCURRENT_TRANSACTIONS right after a commit is answered by this back-off: at its default of 100 a lone
+        # append-and-commit takes over 100 ms.
+        "retry.backoff.ms": 2,
+        "linger.ms": 0,
+        "batch.size": MAX_BATCH_BYTES,
+        "partitioner": "murmur2_random",  # the Java client's: any standard client finds the same partition
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }
+
+
+def consumer(client: Config, group: str) -> Config:
+    """Return the configuration of the subscribed consumer (group protocol of KIP-848)."""
+    return client | {
+        "group.id": group,
+        "group.protocol": "consumer",
+        "group.remote.assignor": "range",  # co-partitions the topics of one subscription
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "fetch.wait.max.ms": 100,
+        "queued.max.messages.kbytes": 32_768,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
+        # heartbeats loses its partitions after it.
+        "max.poll.interval.ms": 60_000,
+    }
+
+
+def reader(client: Config, group: str) -> Config:
+    """Return the configuration of a helper that reads changelogs and committed offsets; it never joins the group."""
+    return client | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+    }

@@ -1,0 +1,255 @@
+"""The one thread that owns the subscribed consumer: it polls, runs the rebalance callbacks and publishes who we are.
+
+All calls on the consumer are made here (calls from elsewhere were seen to block for ever against a poll). After each
+poll the thread publishes the pair of group metadata and live slices. A transaction uses one pair: taking the metadata
+later than the slices would let a rejoined zombie commit a partition that it has lost, since the broker checks the
+member and not the ownership.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.worker.state.slice import Slice, Source
+
+if TYPE_CHECKING:
+    from streams.worker.log.config import Config
+
+_FETCH: Final = 2000  # records taken from librdkafka at once
+_HIGH: Final = 20_000  # records in flight in this process before fetching stops
+_POLL_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Group metadata and the slices that were live when it was taken; usable in a transaction only together."""
+
+    metadata: object
+    live: frozenset[Slice]
+
+
+class Handler(Protocol):
+    """What the thread tells; all methods are called in the thread and must not block, but for `leave`."""
+
+    def assigned(self, owned: Slice) -> None:
+        """A partition number is complete: restore it, then call `ConsumerThread.begin`."""
+
+    def leave(self, gone: Sequence[Slice]) -> None:
+        """These are being revoked: finish and commit what is ready, within two seconds."""
+
+    def died(self, gone: Sequence[Slice]) -> None:
+        """These are dead now; release what hangs on them."""
+
+    def deliver(self, records: dict[Source, list[Message]]) -> None:
+        """Records came."""
+
+    def failed(self, error: Exception) -> None:
+        """The consumer cannot go on; the process must end."""
+
+
+class ConsumerThread:
+    """Own the librdkafka consumer and turn its assignments into slices."""
+
+    def __init__(self, settings: Config, handler: Handler, warn: Callable[[str], None]) -> None:
+        """Prepare; nothing connects before `subscribe` and `start`."""
+        self._consumer = Consumer(settings, error_cb=self._on_error, logger=None)
+        self._handler = handler
+        self._warn = warn
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._topics: frozenset[str] = frozenset()
+        self._sources: dict[tuple[str, int], Source] = {}
+        self._slices: dict[int, Slice] = {}
+        self._halt = False
+        self._taken = 0  # written by the thread only
+        self._released = 0  # written by the event loop only
+        self._stalled = False
+        self._credit = threading.Event()
+        self.pair = Pair(None, frozenset())
+        self.polls = 0  # a watchdog sees by it that the thread turns
+        self._thread = threading.Thread(target=self._run, name="streams-consumer", daemon=True)
+
+    # -- called from the event loop
+
+    def start(self, topics: Sequence[str]) -> None:
+        """Subscribe to `topics`, which must exist with equal partition counts, and start the thread."""
+        self._topics = frozenset(topics)
+        self._commands.put(self._subscribe)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the group at once and end the thread; blocks until it has ended."""
+        self._halt = True
+        self._credit.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def release(self, count: int) -> None:
+        """Give back the credit of `count` records that are done with."""
+        self._released += count
+        if self._stalled and self._taken - self._released < _HIGH // 2:
+            self._credit.set()
+
+    def begin(self, owned: Slice, starts: dict[str, int | None]) -> None:
+        """Start fetching a restored slice; `starts` gives an offset where the group's own is not the right one."""
+        self._commands.put(lambda: self._begin(owned, starts))
+
+    def renew(self, old: Slice, new: Slice) -> None:
+        """Replace a slice whose open work was dropped: its sources are read again from what is committed."""
+        self._commands.put(lambda: self._renew(old, new))
+
+    # -- the thread
+
+    def _run(self) -> None:
+        try:
+            while not self._halt:
+                self._turn()
+            self._consumer.close()  # runs the revocation callback, then leaves the group
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread must end the process, not pass in silence
+            self._handler.failed(error)
+
+    def _turn(self) -> None:
+        for _ in range(self._commands.qsize()):  # a command may put itself off to the next turn
+            self._commands.get()()
+        held = self._hold_back()
+        first = self._consumer.poll(_POLL_S)
+        self.polls += 1
+        messages = [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
+        if held:
+            self._resume([(t.topic, t.partition) for t in held])
+        self._publish()
+        if messages:
+            self._hand_over(messages)
+
+    def _hold_back(self) -> list[TopicPartition]:
+        """Without credit wait a little, then pause everything and go on polling, so that rebalances are served."""
+        if self._taken - self._released <= _HIGH:
+            return []
+        self._credit.clear()
+        self._stalled = True
+        if self._taken - self._released <= _HIGH or self._credit.wait(0.2):
+            self._stalled = False
+            return []
+        held: list[TopicPartition] = self._consumer.assignment()
+        self._consumer.pause(held)
+        return held
+
+    def _resume(self, places: Sequence[tuple[str, int]]) -> None:
+        ready = [place for place in places if (source := self._sources.get(place)) and source.slice and source.slice.ready]
+        self._consumer.resume([TopicPartition(*place) for place in ready])
+
+    def _publish(self) -> None:
+        self.pair = Pair(self._consumer.consumer_group_metadata(), frozenset(s for s in self._slices.values() if s.live))
+
+    def _hand_over(self, messages: list[Message]) -> None:
+        parts: dict[Source, list[Message]] = {}
+        sources = self._sources
+        count = 0
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._on_error(error)
+                continue
+            source = sources.get((message.topic(), message.partition()))
+            if source is None or source.slice is None:
+                continue
+            count += 1
+            if (part := parts.get(source)) is not None:
+                part.append(message)
+            else:
+                parts[source] = [message]
+        if parts:
+            self._taken += count
+            self._handler.deliver(parts)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._handler.failed(KafkaException(error))
+        elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library names local errors so
+            self._warn(f"{error.name()}: {error.str()}")
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            sorted(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        if partitions:
+            consumer.pause(partitions)
+        for place in partitions:
+            self._sources[place.topic, place.partition] = Source(place.topic)
+        for number in sorted({place.partition for place in partitions}):
+            self._complete(number)
+
+    def _complete(self, number: int) -> None:
+        """Make a slice when all topics' partitions of `number` are here; until then they stay paused."""
+        mine = {topic: self._sources[topic, number] for topic in sorted(self._topics) if (topic, number) in self._sources}
+        if len(mine) < len(self._topics):
+            return
+        self._slices[number] = owned = Slice(number, mine)
+        self._handler.assigned(owned)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gone = self._leaving(partitions)
+        self._publish()
+        self._handler.leave(gone)
+        self._end(consumer, partitions, gone)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._end(consumer, partitions, self._leaving(partitions))
+
+    def _leaving(self, partitions: list[TopicPartition]) -> list[Slice]:
+        numbers = {place.partition for place in partitions}
+        return [owned for number, owned in self._slices.items() if number in numbers]
+
+    def _end(self, consumer: Consumer, partitions: list[TopicPartition], gone: Sequence[Slice]) -> None:
+        for owned in gone:
+            owned.kill()
+            del self._slices[owned.partition]
+            for topic in owned.sources:
+                # What stays of an incomplete number starts over with fresh sources, paused.
+                self._sources[topic, owned.partition] = Source(topic)
+            consumer.pause([TopicPartition(topic, owned.partition) for topic in owned.sources])
+        for place in partitions:
+            self._sources.pop((place.topic, place.partition), None)
+        consumer.incremental_unassign(partitions)
+        self._publish()
+        self._handler.died(gone)
+
+    def _begin(self, owned: Slice, starts: dict[str, int | None]) -> None:
+        if not owned.live:
+            return
+        if not self._seek(owned, {topic: offset for topic, offset in starts.items() if offset is not None}):
+            self._commands.put(lambda: self._begin(owned, starts))
+            return
+        owned.ready = True
+        self._consumer.resume([TopicPartition(topic, owned.partition) for topic in owned.sources])
+
+    def _renew(self, old: Slice, new: Slice) -> None:
+        if self._slices.get(old.partition) is not old:
+            return  # it was revoked meanwhile; `new` was never published
+        places = {t: source.applied if source.applied >= 0 else OFFSET_BEGINNING for t, source in new.sources.items()}
+        if not self._seek(new, places):
+            self._commands.put(lambda: self._renew(old, new))
+            return
+        self._slices[new.partition] = new
+        for topic, source in new.sources.items():
+            self._sources[topic, new.partition] = source
+        new.ready = True
+
+    def _seek(self, owned: Slice, places: dict[str, int]) -> bool:
+        """Move positions; False while the fetchers of a fresh assignment have not started ('erroneous state')."""
+        try:
+            for topic, offset in places.items():
+                self._consumer.seek(TopicPartition(topic, owned.partition, offset))
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:  # noqa: SLF001 - the library names local errors so
+                raise
+            return False
+        return True

@@ -1,0 +1,51 @@
+"""Ask the cluster, once at start, for what exactly-once ownership needs; refuse to run without it.
+
+librdkafka silently leaves out `require_stable` on brokers that do not know it. So we look: while a transactional offset
+is pending, a read_committed handle must get no answer; after the commit it must get that offset.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from streams.worker.errors import ClusterUnfitError
+from streams.worker.log import config
+
+_NEEDS = (
+    "The broker lacks what workers need: transactions with stable offset fetch and group protocol `consumer` "
+    "(Apache Kafka 4.0 or newer)"
+)
+
+
+def probe(client: config.Config, app: str, topic: str, partition: int, identity: str) -> None:
+    """Check stable offset fetch with a group and a transactional id of its own; blocks for about a second.
+
+    Raises ClusterUnfitError naming what is missing.
+    """
+    group = f"{app}.probe.{identity}"
+    producer = Producer(config.producer(client, f"{app}.probe.{identity}"), logger=None)
+    reader = Consumer(config.reader(client, group), logger=None)
+    place = TopicPartition(topic, partition)
+    try:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction(
+            [TopicPartition(topic, partition, 1)], reader.consumer_group_metadata(), 10
+        )
+        if _answer(reader, place, 0.3) is not None:
+            raise ClusterUnfitError(f"{_NEEDS}: it tells offsets whose transaction is still open")
+        producer.commit_transaction(10)
+        if _answer(reader, place, 10) != 1:
+            raise ClusterUnfitError(f"{_NEEDS}: it does not tell an offset that was committed")
+    except KafkaException as error:
+        raise ClusterUnfitError(f"{_NEEDS}: {error.args[0].str()}") from error
+    finally:
+        reader.close()
+
+
+def _answer(reader: Consumer, place: TopicPartition, timeout: float) -> int | None:
+    """Return the committed offset, None when the broker does not tell within `timeout` seconds."""
+    try:
+        return int(reader.committed([place], timeout)[0].offset)
+    except KafkaException:
+        return None

@@ -1,0 +1,182 @@
+"""One transaction at a time: the worker's transactional producer, with each outcome told apart.
+
+All calls block and are made by one thread. The answers a broker can give are four: committed; refused because of the
+member (try again with the next metadata); refused because of a record; unknown (the process must end: what the log
+holds is decided by the coordinator, not by us).
+"""
+
+from __future__ import annotations
+
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streams import clock
+
+from streams.worker.errors import MemberRefusedError, OutcomeUnknownError, RecordRefusedError, TransactionAbortedError
+from streams.worker.log import config
+
+if TYPE_CHECKING:
+    from streams.worker.state.unit import Out
+
+Partition = tuple[str, int]
+Report = Callable[[KafkaError | None, Message], None]
+
+_PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
+_MEMBER: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+_RECORD: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_MSG,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the library names local errors so
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+class Transactions:
+    """The transactional producer of this process (exactly-once v2, KIP-447: fenced by the consumer group's member)."""
+
+    def __init__(self, client: config.Config, transactional_id: str, probe: Callable[[str], None] | None = None) -> None:
+        """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there)."""
+        self.id = transactional_id
+        self._producer = Producer(config.producer(client, transactional_id), logger=None)
+        self._refused: KafkaError | None = None
+        self._probe = probe or _nothing
+
+    def open(self) -> None:
+        """Fence a predecessor with the same id and abort what it left open; waits for the broker as long as it takes.
+
+        Raises OutcomeUnknownError when the id is fenced by a newer process at once.
+        """
+        while True:
+            try:
+                self._producer.init_transactions(10)
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise OutcomeUnknownError(f"cannot open transactions as {self.id}: {error.args[0].str()}") from error
+            else:
+                return
+
+    def commit(
+        self,
+        outs: Sequence[Out],
+        offsets: dict[Partition, int],
+        metadata: object,
+        changelogs: frozenset[str],
+        *,
+        careful: bool = False,
+    ) -> dict[Partition, int]:
+        """Commit `outs` and `offsets` (next to read) as the group member of `metadata`.
+
+        Returns the next offset of each partition of `changelogs` that was written. Raises MemberRefusedError,
+        TransactionAbortedError or RecordRefusedError (only if `careful`: every record's delivery is then asked for,
+        which costs three times the processor time); after these three nothing of it counts. Raises OutcomeUnknownError
+        when the process must end.
+        """
+        self._refused = None
+        ends: dict[Partition, int] = {}
+        try:
+            self._producer.begin_transaction()
+            self._probe("begun")
+            self._produce(outs, self._reports(outs, changelogs, ends, careful=careful))
+            self._probe("produced")
+            positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+            self._patiently(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 5))
+            self._probe("offsets sent")
+            self._patiently(lambda: self._producer.commit_transaction(5))
+            self._probe("committed")
+        except KafkaException as error:
+            self._abandon(error)
+        return ends
+
+    def _reports(
+        self, outs: Sequence[Out], changelogs: frozenset[str], ends: dict[Partition, int], *, careful: bool
+    ) -> dict[int, Report]:
+        """Return the delivery callbacks by position in `outs`.
+
+        A callback costs as much as the record itself, and a partition's last record tells how far it was written: so
+        only that one has a callback, unless we look for a culprit.
+        """
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                ends[message.topic(), message.partition()] = message.offset() + 1
+            elif self._refused is None:
+                self._refused = error
+
+        if careful:
+            return dict.fromkeys(range(len(outs)), delivered)
+        last = {(out[0], out[3]): place for place, out in enumerate(outs) if out[0] in changelogs}
+        return dict.fromkeys(last.values(), delivered)
+
+    def _produce(self, outs: Sequence[Out], reports: dict[int, Report]) -> None:
+        produce, report_of = self._producer.produce, reports.get
+        for place, (topic, value, key, partition, headers) in enumerate(outs):
+            while True:
+                try:
+                    if headers is None:
+                        produce(topic, value, key, partition, report_of(place))
+                    else:
+                        produce(topic, value, key, partition, report_of(place), None, 0, headers)
+                    break
+                except BufferError:
+                    self._producer.poll(0.01)
+
+    def _patiently(self, call: Callable[[], object]) -> None:
+        """Repeat a call that timed out or may be retried: a time-out says nothing about the outcome."""
+        end = clock.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                call()
+            except KafkaException as error:
+                reason = error.args[0]
+                again = reason.retriable() or reason.code() == KafkaError._TIMED_OUT  # noqa: SLF001
+                if not again or clock.monotonic() > end:
+                    raise
+            else:
+                return
+
+    def _abandon(self, error: KafkaException) -> None:
+        reason: KafkaError = error.args[0]
+        if reason.fatal() or not reason.txn_requires_abort():
+            raise OutcomeUnknownError(_explain(self.id, reason)) from error
+        try:
+            self._patiently(lambda: self._producer.abort_transaction(5))
+        except KafkaException as failed:
+            raise OutcomeUnknownError(_explain(self.id, failed.args[0])) from failed
+        if reason.code() in _MEMBER:
+            raise MemberRefusedError(reason.str()) from error
+        if self._refused is not None and self._refused.code() in _RECORD:
+            raise RecordRefusedError(self._refused.str()) from error
+        raise TransactionAbortedError(reason.str()) from error
+
+
+def _nothing(_stage: str) -> None:
+    return
+
+
+def _explain(transactional_id: str, reason: KafkaError) -> str:
+    if reason.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):  # noqa: SLF001
+        return (
+            f"another process has taken the slot of {transactional_id} (or the broker ended our transaction after "
+            "a pause): this one must end; give each worker a slot of its own"
+        )
+    return f"a transaction of {transactional_id} ended in the unknown ({reason.name()}: {reason.str()}): restart to read the log"

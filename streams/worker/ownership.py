@@ -1,0 +1,178 @@
+"""Life of a slice in the event loop: restored, ready, drained, buried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streams.worker.state.store import PartitionDb, Store, StoreOptions
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from streams.worker.log.consumer import ConsumerThread
+    from streams.worker.log.restore import Restorer
+    from streams.worker.state.committer import Committer
+    from streams.worker.state.slice import Slice, Source
+
+_DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
+
+Deliver = Callable[["Source", "list[Message]"], None]
+SliceHook = Callable[["Slice"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A store that every slice has: its name and the changelog topic that backs it."""
+
+    name: str
+    topic: str
+
+
+class Ownership:
+    """Receive slices from the consumer's thread and carry them through their life."""
+
+    def __init__(  # noqa: PLR0913 - the parts that meet here are many by nature
+        self,
+        *,
+        specs: Sequence[StoreSpec],
+        folder: Path,
+        options: StoreOptions,
+        restorer: Restorer,
+        deliver: Deliver,
+        crash: Callable[[Exception], None],
+        spawn: Callable[[Coroutine[object, object, None]], object],
+        say: Callable[[str], None],
+    ) -> None:
+        """Open stores of `specs` under `folder`; `deliver` gets records of ready slices; `crash` ends the process."""
+        self._loop = asyncio.get_running_loop()
+        self._specs = specs
+        self._folder = folder
+        self._options = options
+        self._restorer = restorer
+        self._deliver = deliver
+        self._crash = crash
+        self._spawn = spawn
+        self._say = say
+        self._waiting: list[Slice] = []
+        self._restoring = False
+        self.thread: ConsumerThread | None = None
+        self.committer: Committer | None = None
+        self.slices: dict[int, Slice] = {}
+        self.on_ready: list[SliceHook] = []
+        self.on_change: list[Callable[[], None]] = []
+
+    # -- called in the consumer's thread
+
+    def assigned(self, owned: Slice) -> None:
+        """Queue a complete slice for restore."""
+        self._loop.call_soon_threadsafe(self._queue, owned)
+
+    def leave(self, gone: Sequence[Slice]) -> None:
+        """Let what was started finish and commit, for two seconds at most."""
+        asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop).result()
+
+    def died(self, gone: Sequence[Slice]) -> None:
+        """Release what hung on `gone`, which no transaction takes any more."""
+        self._loop.call_soon_threadsafe(self._bury, gone)
+
+    def deliver(self, records: dict[Source, list[Message]]) -> None:
+        """Pass a fetch on, in one hop."""
+        self._loop.call_soon_threadsafe(self._hand, records)
+
+    def failed(self, error: Exception) -> None:
+        """End the process."""
+        self._loop.call_soon_threadsafe(self._crash, error)
+
+    # -- in the event loop
+
+    def _hand(self, records: dict[Source, list[Message]]) -> None:
+        for source, messages in records.items():
+            owned = source.slice
+            if owned is not None and owned.live and owned.ready:
+                self._deliver(source, messages)
+            else:
+                self._release(len(messages))
+
+    def _release(self, count: int) -> None:
+        if self.thread is not None:
+            self.thread.release(count)
+
+    def _queue(self, owned: Slice) -> None:
+        self._waiting.append(owned)
+        if not self._restoring:
+            self._restoring = True
+            self._spawn(self._restore())
+
+    async def _restore(self) -> None:
+        """Restore what waits, together; slices that come meanwhile are the next round."""
+        try:
+            while self._waiting:
+                batch, self._waiting = [one for one in self._waiting if one.live], []
+                for one in batch:
+                    await self._await_predecessor(one)
+                starts = await asyncio.to_thread(self._open, batch)
+                for one in batch:
+                    self._start(one, starts.get(one, {}))
+        except Exception as error:  # noqa: BLE001 - a slice that cannot be restored must stop the worker, loudly
+            self._crash(error)
+        finally:
+            self._restoring = False
+
+    async def _await_predecessor(self, one: Slice) -> None:
+        """Bury a former slice of this number first: two handles on one database are refused by its lock."""
+        former = self.slices.get(one.partition)
+        if former is not None and former is not one:
+            self._bury([former])
+
+    def _open(self, batch: Sequence[Slice]) -> dict[Slice, dict[str, int | None]]:
+        for one in batch:
+            one.db = PartitionDb(self._folder / str(one.partition), self._options)
+            if one.db.rebuilt:
+                self._say(f"store of partition {one.partition} was damaged and is rebuilt: {one.db.rebuilt}")
+            one.stores = {spec.name: Store(one.db, spec.name, spec.topic, one.partition) for spec in self._specs}
+        return self._restorer.restore(batch)
+
+    def _start(self, one: Slice, starts: dict[str, int | None]) -> None:
+        if not one.live:
+            one.bury()
+            return
+        self.slices[one.partition] = one
+        for hook in self.on_ready:
+            hook(one)
+        if self.thread is not None:
+            self.thread.begin(one, starts)
+        self._changed()
+
+    async def _drain(self, gone: Sequence[Slice]) -> None:
+        for one in gone:
+            one.ready = False
+            for source in one.sources.values():
+                while source.queue and not source.queue[-1].started:
+                    self._release(source.queue.pop().count())
+        if self.committer is None:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while any(source.queue for one in gone for source in one.sources.values()):
+                    await asyncio.sleep(0.005)  # handlers are users' code: there is no one event for "all have finished"
+        except TimeoutError:
+            self._say("handlers were still at work when their partitions had to go; their records come again elsewhere")
+        await self.committer.drain(_DRAIN_S)
+
+    def _bury(self, gone: Sequence[Slice]) -> None:
+        for one in gone:
+            for source in one.sources.values():
+                self._release(sum(batch.count() for batch in source.queue if not batch.taken))
+                source.queue.clear()
+            if self.slices.get(one.partition) is one:
+                del self.slices[one.partition]
+            one.bury()
+        self._changed()
+
+    def _changed(self) -> None:
+        for hook in self.on_change:
+            hook()

@@ -1,0 +1,225 @@
+"""The runtime below Faust: one consumer thread, slices with their stores, one committer. Knows nothing of Faust."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from streams.worker.errors import ClusterUnfitError
+from streams.worker.log import config
+from streams.worker.log.consumer import ConsumerThread, Pair
+from streams.worker.log.probe import probe
+from streams.worker.log.restore import Restorer
+from streams.worker.log.transaction import Transactions
+from streams.worker.ownership import Ownership, StoreSpec
+from streams.worker.state.batch import Batch
+from streams.worker.state.committer import Committer
+from streams.worker.state.slice import Slice, Source
+from streams.worker.state.store import StoreOptions
+from streams.worker.tasks import Tasks
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+T = TypeVar("T")
+
+_PATIENCE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """What a runtime is told; `client` has the cluster's address and credentials for any librdkafka client."""
+
+    client: config.Config
+    group: str  # consumer group, also the prefix of the transactional id
+    slot: str  # stable and exclusive: a restart in the slot frees what its predecessor left open
+    folder: Path  # partition stores
+    ledger: StoreSpec  # the store that also keeps the applied offsets
+    stores: tuple[StoreSpec, ...] = ()
+    probe: Callable[[str], None] | None = None  # told each stage of a commit; fault tests stop the process there
+    options: StoreOptions = field(default_factory=StoreOptions)
+
+
+class Runtime:
+    """Own partitions, hand out batches, commit units."""
+
+    def __init__(
+        self, settings: RuntimeSettings, *, crash: Callable[[Exception], None], say: Callable[[str], None]
+    ) -> None:
+        """Prepare; `crash` ends the process with an error, `say` takes one line for people."""
+        self.settings = settings
+        self.tasks = Tasks(crash)
+        self._crash = crash
+        self._say = say
+        self._thread: ConsumerThread | None = None
+        self._ownership: Ownership | None = None
+        self._committer: Committer | None = None
+        self.deliver: Callable[[Source, list[Message]], None] = _nobody
+        self.topics: tuple[str, ...] = ()
+        self.partitions = 0
+
+    @property
+    def pair(self) -> Pair:
+        """Return the latest metadata and live slices."""
+        return _running(self._thread).pair
+
+    @property
+    def committer(self) -> Committer:
+        """Return the group commit."""
+        return _running(self._committer)
+
+    @property
+    def ownership(self) -> Ownership:
+        """Return the life of the slices."""
+        return _running(self._ownership)
+
+    @property
+    def polls(self) -> int:
+        """Return how often the consumer's thread has polled, for a watchdog."""
+        return _running(self._thread).polls
+
+    @property
+    def slices(self) -> dict[int, Slice]:
+        """Return the restored slices by partition number."""
+        return {} if self._ownership is None else self._ownership.slices
+
+    def release(self, count: int) -> None:
+        """Give back the credit of `count` records."""
+        _running(self._thread).release(count)
+
+    async def open(self, topics: Sequence[str]) -> None:
+        """Check the cluster and the topics, restart the slot's transactions, make the parts; fetch nothing yet.
+
+        Raises ClusterUnfitError when the cluster or its topics are not what workers need.
+        """
+        s = self.settings
+        specs = (s.ledger, *s.stores)
+        self.topics = tuple(sorted(topics))
+        counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
+        self.partitions = self._common(counts)
+        await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
+        restorer = Restorer(s.client, s.group, s.ledger.name, self._say)
+        self._ownership = Ownership(
+            specs=specs,
+            folder=s.folder,
+            options=s.options,
+            restorer=restorer,
+            deliver=lambda source, messages: self.deliver(source, messages),
+            crash=self._crash,
+            spawn=self.tasks.spawn,
+            say=self._say,
+        )
+        self._thread = ConsumerThread(config.consumer(s.client, s.group), self._ownership, self._say)
+        self._ownership.thread = self._thread
+        self._committer = Committer(
+            Transactions(s.client, f"{s.group}.{s.slot}", s.probe),
+            self,
+            ledger=s.ledger.name,
+            topic_ids={spec.topic: ids[spec.topic] for spec in specs},
+            crash=self._crash,
+            say=self._say,
+        )
+        self._ownership.committer = self._committer
+        await self._committer.open()
+        self.tasks.spawn(self._committer.run())
+
+    def start(self) -> None:
+        """Join the group and fetch."""
+        _running(self._thread).start(self.topics)
+
+    async def stop(self) -> None:
+        """Drain, commit, leave the group at once, close the stores."""
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.stop)
+        if self._committer is not None:
+            await self._committer.drain(5)
+            self._committer.stop()
+        for owned in list(self.slices.values()):
+            owned.kill()
+            owned.bury()
+        await self.tasks.stop()
+
+    # -- batches
+
+    def batch(self, source: Source, messages: list[Message], agents: int) -> Batch | None:
+        """Queue `messages` behind what the source has open; None when an unstarted batch took them up."""
+        if source.queue and source.queue[-1].grow(messages):
+            return None
+        batch = Batch(source, messages, agents, self._finished)
+        source.queue.append(batch)
+        return batch
+
+    def _finished(self, batch: Batch) -> None:
+        """Hand the finished head run of a source to the committer: offsets never pass unfinished work."""
+        queue = batch.source.queue
+        while queue and queue[0].sealed:
+            head = queue.popleft()
+            head.taken = True
+            self.committer.add(head)
+
+    # -- after a handler failed, or a record was refused
+
+    def renew(self, old: Slice) -> None:
+        """Drop the open work of a slice and read its sources again from what is committed.
+
+        Nothing uncommitted survives: rows in the overlay may have been read by others of the same slice.
+        """
+        self.committer.between(lambda: self._renew(old))
+
+    def _renew(self, old: Slice) -> None:
+        if not old.live or self.slices.get(old.partition) is not old:
+            return
+        old.kill()
+        new = Slice(old.partition, {topic: Source(topic) for topic in old.sources})
+        for topic, source in old.sources.items():
+            new.sources[topic].applied = source.applied
+            self.release(sum(batch.count() for batch in source.queue))
+            source.queue.clear()
+        new.db, old.db = old.db, None
+        new.stores = {name: store.clean() for name, store in old.stores.items()}
+        old.bury()
+        self.ownership.slices[new.partition] = new
+        for hook in self.ownership.on_ready:
+            hook(new)
+        _running(self._thread).renew(old, new)
+
+    # -- at start
+
+    def _describe(self, topics: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
+        admin = AdminClient(self.settings.client, logger=None)
+        futures = admin.describe_topics(TopicCollection(sorted(set(topics))), request_timeout=_PATIENCE_S)
+        counts, ids = {}, {}
+        for topic, future in futures.items():
+            try:
+                found = future.result(_PATIENCE_S)
+            except KafkaException as error:
+                raise ClusterUnfitError(
+                    f"topic {topic} cannot be used ({error.args[0].str()}): run `streams topics apply`"
+                ) from error
+            counts[topic], ids[topic] = len(found.partitions), str(found.topic_id)
+        return counts, ids
+
+    def _common(self, counts: dict[str, int]) -> int:
+        if len(set(counts.values())) == 1:
+            return next(iter(counts.values()))
+        odd = ", ".join(f"{topic} has {count}" for topic, count in sorted(counts.items()))
+        raise ClusterUnfitError(
+            f"co-partitioned topics must have one partition count: {odd}; "
+            "a count cannot change under running tables, make a new topic set and drain the old one"
+        )
+
+
+def _running(part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("the runtime is not open")
+    return part
+
+
+def _nobody(_source: Source, _messages: list[Message]) -> None:
+    raise RuntimeError("no conductor took over delivery")

@@ -1,0 +1,65 @@
+"""The Faust app of a worker: Faust's own class with our classes at its seams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from streams.worker.runtime import Runtime
+from streams.worker.seam.assignor import Assignor
+from streams.worker.seam.stream import Stream
+from streams.worker.seam.table import Table, TableManager
+from streams.worker.state.slice import Slice
+
+
+class App(faust.App):  # type: ignore[misc]
+    """`@app.agent`, `app.topic` and `app.Table` as in Faust; records in batches, commits in transactions below."""
+
+    def __init__(self, id: str, *, runtime: Runtime, **options: Any) -> None:  # noqa: A002 - Faust's name
+        """Make an app of consumer group `id` over `runtime`."""
+        super().__init__(
+            id,
+            broker="streams://runtime",
+            store="memory://",
+            Stream=Stream,
+            Table=Table,
+            TableManager=TableManager,
+            PartitionAssignor=Assignor,
+            key_serializer="raw",
+            value_serializer="raw",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            stream_wait_empty=False,
+            autodiscover=False,
+            datadir=runtime.settings.folder,
+            **options,
+        )
+        self.runtime = runtime
+        self.on_slice_ready: list[Callable[[Slice], None]] = []
+
+    def on_slices_changed(self) -> None:
+        """Tell Faust what this worker owns now."""
+        owned = self.consumer.assignment()
+        self._assignment: set[TP] = owned
+        self.unassigned = not owned
+
+    def _create_directories(self) -> None:
+        """Make nothing: the stores make their own folders."""
+
+    def _new_producer_transport(self) -> Any:
+        return self.transport
+
+    async def _stop_consumer(self) -> None:
+        """Leave the group before any agent stops (Faust calls this first when it stops)."""
+        if self._consumer is not None:
+            await self._consumer.leave()
+
+
+def end_process(status: int) -> None:
+    """End at once, without clean-up: nothing that this process still holds may reach the log."""
+    os._exit(status)

@@ -1,0 +1,311 @@
+"""Group commit: whatever became ready since the last transaction is the next one.
+
+Transactions go back to back, one at a time; what arrives while one is under way is the next group, so a lone unit waits
+for nobody and thousands share one. A transaction is never held open to wait for more, because it holds back every
+read_committed reader of the partitions that it touches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, Protocol
+
+from streams import clock
+from streams.worker.errors import (
+    DeadAssignmentError,
+    MemberRefusedError,
+    OutcomeUnknownError,
+    RecordRefusedError,
+    TransactionAbortedError,
+)
+from streams.worker.log.restore import OFFSET_KEY
+from streams.worker.state.store import Mark
+from streams.worker.state.unit import Out, Unit, Write
+
+if TYPE_CHECKING:
+    from streams.worker.log.consumer import Pair
+    from streams.worker.log.transaction import Transactions
+    from streams.worker.state.slice import Slice
+
+MAX_RECORDS: Final = 10_000  # of one transaction; a unit is never split
+MAX_BYTES: Final = 8 * 1024 * 1024
+PROOF_S: Final = 2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
+IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
+
+LedgerRow = tuple["Slice", Write]
+
+
+class Owner(Protocol):
+    """What the committer asks of the consumer's side."""
+
+    @property
+    def pair(self) -> Pair:
+        """The latest metadata and live slices."""
+
+    def release(self, count: int) -> None:
+        """Give credit for records that are done with."""
+
+
+class Committer:
+    """Take sealed units in order, commit them in groups, then write the stores and tell the units."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        owner: Owner,
+        *,
+        ledger: str,
+        topic_ids: dict[str, str],
+        crash: Callable[[Exception], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process."""
+        self._transactions = transactions
+        self._owner = owner
+        self._ledger = ledger
+        self._topic_ids = topic_ids
+        self._crash = crash
+        self._say = say
+        self._ready: deque[Unit] = deque()
+        self._wake = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="streams-commit")
+        self._stopping = False
+        self._between: list[Callable[[], None]] = []
+        self.accepted_at = -PROOF_S  # monotonic begin of the last accepted transaction
+        self.commits = 0
+        self.records = 0
+
+    # -- for those who make units
+
+    def add(self, unit: Unit) -> None:
+        """Hand over a unit; it is sealed by that. Order of hand-over is order on the log."""
+        unit.sealed = True
+        if not unit.slice.live:
+            self._drop(unit)
+            return
+        self._ready.append(unit)
+        self._quiet.clear()
+        self._wake.set()
+
+    def proven(self) -> bool:
+        """Return whether the last accepted transaction is young enough for an outside effect to start."""
+        return clock.monotonic() - self.accepted_at < PROOF_S
+
+    def between(self, callback: Callable[[], None]) -> None:
+        """Call back in the event loop at a moment when no transaction is under way."""
+        self._between.append(callback)
+        self._quiet.clear()
+        self._wake.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until nothing is ready or under way, at most `seconds`; return whether that was reached."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # -- the loop
+
+    def stop(self) -> None:
+        """End `run` once it is idle."""
+        self._stopping = True
+        self._wake.set()
+
+    async def open(self) -> None:
+        """Fence a predecessor in this slot; waits for the broker as long as it takes."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._transactions.open)
+
+    async def run(self) -> None:
+        """Commit until `stop`; an unknown outcome ends the process through `crash`."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._wait()
+                while self._between:
+                    self._between.pop(0)()
+                if self._stopping and not self._ready:
+                    return
+                await self._round(loop)
+        except OutcomeUnknownError as error:
+            self._crash(error)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _wait(self) -> None:
+        if self._ready or self._between or self._stopping:
+            return
+        self._quiet.set()
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(IDLE_S):
+                await self._wake.wait()
+        except TimeoutError:
+            self._prove()
+
+    def _prove(self) -> None:
+        """Queue an empty unit a live slice: its transaction carries current offsets and so proves that we own them."""
+        for owned in self._owner.pair.live:
+            if owned.ready:
+                self.add(Unit(owned))
+                return
+
+    async def _round(self, loop: asyncio.AbstractEventLoop) -> None:
+        pair = self._owner.pair
+        units = self._take(pair)
+        if not units:
+            await self._next_pair(pair)
+            return
+        await self._commit(loop, units, pair)
+
+    def _take(self, pair: Pair) -> list[Unit]:
+        """Take the longest head run that fits a transaction and whose slices are in `pair`."""
+        units: list[Unit] = []
+        records = size = 0
+        ready = self._ready
+        while ready:
+            unit = ready[0]
+            if not unit.slice.live:
+                self._drop(ready.popleft())
+                continue
+            if unit.slice not in pair.live:
+                break  # assigned a moment ago: the next pair has it
+            records += len(unit.outs)
+            size += unit.size
+            if units and (records > MAX_RECORDS or size > MAX_BYTES):
+                break
+            units.append(ready.popleft())
+        return units
+
+    async def _next_pair(self, old: Pair) -> None:
+        """Wait for the consumer's thread to publish again (it does so after every poll)."""
+        end = clock.monotonic() + 30
+        while self._owner.pair is old and self._ready and clock.monotonic() < end:
+            await asyncio.sleep(0.002)  # the thread has no loop to signal; a poll takes 50 ms at most
+
+    async def _commit(self, loop: asyncio.AbstractEventLoop, units: list[Unit], pair: Pair) -> None:
+        """Commit `units`; a refusal is narrowed down to its unit by halves, in order."""
+        careful = False
+        while True:
+            began = clock.monotonic()
+            try:
+                await loop.run_in_executor(self._thread, self._transact, units, pair, careful)
+            except MemberRefusedError as error:
+                self._say(f"refused as a group member ({error}); sending what is still ours again")
+                await self._next_pair(pair)
+                pair = self._owner.pair
+                units = self._alive(units, pair)
+            except TransactionAbortedError as error:
+                self._say(f"transaction aborted ({error}); sending again")
+                if len(units) > 1:
+                    half = len(units) // 2
+                    await self._commit(loop, units[:half], pair)
+                    units = self._alive(units[half:], self._owner.pair)
+                    pair = self._owner.pair
+                careful = len(units) == 1
+            except RecordRefusedError as error:
+                self._refuse(units[0], error)
+                return
+            else:
+                self.accepted_at = began
+                self._settle(units)
+                return
+            if not units:
+                return
+
+    def _alive(self, units: Sequence[Unit], pair: Pair) -> list[Unit]:
+        kept = []
+        for unit in units:
+            if unit.slice.live and unit.slice in pair.live:
+                kept.append(unit)
+            else:
+                self._drop(unit)
+        return kept
+
+    # -- in the commit thread
+
+    def _transact(self, units: Sequence[Unit], pair: Pair, careful: bool) -> None:  # noqa: FBT001 - positional by executor
+        offsets, ledger = self._offsets(units)
+        outs: list[Out] = [out for unit in units for out in unit.outs]
+        outs += [(store.topic, value, key, store.partition, None) for _, (store, key, value) in ledger]
+        changelogs = frozenset(self._topic_ids)
+        ends = self._transactions.commit(outs, offsets, pair.metadata, changelogs, careful=careful)
+        self.commits += 1
+        self.records += len(outs)
+        self._write(units, ledger, ends)
+
+    def _offsets(self, units: Sequence[Unit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
+        """Return the offsets that fence each slice touched, and their rows for the ledger where one moved."""
+        offsets: dict[tuple[str, int], int] = {}
+        moved: dict[tuple[str, int], Slice] = {}
+        for unit in units:
+            if (move := unit.moves()) is not None:
+                place = (move[0], unit.slice.partition)
+                offsets[place] = max(move[1], offsets.get(place, 0))
+                moved[place] = unit.slice
+        fenced = {number for _, number in offsets}
+        for unit in units:
+            if unit.slice.partition not in fenced:
+                fenced.add(unit.slice.partition)
+                source = unit.slice.fence()
+                offsets[source.topic, unit.slice.partition] = max(source.applied, 0)
+        rows: list[LedgerRow] = []
+        for (topic, number), owned in moved.items():
+            if (store := owned.stores.get(self._ledger)) is not None:
+                rows.append((owned, (store, OFFSET_KEY + topic.encode(), b"%d" % offsets[topic, number])))
+        return offsets, rows
+
+    def _write(self, units: Sequence[Unit], ledger: Sequence[LedgerRow], ends: dict[tuple[str, int], int]) -> None:
+        """Write each live slice's committed rows and marks; what died meanwhile reads them from the changelog."""
+        by_slice: dict[Slice, list[Write]] = {}
+        for unit in units:
+            by_slice.setdefault(unit.slice, []).extend(unit.writes)
+        for owned, row in ledger:
+            by_slice[owned].append(row)
+        now = clock.now_ms()
+        for owned, writes in by_slice.items():
+            if not writes:
+                continue
+            marks = [
+                (store.name, Mark(self._topic_ids[store.topic], end, now))
+                for store in owned.stores.values()
+                if (end := ends.get((store.topic, owned.partition))) is not None
+            ]
+            with owned.guard:
+                if owned.live and owned.db is not None:
+                    owned.db.apply(writes, marks)
+
+    # -- back in the event loop
+
+    def _settle(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            unit.committed = True
+            unit.settle()
+            if (move := unit.moves()) is not None:
+                unit.slice.sources[move[0]].applied = move[1]
+            if count := unit.count():
+                self._owner.release(count)
+            for callback in unit.on_commit:
+                callback()
+
+    def _refuse(self, unit: Unit, error: Exception) -> None:
+        unit.settle()
+        if unit.on_refuse is None:
+            self._crash(error)
+            return
+        unit.on_refuse(error)
+
+    def _drop(self, unit: Unit) -> None:
+        """Forget a unit whose assignment ended: its records come again to the next owner."""
+        unit.settle()
+        if count := unit.count():
+            self._owner.release(count)
+        if unit.on_refuse is not None:
+            unit.on_refuse(DeadAssignmentError(f"partition {unit.slice.partition} moved to another worker"))
+

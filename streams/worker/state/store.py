@@ -1,0 +1,171 @@
+"""Partition stores on rocksdict: committed rows only, with the changelog offset that they are good for.
+
+A store's file always holds a correct prefix of its changelog, because rows and mark are one write batch made after the
+commit. After kill -9 it is opened as it is and only the rest is read. Uncommitted writes live in an overlay in memory
+that handlers read through and queries do not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+
+if TYPE_CHECKING:
+    from streams.worker.state.unit import Unit
+
+_MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a store follows its changelog: `next_offset` of the topic with `topic_id`, as of `at_ms` (epoch)."""
+
+    topic_id: str
+    next_offset: int
+    at_ms: int
+
+    def encode(self) -> bytes:
+        """Return the stored form."""
+        return f"{self.topic_id} {self.next_offset} {self.at_ms}".encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Mark:
+        """Read the stored form; raises ValueError for anything else."""
+        topic_id, next_offset, at_ms = data.decode().split(" ")
+        return cls(topic_id, int(next_offset), int(at_ms))
+
+
+class StoreOptions:
+    """RocksDB options shared by all partitions of the process, so that memory does not grow with their number."""
+
+    def __init__(self, *, cache_bytes: int = 64 * 1024 * 1024, memtable_bytes: int = 4 * 1024 * 1024) -> None:
+        """Bound the block cache of the process and the memtable of each partition, in bytes."""
+        self._cache = Cache(cache_bytes)
+        self._memtable = memtable_bytes
+
+    def options(self) -> Options:
+        """Return options for one database."""
+        table = BlockBasedOptions()
+        table.set_block_cache(self._cache)
+        table.set_bloom_filter(10, block_based=False)
+        options = Options(raw_mode=True)
+        options.create_if_missing(create_if_missing=True)
+        options.set_write_buffer_size(self._memtable)
+        options.set_max_write_buffer_number(2)
+        options.set_max_open_files(64)
+        options.set_keep_log_file_num(1)
+        options.set_block_based_table_factory(table)
+        return options
+
+
+class PartitionDb:
+    """The database of one partition number: journal and tables side by side, written in one batch a commit."""
+
+    def __init__(self, path: Path, options: StoreOptions) -> None:
+        """Open or create the database at `path`; a damaged one is removed, since the changelog has it all."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.rebuilt: str | None = None
+        try:
+            self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())
+        except Exception as error:  # noqa: BLE001 - rocksdict raises bare Exception; a second failure is raised
+            self.rebuilt = str(error)
+            shutil.rmtree(path, ignore_errors=True)
+            self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())
+        self.get = self._db.get
+
+    def close(self) -> None:
+        """Close the database; its files stay for the next owner in this state folder."""
+        self._db.close()
+
+    def mark(self, store: str) -> Mark | None:
+        """Return how far `store` follows its changelog, None if it must be built from the start."""
+        data = self._db.get(_MARK + store.encode())
+        if data is None:
+            return None
+        try:
+            return Mark.decode(data)
+        except ValueError:
+            return None
+
+    def apply(self, writes: Iterable[tuple[Store, bytes, bytes | None]], marks: Iterable[tuple[str, Mark]]) -> None:
+        """Write committed rows and the marks that they bring their stores to, atomically."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for store, key, value in writes:
+            if value is None:
+                delete(store.prefix + key)
+            else:
+                put(store.prefix + key, value)
+        for name, mark in marks:
+            put(_MARK + name.encode(), mark.encode())
+        self._db.write(batch)
+
+    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield raw keys and rows with `prefix` in key order, from key `start` on (inclusive)."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(_after(prefix))
+        for key, value in self._db.items(from_key=start or prefix, read_opt=bounds):
+            yield key, value
+
+    def clear(self, store: Store) -> None:
+        """Delete all rows and the mark of `store`, so that it is built anew."""
+        self._db.delete(_MARK + store.name.encode())
+        self._db.delete_range(store.prefix, _after(store.prefix))
+
+
+def _after(prefix: bytes) -> bytes:
+    """Return the first key behind all keys with `prefix` (row prefixes end in a zero byte, never in 0xff only)."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes([head[-1] + 1])
+
+
+class Store:
+    """One changelogged key-value store of one partition: committed rows below, the overlay of open units above."""
+
+    __slots__ = ("db", "dirty", "name", "partition", "prefix", "topic")
+
+    def __init__(self, db: PartitionDb, name: str, topic: str, partition: int) -> None:
+        """Name the store within its partition's database and the changelog `topic` that backs it."""
+        self.db = db
+        self.name = name
+        self.topic = topic
+        self.partition = partition
+        self.prefix = name.encode() + b"\x00"
+        self.dirty: dict[bytes, tuple[bytes | None, Unit]] = {}
+
+    def clean(self) -> Store:
+        """Return the same store without what is uncommitted, for the slice that follows on this one."""
+        return Store(self.db, self.name, self.topic, self.partition)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Read through the overlay: what the handler itself and units before it have written."""
+        held = self.dirty.get(key)
+        if held is not None:
+            return held[0]
+        return self.db.get(self.prefix + key)
+
+    def committed(self, key: bytes) -> bytes | None:
+        """Read committed rows only: what queries may see."""
+        return self.db.get(self.prefix + key)
+
+    def scan_committed(self, prefix: bytes = b"", start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield committed keys and rows with `prefix`, in key order, from key `start` on."""
+        cut = len(self.prefix)
+        for key, value in self.db.scan(self.prefix + prefix, None if start is None else self.prefix + start):
+            yield key[cut:], value
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and rows with `prefix` through the overlay (committed ones first, then new ones)."""
+        dirty = self.dirty
+        for key, value in self.scan_committed(prefix):
+            if key not in dirty:
+                yield key, value
+        for key, (value, _) in list(dirty.items()):
+            if value is not None and key.startswith(prefix):
+                yield key, value

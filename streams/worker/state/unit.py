@@ -1,0 +1,86 @@
+"""A unit: records, rows and offsets that become true together, in one transaction, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from streams.worker.errors import OverlayConflictError, RecordTooLargeError, UnitTooLargeError
+
+if TYPE_CHECKING:
+    from streams.worker.state.slice import Slice
+    from streams.worker.state.store import Store
+
+Headers = list[tuple[str, bytes]]
+# topic, value, key, partition (-1: by key), headers. A tuple because tens of thousands a second are made.
+Out = tuple[str, bytes | None, bytes | None, int, Headers | None]
+Write = tuple["Store", bytes, bytes | None]
+Callback = Callable[[], None]
+
+MAX_RECORD_BYTES: Final = 1_000_000  # the topics' max.message.bytes less room for headers and the batch frame
+
+
+class Unit:
+    """Collect what must be committed together for one slice.
+
+    Everything is added before `seal`; the committer takes sealed units in the order in which they were handed to it.
+    """
+
+    LIMIT: ClassVar[int] = 8 * 1024 * 1024  # bytes that may become true together
+
+    __slots__ = ("committed", "on_commit", "on_refuse", "outs", "sealed", "size", "slice", "writes")
+
+    def __init__(self, owner: Slice) -> None:
+        """Start an empty unit of `owner`."""
+        self.slice = owner
+        self.outs: list[Out] = []
+        self.writes: list[Write] = []
+        self.size = 0
+        self.sealed = False
+        self.committed = False
+        self.on_commit: list[Callback] = []
+        self.on_refuse: Callable[[Exception], None] | None = None
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:
+        """Add a record for another topic.
+
+        Raises RecordTooLargeError here, at the sender, and not at the commit where its neighbours would suffer.
+        """
+        size = len(value or b"") + len(key or b"")
+        if size > MAX_RECORD_BYTES:
+            raise RecordTooLargeError(f"a record of {size} bytes for {topic} is over {MAX_RECORD_BYTES}: send a reference to it")
+        self.size += size
+        if self.size > self.LIMIT:
+            raise UnitTooLargeError(f"{self.size} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps")
+        self.outs.append((topic, value, key, partition, headers))
+
+    def put(self, store: Store, key: bytes, value: bytes | None) -> None:
+        """Write a row (None deletes it): into the overlay now, into changelog and store at the commit."""
+        held = store.dirty.get(key)
+        if held is not None and held[1] is not self and not held[1].sealed:
+            raise OverlayConflictError(f"{store.name}: key {key!r} is being written by another open batch of this partition")
+        self.send(store.topic, value, key, store.partition)
+        store.dirty[key] = (value, self)
+        self.writes.append((store, key, value))
+
+    def settle(self) -> None:
+        """Drop this unit's rows from the overlay: they are in the store now, or will never be."""
+        for store, key, _ in self.writes:
+            held = store.dirty.get(key)
+            if held is not None and held[1] is self:
+                del store.dirty[key]
+
+    def moves(self) -> tuple[str, int] | None:
+        """Return the source topic and next offset that this unit commits, if it moves one."""
+        return None
+
+    def count(self) -> int:
+        """Return how many input records this unit covers (for back-pressure)."""
+        return 0
