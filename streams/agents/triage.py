@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -72,6 +72,6 @@ async def triage(issue: Issue, run: Run) -> Triage:
     )
     data = result.model_dump()
     await run.emit(DataProcessed(source=issue.repository, run_id=run.id, summary=verdict.summary, data=data))
-    about = {"repository": issue.repository, "number": issue.number, "run_id": run.id}
+    about: dict[str, Any] = {"repository": issue.repository, "number": issue.number, "run_id": run.id}
     await run.emit(IssueTriaged(**about, **verdict.model_dump()))
     return result

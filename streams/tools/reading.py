@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 import charset_normalizer
+import lxml.etree  # type: ignore[import-untyped]  # its stubs are a package of their own
 import lxml.html  # type: ignore[import-untyped]  # its stubs are a package of their own
 import trafilatura
 
@@ -49,10 +50,11 @@ def read_page(body: bytes, content_type: str) -> Read:
     text = decoded(body, content_type)
     if content_type.partition(";")[0].strip().lower() not in HTML:
         return Read(None, text.strip())
-    if not text.strip():
+    try:
+        tree = lxml.html.document_fromstring(_without_declaration(text))
+    except lxml.etree.ParserError:  # nothing but blanks and comments
         return Read(None, "")
     main = trafilatura.extract(text, include_comments=False, include_tables=True, deduplicate=False)
-    tree = lxml.html.document_fromstring(_without_declaration(text))
     return Read(_title(tree), main or _all_text(tree))
 
 
