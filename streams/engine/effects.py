@@ -113,6 +113,15 @@ class EffectOp(Op[T]):
             )
         )
 
+    def fired(self, due_ms: int) -> None:
+        """Begin the next attempt, when it is time for it."""
+        if self.due_ms == due_ms and not self.performing:
+            self.perform()
+
+    def expects(self, message: EffectDone) -> bool:
+        """Say whether this is the end of the attempt that is under way."""
+        return self.performing and self.attempt == message.attempt and self.resume == message.resume
+
     def done(self, message: EffectDone) -> None:
         """Record the end of an attempt: decided, or to be tried again."""
         self.performing = False

@@ -92,9 +92,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 
 def journal_key(run_id: str, path: str, resume: int) -> bytes:
-    """Return `r/<run_id>/<path>/<resume>`; the run's own paths (`~in/…`, `~end/…`) happen once
-    and carry no resume number.
-    """
+    """Return `r/<run_id>/<path>/<resume>`; the run's own paths (`~in/…`, `~end/…`) carry no resume number."""
     if path[0] == "~" and path != DEADLINE:
         return f"r/{run_id}/{path}".encode()
     return f"r/{run_id}/{path}/{resume}".encode()

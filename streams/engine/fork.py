@@ -33,9 +33,8 @@ def fork_prefix(entries: Iterable[Entry], at: str, edits: dict[str, Any] | None 
     return [_edited(entry, changed).to_dict() for entry in prefix if _is_kept(entry, prefix)]
 
 
-def fork_submission(entries: list[Entry], asked: ForkAsked, pool: str) -> RunSubmitted:
+def fork_submission(entries: list[Entry], asked: ForkAsked) -> RunSubmitted:
     """Return the submission of the new run, with the history by value: a reference would dangle."""
-    del pool
     submitted = next(entry for entry in entries if entry.path == SUBMITTED)
     return RunSubmitted(
         run_id=asked.new_run_id,

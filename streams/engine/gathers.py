@@ -45,19 +45,17 @@ class GatherOp(Op[list[Any]]):
         self.left -= 1
         self.results[index] = value
         if error is not None:
-            if self.return_exceptions and isinstance(error, Exception):
-                self.results[index] = error
-            elif self.error is None and self.interrupted is None:
-                self.error = error
-        if self.settled:
-            return
-        if self.interrupted is not None:
-            if self.left == 0:
-                self._resume(None, self.interrupted())
-        elif self.error is not None:
-            self._resume(None, self.error)
-        elif self.left == 0:
-            self._resume(self.results, None)
+            self._failed(index, error)
+        if not self.settled and (self.left == 0 or (self.error is not None and self.interrupted is None)):
+            self.settled = True
+            error = self.error if self.interrupted is None else self.interrupted()
+            self.driver.resume(self.frame, self.results, error)
+
+    def _failed(self, index: int, error: BaseException) -> None:
+        if self.return_exceptions and isinstance(error, Exception):
+            self.results[index] = error
+        elif self.error is None:
+            self.error = error
 
     def interrupt(self, make: Callable[[], BaseException]) -> None:
         """Interrupt every branch and, once all have cleaned up, the frame that waits for them."""
@@ -67,7 +65,3 @@ class GatherOp(Op[list[Any]]):
         for frame in self.branches:
             if frame.op is not None:
                 self.driver.interrupt(frame, make)
-
-    def _resume(self, value: Any, error: BaseException | None) -> None:
-        self.settled = True
-        self.driver.resume(self.frame, value, error)

@@ -110,6 +110,12 @@ class Journal:
         self.view.apply(entry)
         return entry
 
+    def adopt(self, entry: Entry) -> None:
+        """Append an entry that was made elsewhere: a fork's history."""
+        self.entries.append(entry)
+        self.decision.entries.append(entry)
+        self.view.apply(entry)
+
     def load(self, entries: Iterable[Entry]) -> None:
         """Take the committed entries of a run, in any order."""
         self.entries = sorted(entries, key=lambda entry: entry.seq)
@@ -120,36 +126,34 @@ class Journal:
 
     def rewind(self) -> list[Entry]:
         """Prepare a replay: what stands, what resumes have voided; return what is to be handed over, in log order."""
-        self.resume = 0
-        self.resumed_seq = -1
-        self.void_seq = None
-        self.voided = {}
-        self.patches = set()
-        self.unpatched = set()
-        void: dict[tuple[str, int], None] = {}
-        seqs: dict[tuple[str, int], int] = {}
-        for entry in self.entries:
-            seqs[entry.path, entry.resume] = entry.seq
-            if entry.path.startswith(RESUME):
-                self.resume += 1
-                self.resumed_seq = entry.seq
-                self.resumed_ms = entry.recorded_ms
-                if entry.name:
-                    void[entry.name, entry.attempt] = None
-            elif entry.path.startswith(PATCH):
-                self.patches.add(entry.path.removeprefix(PATCH))
-        if void:
-            self.void_seq = min(seqs.get(key, self.seq) for key in void)
+        void = self._voids()
         standing: dict[str, Entry] = {}
         for entry in self.entries:
             if (entry.path, entry.resume) in void:
                 self.voided[entry.path] = entry
+                self.void_seq = entry.seq if self.void_seq is None else self.void_seq
             elif entry.path[0] != "~" and not entry.path.endswith(LATE):
                 standing[entry.path] = entry
         self.standing = standing
         handed = [entry for entry in self.entries if _is_handed(entry, standing, void)]
         self.remaining = sum(entry.path[0] != "~" for entry in handed)
         return handed
+
+    def _voids(self) -> set[tuple[str, int]]:
+        """Return path and resume number of what resumes have voided; set what the last resume left behind."""
+        self.resume, self.resumed_seq, self.void_seq = 0, -1, None
+        self.voided, self.patches, self.unpatched = {}, set(), set()
+        void: set[tuple[str, int]] = set()
+        for entry in self.entries:
+            if entry.path.startswith(RESUME):
+                self.resume += 1
+                self.resumed_seq = entry.seq
+                self.resumed_ms = entry.recorded_ms
+                if entry.name:
+                    void.add((entry.name, entry.attempt))
+            elif entry.path.startswith(PATCH):
+                self.patches.add(entry.path.removeprefix(PATCH))
+        return void
 
     def find(self, path: str, kind: str, name: str, digest: str) -> Entry | None:
         """Return the record that stands for an operation, once; raise JournalMismatch if it is another operation."""
@@ -182,7 +186,7 @@ class Journal:
             )
 
 
-def _is_handed(entry: Entry, standing: dict[str, Entry], void: dict[tuple[str, int], None]) -> bool:
+def _is_handed(entry: Entry, standing: dict[str, Entry], void: set[tuple[str, int]]) -> bool:
     path = entry.path
     if path[0] == "~":
         return path.startswith("~in/") or (path in ("~started", "~deadline") and (path, entry.resume) not in void)

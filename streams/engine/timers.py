@@ -13,7 +13,7 @@ NOT_BEFORE = "~not_before"
 
 
 def timers_of(entries: Iterable[Entry]) -> list[Timer]:
-    """Return what a run waits for by the clock. Firing one that a resume has moved is harmless: restore sets it anew."""
+    """Return what a run waits for by the clock. One that a resume has moved is set anew by restore."""
     listed = sorted(entries, key=lambda entry: entry.seq)
     view = fold(listed)
     if view.status in ("succeeded", "cancelled"):
