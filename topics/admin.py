@@ -1,0 +1,161 @@
+"""Looks at a cluster's topics and carries out plans; blocking, so call it from a thread where a loop is running."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from topics.changes import Alter, Plan, TopicState, plan
+from topics.errors import BrokerUnavailableError, PlanRefusedError, TopicError
+from topics.kafka import KafkaConfig
+
+__all__ = ["Plan", "TopicState", "apply", "delete", "describe", "plan", "topic_names"]
+
+_LOG = logging.getLogger(__name__)
+_ANSWER_S = 10.0
+_PACE_S = 0.02
+
+
+def topic_names(config: KafkaConfig, *, timeout: float = _ANSWER_S) -> dict[str, int]:
+    """Return the cluster's topics with their partition counts; raises BrokerUnavailableError after ``timeout`` s."""
+    return _partitions(_client(config), config, timeout)
+
+
+def describe(
+    config: KafkaConfig, names: Iterable[str] | None = None, *, timeout: float = _ANSWER_S
+) -> dict[str, TopicState]:
+    """Return those of the named topics that exist, or all, with partition counts and settings.
+
+    Raises BrokerUnavailableError if no broker answers within ``timeout`` seconds.
+    """
+    client = _client(config)
+    counts = _partitions(client, config, timeout)
+    wanted = sorted(counts if names is None else set(names) & counts.keys())
+    if not wanted:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
+    settings = {
+        resource.name: future.result()
+        for resource, future in _asked(client.describe_configs, resources, timeout).items()
+    }
+    return {
+        name: TopicState(counts[name], {key: str(entry.value) for key, entry in settings[name].items()})
+        for name in wanted
+    }
+
+
+def apply(config: KafkaConfig, changes: Plan, *, timeout: float = 30.0) -> None:
+    """Carry out a plan and wait until every broker's metadata shows it; a topic made meanwhile by another is fine.
+
+    Raises PlanRefusedError before any change if the plan has refusals, TopicError for what the broker refuses, and
+    BrokerUnavailableError if it does not answer within ``timeout`` seconds.
+    """
+    if changes.refused:
+        listed = "; ".join(f"{item.name} {item.reason}" for item in changes.refused)
+        message = f"nothing was changed: {listed}"
+        raise PlanRefusedError(message)
+    client = _client(config)
+    _create(client, changes, timeout)
+    _grow(client, changes, timeout)
+    _alter(client, changes.alter, timeout)
+    expected = {item.name: item.partitions for item in changes.create} | {
+        item.name: item.after for item in changes.grow
+    }
+    _wait_until_visible(client, config, expected, timeout)
+
+
+def delete(config: KafkaConfig, names: Iterable[str], *, timeout: float = 30.0) -> None:
+    """Delete topics; those that do not exist are no error. Raises as ``apply`` does."""
+    wanted = list(names)
+    if wanted:
+        _settle(_asked(_client(config).delete_topics, wanted, timeout), tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
+
+
+def _create(client: AdminClient, changes: Plan, timeout: float) -> None:
+    topics = [
+        NewTopic(
+            item.name,
+            num_partitions=item.partitions,
+            replication_factor=item.replication_factor,
+            config=dict(item.config),
+        )
+        for item in changes.create
+    ]
+    if topics:
+        _settle(_asked(client.create_topics, topics, timeout), tolerated=KafkaError.TOPIC_ALREADY_EXISTS)
+
+
+def _grow(client: AdminClient, changes: Plan, timeout: float) -> None:
+    grown = [NewPartitions(item.name, item.after) for item in changes.grow]
+    if grown:
+        _settle(_asked(client.create_partitions, grown, timeout))
+
+
+def _alter(client: AdminClient, changes: Iterable[Alter], timeout: float) -> None:
+    entries: dict[str, list[ConfigEntry]] = {}
+    for item in changes:
+        entry = ConfigEntry(item.setting, item.after, incremental_operation=AlterConfigOpType.SET)
+        entries.setdefault(item.name, []).append(entry)
+    resources = [
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=settings) for name, settings in entries.items()
+    ]
+    if resources:
+        _settle(_asked(client.incremental_alter_configs, resources, timeout))
+
+
+def _wait_until_visible(client: AdminClient, config: KafkaConfig, expected: Mapping[str, int], timeout: float) -> None:
+    """Ask again until the metadata shows all partitions with a leader; the client's own poll paces the asking."""
+    for _ in range(max(1, int(timeout / _PACE_S))):
+        shown = _partitions(client, config, timeout)
+        if all(shown.get(name, 0) >= count for name, count in expected.items()):
+            return
+        client.poll(_PACE_S)
+    message = f"the topics {sorted(expected)} were made and are not visible after {timeout:.0f} s; look at the broker"
+    raise TopicError(message)
+
+
+def _client(config: KafkaConfig) -> AdminClient:
+    return AdminClient(config.client(), logger=_LOG)
+
+
+def _partitions(client: AdminClient, config: KafkaConfig, timeout: float) -> dict[str, int]:
+    """Return topics with the number of their partitions that have a leader."""
+    try:
+        metadata = client.list_topics(timeout=timeout)
+    except KafkaException as error:
+        message = f"no broker answers at {config.bootstrap_servers} ({_reason(error)}); is Kafka running there?"
+        raise BrokerUnavailableError(message) from error
+    return {
+        name: sum(partition.leader >= 0 for partition in topic.partitions.values())
+        for name, topic in metadata.topics.items()
+        if topic.error is None
+    }
+
+
+def _asked(request: Callable[..., dict[Any, Any]], what: list[Any], timeout: float) -> dict[Any, Any]:
+    """Send an admin request; its futures are settled within ``timeout`` seconds."""
+    return request(what, request_timeout=timeout)
+
+
+def _settle(futures: Mapping[Any, Any], *, tolerated: int | None = None) -> None:
+    for name, future in futures.items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != tolerated:
+                message = f"{getattr(name, 'name', name)}: the broker refused: {_reason(error)}"
+                raise TopicError(message) from error
+
+
+def _reason(error: KafkaException) -> str:
+    return str(error.args[0].str())

@@ -1,0 +1,138 @@
+"""Every topic of a pipeline on one page, as a function of what the pipeline is made of."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from topics.names import Names
+from topics.topic import MAX_BYTES, Topic, days_ms
+
+DEFAULT_POOL = "default"
+
+#: A webhook's body may have 25 MiB; its record has the sender's headers beside it.
+WEBHOOK_BYTES = 26 * 1024 * 1024
+#: A dead letter holds a whole record and the cause.
+LETTER_BYTES = WEBHOOK_BYTES + MAX_BYTES
+
+_RUN_ENDINGS = ("run.started", "run.succeeded", "run.failed", "run.cancelled")
+_SIGNALS = ("signal.sent", "run.cancel_requested", "run.resume_requested", "child.ended", "run.fork_requested")
+
+
+def catalogue(
+    prefix: str = "",
+    *,
+    agents: Iterable[tuple[str, str]] = (),
+    sources: Iterable[str] = (),
+    tables: Iterable[tuple[str, int, str]] = (),
+    pools: Iterable[str] = (),
+    own: Iterable[Topic] = (),
+) -> list[Topic]:
+    """Return all topics of a pipeline, in order of their names.
+
+    ``agents`` are names with their pools, ``tables`` names with fold version and pool; ``own`` are a user's topics,
+    which get the prefix. The retention of agents' queues, signals and dead letters is below the 30 days for which
+    the id of a run is remembered, so that no repeated submission can find it forgotten.
+    """
+    names, agents, tables = Names(prefix), list(agents), list(tables)
+    all_pools = {DEFAULT_POOL, *pools, *(pool for _, pool in agents), *(pool for *_, pool in tables)}
+    topics = [
+        *_shared(names),
+        *(_queue(names, agent) for agent, _ in agents),
+        *(_deliveries(names, source) for source in sources),
+        *(_journal(names, pool) for pool in all_pools),
+        *(_table(names, *table) for table in tables),
+        *(replace(topic, name=names.topic(topic.name)) for topic in own),
+    ]
+    return sorted({topic.name: topic for topic in topics}.values(), key=lambda topic: topic.name)
+
+
+def _shared(names: Names) -> list[Topic]:
+    return [
+        Topic(names.events, "the bus: what anybody may react to", "bus", "the entity's id"),
+        Topic(
+            names.signals,
+            "what is said to runs that exist",
+            "queue",
+            "run id",
+            retention_ms=days_ms(7),
+            events=_SIGNALS,
+        ),
+        Topic(names.runs, "the life of every run", "log", "run id", "compact", events=_RUN_ENDINGS),
+        Topic(
+            names.calls,
+            "every model and tool call with its answer",
+            "log",
+            "hash of what determines the answer",
+            retention_ms=days_ms(30),
+            events=("call.recorded",),
+        ),
+        Topic(
+            names.ticks,
+            "one record for each slot of a schedule",
+            "log",
+            "schedule",
+            retention_ms=days_ms(7),
+            events=("schedule.ticked",),
+        ),
+        Topic(
+            names.dead_letters,
+            "records and runs that were given up, with the cause",
+            "log",
+            "dead letter id",
+            retention_ms=days_ms(28),
+            config={"max.message.bytes": str(LETTER_BYTES)},
+            events=("dead.lettered",),
+        ),
+        Topic(
+            names.workers,
+            "heartbeats: who owns what",
+            "state",
+            "worker id",
+            "compact",
+            partitions=1,
+            events=("worker.heartbeat",),
+        ),
+    ]
+
+
+def _queue(names: Names, agent: str) -> Topic:
+    return Topic(
+        names.agents(agent),
+        f"the queue of agent {agent}",
+        "queue",
+        "run id",
+        retention_ms=days_ms(7),
+        events=("run.submitted",),
+    )
+
+
+def _deliveries(names: Names, source: str) -> Topic:
+    return Topic(
+        names.webhooks(source),
+        f"raw verified deliveries of {source}",
+        "log",
+        "delivery id",
+        retention_ms=days_ms(7),
+        config={"max.message.bytes": str(WEBHOOK_BYTES)},
+        events=("webhook.received",),
+    )
+
+
+def _journal(names: Names, pool: str) -> Topic:
+    return Topic(
+        names.journal(pool),
+        f"the journal of pool {pool}: every entry of every run",
+        "changelog",
+        "kind, run id and path",
+        "compact",
+        timestamp="LogAppendTime",
+    )
+
+
+def _table(names: Names, table: str, version: int, pool: str) -> Topic:
+    return Topic(
+        names.table(table, version, pool),
+        f"the rows of table {table}, fold version {version}",
+        "changelog",
+        "row key",
+        "compact",
+    )

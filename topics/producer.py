@@ -1,0 +1,202 @@
+"""Writes single events and waits for the broker: what the gateway and the command line use; workers have their own.
+
+One thread serves the client library; whatever it acknowledged together wakes the event loop once.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from schemas.attributes import Attributes, new_id
+from schemas.avro.codec import Codec
+from schemas.event import Event
+from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
+from topics.kafka import KafkaConfig
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.1
+#: The client's own limit on a record, in bytes; each topic's is enforced by the broker.
+_MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Where an event lies on the log, once the broker has said so."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """A record under way, and what became of it."""
+
+    future: asyncio.Future[tuple[int, int]]
+    error: KafkaError | None = None
+    place: tuple[int, int] = (-1, -1)
+
+
+class EventProducer:
+    """An idempotent producer with acks=all and Java's partitioner; belongs to the loop on which it first sends.
+
+    ``source`` is the ``ce_source`` of what it writes, ``now_ms`` the clock for ``ce_time``.
+    """
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        codec: Codec,
+        source: str,
+        *,
+        now_ms: Callable[[], int],
+        message_timeout_ms: int = 8000,
+    ) -> None:
+        """Connect lazily; ``message_timeout_ms`` is how long a record may wait for its acknowledgement."""
+        self._codec = codec
+        self._source = source
+        self._now_ms = now_ms
+        self._timeout_ms = message_timeout_ms
+        self._settings = config.client(
+            enable_idempotence=True,
+            acks="all",
+            partitioner="murmur2_random",
+            linger_ms=0,
+            message_timeout_ms=message_timeout_ms,
+            message_max_bytes=_MAX_BYTES,
+            retry_backoff_ms=20,
+        )
+        self._producer: Producer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._served: deque[_Delivery] = deque()
+        self._closing = threading.Event()
+        self._broken = threading.Event()
+
+    async def send(
+        self,
+        topic: str,
+        event: Event,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        traceparent: str | None = None,
+        source: str | None = None,
+        time_ms: int | None = None,
+    ) -> Ack:
+        """Write an event and wait for the broker's acknowledgement.
+
+        ``id`` becomes ``ce_id`` (random if not given), ``key`` replaces the event's own, ``headers`` go beside the
+        CloudEvents attributes; ``source`` and ``time_ms`` say where and when the event was made, if elsewhere and
+        earlier. Raises NotAcknowledged, RecordTooLargeError, TopicError for a topic that does not
+        exist, and SchemaError for an event that cannot be encoded.
+        """
+        attributes = Attributes(
+            id=id or new_id(),
+            type=event.event_type,
+            source=source or self._source,
+            time=self._now_ms() if time_ms is None else time_ms,
+            traceparent=traceparent,
+            extra=dict(headers or {}),
+        )
+        text = event.key_text() if key is None else key
+        partition, offset = await self.send_raw(
+            topic,
+            self._codec.encode(event),
+            key=None if text is None else text.encode(),
+            headers=attributes.to_headers(),
+        )
+        return Ack(attributes.id, topic, partition, offset)
+
+    async def send_raw(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+        partition: int | None = None,
+    ) -> tuple[int, int]:
+        """Write bytes as they are, for records that exist already; return partition and offset. Raises as ``send``."""
+        delivery = _Delivery(asyncio.get_running_loop().create_future())
+        more: dict[str, Any] = {} if partition is None else {"partition": partition}
+        try:
+            self._connected().produce(
+                topic, value, key, on_delivery=self._noting(delivery), headers=list(headers or ()), **more
+            )
+        except BufferError as error:
+            message = f"{topic}: too many records wait for the broker already; try again later"
+            raise NotAcknowledged(message) from error
+        except KafkaException as error:
+            raise self._failure(topic, error.args[0]) from error
+        await delivery.future
+        if delivery.error is not None:
+            raise self._failure(topic, delivery.error)
+        return delivery.place
+
+    async def close(self) -> None:
+        """Wait for what is under way, at most its time-out, and stop the thread."""
+        if self._producer is not None:
+            await asyncio.to_thread(self._producer.flush, self._timeout_ms / 1000 + 1)
+        self._closing.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        self._wake()
+
+    def _connected(self) -> Producer:
+        """Return the client, a new one after a fatal error: the library refuses all further work with the old."""
+        if self._closing.is_set():
+            message = "the producer is closed"
+            raise TopicError(message)
+        if self._producer is None or self._broken.is_set():
+            self._broken.clear()
+            self._loop = asyncio.get_running_loop()
+            self._producer = Producer({**self._settings, "error_cb": self._noticed}, logger=_LOG)
+            self._thread = threading.Thread(
+                target=self._serve, args=(self._producer,), name="event-producer", daemon=True
+            )
+            self._thread.start()
+        return self._producer
+
+    def _serve(self, producer: Producer) -> None:
+        """Serve the library until closed, or until another client has replaced this one and nothing waits in it."""
+        while not self._closing.is_set() and (producer is self._producer or len(producer)):
+            producer.poll(_POLL_S)
+            if self._served and self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _noting(self, delivery: _Delivery) -> Callable[[KafkaError | None, Message], None]:
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            delivery.error = error
+            delivery.place = (message.partition() or 0, -1 if message.offset() is None else int(message.offset() or 0))
+            self._served.append(delivery)
+
+        return delivered
+
+    def _wake(self) -> None:
+        """Resume all who wait for what was served; a sender that was cancelled no longer does."""
+        while self._served:
+            delivery = self._served.popleft()
+            if not delivery.future.done():
+                delivery.future.set_result(delivery.place)
+
+    def _noticed(self, error: KafkaError) -> None:
+        if error.fatal():
+            _LOG.error("the producer failed for good and is replaced: %s", error.str())
+            self._broken.set()
+
+    def _failure(self, topic: str, error: KafkaError) -> TopicError:
+        code = error.code()
+        if code in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.RECORD_LIST_TOO_LARGE):
+            return RecordTooLargeError(f"{topic}: the record is refused: {error.str()}")
+        if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
+            return TopicError(f"topic {topic} does not exist; run: streams topics apply")
+        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {error.str()}")

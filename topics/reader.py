@@ -1,0 +1,235 @@
+"""Reads a stretch of a topic as it was committed: for tail, replay, queries of the past and watching runs.
+
+Blocking: call it from a thread where an event loop is running. Never joins a group, so it moves no offsets.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from topics.errors import BrokerUnavailableError, TopicError
+from topics.kafka import KafkaConfig
+from topics.partition import partition_of
+
+_LOG = logging.getLogger(__name__)
+_ANSWER_S = 10.0
+_BATCH = 500
+_GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """The first record whose timestamp is not before so many milliseconds since the epoch."""
+
+    ms: int
+
+
+#: Where to begin or end, per partition: an end of the log, an offset, or a time.
+Position: TypeAlias = Literal["earliest", "latest"] | int | Time
+
+
+@dataclass(slots=True)
+class RawRecord:
+    """A record as it lies on the log; ``timestamp`` in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def read(
+    config: KafkaConfig,
+    topic: str,
+    *,
+    start: Position = "earliest",
+    end: Position = "latest",
+    key: bytes | str | None = None,
+    limit: int | None = None,
+    partitions: Iterable[int] | None = None,
+    timeout: float = _ANSWER_S,
+) -> Iterator[RawRecord]:
+    """Yield the committed records from ``start`` (inclusive) to ``end`` (exclusive), in order within a partition.
+
+    ``latest`` is what is committed when reading begins. With ``key`` only its records are read, from the partition
+    that murmur2 gives it. Raises TopicError for an unknown topic, BrokerUnavailableError if nothing comes for
+    ``timeout`` seconds.
+    """
+    if limit is not None and limit <= 0:
+        return
+    wanted = key.encode() if isinstance(key, str) else key
+    with _Reading(config, topic, timeout) as reading:
+        chosen = reading.choose(partitions, wanted)
+        found = 0
+        for record in reading.between(reading.offsets(chosen, start), reading.offsets(chosen, end)):
+            if wanted is None or record.key == wanted:
+                yield record
+                found += 1
+                if found == limit:
+                    return
+
+
+def follow(
+    config: KafkaConfig,
+    topic: str,
+    *,
+    start: Position = "latest",
+    key: bytes | str | None = None,
+    partitions: Iterable[int] | None = None,
+    stop: threading.Event | None = None,
+    pace: float = 0.5,
+    timeout: float = _ANSWER_S,
+) -> Iterator[RawRecord]:
+    """Yield the committed records from ``start`` on as they come, until ``stop`` is set.
+
+    ``stop`` is looked at every ``pace`` seconds. Raises as ``read`` does, at the beginning only: later the library
+    reconnects by itself.
+    """
+    wanted = key.encode() if isinstance(key, str) else key
+    with _Reading(config, topic, timeout) as reading:
+        reading.assign(reading.offsets(reading.choose(partitions, wanted), start))
+        while stop is None or not stop.is_set():
+            for message in reading.fetched(pace):
+                if message.error() is None and (wanted is None or message.key() == wanted):
+                    yield _record(message)
+
+
+def offsets(
+    config: KafkaConfig,
+    topic: str,
+    position: Position = "latest",
+    *,
+    partitions: Iterable[int] | None = None,
+    timeout: float = _ANSWER_S,
+) -> dict[int, int]:
+    """Return the offset at a position for each partition; ``latest`` is the end of what is committed.
+
+    Raises as ``read`` does.
+    """
+    with _Reading(config, topic, timeout) as reading:
+        return reading.offsets(reading.choose(partitions, None), position)
+
+
+class _Reading:
+    """One consumer on one topic, for as long as the ``with`` block lasts."""
+
+    def __init__(self, config: KafkaConfig, topic: str, timeout: float) -> None:
+        self._bootstrap = config.bootstrap_servers
+        self._topic = topic
+        self._timeout = timeout
+        self._consumer = Consumer(
+            config.client(
+                group_id=_GROUP,
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                enable_partition_eof=True,
+                auto_offset_reset="earliest",
+                fetch_wait_max_ms=100,
+            ),
+            logger=_LOG,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def choose(self, partitions: Iterable[int] | None, key: bytes | None) -> list[int]:
+        """Return the partitions to read: the given ones, the key's, or all."""
+        try:
+            metadata = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+        except KafkaException as error:
+            raise self._silence(error) from error
+        if metadata.error is not None:
+            message = f"topic {self._topic} does not exist; see: streams topics list"
+            raise TopicError(message)
+        if partitions is not None:
+            return sorted(set(partitions) & set(metadata.partitions))
+        if key is not None:
+            return [partition_of(key, len(metadata.partitions))]
+        return sorted(metadata.partitions)
+
+    def offsets(self, partitions: list[int], position: Position) -> dict[int, int]:
+        """Return the offset at a position for each partition, never outside of what there is."""
+        try:
+            marks = {number: self._watermarks(number) for number in partitions}
+            if isinstance(position, Time):
+                asked = [TopicPartition(self._topic, number, position.ms) for number in partitions]
+                answers = self._consumer.offsets_for_times(asked, timeout=self._timeout) if asked else []
+                found = {answer.partition: answer.offset for answer in answers}
+                return {number: found[number] if found[number] >= 0 else marks[number][1] for number in partitions}
+        except KafkaException as error:
+            raise self._silence(error) from error
+        if isinstance(position, int):
+            return {number: min(max(position, low), high) for number, (low, high) in marks.items()}
+        return {number: low if position == "earliest" else high for number, (low, high) in marks.items()}
+
+    def assign(self, start: dict[int, int]) -> None:
+        """Begin reading partitions at offsets."""
+        self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in start.items()])
+
+    def fetched(self, wait: float) -> list[Message]:
+        """Return what has come, after waiting for the first message at most ``wait`` seconds.
+
+        Polling for one and taking the rest avoids the library's wait for a full batch.
+        """
+        first = self._consumer.poll(wait)
+        return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+
+    def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
+        """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""
+        open_partitions = {number for number in start if start[number] < end[number]}
+        self.assign({number: start[number] for number in open_partitions})
+        while open_partitions:
+            messages = self.fetched(self._timeout)
+            if not messages:
+                raise self._silence(None)
+            for message in messages:
+                number = message.partition()
+                if number not in open_partitions:
+                    continue
+                if _at_end(message, end[number]):
+                    open_partitions.discard(number)
+                if message.error() is None and int(message.offset() or 0) < end[number]:
+                    yield _record(message)
+
+    def _watermarks(self, number: int) -> tuple[int, int]:
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=self._timeout)
+        return low, high
+
+    def _silence(self, error: KafkaException | None) -> BrokerUnavailableError:
+        cause = "" if error is None else f" ({error.args[0].str()})"
+        return BrokerUnavailableError(
+            f"no broker at {self._bootstrap} answers for topic {self._topic} within {self._timeout:g} s{cause}"
+        )
+
+
+def _at_end(message: Message, end: int) -> bool:
+    """Say whether nothing before ``end`` can follow; raises TopicError for an error other than the end."""
+    error = message.error()
+    if error is None:
+        return int(message.offset() or 0) >= end - 1
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 the library's name
+        return True
+    raise TopicError(f"{message.topic()}: {error.str()}")
+
+
+def _record(message: Message) -> RawRecord:
+    headers: Any = message.headers() or []
+    return RawRecord(
+        str(message.topic()),
+        int(message.partition() or 0),
+        int(message.offset() or 0),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        headers,
+    )
