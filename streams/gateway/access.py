@@ -1,0 +1,139 @@
+"""Who may do what: API keys with scopes, and no orders from other web sites to a gateway on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from streams.errors import StreamsError
+from streams.gateway.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import HTTPConnection
+
+    from streams.settings import ApiKey
+
+LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SHORT_KEY: Final = 16
+"""Characters under which an API key is warned about; 128 random bits are 22 in base64."""
+
+_CHALLENGE: Final = {"www-authenticate": 'Bearer realm="streams"'}
+
+
+log = logging.getLogger(__name__)
+
+
+class UnsafeBindError(StreamsError):
+    """Raised at the start when the gateway would be reachable from outside without a key, or has a blank secret."""
+
+
+class Caller(NamedTuple):
+    """Who sends a request; `name` enters the ids made from idempotency keys, so that callers cannot meet."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """Tell whether the caller has the scope; `admin` has all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+ANYONE: Final = Caller("", frozenset({"submit", "read", "admin"}))
+"""The caller on loopback when no key is set."""
+
+
+class Keys:
+    """The live API keys, kept as SHA-256 only."""
+
+    def __init__(self, keys: Sequence[ApiKey]) -> None:
+        """Refuse blank keys with UnsafeBindError."""
+        self._known: list[tuple[bytes, Caller]] = []
+        for key in keys:
+            text = key.key.get_secret_value()
+            if not text.strip():
+                message = "STREAMS_API_KEYS holds an empty key: fill it in with 16 random bytes or more, or remove it."
+                raise UnsafeBindError(message)
+            if len(text) < SHORT_KEY:
+                log.warning("STREAMS_API_KEYS holds a key of under %d characters, which can be guessed", SHORT_KEY)
+            digest = hashlib.sha256(text.encode()).digest()
+            self._known.append((digest, Caller(digest.hex()[:16], frozenset(key.scopes))))
+
+    def __bool__(self) -> bool:
+        """Tell whether any key is set."""
+        return bool(self._known)
+
+    def find(self, text: str) -> Caller | None:
+        """Return whose key this is; every known key is compared, so that the time taken tells nothing."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+        found = None
+        for known, caller in self._known:
+            if hmac.compare_digest(known, digest):
+                found = caller
+        return found
+
+    def caller(self, request: HTTPConnection) -> Caller | None:
+        """Return who sends `request`, None if it carries no key; Problem 401 when it carries a wrong one."""
+        if not self._known:
+            return ANYONE
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            text = request.headers.get("x-api-key", "")
+        if not text:
+            return None
+        caller = self.find(text.strip())
+        if caller is None:
+            raise unauthenticated()
+        return caller
+
+
+def unauthenticated() -> Problem:
+    """Return the one answer to a missing or wrong key."""
+    return Problem("unauthenticated", "Send a live API key as 'Authorization: Bearer KEY'.", headers=_CHALLENGE)
+
+
+def allow(caller: Caller | None, scope: str) -> Caller:
+    """Return the caller; Problem 401 if there is none, 403 if the scope is not among theirs."""
+    if caller is None:
+        raise unauthenticated()
+    if not caller.may(scope):
+        raise Problem("forbidden", f"This needs a key with scope '{scope}'.", scope=scope)
+    return caller
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches a socket bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_bind(host: str, keys: Keys) -> None:
+    """Raise UnsafeBindError for an address that others reach while no key is set."""
+    if not keys and not is_loopback(host):
+        message = f"The gateway does not bind {host} without keys: set STREAMS_API_KEYS, or bind 127.0.0.1."
+        raise UnsafeBindError(message)
+
+
+def check_origin(request: HTTPConnection, hosts: frozenset[str]) -> None:
+    """Raise Problem 403 for what a page of another site would send: a foreign Origin, or a name rebound to loopback."""
+    host = request.headers.get("host", "")
+    if hosts and host and host_name(host) not in hosts:
+        raise Problem(
+            "foreign-origin", "The Host header names another site; use 127.0.0.1, or set STREAMS_ADVERTISED_URL."
+        )
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Problem("foreign-origin", "The request comes from a page of another site.")
+
+
+def host_name(host: str) -> str:
+    """Return a Host header's name without the port, in lower case."""
+    return host[: host.rindex("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0].lower()

@@ -1,0 +1,105 @@
+"""Puts the gateway together: `build` makes the ASGI application from what it is given, and starts nothing."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from streams.gateway import operations
+from streams.gateway.access import LOCAL_HOSTS, Keys, check_bind, host_name
+from streams.gateway.answers import answer
+from streams.gateway.archive import Archive
+from streams.gateway.commands import Commands
+from streams.gateway.deliveries import Deliveries
+from streams.gateway.endpoint import Endpoint, Guard
+from streams.gateway.lists import RunList
+from streams.gateway.meter import Meter
+from streams.gateway.openapi import document
+from streams.gateway.operation import Call, Operation
+from streams.gateway.people import People
+from streams.gateway.probes import Probes
+from streams.gateway.problem import Problem
+from streams.gateway.publish import Publish
+from streams.gateway.runs import Runs
+from streams.gateway.submission import Submissions
+from streams.gateway.submit import Submit
+from streams.gateway.tables import Tables
+from streams.gateway.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import StatelessLifespan
+
+    from streams.gateway.deps import Deps
+
+_NOT_FOUND: Final = 404
+
+
+def build(
+    deps: Deps, *, deliveries: Deliveries | None = None, lifespan: StatelessLifespan[Starlette] | None = None
+) -> Starlette:
+    """Return the gateway; UnsafeBindError when it would be open to others without keys, or holds a blank secret."""
+    settings = deps.settings
+    keys = Keys(settings.api_keys)
+    check_bind(settings.gateway_host, keys)
+    meter = Meter()
+    hosts = (
+        frozenset()
+        if keys
+        else LOCAL_HOSTS | {host_name(settings.gateway_host), host_name(_host(settings.advertised_url))}
+    )
+    served = declared(deps, deliveries or Deliveries(), meter)
+    openapi = document(served, version("streams"), settings.advertised_url)
+
+    async def describe(_: Call) -> Response:
+        return answer(openapi)
+
+    served.append(
+        Operation("GET", "/openapi.json", describe, "open", "This document", {200: {"type": "object"}}, tag="probes")
+    )
+    openapi |= document(served, version("streams"), settings.advertised_url)
+    routes = _routes(served, Guard(keys, hosts, meter))
+    return Starlette(routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
+
+
+def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation]:
+    """Return every operation, those with the most traffic first, since routes are tried in order."""
+    runs = Runs(deps)
+    submissions = Submissions(deps.catalog, deps.names)
+    return [
+        *operations.of_webhooks(Webhooks(deps, submissions, runs, deliveries, meter)),
+        Publish(deps).operation(),
+        Submit(deps, submissions, runs).operation(),
+        *operations.of_runs(runs, RunList(deps)),
+        *operations.of_commands(Commands(deps, runs)),
+        *operations.of_tables(Tables(deps)),
+        *operations.of_archive(Archive(deps)),
+        *operations.of_people(People(deps)),
+        *operations.of_probes(Probes(deps, meter)),
+    ]
+
+
+def _routes(served: Sequence[Operation], guard: Guard) -> list[Route]:
+    by_path: dict[str, list[Operation]] = {}
+    for operation in served:
+        by_path.setdefault(operation.path, []).append(operation)
+    return [Route(path, Endpoint(path, found, guard)) for path, found in by_path.items()]
+
+
+async def _outside(_: Request, error: Exception) -> Response:
+    """Answer what no endpoint answers: an unknown path, or a refusal of the framework."""
+    status = error.status_code if isinstance(error, HTTPException) else _NOT_FOUND
+    if status == _NOT_FOUND:
+        return Problem("not-found", "Nothing is served under this path; see /openapi.json.").response()
+    return Problem("malformed-request", "The request cannot be read.").response()
+
+
+def _host(url: str | None) -> str:
+    return (url or "localhost").partition("://")[2].partition("/")[0] or "localhost"

@@ -1,0 +1,72 @@
+"""Bodies are counted while they stream in, because a Content-Length may lie or be absent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from streams.gateway.problem import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+CAP: Final = 1 << 20
+"""Bytes that a body may have where nothing else is said."""
+
+PATIENCE: Final = 20.0
+"""Seconds that a sender has for the whole body, so that one byte a second holds nothing for long."""
+
+_DRAIN: Final = 32 << 20
+"""Bytes over the cap that are still read and dropped: closing on a sender in mid-body would reset the connection, and
+the sender would see that instead of the 413."""
+
+_CLOSE: Final = {"connection": "close"}
+
+
+async def read(request: Request, cap: int = CAP, patience: float = PATIENCE) -> bytes:
+    """Return the raw body; Problem 413 when more than `cap` bytes came, 408 after `patience` seconds."""
+    declared = request.headers.get("content-length", "")
+    over = declared.isdigit() and int(declared) > cap
+    if over and ("expect" in request.headers or int(declared) > cap + _DRAIN):
+        raise _too_large(cap)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(patience):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > cap + _DRAIN:
+                    raise _too_large(cap)
+                if size > cap or over:
+                    chunks.clear()
+                else:
+                    chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(
+            "slow-body", f"The body took longer than {patience:g} s; send it faster.", headers=_CLOSE
+        ) from None
+    if size > cap or over:
+        raise _too_large(cap)
+    return b"".join(chunks)
+
+
+def parse(body: bytes) -> Any:
+    """Return the JSON value of a body; Problem 400 when it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem("malformed-json", f"The body is not JSON: {error.msg} at character {error.pos}.") from None
+
+
+def dump(value: object) -> bytes:
+    """Return parsed JSON as bytes again; Problem 400 when it nests deeper than readers of the log bear."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise Problem("malformed-json", "The body nests too deeply; 250 levels are the limit.") from None
+
+
+def _too_large(cap: int) -> Problem:
+    return Problem("too-large", f"The body is over the cap of {cap} bytes.", headers=_CLOSE)

@@ -1,0 +1,164 @@
+"""Orders to a run that exists: cancel, resume, signal, fork. Each is a record on `signals` under the run's key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from schemas.attributes import new_id
+from schemas.catalogue import event_class
+from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
+from streams.gateway.answers import answer
+from streams.gateway.body import dump, parse, read
+from streams.gateway.ids import check_key, hashed
+from streams.gateway.problem import Problem, field_errors
+from streams.gateway.submit import wrong
+from streams.gateway.write import Record, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.responses import Response
+
+    from schemas import Event
+    from streams.gateway.deps import Deps
+    from streams.gateway.operation import Call
+    from streams.gateway.runs import Found, Runs
+
+_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+_CLOSED: Final = frozenset({"succeeded", "cancelled"})
+_MAX_REASON: Final = 1_000
+
+
+class Commands:
+    """Checks that the run's state allows an order, then writes it; the owner decides again when it reads it."""
+
+    def __init__(self, deps: Deps, runs: Runs) -> None:
+        self._deps = deps
+        self._runs = runs
+
+    async def cancel(self, call: Call) -> Response:
+        """`POST /runs/{id}/cancel`, with an optional `{"reason"}`."""
+        run_id, request_id = call.param("id"), _request_id(call, "cancel")
+        body = await _optional(call, "reason")
+        reason = body.get("reason")
+        if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON):
+            raise wrong("reason", f"it must be a text of at most {_MAX_REASON} characters")
+        found = await self._runs.view(run_id)
+        _check_state(found, _ENDED, "cancelled")
+        await self._send(call, found, CancelRequested(run_id=run_id, request_id=request_id, reason=reason), request_id)
+        return answer({"run_id": run_id, "id": request_id, "accepted": "cancel"}, 202)
+
+    async def resume(self, call: Call) -> Response:
+        """`POST /runs/{id}/resume`: only a failed run can go on."""
+        run_id, request_id = call.param("id"), _request_id(call, "resume")
+        await _optional(call)
+        found = await self._runs.view(run_id)
+        if found.view["status"] != "failed":
+            raise _conflict(found, "only a failed run can be resumed")
+        ending = found.view.get("ending")
+        event = ResumeRequested(
+            run_id=run_id, request_id=request_id, ending=ending if isinstance(ending, int) else None
+        )
+        await self._send(call, found, event, request_id, {} if event.ending is None else {"ending": str(event.ending)})
+        return answer({"run_id": run_id, "id": request_id, "accepted": "resume"}, 202)
+
+    async def signal(self, call: Call) -> Response:
+        """`POST /runs/{id}/signals/{name}`: the body is the data of the event that the run waits for."""
+        run_id, name = call.param("id"), call.param("name")
+        signal_id = _request_id(call, "signal", name)
+        data = parse(await read(call))
+        self._check_event(name, data)
+        found = await self._runs.view(run_id)
+        _check_state(found, _CLOSED, "signalled")
+        event = SignalSent(run_id=run_id, signal_id=signal_id, name=name, data=data)
+        await self._send(call, found, event, signal_id)
+        return answer({"run_id": run_id, "id": signal_id, "accepted": "signal"}, 202)
+
+    async def fork(self, call: Call) -> Response:
+        """`POST /runs/{id}/fork`: a new run that shares the journal up to `at`, answers edited."""
+        run_id = call.param("id")
+        key = check_key(call.headers.get("idempotency-key"))
+        body = parse(await read(call))
+        at, edits = _fork_body(body)
+        found = await self._runs.view(run_id)
+        entries = await self._runs.entries(run_id)
+        _check_steps(entries, at, edits)
+        caller = call.caller.name if call.caller else ""
+        new_run_id = hashed("f-", caller, run_id, key) if key is not None else new_id()
+        event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None)
+        await self._send(call, found, event, f"{new_run_id}/fork")
+        self._runs.forked(new_run_id, found)
+        return answer({"run_id": new_run_id, "forked_from": run_id}, 202, {"location": f"/runs/{new_run_id}"})
+
+    def _check_event(self, name: str, data: object) -> None:
+        kind = event_class(self._deps.catalog.events, name)
+        if kind is None:
+            raise Problem("unknown-event-type", f"No event has the type '{name}'."[:300])
+        try:
+            kind.model_validate_json(dump(data))
+        except ValidationError as error:
+            errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False))
+            raise Problem("invalid-event", f"{errors[0]['field']}: {errors[0]['message']}.", errors=errors) from None
+
+    async def _send(
+        self, call: Call, found: Found, event: Event, record_id: str, headers: dict[str, str] | None = None
+    ) -> None:
+        named = {"agent": str(found.view["agent"]), "pool": found.pool, **(headers or {})}
+        record = Record(self._deps.names.signals, event, record_id, headers=named)
+        await write(self._deps.producer, record, call.headers.get("traceparent"))
+
+
+def _request_id(call: Call, *parts: str) -> str:
+    """Return an id for the order: derived from the idempotency key if there is one, so that a repeat is the same."""
+    key = check_key(call.headers.get("idempotency-key"))
+    if key is None:
+        return new_id()
+    return hashed("i-", call.caller.name if call.caller else "", call.param("id"), *parts, key)
+
+
+async def _optional(call: Call, *members: str) -> dict[str, Any]:
+    raw = await read(call)
+    if not raw.strip():
+        return {}
+    body = parse(raw)
+    if not isinstance(body, dict):
+        raise wrong("body", "it must be an object, or nothing")
+    for name in body:
+        if name not in members:
+            raise wrong(name, "it is not known here")
+    return body
+
+
+def _check_state(found: Found, closed: frozenset[str], verb: str) -> None:
+    status = found.view["status"]
+    if status in closed:
+        raise _conflict(found, f"a run that {'was' if status == 'cancelled' else 'has'} {status} cannot be {verb}")
+
+
+def _conflict(found: Found, detail: str) -> Problem:
+    status = found.view["status"]
+    return Problem("conflict", f"The run is {status}: {detail}.", run_id=found.view["run_id"], status_of_run=status)
+
+
+def _fork_body(body: object) -> tuple[str, dict[str, Any]]:
+    if not isinstance(body, dict):
+        raise wrong("body", "it must be an object")
+    for name in body:
+        if name not in {"at", "edits"}:
+            raise wrong(name, "it is not known; at and edits are")
+    at = body.get("at")
+    if isinstance(at, bool) or not isinstance(at, str | int) or at == "":
+        raise wrong("at", "it must be a seq of the journal or the name of a step")
+    edits = body.get("edits")
+    if edits is not None and not isinstance(edits, dict):
+        raise wrong("edits", "it must be an object from steps to answers")
+    return str(at), edits or {}
+
+
+def _check_steps(entries: Sequence[dict[str, Any]], at: str, edits: dict[str, Any]) -> None:
+    known = {str(entry.get(name)) for entry in entries for name in ("seq", "path", "name")}
+    for field, step in [("at", at), *((f"edits.{step}", step) for step in edits)]:
+        if step not in known:
+            raise wrong(field, "the run's journal has no such seq or step")

@@ -1,0 +1,51 @@
+"""Which deliveries were written already, so that a sender's repeat writes nothing, also when both arrive at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from streams.gateway.recent import Recent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+REMEMBERED: Final = 200_000
+"""Deliveries to remember over all sources; the raw topics keep more, and workers drop repeats by event id as well."""
+
+Delivered: TypeAlias = tuple[str, str]
+"""A source and the sender's id of the delivery."""
+
+
+class Deliveries:
+    """The memory of one gateway; `remember` also takes in what the log shows of other gateways and earlier starts."""
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._written: Recent[Delivered, None] = Recent(size)
+        self._under_way: dict[Delivered, asyncio.Future[bool]] = {}
+
+    def remember(self, source: str, delivery_id: str) -> None:
+        """Take in a delivery that is on the log."""
+        self._written.put((source, delivery_id), None)
+
+    async def once(self, source: str, delivery_id: str, write: Callable[[], Awaitable[None]]) -> bool:
+        """Run `write` unless the delivery was written; tell whether this call wrote it.
+
+        A repeat that comes while the first is under way waits for it, and takes over if it fails.
+        """
+        key = (source, delivery_id)
+        while (first := self._under_way.get(key)) is not None:
+            if await asyncio.shield(first):
+                return False
+        if key in self._written:
+            return False
+        done = self._under_way[key] = asyncio.get_running_loop().create_future()
+        written = False
+        try:
+            await write()
+            written = True
+            self._written.put(key, None)
+        finally:
+            del self._under_way[key]
+            done.set_result(written)
+        return True

@@ -1,0 +1,81 @@
+"""What the gateway needs from outside, as protocols, so that tests give fakes and `serve` gives the real things."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from schemas import Event
+    from streams.app import Catalog
+    from streams.query.owners import Answer
+    from streams.settings import ApiKey
+    from topics.names import Names
+    from topics.producer import Ack
+
+Check: TypeAlias = Callable[[], Awaitable[str | None]]
+"""A readiness check: None if all is well, else one line that says what is not."""
+
+
+class GatewaySettings(Protocol):
+    """The settings that the gateway reads; `streams.settings.Settings` has them and more."""
+
+    @property
+    def gateway_host(self) -> str: ...  # noqa: D102
+    @property
+    def advertised_url(self) -> str | None: ...  # noqa: D102
+    @property
+    def api_keys(self) -> tuple[ApiKey, ...]: ...  # noqa: D102
+    @property
+    def webhook_secrets(self) -> Mapping[str, Sequence[SecretStr]]: ...  # noqa: D102
+
+
+class Producer(Protocol):
+    """Writes to the log; returns once all in-sync replicas have the record, raises NotAcknowledged if they do not."""
+
+    async def send(  # noqa: D102
+        self,
+        topic: str,
+        event: Event,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        traceparent: str | None = None,
+        source: str | None = None,
+        time_ms: int | None = None,
+    ) -> Ack: ...
+
+
+class Asker(Protocol):
+    """Asks the workers that own keys; `streams.query.owners.Owners` does."""
+
+    def pools(self) -> list[str]: ...  # noqa: D102
+    def workers(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    async def ask(self, pool: str, key: str, path: str) -> Answer: ...  # noqa: D102
+    async def ask_all(self, pool: str, path: str) -> list[Answer]: ...  # noqa: D102
+
+
+class History(Protocol):
+    """Bounded reads of topics; blocking, so the gateway calls them in a thread."""
+
+    def topics(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def page(  # noqa: D102
+        self, topic: str, *, start: str, end: str, key: str | None, event_type: str | None, limit: int
+    ) -> Iterable[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a gateway is made of."""
+
+    settings: GatewaySettings
+    catalog: Catalog
+    producer: Producer
+    owners: Asker
+    names: Names
+    history: History | None = None
+    checks: Mapping[str, Check] = field(default_factory=dict)

@@ -1,0 +1,103 @@
+"""The way of every request, written once: access, origin, load, the handler, errors as problems, one count."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import ClientDisconnect
+
+from streams.clock import monotonic
+from streams.gateway.access import Keys, allow, check_origin
+from streams.gateway.operation import Call, Operation
+from streams.gateway.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.responses import Response
+    from starlette.types import Message, Receive, Scope, Send
+
+    from streams.gateway.meter import Meter
+
+log = logging.getLogger(__name__)
+
+MAX_UNDER_WAY: Final = 2_000
+"""Changes that may wait for the broker at once; more are told to come back, so that an outage does not fill memory."""
+
+
+class Guard:
+    """What all endpoints of one gateway share: keys, the names it is known under, and the load it bears."""
+
+    def __init__(self, keys: Keys, hosts: frozenset[str], meter: Meter, limit: int = MAX_UNDER_WAY) -> None:
+        self.keys = keys
+        self.hosts = hosts
+        self.meter = meter
+        self.limit = limit
+        self.changes = 0
+
+
+class Endpoint:
+    """Answers all methods of one path."""
+
+    def __init__(self, path: str, operations: Sequence[Operation], guard: Guard) -> None:
+        self.path = path
+        self._operations = {operation.method: operation for operation in operations}
+        if "GET" in self._operations:
+            self._operations["HEAD"] = self._operations["GET"]  # type: ignore[index]  # HEAD is served, never declared
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = monotonic()
+        status = 499  # as nginx counts a client that went away
+        guard = self._guard
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        guard.meter.under_way.inc()
+        try:
+            response = await self._respond(scope, receive)
+            if response is not None:
+                await response(scope, receive, watched)
+        finally:
+            guard.meter.under_way.dec()
+            guard.meter.answered(scope["method"], self.path, status, monotonic() - started)
+
+    async def _respond(self, scope: Scope, receive: Receive) -> Response | None:
+        try:
+            return await self._handle(scope, receive)
+        except Problem as problem:
+            return problem.response()
+        except ClientDisconnect:
+            return None
+        except Exception:
+            log.exception("%s %s failed", scope["method"], self.path)
+            return Problem("internal", "The gateway failed on this request; its log has the cause.").response()
+
+    async def _handle(self, scope: Scope, receive: Receive) -> Response:
+        guard = self._guard
+        operation = self._operations.get(scope["method"])
+        if operation is None:
+            allowed = ", ".join(sorted(self._operations))
+            raise Problem("method-not-allowed", f"{self.path} has {allowed}.", headers={"allow": allowed})
+        call = Call(scope, receive)
+        if operation.access != "open":
+            if not operation.foreign:
+                check_origin(call, guard.hosts)
+            call.caller = guard.keys.caller(call)
+            if operation.access != "optional":
+                call.caller = allow(call.caller, operation.access)
+        if operation.method == "GET":
+            return await operation.handler(call)
+        if guard.changes >= guard.limit:
+            raise Problem("busy", f"{guard.limit} changes wait for the log; come back in a second.", retry_after=1)
+        guard.changes += 1
+        try:
+            return await operation.handler(call)
+        finally:
+            guard.changes -= 1

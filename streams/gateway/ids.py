@@ -1,0 +1,36 @@
+"""Ids are derived from what the sender repeats, so that a repeated request names the same run or event."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Final
+
+from streams.gateway.problem import Problem
+
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}")
+"""Ids stand in paths of URLs and in keys of the journal, where a slash separates."""
+
+_HEADER: Final = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def hashed(prefix: str, *parts: str) -> str:
+    """Return `prefix` and 130 bits of SHA-256 over the parts, in base32: equal in every process."""
+    digest = hashlib.sha256("\x00".join(parts).encode()).digest()
+    return prefix + base64.b32encode(digest)[:26].decode().lower()
+
+
+def check_id(value: str, name: str) -> str:
+    """Return `value`; Problem 422 when it cannot be an id."""
+    if ID.fullmatch(value) is None:
+        detail = f"{name} must be 1 to 128 letters, digits or ._:@~+- and begin with a letter or digit."
+        raise Problem("invalid-request", detail, errors=[{"field": name, "message": detail}])
+    return value
+
+
+def check_key(value: str | None) -> str | None:
+    """Return the Idempotency-Key if one was sent; Problem 400 when it is empty, too long or not printable."""
+    if value is not None and _HEADER.fullmatch(value) is None:
+        raise Problem("malformed-request", "Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return value

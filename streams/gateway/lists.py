@@ -1,0 +1,62 @@
+"""`GET /runs`: all runs, newest first, filtered by the workers and merged here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from streams.gateway.answers import answer
+from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
+from streams.gateway.submit import wrong
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from streams.gateway.deps import Deps
+    from streams.gateway.operation import Call
+
+STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
+
+
+class RunList:
+    """Asks every live worker for its newest runs; a cursor is the `created_at` and id of the last run shown."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._owners = deps.owners
+        self._pools = {agent.pool for agent in deps.catalog.agents.values()}
+
+    async def __call__(self, call: Call) -> Response:
+        """Answer one page."""
+        query = call.query_params
+        limit = limit_of(call)
+        status = query.get("status")
+        if status is not None and status not in STATUSES:
+            raise wrong("status", f"it must be one of {', '.join(STATUSES)}")
+        given: dict[str, str | int | None] = {
+            "agent": query.get("agent"),
+            "status": status,
+            "parent": query.get("parent"),
+            "since": _since(query.get("since")),
+            "limit": limit,
+            "cursor": cursor_of(call),
+        }
+        pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
+        parts = await gather(self._owners, pools, "/owner/runs", given)
+        runs, more = merged(parts, "runs", _order, limit, newest_first=True)
+        return answer({"runs": runs, "next": cursor("~".join(_order(runs[-1]))) if more else None})
+
+
+def _order(run: dict[str, Any]) -> tuple[str, str]:
+    return str(run["created_at"]), str(run["run_id"])
+
+
+def _since(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise wrong("since", "it must be an RFC 3339 time") from None
+    if moment.tzinfo is None:
+        raise wrong("since", "it must have an offset, such as Z")
+    return moment.isoformat()

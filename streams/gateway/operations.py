@@ -1,0 +1,301 @@
+"""The page of all endpoints: path, access, answers and problems, each with the handler that serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from streams.gateway.lists import STATUSES
+from streams.gateway.operation import Operation, Param
+from streams.gateway.pages import MAX_LIMIT
+from streams.gateway.submit import IDEMPOTENCY_KEY
+
+if TYPE_CHECKING:
+    from streams.gateway.archive import Archive
+    from streams.gateway.commands import Commands
+    from streams.gateway.lists import RunList
+    from streams.gateway.people import People
+    from streams.gateway.probes import Probes
+    from streams.gateway.runs import Runs
+    from streams.gateway.tables import Tables
+    from streams.gateway.webhooks import Webhooks
+
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_OBJECT: Final[dict[str, Any]] = {"type": "object"}
+_LIMIT: Final = Param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "how many at most")
+_CURSOR: Final = Param("cursor", _TEXT, "next of the answer before")
+_READ: Final = ("unknown-run", "owner-unavailable")
+_WRITE: Final = (
+    "malformed-json",
+    "malformed-request",
+    "too-large",
+    "slow-body",
+    "conflict",
+    "unknown-run",
+    "invalid-request",
+    "busy",
+    "not-acknowledged",
+    "owner-unavailable",
+)
+_ACCEPTED: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["run_id", "id", "accepted"],
+    "properties": {"run_id": _TEXT, "id": _TEXT, "accepted": _TEXT},
+}
+
+
+def _texts(*names: str) -> tuple[Param, ...]:
+    return tuple(Param(name, _TEXT, f"only those with this {name}") for name in names)
+
+
+def _list_of(name: str, *, paged: bool = False) -> dict[str, Any]:
+    paging = {"next": {"type": ["string", "null"]}} if paged else {}
+    return {
+        "type": "object",
+        "required": [name, *paging],
+        "properties": {name: {"type": "array", "items": _OBJECT}, **paging},
+    }
+
+
+def of_runs(runs: Runs, listed: RunList) -> list[Operation]:
+    """Return the endpoints that read runs."""
+    filters = (
+        *_texts("agent", "parent"),
+        Param("status", {"type": "string", "enum": list(STATUSES)}, "only those with this status"),
+        Param("since", {"type": "string", "format": "date-time"}, "only those created at or after this time"),
+        _LIMIT,
+        _CURSOR,
+    )
+    problems = ("invalid-request", "owner-unavailable")
+    result = {"type": "object", "required": ["run_id"], "properties": {"run_id": _TEXT, "result": {}}}
+    return [
+        Operation("GET", "/runs/{id}", runs.show, "read", "A run's state", {200: _OBJECT}, _READ),
+        Operation(
+            "GET",
+            "/runs/{id}/result",
+            runs.result,
+            "read",
+            "A run's result; 202 while it is not finished",
+            {200: result, 202: _OBJECT},
+            (*_READ, "run-not-succeeded"),
+        ),
+        Operation(
+            "GET", "/runs/{id}/history", runs.history, "read", "A run's journal", {200: _list_of("entries")}, _READ
+        ),
+        Operation(
+            "GET", "/runs", listed, "read", "Runs, newest first", {200: _list_of("runs", paged=True)}, problems, filters
+        ),
+    ]
+
+
+def of_commands(commands: Commands) -> list[Operation]:
+    """Return the endpoints that change a run."""
+    key = (IDEMPOTENCY_KEY,)
+    json = "application/json"
+    reason = {json: {"type": "object", "properties": {"reason": _TEXT}, "additionalProperties": False}}
+    nothing = {json: {"type": "object", "additionalProperties": False}}
+    fork = {
+        json: {
+            "type": "object",
+            "required": ["at"],
+            "additionalProperties": False,
+            "properties": {"at": {"type": ["string", "integer"]}, "edits": {"type": ["object", "null"]}},
+        }
+    }
+    forked = {"type": "object", "required": ["run_id"], "properties": {"run_id": _TEXT, "forked_from": _TEXT}}
+    accepted = {202: _ACCEPTED}
+    return [
+        Operation(
+            "POST",
+            "/runs/{id}/cancel",
+            commands.cancel,
+            "submit",
+            "Cancel",
+            accepted,
+            _WRITE,
+            key,
+            reason,
+            body_required=False,
+        ),
+        Operation(
+            "POST",
+            "/runs/{id}/resume",
+            commands.resume,
+            "submit",
+            "Go on from the failed step",
+            accepted,
+            _WRITE,
+            key,
+            nothing,
+            body_required=False,
+        ),
+        Operation(
+            "POST",
+            "/runs/{id}/signals/{name}",
+            commands.signal,
+            "submit",
+            "Send the event that a run waits for",
+            accepted,
+            (*_WRITE, "unknown-event-type", "invalid-event"),
+            key,
+            {json: {}},
+        ),
+        Operation(
+            "POST",
+            "/runs/{id}/fork",
+            commands.fork,
+            "submit",
+            "A new run from a step of this one",
+            {202: forked},
+            _WRITE,
+            key,
+            fork,
+        ),
+    ]
+
+
+def of_webhooks(webhooks: Webhooks) -> list[Operation]:
+    """Return the endpoint of all sources."""
+    taken = {
+        "type": "object",
+        "required": ["id", "events", "runs"],
+        "properties": {
+            "id": _TEXT,
+            "events": {"type": "array", "items": _TEXT},
+            "runs": {"type": "array", "items": _TEXT},
+            "duplicate": {"type": "boolean"},
+        },
+    }
+    problems = (
+        "malformed-json",
+        "malformed-request",
+        "bad-signature",
+        "unknown-source",
+        "too-large",
+        "slow-body",
+        "rejected",
+        "busy",
+        "not-acknowledged",
+    )
+    return [
+        Operation(
+            "POST",
+            "/webhooks/{source}",
+            webhooks,
+            "optional",
+            "A signed delivery",
+            {200: _OBJECT, 202: taken},
+            problems,
+            body={"application/json": {}, "application/x-www-form-urlencoded": {}},
+            tag="events",
+            foreign=True,
+        )
+    ]
+
+
+def of_tables(tables: Tables) -> list[Operation]:
+    """Return the endpoints that read tables."""
+    row_params = (
+        Param("consistency", {"type": "string", "pattern": "^offset:[0-9]+$"}, "wait until this offset is applied"),
+        Param("topic", _TEXT, "the topic of that offset; events if not given"),
+        Param("at", _TEXT, "an offset or time in the past"),
+    )
+    problems = ("unknown-table", "invalid-request", "owner-unavailable")
+    row = {"type": "object", "required": ["key", "value"], "properties": {"key": _TEXT, "value": {}}}
+    scan = (Param("prefix", _TEXT, "only keys that begin so"), _LIMIT, _CURSOR)
+    rows = {200: _list_of("rows", paged=True)}
+    return [
+        Operation("GET", "/tables", tables.list, "read", "The tables", {200: _list_of("tables")}, tag="tables"),
+        Operation(
+            "GET",
+            "/tables/{name}",
+            tables.scan,
+            "read",
+            "Rows in order of key",
+            rows,
+            (*problems, "not-found"),
+            scan,
+            tag="tables",
+        ),
+        Operation(
+            "GET",
+            "/tables/{name}/{key:path}",
+            tables.row,
+            "read",
+            "A row",
+            {200: row},
+            (*problems, "not-found", "conflict"),
+            row_params,
+            tag="tables",
+        ),
+    ]
+
+
+def of_archive(archive: Archive) -> list[Operation]:
+    """Return the endpoints that read topics."""
+    params = (
+        Param("from", _TEXT, "earliest, an offset or a time, inclusive"),
+        Param("to", _TEXT, "latest, an offset or a time, exclusive"),
+        *_texts("key", "type"),
+        _LIMIT,
+    )
+    problems = ("unknown-topic", "invalid-request", "log-unavailable")
+    letters = {200: _list_of("letters")}
+    return [
+        Operation(
+            "GET", "/topics", archive.topics, "read", "The topics", {200: _list_of("topics")}, problems[2:], tag="log"
+        ),
+        Operation(
+            "GET",
+            "/topics/{name}/events",
+            archive.events,
+            "read",
+            "Decoded events of a topic",
+            {200: _list_of("events")},
+            problems,
+            params,
+            tag="log",
+        ),
+        Operation(
+            "GET",
+            "/dead-letters",
+            archive.letters,
+            "read",
+            "What was given up, newest first",
+            letters,
+            problems[1:],
+            (*_texts("fingerprint"), _LIMIT),
+            tag="log",
+        ),
+    ]
+
+
+def of_people(people: People) -> list[Operation]:
+    """Return the endpoints that show what exists."""
+    return [
+        Operation("GET", f"/{name}", handler, "read", f"The {name}", {200: _list_of(name)}, tag="people")
+        for name, handler in (
+            ("agents", people.agents),
+            ("tools", people.tools),
+            ("schedules", people.schedules),
+            ("workers", people.workers),
+        )
+    ]
+
+
+def of_probes(probes: Probes) -> list[Operation]:
+    """Return the endpoints for the machinery around a gateway."""
+    return [
+        Operation("GET", "/healthz", probes.healthz, "open", "The process answers", {200: _OBJECT}, tag="probes"),
+        Operation(
+            "GET",
+            "/readyz",
+            probes.readyz,
+            "open",
+            "Broker, topics and model answer",
+            {200: _OBJECT, 503: _OBJECT},
+            tag="probes",
+        ),
+        Operation(
+            "GET", "/metrics", probes.metrics, "open", "Prometheus text", {200: _TEXT}, media="text/plain", tag="probes"
+        ),
+    ]

@@ -1,0 +1,92 @@
+"""Lists that span workers: each gives its part in order, the gateway merges, and a cursor names the last one shown."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import orjson
+
+from streams.gateway.problem import Problem
+from streams.gateway.runs import silent
+from streams.gateway.submit import wrong
+from streams.query.owners import OwnerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.gateway.deps import Asker
+    from streams.gateway.operation import Call
+    from streams.query.owners import Answer
+
+LIMIT: Final = 100
+MAX_LIMIT: Final = 1_000
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+
+
+def limit_of(call: Call, default: int = LIMIT) -> int:
+    """Return the query's `limit`; Problem 422 unless it is 1 to MAX_LIMIT."""
+    text = call.query_params.get("limit")
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+        raise wrong("limit", f"it must be a number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def cursor_of(call: Call) -> str | None:
+    """Return the position that the query's `cursor` stands for; Problem 422 when it is none of ours."""
+    text = call.query_params.get("cursor")
+    if text is None:
+        return None
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except (binascii.Error, ValueError):
+        raise wrong("cursor", "it must be one that an earlier answer gave as next") from None
+
+
+def cursor(position: str) -> str:
+    """Return a position as an opaque cursor."""
+    return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+
+
+async def gather(
+    owners: Asker, pools: Sequence[str], path: str, query: dict[str, str | int | None]
+) -> list[dict[str, Any]]:
+    """Return the parts of all live workers of the pools; Problem 503 when a part of the keys has no answer now."""
+    text = urlencode({name: value for name, value in query.items() if value is not None})
+    parts: list[dict[str, Any]] = []
+    for pool in pools:
+        try:
+            said = await owners.ask_all(pool, f"{path}?{text}")
+        except OwnerUnavailableError as error:
+            raise silent(error) from error
+        parts += [_part(answer) for answer in said]
+    return parts
+
+
+def merged(
+    parts: Sequence[dict[str, Any]],
+    name: str,
+    order: Callable[[dict[str, Any]], Any],
+    limit: int,
+    *,
+    newest_first: bool = False,
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the first `limit` items of all parts in order, and whether there are more."""
+    items = sorted((item for part in parts for item in part[name]), key=order, reverse=newest_first)
+    more = len(items) > limit or any(part.get("next") for part in parts)
+    return items[:limit], more and bool(items)
+
+
+def _part(said: Answer) -> dict[str, Any]:
+    if said.status == _OK:
+        part: dict[str, Any] = orjson.loads(said.body)
+        return part
+    if said.status == _NOT_FOUND:
+        raise Problem("not-found", "The workers know nothing by that name.")
+    message = f"a worker answered {said.status} to a list"
+    raise RuntimeError(message)

@@ -1,0 +1,149 @@
+"""`POST /events`: facts from outside, checked against their schema, put on the bus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.attributes import milliseconds, new_id
+from schemas.catalogue import event_class
+from schemas.errors import SchemaError
+from streams.gateway.answers import answer
+from streams.gateway.body import read
+from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
+from streams.gateway.ids import check_key, hashed
+from streams.gateway.operation import Call, Operation
+from streams.gateway.problem import Problem, field_errors
+from streams.gateway.recent import Recent
+from streams.gateway.submit import IDEMPOTENCY_KEY
+from streams.gateway.write import Record, write_all
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from schemas import Event
+    from streams.gateway.deps import Deps
+    from topics.producer import Ack
+
+_REMEMBERED: Final = 20_000
+
+
+class Publish:
+    """Takes events in; an idempotency key stands for the same answer, whatever gateway or restart is between."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._topic = deps.names.events
+        self._answered: Recent[tuple[str, bytes], list[dict[str, Any]]] = Recent(_REMEMBERED)
+
+    async def __call__(self, call: Call) -> Response:
+        """Answer 202 once every event of the request is acknowledged; with one wrong none is written."""
+        key = check_key(call.headers.get("idempotency-key"))
+        body = await read(call)
+        incoming, batch = parse_events(call.headers, body)
+        caller = call.caller.name if call.caller else ""
+        known = None if key is None else self._answered.get((caller + "\x00" + key, body))
+        if known is None:
+            records = [self._record(item, index, caller, key) for index, item in enumerate(incoming)]
+            acks = await write_all(self._deps.producer, records, call.headers.get("traceparent"))
+            known = [_shown(ack) for ack in acks]
+            if key is not None:
+                self._answered.put((caller + "\x00" + key, body), known)
+        return answer(known if batch else known[0], 202)
+
+    def _record(self, item: Incoming, index: int, caller: str, key: str | None) -> Record:
+        event = self._event(item)
+        event_id = item.id or (new_id() if key is None else hashed("e-", caller, key, str(index)))
+        key_text = item.key or event.key_text() or event_id
+        extra = {f"ce_{name}": value for name, value in item.extra.items()}
+        return Record(self._topic, event, event_id, key_text, extra or None, item.source, _time(item))
+
+    def _event(self, item: Incoming) -> Event:
+        kind = _class(self._deps.catalog.events, item.type)
+        try:
+            return kind.model_validate_json(_dumped(item.data))
+        except ValidationError as error:
+            errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False), "data")
+            raise Problem(
+                "invalid-event",
+                f"{errors[0]['field']}: {errors[0]['message']}."[:500],
+                errors=errors,
+                event_type=item.type,
+            ) from None
+
+    def operation(self) -> Operation:
+        """Return the declaration of the endpoint."""
+        text = {"type": "string"}
+        ack = {
+            "type": "object",
+            "required": ["id", "topic", "partition", "offset"],
+            "properties": {"id": text, "topic": text, "partition": {"type": "integer"}, "offset": {"type": "integer"}},
+        }
+        short = {
+            "type": "object",
+            "required": ["type", "data"],
+            "additionalProperties": False,
+            "properties": {"type": text, "key": text, "data": {}, "id": text},
+        }
+        cloud = {
+            "type": "object",
+            "required": ["specversion", "id", "source", "type"],
+            "properties": {"specversion": {"const": "1.0"}, "id": text, "source": text, "type": text, "data": {}},
+        }
+        return Operation(
+            "POST",
+            "/events",
+            self.__call__,
+            "submit",
+            "Publish an event, or CloudEvents in any form; binary mode has its attributes in ce- headers",
+            {202: {"oneOf": [ack, {"type": "array", "items": ack}]}},
+            (
+                "malformed-json",
+                "malformed-request",
+                "too-large",
+                "slow-body",
+                "unsupported-media-type",
+                "unknown-event-type",
+                "invalid-event",
+                "busy",
+                "not-acknowledged",
+            ),
+            params=(IDEMPOTENCY_KEY,),
+            body={"application/json": short, STRUCTURED: cloud, BATCH: {"type": "array", "items": cloud}},
+            tag="events",
+        )
+
+
+def _class(known: dict[str, type[Event]], event_type: str) -> type[Event]:
+    try:
+        kind = event_class(known, event_type)
+    except SchemaError:
+        kind = None
+    if kind is None:
+        raise Problem("unknown-event-type", f"No event has the type '{event_type[:200]}'.", errors=[_UNKNOWN])
+    return kind
+
+
+_UNKNOWN: Final = {"field": "type", "message": "it is not known"}
+
+
+def _dumped(data: object) -> bytes:
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        raise invalid("data", "it nests too deeply") from None
+
+
+def _time(item: Incoming) -> int | None:
+    if item.time is None:
+        return None
+    try:
+        return milliseconds(item.time)
+    except SchemaError:
+        raise invalid("time", "it is not an RFC 3339 time with an offset") from None
+
+
+def _shown(ack: Ack) -> dict[str, Any]:
+    return {"id": ack.id, "topic": ack.topic, "partition": ack.partition, "offset": ack.offset}

@@ -1,0 +1,224 @@
+"""Reading runs: the owner's words passed on, from whichever pool has the run, and never a 404 after our own 202."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from schemas.run import RunSubmitted
+from streams.clock import iso, now_ms
+from streams.gateway.answers import answer, passed_on
+from streams.gateway.problem import Problem
+from streams.gateway.recent import Recent
+from streams.gateway.submission import digest
+from streams.query.owners import OwnerUnavailableError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from schemas import Event
+    from streams.gateway.deps import Deps
+    from streams.gateway.operation import Call
+    from streams.query.owners import Answer
+
+_REMEMBERED: Final = 20_000
+_PEEK: Final = 1.0
+"""Seconds for looking whether a run exists before it is written: the answer to the write must come within ten."""
+
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_NO_USAGE: Final = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "cost_usd": 0.0,
+    "llm_calls": 0,
+    "tool_calls": 0,
+    "recorded_hits": 0,
+}
+
+
+class Written(NamedTuple):
+    """A submission that this gateway wrote and the broker has."""
+
+    event: RunSubmitted
+    pool: str
+    seal: bytes
+    at_ms: int
+
+
+class Found(NamedTuple):
+    """A run as its owner shows it."""
+
+    pool: str
+    view: dict[str, Any]
+
+
+class Runs:
+    """Finds runs over the pools."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._owners = deps.owners
+        self._pool_of = {agent.name: agent.pool for agent in deps.catalog.agents.values()}
+        self._pools = sorted({agent.pool for agent in deps.catalog.agents.values()} | {"default"}, key=_default_first)
+        self._written: Recent[str, Written] = Recent(_REMEMBERED)
+
+    def submitted(self, event: RunSubmitted, pool: str, seal: bytes) -> None:
+        """Remember a submission that was acknowledged."""
+        self._written.put(event.run_id, Written(event, pool, seal, now_ms()))
+
+    def started(self, event: Event) -> None:
+        """Remember the run that a source started, if the event is its submission."""
+        if isinstance(event, RunSubmitted):
+            self.submitted(event, self._pool_of.get(event.agent, "default"), digest(event.agent, event.input))
+
+    def forked(self, run_id: str, found: Found) -> None:
+        """Remember a fork that was acknowledged: it is queued until the old run's owner has written it."""
+        event = RunSubmitted(
+            run_id=run_id,
+            agent=str(found.view["agent"]),
+            input=found.view.get("input"),
+            forked_from=str(found.view["run_id"]),
+        )
+        self.submitted(event, found.pool, digest(event.agent, event.input))
+
+    async def exists(self, run_id: str, pool: str, seal: bytes) -> bool:
+        """Tell whether the run is known already; Problem 409 when it is with another agent or input.
+
+        An owner that does not answer is no hindrance: its intake recognises the repeat.
+        """
+        written = self._written.get(run_id)
+        if written is None:
+            try:
+                async with asyncio.timeout(_PEEK):
+                    found = await self._find_live(run_id, pool)
+            except (OwnerUnavailableError, TimeoutError):
+                return False
+            if found is None:
+                return False
+            known = digest(str(found.view.get("agent")), found.view.get("input"))
+        else:
+            known = written.seal
+        if known != seal:
+            raise Problem(
+                "run-conflict", "A run with this id has another agent or input; it stays as it is.", run_id=run_id
+            )
+        return True
+
+    async def _find_live(self, run_id: str, pool: str) -> Found | None:
+        """Look where the run may be without waiting for a pool that has no worker."""
+        live = self._owners.pools()
+        for candidate in [pool, *(other for other in self._pools if other != pool)]:
+            if candidate in live:
+                said = await self._owners.ask(candidate, run_id, _path(run_id, peek=True))
+                if said.status == _OK:
+                    return Found(candidate, orjson.loads(said.body))
+        return None
+
+    async def view(self, run_id: str) -> Found:
+        """Return the run's view; Problem 404 or 503."""
+        pool, said = await self._ask(run_id, "")
+        if said.status == _OK:
+            return Found(pool, orjson.loads(said.body))
+        written = self._written.get(run_id)
+        if written is None:
+            raise unknown(run_id)
+        return Found(written.pool, _queued(written))
+
+    async def entries(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the run's journal; Problem 404 or 503."""
+        _, said = await self._ask(run_id, "/history")
+        if said.status != _OK:
+            return []
+        entries: list[dict[str, Any]] = orjson.loads(said.body)["entries"]
+        return entries
+
+    async def show(self, call: Call) -> Response:
+        """`GET /runs/{id}`."""
+        run_id = call.param("id")
+        _, said = await self._ask(run_id, "")
+        if said.status != _NOT_FOUND:
+            return passed_on(said)
+        written = self._written.get(run_id)
+        if written is None:
+            raise unknown(run_id)
+        return answer(_queued(written))
+
+    async def result(self, call: Call) -> Response:
+        """`GET /runs/{id}/result`."""
+        run_id = call.param("id")
+        _, said = await self._ask(run_id, "/result")
+        if said.status != _NOT_FOUND:
+            return passed_on(said)
+        if self._written.get(run_id) is None:
+            raise unknown(run_id)
+        return answer({"run_id": run_id, "status": "queued"}, 202)
+
+    async def history(self, call: Call) -> Response:
+        """`GET /runs/{id}/history`."""
+        run_id = call.param("id")
+        _, said = await self._ask(run_id, "/history")
+        if said.status != _NOT_FOUND:
+            return passed_on(said)
+        if self._written.get(run_id) is None:
+            raise unknown(run_id)
+        return answer({"entries": []})
+
+    async def _ask(self, run_id: str, suffix: str) -> tuple[str, Answer]:
+        """Return the pool that knows the run and its answer, else a 404; Problem 503 if one that may is silent."""
+        written = self._written.get(run_id)
+        live = self._owners.pools()
+        pools = [written.pool] if written else sorted({*self._pools, *live}, key=lambda pool: (pool not in live, pool))
+        said: Answer | None = None
+        for pool in pools:
+            try:
+                said = await self._owners.ask(pool, run_id, _path(run_id, suffix))
+            except OwnerUnavailableError as error:
+                raise silent(error) from error
+            if said.status != _NOT_FOUND:
+                return pool, said
+        if said is None:
+            raise unknown(run_id)
+        return pools[0], said
+
+
+def silent(error: OwnerUnavailableError) -> Problem:
+    """Return the 503 for an owner that does not answer."""
+    return Problem("owner-unavailable", str(error), retry_after=1)
+
+
+def unknown(run_id: str) -> Problem:
+    """Return the 404 for a run."""
+    return Problem("unknown-run", "No run has this id.", run_id=run_id)
+
+
+def _path(run_id: str, suffix: str = "", *, peek: bool = False) -> str:
+    return f"/owner/runs/{quote(run_id, safe='')}{suffix}" + ("?peek=1" if peek else "")
+
+
+def _default_first(pool: str) -> tuple[bool, str]:
+    return pool != "default", pool
+
+
+def _queued(written: Written) -> dict[str, Any]:
+    """Return the view of a run whose owner has not yet taken it in."""
+    event = written.event
+    return {
+        "run_id": event.run_id,
+        "agent": event.agent,
+        "status": "queued",
+        "stage": None,
+        "progress": 0,
+        "step": None,
+        "attempt": 0,
+        "input": event.input,
+        "error": None,
+        "usage": _NO_USAGE,
+        "parent": event.parent,
+        "children": [],
+        "forked_from": event.forked_from,
+        "created_at": iso(written.at_ms),
+        "updated_at": iso(written.at_ms),
+    }

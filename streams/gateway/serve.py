@@ -1,0 +1,132 @@
+"""The gateway as a process: real producer, owners and history behind the application, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import uvicorn
+
+from schemas.errors import SchemaError
+from schemas.worker import WorkerHeartbeat
+from streams.app import discover
+from streams.clock import now_ms
+from streams.gateway.app import build
+from streams.gateway.deliveries import Deliveries
+from streams.gateway.deps import Check, Deps
+from streams.gateway.model_check import ModelCheck
+from streams.query.codec import codec_of
+from streams.query.following import Follower
+from streams.query.history import TopicHistory
+from streams.query.owners import Owners
+from streams.query.partitions import Partitions
+from topics.catalogue import catalogue
+from topics.names import Names
+from topics.producer import EventProducer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.applications import Starlette
+
+    from schemas.avro.codec import Codec
+    from streams.settings import Settings
+    from topics.reader import RawRecord
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_S: Final = 30
+DRAIN_S: Final = 10
+MAX_CONNECTIONS: Final = 4_096
+HEADER_BYTES: Final = 32 * 1024
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way get DRAIN_S seconds to end."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application(settings),
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=HEADER_BYTES,
+            access_log=False,
+            server_header=False,
+            log_config=None,
+        )
+    )
+    server.run()
+
+
+def application(settings: Settings) -> Starlette:
+    """Return the gateway for these settings; it connects when it starts, not before."""
+    catalog = discover(settings.apps)
+    codec = codec_of(settings, catalog)
+    names = Names(settings.topic_prefix)
+    kafka = settings.kafka()
+    deliveries = Deliveries()
+    partitions = Partitions(kafka, names, settings.partitions)
+    client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=200, max_keepalive_connections=50))
+    owners = Owners(partitions.count, client)
+    producer = EventProducer(kafka, codec, "/gateway", now_ms=now_ms)
+    topics = catalogue(
+        settings.topic_prefix,
+        agents=[(agent.name, agent.pool) for agent in catalog.agents.values()],
+        sources=sorted(catalog.sources),
+        tables=[(table.name, table.version, table.pool) for table in catalog.tables.values()],
+        own=list(catalog.topics.values()),
+    )
+    history = TopicHistory(kafka, codec, topics)
+    followers = [
+        Follower(kafka, names.workers, _heartbeats(owners, codec)),
+        *(Follower(kafka, names.webhooks(name), _seen(deliveries, name)) for name in catalog.sources),
+    ]
+    checks: dict[str, Check] = {
+        "broker": partitions.check,
+        "topics": partitions.check_topics([topic.name for topic in topics]),
+        "model": ModelCheck(settings, client),
+    }
+    deps = Deps(settings, catalog, producer, owners, names, history, checks)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        for follower in followers:
+            follower.begin(loop)
+        await partitions.check()
+        try:
+            yield
+        finally:
+            for follower in followers:
+                await asyncio.to_thread(follower.end)
+            await producer.close()
+            await client.aclose()
+
+    return build(deps, deliveries=deliveries, lifespan=lifespan)
+
+
+def _heartbeats(owners: Owners, codec: Codec) -> Any:
+    def take(record: RawRecord) -> None:
+        worker_id = (record.key or b"").decode("utf-8", "replace")
+        if record.value is None:
+            owners.take(worker_id, None)
+            return
+        try:
+            owners.take(worker_id, codec.decode(record.value, WorkerHeartbeat))
+        except SchemaError as error:
+            log.warning("a heartbeat of %s cannot be read: %s", worker_id, error)
+
+    return take
+
+
+def _seen(deliveries: Deliveries, source: str) -> Any:
+    def take(record: RawRecord) -> None:
+        if record.key is not None:
+            deliveries.remember(source, record.key.decode("utf-8", "replace"))
+
+    return take

@@ -1,0 +1,169 @@
+"""`POST /runs`: from a request to a record that the broker has, answered 202."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from schemas.attributes import new_id
+from schemas.run import RunSubmitted
+from streams.clock import now_ms
+from streams.gateway.answers import answer
+from streams.gateway.body import parse, read
+from streams.gateway.ids import check_id, check_key, hashed
+from streams.gateway.operation import Call, Operation, Param
+from streams.gateway.problem import Problem
+from streams.gateway.submission import Submissions, digest, submission_id
+from streams.gateway.write import Record, write
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from streams.gateway.deps import Deps
+    from streams.gateway.runs import Runs
+
+PRIORITIES: Final = ("high", "default", "low")
+_MEMBERS: Final = frozenset({"agent", "input", "priority", "run_id", "deadline_s"})
+_MAX_DEADLINE_S: Final = 10 * 365 * 86_400
+
+
+class Asked(NamedTuple):
+    """A submission as its body says it."""
+
+    agent: str
+    input: Any
+    priority: str | None
+    run_id: str | None
+    deadline_s: float | None
+
+
+class Submit:
+    """Takes submissions in; knows which it has just written, so that a repeat is answered without a second record."""
+
+    def __init__(self, deps: Deps, submissions: Submissions, runs: Runs) -> None:
+        self._producer = deps.producer
+        self._submissions = submissions
+        self._runs = runs
+
+    async def __call__(self, call: Call) -> Response:
+        """Answer 202 once the submission is acknowledged."""
+        key = check_key(call.headers.get("idempotency-key"))
+        asked = _asked(parse(await read(call)))
+        agent = self._submissions.agent(asked.agent)
+        self._submissions.check(agent.name, asked.input)
+        caller = call.caller.name if call.caller else ""
+        named = asked.run_id is not None or key is not None
+        run_id = asked.run_id or (hashed("k-", caller, key) if key is not None else new_id())
+        seal = digest(agent.name, asked.input)
+        if named and await self._runs.exists(run_id, agent.pool, seal):
+            return _accepted(run_id, agent.name)
+        event = RunSubmitted(
+            run_id=run_id,
+            agent=agent.name,
+            input=asked.input,
+            priority=asked.priority or agent.priority,
+            deadline_ms=None if asked.deadline_s is None else now_ms() + round(asked.deadline_s * 1000),
+            caller=caller or None,
+            idempotency_key=key,
+        )
+        record = Record(self._submissions.topic(agent.name), event, submission_id(run_id, seal))
+        await write(self._producer, record, call.headers.get("traceparent"), run_id=run_id)
+        self._runs.submitted(event, agent.pool, seal)
+        return _accepted(run_id, agent.name)
+
+    def operation(self) -> Operation:
+        """Return the declaration of the endpoint."""
+        text = {"type": "string"}
+        body = {
+            "type": "object",
+            "required": ["agent", "input"],
+            "additionalProperties": False,
+            "properties": {
+                "agent": text,
+                "input": {"description": "what the agent takes; GET /agents has its schema"},
+                "priority": {"type": "string", "enum": list(PRIORITIES)},
+                "run_id": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$"},
+                "deadline_s": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_DEADLINE_S},
+            },
+        }
+        answers = {
+            202: {
+                "type": "object",
+                "required": ["run_id", "agent", "status"],
+                "properties": {"run_id": text, "agent": text, "status": {"const": "queued"}},
+            }
+        }
+        return Operation(
+            "POST",
+            "/runs",
+            self.__call__,
+            "submit",
+            "Start a run: the same run_id or Idempotency-Key again is the same run",
+            answers,
+            (
+                "malformed-json",
+                "malformed-request",
+                "unknown-agent",
+                "run-conflict",
+                "too-large",
+                "slow-body",
+                "invalid-request",
+                "invalid-input",
+                "invalid-event",
+                "busy",
+                "not-acknowledged",
+            ),
+            params=(IDEMPOTENCY_KEY,),
+            body={"application/json": body},
+        )
+
+
+IDEMPOTENCY_KEY: Final = Param(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "a repeat with the same key changes nothing more",
+    "header",
+)
+
+
+def _accepted(run_id: str, agent: str) -> Response:
+    return answer({"run_id": run_id, "agent": agent, "status": "queued"}, 202, {"location": f"/runs/{run_id}"})
+
+
+def _asked(value: object) -> Asked:
+    if not isinstance(value, dict):
+        raise wrong("body", "it must be an object")
+    for name in value:
+        if name not in _MEMBERS:
+            raise wrong(name, f"it is not known; {', '.join(sorted(_MEMBERS))} are")
+    agent = value.get("agent")
+    if not isinstance(agent, str) or not agent:
+        raise wrong("agent", "it must name an agent")
+    priority = value.get("priority")
+    if priority is not None and priority not in PRIORITIES:
+        raise wrong("priority", f"it must be one of {', '.join(PRIORITIES)}")
+    run_id = value.get("run_id")
+    if run_id is not None and not isinstance(run_id, str):
+        raise wrong("run_id", "it must be a text")
+    return Asked(
+        agent,
+        value.get("input"),
+        priority,
+        None if run_id is None else check_id(run_id, "run_id"),
+        _deadline(value.get("deadline_s")),
+    )
+
+
+def _deadline(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise wrong("deadline_s", "it must be a number of seconds")
+    if not 0 < value <= _MAX_DEADLINE_S:
+        raise wrong("deadline_s", "it must be more than 0 and at most ten years")
+    return float(value)
+
+
+def wrong(name: str, message: str) -> Problem:
+    """Return the 422 that names a member of the request."""
+    return Problem("invalid-request", f"{name}: {message}."[:500], errors=[{"field": name[:200], "message": message}])

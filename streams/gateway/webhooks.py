@@ -1,0 +1,238 @@
+"""`POST /webhooks/{source}`: believe the sender, keep what came, write what it means, and only then say 202."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from schemas import Event
+from schemas.attributes import new_id
+from schemas.dead import DeadLettered
+from schemas.webhook import WebhookReceived
+from streams.clock import now_ms
+from streams.define.policies import Reject
+from streams.define.sources import Delivery, Source
+from streams.define.starts import StartRun
+from streams.gateway.access import UnsafeBindError
+from streams.gateway.answers import answer
+from streams.gateway.body import CAP, read
+from streams.gateway.deliveries import Deliveries
+from streams.gateway.ids import hashed
+from streams.gateway.problem import Problem
+from streams.gateway.submission import digest, submission_id
+from streams.gateway.write import Record, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.datastructures import Headers
+    from starlette.responses import Response
+
+    from streams.gateway.deps import Deps
+    from streams.gateway.meter import Meter
+    from streams.gateway.operation import Call
+    from streams.gateway.runs import Runs
+    from streams.gateway.submission import Submissions
+
+log = logging.getLogger(__name__)
+
+CAPS: Final[Mapping[str, int]] = {"github": 25 << 20}
+"""Bytes of a body by source, where the sender is known to send more than the usual cap."""
+
+_SECRET: Final = ("authorization", "cookie", "x-api-key", "proxy-authorization")
+_MAX_ID: Final = 255
+_MAX_RESULTS: Final = 1_000
+
+
+class Meaning(NamedTuple):
+    """What a delivery becomes: records to write, and their ids for the sender."""
+
+    records: list[Record]
+    events: list[str]
+    runs: list[str]
+    error: BaseException | None = None
+
+
+class Webhooks:
+    """Serves all sources; every id is derived from the delivery's, so a repeat names the same events and runs."""
+
+    def __init__(self, deps: Deps, submissions: Submissions, runs: Runs, deliveries: Deliveries, meter: Meter) -> None:
+        self._deps = deps
+        self._submissions = submissions
+        self._runs = runs
+        self._deliveries = deliveries
+        self._meter = meter
+        self._topics = {name: deps.names.webhooks(name) for name in deps.catalog.sources}
+        self._secrets = {
+            source: tuple(secret.get_secret_value() for secret in secrets)
+            for source, secrets in deps.settings.webhook_secrets.items()
+        }
+        for source, secrets in self._secrets.items():
+            if not secrets or any(not secret.strip() for secret in secrets):
+                message = (
+                    f"STREAMS_WEBHOOK_SECRETS has an empty secret for '{source}': fill it in, or remove the source."
+                )
+                raise UnsafeBindError(message)
+
+    async def __call__(self, call: Call) -> Response:
+        """Answer one delivery."""
+        name = call.param("source")
+        source = self._deps.catalog.sources.get(name)
+        if source is None:
+            raise Problem("unknown-source", "No source has that name.")
+        body = await read(call, CAPS.get(name, CAP))
+        headers = _plain(call.headers)
+        if not self._trusted(source, call, headers, body):
+            self._meter.refused(name)
+            raise Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
+        delivery = Delivery(headers, body)
+        if (reply := _handshake(source, delivery)) is not None:
+            return answer(reply)
+        delivery_id = _delivery_id(source, delivery)
+        meaning = self._meaning(source, delivery, delivery_id)
+
+        async def write() -> None:
+            await self._write(source, delivery, delivery_id, meaning, call.headers.get("traceparent"))
+
+        wrote = await self._deliveries.once(name, delivery_id, write)
+        shown: dict[str, Any] = {"id": delivery_id, "events": meaning.events, "runs": meaning.runs}
+        if not wrote:
+            self._meter.duplicate(name)
+            shown["duplicate"] = True
+        return answer(shown, 202)
+
+    def _trusted(self, source: Source, call: Call, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether the sender proved itself, by signature or, where the source says so, by an API key."""
+        secrets = self._secrets.get(source.name, ())
+        if getattr(source.verify, "accepts_key", False) and call.caller is not None:
+            named = bool(call.caller.name)
+            if call.caller.may("submit") and (named or not secrets):
+                return True
+        try:
+            return source.verified(headers, body, secrets, now_ms() / 1000)
+        except Exception:
+            log.exception("the check of source %s failed; the delivery is refused", source.name)
+            return False
+
+    def _meaning(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
+        """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised."""
+        try:
+            return self._translate(source, delivery, delivery_id)
+        except Reject as error:
+            raise Problem("rejected", _line(error)) from None
+        except Problem as problem:
+            if problem.kind == "malformed-json":
+                raise
+            return Meaning([], [], [], problem)
+        except Exception as error:
+            if _is_not_json(delivery):
+                raise Problem("malformed-json", "The body is not the JSON that this source reads.") from None
+            log.exception("source %s failed on delivery %s; the raw delivery is kept", source.name, delivery_id)
+            return Meaning([], [], [], error)
+
+    def _translate(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
+        made = source.fn(delivery)
+        items = [] if made is None else made if isinstance(made, list | tuple) else [made]
+        if len(items) > _MAX_RESULTS:
+            raise Reject(f"a delivery becomes at most {_MAX_RESULTS} events and runs")
+        meaning = Meaning([], [], [])
+        for index, item in enumerate(items):
+            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name)
+        return meaning
+
+    def _add(self, meaning: Meaning, item: object, item_id: str, source: str) -> None:
+        if isinstance(item, StartRun):
+            event = self._submissions.of_start(item, hashed("w-", item_id), f"webhook:{source}")
+            seal = digest(event.agent, event.input)
+            topic = self._submissions.topic(event.agent)
+            meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))
+            meaning.runs.append(event.run_id)
+        elif isinstance(item, Event):
+            key = item.key_text() or item_id
+            sender = f"/webhooks/{source}"
+            meaning.records.append(Record(self._deps.names.events, item, item_id, key, source=sender))
+            meaning.events.append(item_id)
+        else:
+            message = f"source {source} returned {type(item).__name__}; return events, StartRun or None"
+            raise TypeError(message)
+
+    async def _write(
+        self, source: Source, delivery: Delivery, delivery_id: str, meaning: Meaning, traceparent: str | None
+    ) -> None:
+        kept = {name: value for name, value in delivery.headers.items() if not _is_secret(name)}
+        raw = WebhookReceived(source=source.name, delivery_id=delivery_id, headers=kept, body=delivery.body)
+        records = [
+            Record(self._topics[source.name], raw, f"{source.name}/{delivery_id}", delivery_id),
+            *meaning.records,
+        ]
+        if meaning.error is not None:
+            self._meter.failed(source.name)
+            records.append(self._dead(source.name, delivery_id, meaning.error))
+        await write_all(self._deps.producer, records, traceparent)
+        for record in meaning.records:
+            self._runs.started(record.event)
+
+    def _dead(self, source: str, delivery_id: str, error: BaseException) -> Record:
+        kind = type(error).__name__
+        letter = DeadLettered(
+            dead_id=f"{source}/{delivery_id}",
+            source_topic=self._topics[source],
+            source_partition=-1,
+            source_offset=-1,
+            key=delivery_id.encode(),
+            consumer=f"source:{source}",
+            error=_line(error),
+            error_type=kind,
+            traceback="".join(traceback.format_exception(error))[-8_000:],
+            fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
+            first_ms=now_ms(),
+        )
+        return Record(self._deps.names.dead_letters, letter, letter.dead_id)
+
+
+def _plain(headers: Headers) -> dict[str, str]:
+    """Return headers by lower-case name; of a doubled one the values are joined, so that no check takes its pick."""
+    plain: dict[str, str] = {}
+    for name, value in headers.items():
+        plain[name] = f"{plain[name]}, {value}" if name in plain else value
+    return plain
+
+
+def _handshake(source: Source, delivery: Delivery) -> dict[str, Any] | None:
+    """Return what the sender wants to hear before it sends anything, if this is that question."""
+    handshake = getattr(source.verify, "handshake", None)
+    reply: dict[str, Any] | None = None if handshake is None else handshake(delivery)
+    return reply
+
+
+def _delivery_id(source: Source, delivery: Delivery) -> str:
+    try:
+        found = source.delivery_id(delivery)
+    except Exception:
+        if _is_not_json(delivery):
+            raise Problem("malformed-json", "The body is not the JSON that this source reads.") from None
+        raise
+    if found is None:
+        return new_id()
+    found = str(found)
+    if len(found) > _MAX_ID or not found.isprintable():
+        raise Problem("malformed-request", f"The delivery's id must be printable and at most {_MAX_ID} characters.")
+    return found
+
+
+def _is_not_json(delivery: Delivery) -> bool:
+    try:
+        _ = delivery.json
+    except ValueError:
+        return True
+    return False
+
+
+def _is_secret(name: str) -> bool:
+    return name in _SECRET or "signature" in name or "token" in name
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]

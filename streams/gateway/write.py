@@ -1,0 +1,78 @@
+"""Writes that are acknowledged or a problem: nothing is answered 2xx before the broker said so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from schemas.errors import SchemaError
+from streams.gateway.problem import Problem
+from topics.errors import RecordTooLargeError, TopicError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from schemas import Event
+    from streams.gateway.deps import Producer
+    from topics.producer import Ack
+
+RETRY_AFTER = 1
+"""Seconds after which a client may repeat a write that was not acknowledged."""
+
+
+class Record(NamedTuple):
+    """One record to write."""
+
+    topic: str
+    event: Event
+    id: str | None = None
+    key: str | None = None
+    headers: Mapping[str, str] | None = None
+    source: str | None = None
+    time_ms: int | None = None
+
+
+async def write(producer: Producer, record: Record, traceparent: str | None, **named: Any) -> Ack:
+    """Write one record; Problem 503 when it is not acknowledged, with `named` for the client to repeat with."""
+    try:
+        return await producer.send(
+            record.topic,
+            record.event,
+            id=record.id,
+            key=record.key,
+            headers=record.headers,
+            traceparent=traceparent,
+            source=record.source,
+            time_ms=record.time_ms,
+        )
+    except RecordTooLargeError as error:
+        raise Problem("too-large", "The record is over the size that its topic takes.") from error
+    except TopicError as error:
+        raise refused(**named) from error
+    except SchemaError as error:
+        raise Problem("invalid-event", f"It cannot be encoded: {error}", errors=[]) from error
+
+
+async def write_all(producer: Producer, records: Sequence[Record], traceparent: str | None, **named: Any) -> list[Ack]:
+    """Write several records at once; all are acknowledged, or it is a Problem (the first one)."""
+    if len(records) == 1:
+        return [await write(producer, records[0], traceparent, **named)]
+    results = await asyncio.gather(
+        *(write(producer, record, traceparent, **named) for record in records), return_exceptions=True
+    )
+    acks: list[Ack] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        acks.append(result)
+    return acks
+
+
+def refused(**named: Any) -> Problem:
+    """Return the 503: the write may or may not be on the log, so the client repeats it under the same id."""
+    return Problem(
+        "not-acknowledged",
+        "The broker did not acknowledge in time: it may or may not be written; repeat with the same id.",
+        retry_after=RETRY_AFTER,
+        **named,
+    )

@@ -1,0 +1,58 @@
+"""Follows a topic in a thread and hands its records to the event loop, again and again until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from topics.errors import TopicError
+from topics.reader import follow
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from topics.kafka import KafkaConfig
+    from topics.reader import Position, RawRecord
+
+log = logging.getLogger(__name__)
+
+_AGAIN: Final = 1.0
+"""Seconds between attempts to begin, while no broker answers or the topic is not there yet."""
+
+
+class Follower:
+    """One thread on one topic; `take` is called on the loop for each record, in the order of each partition."""
+
+    def __init__(
+        self, config: KafkaConfig, topic: str, take: Callable[[RawRecord], None], *, start: Position = "earliest"
+    ) -> None:
+        self._config = config
+        self._topic = topic
+        self._take = take
+        self._start = start
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the thread, which serves `loop`."""
+        self._thread = threading.Thread(target=self._run, args=(loop,), name=f"follow {self._topic}", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop the thread and wait for it, at most a second or so."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stop.is_set():
+            try:
+                for record in follow(self._config, self._topic, start=self._start, stop=self._stop):
+                    loop.call_soon_threadsafe(self._take, record)
+            except TopicError as error:
+                log.warning("cannot follow %s yet: %s", self._topic, error)
+            except RuntimeError:
+                return  # the loop is closed: the process ends
+            self._stop.wait(_AGAIN)

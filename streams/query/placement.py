@@ -1,0 +1,71 @@
+"""The picture of who owns what, folded from heartbeats; pure, so that moves can be tried without a broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from schemas.worker import WorkerHeartbeat
+
+STALE_MS: Final = 5_000
+"""A worker beats every second; after five missed beats its claims count no more."""
+
+
+HISTORY_MS: Final = 3_600_000
+"""No two clocks differ by an hour: a beat that is older was read from the log's past."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """A worker's latest heartbeat and when it counts from, in this process's milliseconds."""
+
+    beat: WorkerHeartbeat
+    at_ms: int
+
+
+class Placement:
+    """Which worker answers for a partition of a pool, as far as heartbeats tell."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, Seen] = {}
+
+    def apply(self, worker_id: str, beat: WorkerHeartbeat | None, now_ms: int) -> bool:
+        """Take in a heartbeat, or a tombstone (None); tell whether who owns what may have changed.
+
+        A worker's first beat may be an old one that compaction kept, so it counts from when it was sent; a later one
+        counts from its arrival, since the clocks of two machines differ, unless it is plainly history.
+        """
+        before = self._workers.get(worker_id)
+        if beat is None:
+            return self._workers.pop(worker_id, None) is not None
+        fresh = before is not None and beat.at_ms > before.beat.at_ms and now_ms - beat.at_ms < HISTORY_MS
+        self._workers[worker_id] = Seen(beat, now_ms if fresh else min(beat.at_ms, now_ms))
+        if before is None or now_ms - before.at_ms > STALE_MS:
+            return True
+        old = before.beat
+        return (old.partitions, old.url, old.state) != (beat.partitions, beat.url, beat.state)
+
+    def pools(self, now_ms: int) -> list[str]:
+        """Return the pools that have a live worker, `default` first."""
+        found = {seen.beat.pool for seen in self._live(now_ms)}
+        return sorted(found, key=lambda pool: (pool != "default", pool))
+
+    def owner(self, pool: str, partition: int, now_ms: int) -> str | None:
+        """Return the URL of the owner: of several claims the latest, since an owner that lost it claims it no more."""
+        claims = [seen for seen in self._live(now_ms) if seen.beat.pool == pool and partition in seen.beat.partitions]
+        return max(claims, key=lambda seen: seen.at_ms).beat.url.rstrip("/") if claims else None
+
+    def urls(self, pool: str, now_ms: int) -> list[str]:
+        """Return the URLs of a pool's live workers, in a stable order."""
+        return sorted({seen.beat.url.rstrip("/") for seen in self._live(now_ms) if seen.beat.pool == pool})
+
+    def workers(self, now_ms: int) -> list[dict[str, Any]]:
+        """Return every known worker for people to read, with `alive`."""
+        return [
+            {**seen.beat.model_dump(mode="json"), "alive": now_ms - seen.at_ms <= STALE_MS}
+            for _, seen in sorted(self._workers.items())
+        ]
+
+    def _live(self, now_ms: int) -> list[Seen]:
+        return [seen for seen in self._workers.values() if now_ms - seen.at_ms <= STALE_MS]

@@ -1,0 +1,1 @@
+"""Webhooks: one file each, from a believed delivery to events."""

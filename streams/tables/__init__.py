@@ -1,0 +1,1 @@
+"""Tables: pure folds of events into rows that can be asked."""
