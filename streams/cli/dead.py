@@ -24,7 +24,9 @@ def list_dead(
 
     found = letters(limit)
     if group:
-        print_rows(grouped(found), ("count", "fingerprint", "consumer", "error_type", "error", "last"), output, empty=_NONE)
+        print_rows(
+            grouped(found), ("count", "fingerprint", "consumer", "error_type", "error", "last"), output, empty=_NONE
+        )
         return
     columns = ("dead_id", "source_topic", "source_partition", "source_offset", "consumer", "error_type", "error")
     print_rows(found, columns, output, empty=_NONE)

@@ -18,7 +18,7 @@ from streams.cli import (
     run,
     runs,
     schemas,
-    settings,
+    show_settings,
     tables,
     topics,
 )
@@ -38,7 +38,7 @@ app = typer.Typer(
 demo.add_to(app)
 processes.add_to(app)
 doctor.add_to(app)
-settings.add_to(app)
+show_settings.add_to(app)
 produce.add_to(app)
 run.add_to(app)
 app.add_typer(runs.app, name="runs")
@@ -75,7 +75,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # noqa: BLE001 - the last place: what is not caught here is a traceback at a user
+    except Exception as error:
         if debug and not _usage(error):
             raise
         return _report(error)
@@ -87,7 +87,8 @@ def _report(error: Exception) -> int:
     if _usage(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "streams"
-        return _said(f"{' '.join(str(error).split())} See `{command} --help`.", 2)
+        said = getattr(error, "format_message", error.__str__)()
+        return _said(f"{' '.join(said.split())} See `{command} --help`.", 2)
     if _expected(error):
         return _said(str(error), getattr(error, "exit_code", 1))
     return _said(f"Unexpected {type(error).__name__}: {' '.join(str(error).split())} (use {DEBUG} for a traceback)", 1)

@@ -43,7 +43,7 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], output: Output, *, empty: str) -> None:
-    """Print rows as a table with `columns`, or all of them as a JSON list; `empty` says what to do when there are none."""
+    """Print rows as a table with `columns`, or as a JSON list; `empty` says what to do when there are none."""
     if output is Output.JSON:
         print_json(list(rows))
     elif not rows:

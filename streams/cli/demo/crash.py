@@ -1,0 +1,78 @@
+"""Act two: the worker is killed with -9 in the middle, and another one finishes without doing anything twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from streams.cli.demo.errors import DemoError
+from streams.cli.demo.opening import paid
+from streams.cli.demo.owner import Owner, alive, kill, owner_of
+from streams.cli.demo.pages import HANDBOOK, REPORT
+from streams.cli.demo.waiting import until
+from streams.clock import monotonic, now_ms
+
+if TYPE_CHECKING:
+    from streams.cli.demo.report import Report
+    from streams.cli.demo.scene import Scene
+
+
+async def crash_and_resume(stage: Scene, report: Report, run: str, before: list[dict[str, Any]]) -> None:
+    """Kill the run's owner, wait for the end of the run, and count what was done twice."""
+    report.step("The worker that owns the run is killed with -9")
+    settings = stage.running.settings
+    owner = await until("the run's owner among the workers' heartbeats", lambda: owner_of(settings, run), 30)
+    calls_before = Counter(stage.proxy.calls)
+    killed_ms, begun = now_ms(), monotonic()
+    kill(owner)
+    await until("the end of the killed process", lambda: None if alive(owner.pid) else True, 10)
+    report.seen(f"worker {owner.slot} (process {owner.pid}) is gone, in the middle of the run")
+    stage.pages.released.set()
+
+    def replacement() -> Owner | None:
+        found = owner_of(settings, run, after_ms=killed_ms)
+        return found if found is not None and found.pid != owner.pid else None
+
+    heir = await until("another worker that owns the run", replacement, 60)
+    report.seen(f"worker {heir.slot} (process {heir.pid}) took over after {monotonic() - begun:.1f} s")
+    view = await until("the end of the run", lambda: _ended(stage, run), 120)
+    if view["status"] != "succeeded":
+        message = f"the run ended as {view['status']}: {view['error']}"
+        raise DemoError(message)
+    report.seen(f"the run succeeded after {monotonic() - begun:.1f} s, {view['progress']} %")
+    await _nothing_twice(stage, report, run, before, calls_before)
+
+
+async def _nothing_twice(
+    stage: Scene, report: Report, run: str, before: list[dict[str, Any]], calls_before: Counter[str]
+) -> None:
+    """Compare what the journal recorded with what reached the model and the pages, counted there."""
+    report.step("What was recorded before the crash was not done again: counted at the model and at the pages")
+    entries = (await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/history"))["entries"]
+    now = {entry["path"]: entry for entry in entries if paid(entry)}
+    for entry in before:
+        after = now.get(entry["path"])
+        if after is None or (after["seq"], after["output"]) != (entry["seq"], entry["output"]):
+            message = f"the entry {entry['path']} that was recorded before the crash is not the same after it"
+            raise DemoError(message)
+    report.seen(f"{len(before)} entries from before the crash stand unchanged in the journal")
+    again = [call for call in calls_before if stage.proxy.calls[call] > calls_before[call]]
+    recorded = [entry for entry in now.values() if entry["kind"] == "llm"]
+    if again or stage.proxy.total != len(recorded):
+        message = (
+            f"{stage.proxy.total} calls reached the model, {len(recorded)} are recorded, {len(again)} of those made "
+            "before the crash came again"
+        )
+        raise DemoError(message)
+    report.seen(f"model: {stage.proxy.total} calls reached it, {len(recorded)} are in the journal, none came twice")
+    pages = stage.pages.requests
+    if pages[HANDBOOK] != 1:
+        message = f"the page that was recorded before the crash was fetched {pages[HANDBOOK]} times"
+        raise DemoError(message)
+    report.seen(f"pages: the recorded one was fetched once; the one in flight at the crash {pages[REPORT]} times")
+
+
+def _ended(stage: Scene, run: str) -> dict[str, Any] | None:
+    view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
+    return view if view["status"] in {"succeeded", "failed", "cancelled"} else None

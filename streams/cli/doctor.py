@@ -1,0 +1,36 @@
+"""`streams doctor`: asks every part that a pipeline needs whether it is well, and says what to do where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from streams.cli.options import Output, OutputOption
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("doctor", rich_help_panel="Start")(examine)
+
+
+def examine(output: OutputOption = Output.TEXT) -> None:
+    """Check settings, state folder, what users wrote, broker, topics, schemas, registry, model and gateway."""
+    from streams.cli.checks import CHECKS, Finding
+    from streams.cli.output import console, print_json
+
+    findings: list[Finding] = []
+    screen = console()
+    for name, check in CHECKS.items():
+        found = check()
+        findings.append(found)
+        if output is Output.TEXT:
+            mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[found.state]
+            screen.print(f"{mark} [bold]{name:<9}[/] {found.detail}", markup=True)
+    failed = [name for name, found in zip(CHECKS, findings, strict=True) if found.state == "fail"]
+    if output is Output.JSON:
+        rows: list[dict[str, Any]] = [
+            {"check": name, **found._asdict()} for name, found in zip(CHECKS, findings, strict=True)
+        ]
+        print_json({"ok": not failed, "checks": rows})
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,69 @@
+"""`streams dev`, `worker`, `gateway`: the processes that stay up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.options import PoolOption
+
+PANEL = "Start"
+PortOption = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="port to bind; 0: a free one")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("dev", rich_help_panel=PANEL)(start_dev)
+    app.command("worker", rich_help_panel=PANEL)(start_worker)
+    app.command("gateway", rich_help_panel=PANEL)(start_gateway)
+
+
+def start_dev(
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="workers to keep alive")] = None,
+    port: PortOption = None,
+    state_dir: Annotated[Path | None, typer.Option("--state-dir", help="folder of everything local")] = None,
+    *,
+    reset: Annotated[bool, typer.Option("--reset", help="wipe the state folder first")] = False,
+) -> None:
+    """Start Kafka, workers, gateway and console, and stay up until Ctrl-C."""
+    import asyncio
+
+    from streams.local.dev import run_dev
+    from streams.settings import load
+
+    flags = {"workers": workers, "gateway_port": port, "state_dir": state_dir}
+    settings = load(**{name: value for name, value in flags.items() if value is not None})
+    raise typer.Exit(asyncio.run(run_dev(settings, workers=settings.workers, reset=reset)))
+
+
+def start_worker(
+    pool: PoolOption = None,
+    slot: Annotated[
+        str | None, typer.Option("--slot", help="names the state folder (default: the next free one)")
+    ] = None,
+    port: PortOption = None,
+) -> None:
+    """Run one worker until SIGTERM, then drain and leave."""
+    from streams.cli.pipeline import settings_here
+    from streams.worker.main import run
+
+    settings = settings_here(pool=pool, slot=slot, worker_port=port)
+    settings.kafka()  # says how to get one before anything heavy is loaded
+    run(settings, settings.pool, settings.slot)
+
+
+def start_gateway(
+    host: Annotated[
+        str | None, typer.Option("--host", help="address to bind; others than loopback need API keys")
+    ] = None,
+    port: PortOption = None,
+) -> None:
+    """Run the gateway until SIGTERM."""
+    from streams.cli.pipeline import settings_here
+    from streams.gateway.serve import serve
+
+    settings = settings_here(gateway_host=host, gateway_port=port)
+    settings.kafka()
+    serve(settings)

@@ -1,0 +1,55 @@
+"""`streams produce TYPE`: put events on the log, one or many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.options import Output, OutputOption
+
+if TYPE_CHECKING:
+    from streams.cli.client import Gateway
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("produce", rich_help_panel="Work")(produce_events)
+
+
+def produce_events(
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="the event type, such as new_data_arrived")],
+    data: Annotated[str, typer.Option("--data", "-d", help="JSON, JSON lines, @FILE or -")] = "-",
+    key: Annotated[str | None, typer.Option("--key", help="key of the record (default: the type's key field)")] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Validate events, write them, and wait until the broker has acknowledged each."""
+    from streams.cli.data import read_values
+    from streams.cli.output import print_json
+    from streams.cli.pipeline import gateway
+
+    values = read_values(data)
+    with gateway() as server:
+        answers = [_send(server, type, key, value) for value in _progress(values)]
+    if output is Output.JSON:
+        print_json(answers if len(answers) != 1 else answers[0])
+    elif len(answers) == 1:
+        print("{id} {topic}[{partition}]@{offset}".format(**answers[0]))
+    else:
+        print(f"{len(answers)} events acknowledged.")
+
+
+def _send(server: Gateway, type: str, key: str | None, data: Any) -> Any:
+    body = {"type": type, "data": data}
+    return server.post("/events", {**body, "key": key} if key is not None else body)
+
+
+def _progress(values: list[Any]) -> Any:
+    """Return the values, with a progress bar on a terminal when they are many."""
+    from rich.progress import track
+
+    from streams.cli.output import console
+
+    screen = console(stderr=True)
+    many = len(values) > 10 and screen.is_terminal
+    return track(values, description="Producing", console=screen) if many else values

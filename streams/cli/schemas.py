@@ -1,0 +1,86 @@
+"""`streams schemas …`: what can be said, and whether it still fits what was said before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from streams.cli.options import DryRunOption, Output, OutputOption
+
+app = typer.Typer(help="Schemas: list, publish, check.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_schemas(output: OutputOption = Output.TEXT) -> None:
+    """List published schemas with their ids, and events of your own packages."""
+    from schemas.avro.published import load
+    from schemas.avro.registry import content_id
+    from streams.cli.output import print_rows
+
+    entries = load()
+    rows: list[dict[str, Any]] = [
+        {"id": entry.id, "subject": entry.subject, "version": entry.version, "file": entry.file} for entry in entries
+    ]
+    known = {entry.subject for entry in entries}
+    for subject, schema in _own(known).items():
+        rows.append({"id": content_id(schema), "subject": subject, "version": None, "file": None})
+    print_rows(rows, ("id", "subject", "version", "file"), output, empty="No schemas.")
+
+
+@app.command("publish")
+def publish_schemas(*, dry_run: DryRunOption = False) -> None:
+    """Write what is new into `schemas/published/`, or register it where STREAMS_SCHEMA_REGISTRY_URL is set."""
+    from schemas.avro.published import publish
+
+    settings, models = _models()
+    if settings.schema_registry_url is not None:
+        _register(settings, models, dry_run=dry_run)
+        return
+    files = publish(models, dry_run=dry_run)
+    verb = "Would write" if dry_run else "Wrote"
+    for file in files:
+        print(f"{verb} {file.name}")
+    print(f"{verb} {len(files)} schemas.")
+
+
+@app.command("check")
+def check_schemas(output: OutputOption = Output.TEXT) -> None:
+    """Check that every schema is published and reads all that earlier versions wrote; exit 1 if not."""
+    from schemas.avro.published import check
+    from streams.cli.output import print_json
+
+    problems = check(_models()[1])
+    if output is Output.JSON:
+        print_json({"ok": not problems, "problems": problems})
+    else:
+        print("\n".join(problems) or "All schemas are published and backward compatible.")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _models() -> tuple[Any, list[Any]]:
+    """Return the settings and the models that this repository publishes."""
+    from schemas.catalogue import PLAIN_RECORDS, events
+    from streams.cli.pipeline import settings_here
+
+    return settings_here(), [*events().values(), *PLAIN_RECORDS]
+
+
+def _own(known: set[str]) -> dict[str, Any]:
+    """Return subject and schema of the events in the user's packages."""
+    from schemas.avro.derive import avro_schema
+    from streams.app import discover
+    from streams.cli.pipeline import settings_here
+
+    found = discover(settings_here().apps).events
+    return {name: avro_schema(model) for name, model in sorted(found.items()) if name not in known}
+
+
+def _register(settings: Any, models: list[Any], *, dry_run: bool) -> None:
+    from streams.cli.log import open_log, registry
+
+    if not dry_run:
+        target = registry(settings, open_log().catalog)
+        for model in models:
+            target.id_of(model)
+    print(f"{'Would register' if dry_run else 'Registered'} {len(models)} schemas at {settings.schema_registry_url}.")

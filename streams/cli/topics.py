@@ -1,0 +1,94 @@
+"""`streams topics …`: what is declared, what exists, and what lies in it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli.options import DryRunOption, Output, OutputOption
+
+app = typer.Typer(help="Topics: list, plan, apply, tail.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_topics(output: OutputOption = Output.TEXT) -> None:
+    """List the declared topics, and whether the cluster has them."""
+    from streams.cli.log import open_log
+    from streams.cli.output import print_rows
+    from topics.admin import describe
+
+    log = open_log()
+    topics = log.topics()
+    existing = describe(log.kafka, [topic.name for topic in topics])
+    rows: list[dict[str, Any]] = [
+        {
+            "name": topic.name,
+            "kind": topic.kind,
+            "exists": topic.name in existing,
+            "partitions": existing[topic.name].partitions if topic.name in existing else None,
+            "key": topic.key,
+            "cleanup": topic.cleanup,
+            "retention_ms": topic.retention_ms,
+            "description": topic.description,
+        }
+        for topic in topics
+    ]
+    print_rows(rows, ("name", "kind", "exists", "partitions", "key", "cleanup", "description"), output, empty="")
+
+
+@app.command("plan")
+def plan_topics(output: OutputOption = Output.TEXT) -> None:
+    """Show what `topics apply` would change; exit 1 if it would be refused."""
+    from streams.cli.log import open_log
+    from streams.cli.output import print_json
+
+    plan = _plan(open_log())
+    if output is Output.JSON:
+        print_json(plan)
+    else:
+        print(plan.render())
+    raise typer.Exit(1 if plan.refused else 0)
+
+
+@app.command("apply")
+def apply_topics(*, dry_run: DryRunOption = False) -> None:
+    """Create missing topics and correct settings; never shrinks, never moves keys."""
+    from streams.cli.log import open_log
+    from topics.admin import apply
+
+    log = open_log()
+    plan = _plan(log)
+    print(plan.render())
+    if not dry_run:
+        apply(log.kafka, plan)
+
+
+@app.command("tail")
+def tail_topic(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="the topic's name, without the prefix")],
+    start: Annotated[
+        str | None, typer.Option("--from", help="earliest, latest, an offset or a time; inclusive")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="latest, an offset or a time; exclusive")] = None,
+    key: Annotated[str | None, typer.Option("--key", "-k", help="only records with this key")] = None,
+    type: Annotated[str | None, typer.Option("--type", "-t", help="only events of this type")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="at most so many")] = None,
+    output: OutputOption = Output.TEXT,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="go on with what comes (default after --from latest)")
+    ] = False,
+) -> None:
+    """Print what lies in a topic, decoded; without --from the last 20 events."""
+    from streams.cli.tail import Wish, tail
+
+    tail(topic, Wish(start, end, key, type, limit, follow or (start == "latest" and end is None)), output)
+
+
+def _plan(log: Any) -> Any:
+    from topics.admin import describe, plan
+
+    topics = log.topics()
+    current = describe(log.kafka, [topic.name for topic in topics])
+    return plan(current, topics, partitions=log.settings.partitions, replication_factor=log.settings.replication_factor)
