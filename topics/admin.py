@@ -44,13 +44,13 @@ def describe(
     if not wanted:
         return {}
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
-    settings = {
-        resource.name: future.result()
-        for resource, future in _asked(client.describe_configs, resources, timeout).items()
-    }
+    settings = _settle(_asked(client.describe_configs, resources, timeout), tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
     return {
-        name: TopicState(counts[name], {key: str(entry.value) for key, entry in settings[name].items()})
-        for name in wanted
+        resource.name: TopicState(
+            counts[resource.name],
+            {name: str(entry.value) for name, entry in entries.items() if entry.value is not None},
+        )
+        for resource, entries in settings.items()
     }
 
 
@@ -76,9 +76,10 @@ def apply(config: KafkaConfig, changes: Plan, *, timeout: float = 30.0) -> None:
 
 def delete(config: KafkaConfig, names: Iterable[str], *, timeout: float = 30.0) -> None:
     """Delete topics; those that do not exist are no error. Raises as ``apply`` does."""
-    wanted = list(names)
+    wanted, client = list(names), _client(config)
     if wanted:
-        _settle(_asked(_client(config).delete_topics, wanted, timeout), tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
+        futures = _asked(client.delete_topics, wanted, timeout)
+        _settle(futures, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def _create(client: AdminClient, changes: Plan, timeout: float) -> None:
@@ -147,14 +148,17 @@ def _asked(request: Callable[..., dict[Any, Any]], what: list[Any], timeout: flo
     return request(what, request_timeout=timeout)
 
 
-def _settle(futures: Mapping[Any, Any], *, tolerated: int | None = None) -> None:
+def _settle(futures: Mapping[Any, Any], *, tolerated: int | None = None) -> dict[Any, Any]:
+    """Wait for the answers and return them; the client must stay referenced, since its futures fail with its end."""
+    answers = {}
     for name, future in futures.items():
         try:
-            future.result()
+            answers[name] = future.result()
         except KafkaException as error:
             if error.args[0].code() != tolerated:
                 message = f"{getattr(name, 'name', name)}: the broker refused: {_reason(error)}"
                 raise TopicError(message) from error
+    return answers
 
 
 def _reason(error: KafkaException) -> str:

@@ -21,6 +21,8 @@ from topics.kafka import KafkaConfig
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
+#: How long a topic that the broker does not know may be one that it does not know yet.
+_UNKNOWN_MS = 1000
 #: The client's own limit on a record, in bytes; each topic's is enforced by the broker.
 _MAX_BYTES = 64 * 1024 * 1024
 
@@ -72,6 +74,7 @@ class EventProducer:
             message_timeout_ms=message_timeout_ms,
             message_max_bytes=_MAX_BYTES,
             retry_backoff_ms=20,
+            topic_metadata_propagation_max_ms=_UNKNOWN_MS,
         )
         self._producer: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,6 +82,10 @@ class EventProducer:
         self._served: deque[_Delivery] = deque()
         self._closing = threading.Event()
         self._broken = threading.Event()
+
+    async def start(self) -> None:
+        """Connect now, so that the first event need not wait for it: a new broker takes a second to give an id."""
+        self._connected()
 
     async def send(
         self,
