@@ -2,18 +2,20 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 
 from schemas.errors import SchemaError
 from schemas.event import Event
-from schemas.github import GithubEvent, github_event
+from schemas.github import github_event
 from schemas.journal import JournalEntry
+from schemas.slack import slack_event
 
 #: Records that go on the log and are no events.
 PLAIN_RECORDS = (JournalEntry,)
 
-_GENERIC = "github."
+#: Senders with more types than are worth a class each: what begins so has its sender's generic class.
+_GENERIC: dict[str, Callable[[str], type[Event]]] = {"github.": github_event, "slack.": slack_event}
 
 
 def events(packages: Iterable[str] = ("schemas",)) -> dict[str, type[Event]]:
@@ -37,10 +39,12 @@ def events(packages: Iterable[str] = ("schemas",)) -> dict[str, type[Event]]:
 
 
 def event_class(known: dict[str, type[Event]], event_type: str) -> type[Event] | None:
-    """Return the class for a type: a known one, the generic one for GitHub's other deliveries, or None."""
+    """Return the class for a type: a known one, the generic one for other deliveries of GitHub or Slack, or None."""
     found = known.get(event_type)
-    if found is None and event_type.startswith(_GENERIC) and event_type != GithubEvent.event_type:
-        return github_event(event_type)
+    if found is None:
+        for beginning, generic in _GENERIC.items():
+            if event_type.startswith(beginning):
+                return generic(event_type)
     return found
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
 from schemas.attributes import new_id
-from schemas.catalogue import event_class
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
 from streams.gateway.answers import answer
-from streams.gateway.body import dump, parse, read
+from streams.gateway.body import parse, read
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.problem import Problem, field_errors
+from streams.gateway.problem import Problem
 from streams.gateway.submit import wrong
+from streams.gateway.typed import typed_event
 from streams.gateway.write import Record, write
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ class Commands:
         run_id, name = call.param("id"), call.param("name")
         signal_id = _request_id(call, "signal", name)
         data = parse(await read(call))
-        self._check_event(name, data)
+        typed_event(self._deps.catalog.events, name, data, "")
         found = await self._runs.view(run_id)
         _check_state(found, _CLOSED, "signalled")
         event = SignalSent(run_id=run_id, signal_id=signal_id, name=name, data=data)
@@ -91,16 +89,6 @@ class Commands:
         await self._send(call, found, event, f"{new_run_id}/fork")
         self._runs.forked(new_run_id, found)
         return answer({"run_id": new_run_id, "forked_from": run_id}, 202, {"location": f"/runs/{new_run_id}"})
-
-    def _check_event(self, name: str, data: object) -> None:
-        kind = event_class(self._deps.catalog.events, name)
-        if kind is None:
-            raise Problem("unknown-event-type", f"No event has the type '{name}'."[:300])
-        try:
-            kind.model_validate_json(dump(data))
-        except ValidationError as error:
-            errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False))
-            raise Problem("invalid-event", f"{errors[0]['field']}: {errors[0]['message']}.", errors=errors) from None
 
     async def _send(
         self, call: Call, found: Found, event: Event, record_id: str, headers: dict[str, str] | None = None

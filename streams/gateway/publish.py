@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-from pydantic import ValidationError
-
 from schemas.attributes import milliseconds, new_id
-from schemas.catalogue import event_class
 from schemas.errors import SchemaError
 from streams.gateway.answers import answer
 from streams.gateway.body import read
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import Call, Operation
-from streams.gateway.problem import Problem, field_errors
 from streams.gateway.recent import Recent
 from streams.gateway.submit import IDEMPOTENCY_KEY
+from streams.gateway.typed import typed_event
 from streams.gateway.write import Record, write_all
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from schemas import Event
     from streams.gateway.deps import Deps
     from topics.producer import Ack
 
@@ -54,24 +49,11 @@ class Publish:
         return answer(known if batch else known[0], 202)
 
     def _record(self, item: Incoming, index: int, caller: str, key: str | None) -> Record:
-        event = self._event(item)
+        event = typed_event(self._deps.catalog.events, item.type, item.data)
         event_id = item.id or (new_id() if key is None else hashed("e-", caller, key, str(index)))
         key_text = item.key or event.key_text() or event_id
         extra = {f"ce_{name}": value for name, value in item.extra.items()}
         return Record(self._topic, event, event_id, key_text, extra or None, item.source, _time(item))
-
-    def _event(self, item: Incoming) -> Event:
-        kind = _class(self._deps.catalog.events, item.type)
-        try:
-            return kind.model_validate_json(_dumped(item.data))
-        except ValidationError as error:
-            errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False), "data")
-            raise Problem(
-                "invalid-event",
-                f"{errors[0]['field']}: {errors[0]['message']}."[:500],
-                errors=errors,
-                event_type=item.type,
-            ) from None
 
     def operation(self) -> Operation:
         """Return the declaration of the endpoint."""
@@ -114,26 +96,6 @@ class Publish:
             body={"application/json": short, STRUCTURED: cloud, BATCH: {"type": "array", "items": cloud}},
             tag="events",
         )
-
-
-def _class(known: dict[str, type[Event]], event_type: str) -> type[Event]:
-    try:
-        kind = event_class(known, event_type)
-    except SchemaError:
-        kind = None
-    if kind is None:
-        raise Problem("unknown-event-type", f"No event has the type '{event_type[:200]}'.", errors=[_UNKNOWN])
-    return kind
-
-
-_UNKNOWN: Final = {"field": "type", "message": "it is not known"}
-
-
-def _dumped(data: object) -> bytes:
-    try:
-        return orjson.dumps(data)
-    except orjson.JSONEncodeError:
-        raise invalid("data", "it nests too deeply") from None
 
 
 def _time(item: Incoming) -> int | None:

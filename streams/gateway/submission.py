@@ -51,6 +51,12 @@ class Submissions:
             detail = f"{first['field']}: {first['message']}."
             raise Problem("invalid-input", detail, errors=errors, agent=agent) from None
 
+    def checked(self, name: str, value: object) -> Agent[Any, Any]:
+        """Return the agent called `name`; Problem 404 without one, 422 when it does not take the input."""
+        agent = self.agent(name)
+        self.check(name, value)
+        return agent
+
     def jsonable(self, agent: str, value: object) -> Any:
         """Return an input that code made (a model or plain data) as JSON."""
         return self._inputs[agent].dump_python(self._inputs[agent].validate_python(value), mode="json", by_alias=True)

@@ -12,6 +12,7 @@ from schemas.attributes import new_id
 from schemas.dead import DeadLettered
 from schemas.webhook import WebhookReceived
 from streams.clock import now_ms
+from streams.define.named import NamedEvent, NamedRun
 from streams.define.policies import Reject
 from streams.define.sources import Delivery, Source
 from streams.define.starts import StartRun
@@ -22,6 +23,7 @@ from streams.gateway.deliveries import Deliveries
 from streams.gateway.ids import hashed
 from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
+from streams.gateway.typed import typed_event
 from streams.gateway.write import Record, write_all
 
 if TYPE_CHECKING:
@@ -88,9 +90,12 @@ class Webhooks:
             self._meter.refused(name)
             raise Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
         delivery = Delivery(headers, body)
-        if (reply := _handshake(source, delivery)) is not None:
-            return answer(reply)
-        delivery_id = _delivery_id(source, delivery)
+        try:
+            if (reply := _handshake(source, delivery)) is not None:
+                return answer(reply)
+            delivery_id = _delivery_id(source, delivery)
+        except Reject as error:
+            raise Problem("rejected", _line(error)) from None
         meaning = self._meaning(source, delivery, delivery_id)
 
         async def write() -> None:
@@ -122,10 +127,8 @@ class Webhooks:
             return self._translate(source, delivery, delivery_id)
         except Reject as error:
             raise Problem("rejected", _line(error)) from None
-        except Problem as problem:
-            if problem.kind == "malformed-json":
-                raise
-            return Meaning([], [], [], problem)
+        except Problem:
+            raise  # the sender named an event or agent, and is told what is wrong with it
         except Exception as error:
             if _is_not_json(delivery):
                 raise Problem("malformed-json", "The body is not the JSON that this source reads.") from None
@@ -143,6 +146,16 @@ class Webhooks:
         return meaning
 
     def _add(self, meaning: Meaning, item: object, item_id: str, source: str) -> None:
+        if isinstance(item, NamedRun):
+            item = StartRun(self._submissions.checked(item.agent, item.input), item.input)
+        elif isinstance(item, NamedEvent):
+            item = typed_event(self._deps.catalog.events, item.type, item.data)
+        key = None
+        if isinstance(item, NamedRun):
+            item = StartRun(self._submissions.checked(item.agent, item.input), item.input)
+        elif isinstance(item, NamedEvent):
+            key = item.key
+            item = typed_event(self._deps.catalog.events, item.type, item.data)
         if isinstance(item, StartRun):
             event = self._submissions.of_start(item, hashed("w-", item_id), f"webhook:{source}")
             seal = digest(event.agent, event.input)
@@ -150,7 +163,7 @@ class Webhooks:
             meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))
             meaning.runs.append(event.run_id)
         elif isinstance(item, Event):
-            key = item.key_text() or item_id
+            key = key or item.key_text() or item_id
             sender = f"/webhooks/{source}"
             meaning.records.append(Record(self._deps.names.events, item, item_id, key, source=sender))
             meaning.events.append(item_id)
