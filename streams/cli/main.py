@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = DEBUG in given
+    sys.path.append(os.getcwd())  # noqa: PTH109 - packages named by STREAMS_APPS may lie here
     sys.exit(_run([argument for argument in given if argument != DEBUG], debug=debug))
 
 

@@ -47,10 +47,11 @@ def start_worker(
 ) -> None:
     """Run one worker until SIGTERM, then drain and leave."""
     from streams.cli.pipeline import settings_here
-    from streams.worker.main import run
 
     settings = settings_here(pool=pool, slot=slot, worker_port=port)
     settings.kafka()  # says how to get one before anything heavy is loaded
+    from streams.worker.main import run
+
     run(settings, settings.pool, settings.slot)
 
 
@@ -62,8 +63,9 @@ def start_gateway(
 ) -> None:
     """Run the gateway until SIGTERM."""
     from streams.cli.pipeline import settings_here
-    from streams.gateway.serve import serve
 
     settings = settings_here(gateway_host=host, gateway_port=port)
     settings.kafka()
+    from streams.gateway.serve import serve
+
     serve(settings)

@@ -1,0 +1,1 @@
+"""The files that `streams new` starts from; `$name` and `$Name` are replaced, nothing else."""

@@ -1,0 +1,51 @@
+"""Following survives a broken stream, misses nothing, and ends with the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streams.cli.client import Gateway, GatewayDown, ServerEvent
+from streams.cli.follow import follow, watch
+from streams.cli.options import Output
+from streams.errors import StreamsError
+
+pytestmark = pytest.mark.unit
+
+
+class Broken(Gateway):
+    """A gateway whose first stream breaks after one event."""
+
+    def __init__(self, status: str = "succeeded") -> None:
+        self.asked: list[str | None] = []
+        self.status = status
+
+    def events(self, path: str, *, last: str | None = None) -> Any:
+        self.asked.append(last)
+        yield ServerEvent(str(len(self.asked)), "status", {"status": "running"})
+        if len(self.asked) == 1:
+            message = "gone"
+            raise GatewayDown(message)
+        yield ServerEvent("9", "done", {"status": self.status})
+
+    def get(self, path: str, /, **params: Any) -> Any:
+        if path.endswith("/result"):
+            return {"run_id": "r", "result": {"ok": True}}
+        return {"status": self.status if len(self.asked) > 1 else "running", "error": {"message": "why"}}
+
+
+def test_a_broken_stream_is_resumed_after_the_last_event() -> None:
+    gateway = Broken()
+    assert [event.name for event in watch(gateway, "r")] == ["status", "status", "done"]
+    assert gateway.asked == [None, "1"]
+
+
+def test_success_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert follow(Broken(), "r", Output.TEXT) == 0
+    assert '"ok": true' in capsys.readouterr().out
+
+
+def test_failure_is_an_error_with_its_cause() -> None:
+    with pytest.raises(StreamsError, match=r"failed.*why"):
+        follow(Broken("failed"), "r", Output.JSON)
