@@ -24,6 +24,7 @@ def producer(client: Config, transactional_id: str) -> Config:
         "linger.ms": 0,
         "batch.size": MAX_BATCH_BYTES,
         "partitioner": "murmur2_random",  # the Java client's: any standard client finds the same partition
+        "message.max.bytes": 28 * 1024 * 1024,  # each topic's own limit is checked before; dead letters are the largest
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 262_144,
     }

@@ -48,17 +48,23 @@ class Unit:
         key: bytes | None = None,
         partition: int = -1,
         headers: Headers | None = None,
+        *,
+        limit: int | None = None,
     ) -> None:
         """Add a record for another topic.
 
         Raises RecordTooLargeError here, at the sender, and not at the commit where its neighbours would suffer.
         """
         size = len(value or b"") + len(key or b"")
-        if size > MAX_RECORD_BYTES:
-            raise RecordTooLargeError(f"a record of {size} bytes for {topic} is over {MAX_RECORD_BYTES}: send a reference to it")
+        if size > MAX_RECORD_BYTES and size > (limit or 0):
+            raise RecordTooLargeError(
+                f"a record of {size} bytes for {topic} is over {limit or MAX_RECORD_BYTES}: send a reference to it"
+            )
         self.size += size
         if self.size > self.LIMIT:
-            raise UnitTooLargeError(f"{self.size} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps")
+            raise UnitTooLargeError(
+                f"{self.size} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps"
+            )
         self.outs.append((topic, value, key, partition, headers))
 
     def put(self, store: Store, key: bytes, value: bytes | None) -> None:

@@ -1,0 +1,88 @@
+"""Between events and records: what goes out gets its CloudEvents headers and topic, what comes in is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from schemas import Event
+from schemas.attributes import Attributes
+from schemas.avro.codec import Codec
+from schemas.catalogue import event_class
+from schemas.errors import SchemaError
+from streams import clock
+from topics.names import Names
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from streams.engine.decision import Output
+    from streams.worker.state.unit import Unit
+
+OWN_SOURCE: Final = "/streams/workers/"  # records of ours are committed once, so they need no deduplication
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A record that could be read; `event` is None where nobody here knows its type (kept on the log, not handled)."""
+
+    attributes: Attributes
+    event: Event | None
+
+    @property
+    def foreign(self) -> bool:
+        """Return whether it came from outside our transactions and may come again."""
+        return not self.attributes.source.startswith(OWN_SOURCE)
+
+
+class Courier:
+    """Encodes and decodes for one worker."""
+
+    def __init__(self, names: Names, codec: Codec, events: Mapping[str, type[Event]], pool: str) -> None:
+        """Write as a worker of `pool`; `events` are all known types."""
+        self.names = names
+        self.codec = codec
+        self._events = dict(events)
+        self._source = OWN_SOURCE + pool
+
+    def send(self, unit: Unit, output: Output) -> None:
+        """Add an output of a run, reaction or schedule to `unit`.
+
+        Raises RecordTooLargeError, UnitTooLargeError, SchemaError.
+        """
+        extra = {}
+        if output.to == "signals" and output.agent is not None:
+            extra = {"agent": output.agent, "pool": output.pool or "default"}
+        self.write(unit, self._topic(output), output.event, id=output.id, key=output.key, extra=extra)
+
+    def write(  # noqa: PLR0913 - a record has that many parts
+        self,
+        unit: Unit,
+        topic: str,
+        event: Event,
+        *,
+        id: str,  # noqa: A002 - the attribute's name
+        key: str | None,
+        extra: dict[str, str] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Add `event` to `unit` for `topic`; `limit` replaces the usual size limit, in bytes."""
+        attributes = Attributes(id, event.event_type, self._source, clock.now_ms(), extra=extra or {})
+        value = self.codec.encode(event)
+        unit.send(topic, value, None if key is None else key.encode(), -1, attributes.to_headers(), limit=limit)
+
+    def read(self, message: Message) -> Arrived:
+        """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""
+        headers = message.headers()
+        attributes = Attributes.from_headers(headers, default_time=message.timestamp()[1])
+        kind = event_class(self._events, attributes.type)
+        return Arrived(attributes, None if kind is None else self.codec.decode(message.value(), kind))
+
+    def _topic(self, output: Output) -> str:
+        names = self.names
+        if output.to == "agents":
+            if output.agent is None:
+                raise SchemaError("a submission without an agent's name has no queue")
+            return names.agents(output.agent)
+        return names.dead_letters if output.to == "dead-letters" else names.topic(output.to)

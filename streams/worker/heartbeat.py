@@ -1,0 +1,96 @@
+"""Once a second a worker says who it is, what it owns and how far it is: gateways find owners by that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from schemas.worker import WorkerHeartbeat
+from streams import clock
+from topics.errors import TopicError
+
+if TYPE_CHECKING:
+    from streams.worker.runtime import Runtime
+    from topics.producer import EventProducer
+
+PERIOD_S: Final = 1.0
+
+
+class Heartbeat:
+    """Writes to `workers`, at once when ownership changes."""
+
+    def __init__(  # noqa: PLR0913 - what it tells has that many sources
+        self,
+        producer: EventProducer,
+        topic: str,
+        runtime: Runtime,
+        *,
+        pool: str,
+        slot: str,
+        url: str,
+        version: str,
+        running: Callable[[], int],
+        say: Callable[[str], None],
+    ) -> None:
+        """Tell of `runtime` under `url`."""
+        self._producer = producer
+        self._topic = topic
+        self._runtime = runtime
+        self._pool = pool
+        self._slot = slot
+        self._url = url
+        self._version = version
+        self._running = running
+        self._say = say
+        self._started_ms = clock.now_ms()
+        self._changed = asyncio.Event()
+        self.state = "starting"
+
+    def changed(self) -> None:
+        """Tell soon: partitions came or went."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Beat until cancelled; a broker that does not answer is said once, not every second."""
+        silent = False
+        while True:
+            try:
+                await self.beat()
+                silent = False
+            except TopicError as error:
+                if not silent:
+                    self._say(f"heartbeats do not reach the broker: {error}")
+                silent = True
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(PERIOD_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def beat(self) -> None:
+        """Write one heartbeat; raises TopicError when it is not acknowledged."""
+        slices = self._runtime.slices
+        beat = WorkerHeartbeat(
+            worker_id=f"{self._pool}.{self._slot}",
+            pool=self._pool,
+            url=self._url,
+            slot=self._slot,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_ms=self._started_ms,
+            at_ms=clock.now_ms(),
+            state=self.state,
+            partitions=sorted(number for number, owned in slices.items() if owned.ready),
+            applied={
+                f"{topic}/{number}": source.applied
+                for number, owned in slices.items()
+                for topic, source in owned.sources.items()
+            },
+            running=self._running(),
+            version=self._version,
+        )
+        await self._producer.send(self._topic, beat)

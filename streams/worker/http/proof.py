@@ -1,0 +1,66 @@
+"""Whether this worker may answer for a key: it owns the partition, the slice is restored, and its ownership is fresh."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from streams import clock
+from topics.partition import partition_of
+
+if TYPE_CHECKING:
+    from streams.worker.runtime import Runtime
+    from streams.worker.state.slice import Slice
+
+_STEP_S: Final = 0.002
+
+
+class NotOwnerError(Exception):
+    """Raised when another worker owns the key: ask again with fresh placement."""
+
+
+class NotReadyError(Exception):
+    """Raised when this worker cannot answer yet: it is restoring, or has not proven its ownership lately."""
+
+
+class Proof:
+    """Finds the slice of a key and refuses to answer from one that may be another's by now."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Answer for the slices of `runtime`."""
+        self._runtime = runtime
+
+    def slice_of(self, key: str) -> Slice:
+        """Return the slice that owns `key`; raises NotOwnerError or NotReadyError."""
+        if not self._runtime.partitions:
+            raise NotReadyError("this worker is starting")
+        owned = self._runtime.slices.get(partition_of(key.encode(), self._runtime.partitions))
+        if owned is None:
+            raise NotOwnerError("another worker owns this key")
+        self.check(owned)
+        return owned
+
+    def slices(self) -> list[Slice]:
+        """Return all slices, for scans; raises NotReadyError."""
+        owned = [one for one in self._runtime.slices.values() if one.live]
+        if owned:
+            self.check(owned[0])
+        return owned
+
+    def check(self, owned: Slice) -> None:
+        """Raise NotReadyError unless the slice is live and an accepted transaction lately proved the membership."""
+        if not (owned.live and owned.ready):
+            raise NotReadyError("this partition is being restored")
+        if not self._runtime.committer.proven():
+            raise NotReadyError("this worker has not reached the broker lately")
+
+    async def applied(self, owned: Slice, topic: str, offset: int, seconds: float) -> None:
+        """Wait until the slice has applied `offset` of `topic`; raises NotReadyError when it has not in time."""
+        source = owned.sources.get(topic)
+        if source is None:
+            raise NotReadyError(f"this worker does not read {topic}")
+        end = clock.monotonic() + seconds
+        while source.applied <= offset:
+            if clock.monotonic() > end or not owned.live:
+                raise NotReadyError(f"offset {offset} of {topic} is not applied yet")
+            await asyncio.sleep(_STEP_S)

@@ -1,0 +1,65 @@
+"""The journal of a slice: entries of runs as rows of the ledger store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from streams.engine.entry import EXPIRED, SUBMITTED, Entry, journal_key, run_prefix
+
+if TYPE_CHECKING:
+    from schemas.avro.codec import Codec
+    from streams.worker.state.slice import Slice
+    from streams.worker.state.store import Store
+    from streams.worker.state.unit import Unit
+
+LEDGER: Final = "journal"  # the store's name
+_RUNS: Final = b"r/"
+
+
+class Journal:
+    """Reads and writes entries; knows nothing of what they mean."""
+
+    def __init__(self, codec: Codec) -> None:
+        """Encode by `codec`."""
+        self._codec = codec
+
+    def write(self, unit: Unit, entry: Entry) -> None:
+        """Add an entry to `unit`."""
+        unit.put(unit.slice.stores[LEDGER], entry.key(), self._codec.encode(entry.to_record()))
+
+    def decode(self, row: bytes) -> Entry:
+        """Return the entry that a row holds; raises SchemaError."""
+        return Entry.from_dict(self._codec.decode_dict(row))
+
+    def known(self, owned: Slice, run_id: str) -> Entry | None:
+        """Return the submission (or the marker of an expired run) if the run is known, read through the overlay."""
+        store = owned.stores[LEDGER]
+        row = store.get(journal_key(run_id, SUBMITTED, 0)) or store.get(journal_key(run_id, EXPIRED, 0))
+        return None if row is None else self.decode(row)
+
+    def entries(self, owned: Slice, run_id: str) -> list[Entry]:
+        """Return a run's entries in log order, with what is uncommitted: what its machine has appended itself."""
+        return self._sorted(owned.stores[LEDGER].scan(run_prefix(run_id)))
+
+    def committed(self, owned: Slice, run_id: str) -> list[Entry]:
+        """Return a run's committed entries in log order: what a query may tell."""
+        return self._sorted(owned.stores[LEDGER].scan_committed(run_prefix(run_id)))
+
+    def runs(self, store: Store) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+        """Yield each run's id with its paths and raw rows, from a restored store."""
+        current, rows = "", []
+        for key, value in store.scan_committed(_RUNS):
+            run_id, _, path = key[len(_RUNS) :].decode().partition("/")
+            if run_id != current:
+                if rows:
+                    yield current, rows
+                current, rows = run_id, []
+            rows.append((path, value))
+        if rows:
+            yield current, rows
+
+    def _sorted(self, rows: Iterator[tuple[bytes, bytes]]) -> list[Entry]:
+        return sorted((self.decode(row) for _, row in rows), key=lambda entry: entry.seq)
+
+

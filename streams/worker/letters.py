@@ -1,0 +1,52 @@
+"""Dead letters: what could not be handled is kept whole, with its cause, in the unit that passes it by."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from typing import TYPE_CHECKING, Final
+
+from schemas.dead import DeadLettered
+from streams import clock
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from streams.worker.courier import Courier
+    from streams.worker.state.batch import Batch
+
+_LETTER_BYTES: Final = 27 * 1024 * 1024
+_DIGITS: Final = re.compile(r"[0-9a-f]{8,}|\d+")
+
+
+def fingerprint(consumer: str, error_type: str, message: str) -> str:
+    """Return what equal failures share: numbers and ids in the message do not count."""
+    plain = _DIGITS.sub("#", message)[:200]
+    return hashlib.sha256(f"{consumer}\0{error_type}\0{plain}".encode()).hexdigest()[:16]
+
+
+def dead_letter(batch: Batch, courier: Courier, message: Message, error: BaseException, consumer: str, *, attempts: int = 1) -> None:
+    """Add the record, whole, to the batch's unit, so that its offset can pass."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    kind, text = type(error).__name__, str(error) or type(error).__name__
+    headers = {name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in message.headers() or ()}
+    letter = DeadLettered(
+        dead_id=f"{topic}-{partition}-{offset}-{consumer}",
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+        key=message.key(),
+        value=message.value(),
+        headers=headers,
+        consumer=consumer,
+        error=text[:2000],
+        error_type=kind,
+        traceback="".join(traceback.format_exception(error, limit=-8))[-4000:],
+        attempts=attempts,
+        fingerprint=fingerprint(consumer, kind, text),
+        first_ms=clock.now_ms(),
+    )
+    courier.write(
+        batch, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES
+    )

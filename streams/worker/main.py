@@ -1,0 +1,234 @@
+"""A worker process: assembled from settings, run until SIGTERM, drained, gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from streams import clock, telemetry
+from streams.app import Catalog, discover
+from streams.model.configured import chat_model
+from streams.query.codec import codec_of
+from streams.worker import metrics, slots
+from streams.worker.bus import Bus
+from streams.worker.courier import Courier
+from streams.worker.folds import Folds
+from streams.worker.heartbeat import Heartbeat
+from streams.worker.http.app import Server, application
+from streams.worker.http.proof import Proof
+from streams.worker.http.runs import RunPages
+from streams.worker.http.tables import TablePages
+from streams.worker.journal import LEDGER, Journal
+from streams.worker.ownership import StoreSpec
+from streams.worker.product import build
+from streams.worker.reload import Reload
+from streams.worker.runs.desk import Desk
+from streams.worker.runs.dispatcher import Dispatcher
+from streams.worker.runs.effects import Effects
+from streams.worker.runs.intake import Intake
+from streams.worker.runs.signals import Signals
+from streams.worker.runs.timers import Timers
+from streams.worker.runtime import Runtime, RuntimeSettings
+from streams.worker.seam.app import App, end_process
+from topics.names import Names
+from topics.producer import EventProducer
+
+if TYPE_CHECKING:
+    from streams.engine.decision import Timer
+    from streams.model.chat import ChatModel
+    from streams.settings import Settings
+    from streams.worker.state.slice import Slice
+
+log = logging.getLogger("streams.worker")
+
+_GRACE_S: Final = 3.0  # after that a worker without partitions counts as ready: it is a spare
+
+
+def run(settings: Settings, pool: str, slot: str | None) -> None:
+    """Run one worker of `pool` in `slot` until SIGTERM or SIGINT; ends the process with status 3 on a fatal error."""
+    telemetry.configure(settings)
+    taken = slots.take(settings.state_dir, pool, slot)
+    try:
+        asyncio.run(Worker(settings, discover(settings.apps), pool, taken).serve())
+    finally:
+        taken.close()
+
+
+class Worker:
+    """The parts of a worker and how they hang together."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, pool: str, slot: slots.Slot) -> None:
+        """Assemble for the agents and tables that are mapped to `pool`."""
+        self._settings = settings
+        self._pool = pool
+        self._slot = slot
+        self._agents = {name: agent for name, agent in catalog.agents.items() if agent.pool == pool}
+        self._kafka = settings.kafka()
+        self._names = names = Names(settings.topic_prefix)
+        codec = codec_of(settings, catalog)
+        self._codec = codec
+        self._journal = Journal(codec)
+        self._courier = Courier(names, codec, catalog.events, pool)
+        tables = [table for table in catalog.tables.values() if table.pool == pool]
+        self._folds = Folds(tables, names, codec)
+        group = names.topic(f"streams.{pool}")
+        self._runtime = Runtime(
+            RuntimeSettings(
+                client=self._kafka.client(),
+                group=group,
+                slot=slot.name,
+                folder=slot.folder / "stores",
+                ledger=StoreSpec(LEDGER, names.journal(pool)),
+                stores=self._folds.specs,
+                probe=None,
+            ),
+            crash=self._crash,
+            say=log.info,
+        )
+        self._model: ChatModel | None = None
+        self._effects = Effects(self._runtime.tasks, self._chat)
+        self._timers = Timers(self._fire)
+        self._desk = Desk(
+            agents=self._agents,
+            pool=pool,
+            journal=self._journal,
+            courier=self._courier,
+            committer=lambda: self._runtime.committer,
+            effects=self._effects,
+            timers=self._timers,
+        )
+        self._dispatcher = Dispatcher(self._agents, self._desk.start)
+        self._desk.on_rest = self._dispatcher.rested
+        self._desk.on_wake = self._dispatcher.woke
+        self._bus = Bus(catalog, self._folds, self._courier) if pool == "default" else None
+        self._app = self._build()
+        self._began = clock.monotonic()
+
+    async def serve(self) -> None:
+        """Start, work until told to stop, drain and leave the group at once."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        registry = CollectorRegistry()
+        metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
+        server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
+        url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
+        producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
+        heartbeat = self._heartbeat(producer, url)
+        self._app.loop = loop
+        self._app.finalize()
+        await self._app.start()
+        quiet_faust()
+        log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
+        self._runtime.tasks.spawn(self._announce(heartbeat))
+        await stop.wait()
+        log.info("worker %s.%s drains", self._pool, self._slot.name)
+        await self._leave(heartbeat, producer, server)
+
+    async def _announce(self, heartbeat: Heartbeat) -> None:
+        """Beat from the moment on when there is a runtime to tell of."""
+        while not self._runtime.partitions:
+            await asyncio.sleep(0.02)  # Faust subscribes in a task of its own
+        self._runtime.ownership.on_change.append(heartbeat.changed)
+        heartbeat.state = "running"
+        await heartbeat.run()
+
+    async def _leave(self, heartbeat: Heartbeat, producer: EventProducer, server: Server) -> None:
+        self._timers.stop()
+        heartbeat.state = "stopping"
+        await self._app.stop()
+        await heartbeat.beat()
+        server.stop()
+        await producer.close()
+        log.info("worker %s.%s has left", self._pool, self._slot.name)
+
+    # -- parts
+
+    def _build(self) -> App:
+        intakes = {
+            name: Intake(agent, self._desk, self._dispatcher, self._journal, self._courier)
+            for name, agent in self._agents.items()
+        }
+        app = build(
+            self._runtime,
+            self._names,
+            self._pool,
+            intakes=intakes,
+            signals=Signals(self._desk, self._courier, self._pool),
+            bus=self._bus,
+            folds=self._folds,
+        )
+        reload_ = Reload(self._agents, self._journal, self._desk, self._dispatcher, self._timers, log.info)
+        app.on_slice_ready.append(reload_)
+        return app
+
+    def _pages(self, registry: CollectorRegistry) -> Any:
+        proof = Proof(self._runtime)
+        queues = [self._names.agents(name) for name in self._agents]
+        return application(
+            RunPages(proof, self._journal, self._kafka, queues),
+            TablePages(proof, self._folds, self._names.events),
+            self._missing,
+            registry,
+        )
+
+    def _heartbeat(self, producer: EventProducer, url: str) -> Heartbeat:
+        return Heartbeat(
+            producer,
+            self._names.workers,
+            self._runtime,
+            pool=self._pool,
+            slot=self._slot.name,
+            url=url,
+            version="0.1.0",
+            running=lambda: len(self._desk.live),
+            say=log.warning,
+        )
+
+    def _missing(self) -> str | None:
+        """Return what keeps this worker from being ready."""
+        if not self._runtime.partitions:
+            return "connecting to the broker"
+        slices = self._runtime.slices.values()
+        if any(not owned.ready for owned in slices):
+            return "restoring partitions"
+        if not slices and clock.monotonic() - self._began < _GRACE_S:
+            return "waiting for partitions"
+        return None
+
+    def _chat(self) -> ChatModel:
+        if self._model is None:
+            self._model = chat_model(self._settings)
+        return self._model
+
+    def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
+        from streams.engine.messages import TimerFired  # noqa: PLC0415 - keeps the import list to what is assembled
+        from streams.engine.timers import NOT_BEFORE  # noqa: PLC0415
+
+        live = self._desk.find(owned, run_id)
+        if live is None:
+            return
+        if timer.path == NOT_BEFORE:
+            view = live.machine.journal.view
+            priority = view.meta.get("priority", "default")
+            self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
+        else:
+            self._desk.tell(live, TimerFired(timer.path, timer.due_ms))
+
+    def _crash(self, error: Exception) -> None:
+        """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
+        log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=error)
+        sys.stderr.flush()
+        end_process(3)
+
+
+def quiet_faust() -> None:
+    """Faust and mode set the root logger to DEBUG and tell of every service: only their warnings matter here."""
+    for name in ("faust", "mode", "streams.worker.seam", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,83 @@
+"""What a restored slice has to go on with: queued runs, runs under way, timers; read once from its journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streams.engine.entry import END, RESUME
+from streams.engine.timers import NOT_BEFORE, timers_of
+from streams.engine.view import fold
+from streams.worker.journal import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.define.agents import Agent
+    from streams.worker.journal import Journal
+    from streams.worker.runs.desk import Desk
+    from streams.worker.runs.dispatcher import Dispatcher
+    from streams.worker.runs.timers import Timers
+    from streams.worker.state.slice import Slice
+
+
+class Reload:
+    """Brings the runs of a slice back."""
+
+    def __init__(  # noqa: PLR0913 - the parts that meet here are many by nature
+        self,
+        agents: dict[str, Agent[Any, Any]],
+        journal: Journal,
+        desk: Desk,
+        dispatcher: Dispatcher,
+        timers: Timers,
+        say: Callable[[str], None],
+    ) -> None:
+        """Serve `agents`; runs of agents that this code does not have stay as they are."""
+        self._agents = agents
+        self._journal = journal
+        self._desk = desk
+        self._dispatcher = dispatcher
+        self._timers = timers
+        self._say = say
+
+    def __call__(self, owned: Slice) -> None:
+        """Go on with everything that has not ended."""
+        owned.on_death.append(lambda: self._desk.forget(owned))
+        running: list[str] = []
+        waiting = 0
+        for run_id, rows in self._journal.runs(owned.stores[LEDGER]):
+            if _over(path for path, _ in rows):
+                continue
+            entries = [self._journal.decode(row) for _, row in rows]
+            if entries[0].agent not in self._agents:
+                self._say(f"run {run_id} belongs to agent {entries[0].agent!r}, which this worker does not have: it waits")
+                continue
+            view = fold(sorted(entries, key=lambda entry: entry.seq))
+            timers = timers_of(entries)
+            for timer in timers:
+                self._timers.add(owned, run_id, timer)
+            if view.status == "queued" and all(timer.path != NOT_BEFORE for timer in timers):
+                priority = view.meta.get("priority", "default")
+                self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
+            elif view.status == "running":
+                running.append(run_id)
+            else:
+                waiting += 1
+        for run_id in running:
+            self._desk.find(owned, run_id)
+        if running:
+            self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
+
+
+def _over(paths: Any) -> bool:
+    """Return whether a run has ended as often as it was begun, seen by its keys alone.
+
+    A failed run that resumes itself has a timer on its end: it is told apart by its rows, which are few.
+    """
+    ends = resumes = 0
+    for path in paths:
+        if path.startswith(END):
+            ends += 1
+        elif path.startswith(RESUME):
+            resumes += 1
+    return ends > resumes

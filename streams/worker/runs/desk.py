@@ -1,0 +1,192 @@
+"""The desk: gives each run's machine what happened and carries its decisions out on the log.
+
+One decision is one unit. An effect starts only when every earlier entry of its run is committed, its assignment lives
+and the worker has proven lately that it owns the partition; what has no effect goes on at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from streams import clock
+from streams.engine.decision import Decision, Perform
+from streams.engine.machine import Machine
+from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
+from streams.worker.state.unit import Unit
+
+if TYPE_CHECKING:
+    from streams.define.agents import Agent
+    from streams.worker.courier import Courier
+    from streams.worker.journal import Journal
+    from streams.worker.runs.effects import Effects
+    from streams.worker.runs.timers import Timers
+    from streams.worker.state.committer import Committer
+    from streams.worker.state.slice import Slice
+
+Ended = Callable[["Live"], None]
+
+
+class Live:
+    """A run in memory."""
+
+    __slots__ = ("executing", "last", "machine", "run_id", "slice", "tasks")
+
+    def __init__(self, owned: Slice, run_id: str, machine: Machine) -> None:
+        """Keep `machine` while the run has something under way."""
+        self.slice = owned
+        self.run_id = run_id
+        self.machine = machine
+        self.last: Unit | None = None  # the newest unit; all earlier ones of the run commit before it
+        self.tasks: dict[str, Any] = {}  # running effects by path
+        self.executing = False  # holds a place of its agent's concurrency
+
+    @property
+    def agent(self) -> Agent[Any, Any]:
+        """Return the agent's definition."""
+        return self.machine.agent
+
+
+class Desk:
+    """All runs in memory of one worker."""
+
+    def __init__(  # noqa: PLR0913 - the parts that meet here are many by nature
+        self,
+        *,
+        agents: dict[str, Agent[Any, Any]],
+        pool: str,
+        journal: Journal,
+        courier: Courier,
+        committer: Callable[[], Committer],
+        effects: Effects,
+        timers: Timers,
+    ) -> None:
+        """Serve `agents`; the committer exists once partitions are assigned."""
+        self._agents = agents
+        self._pool = pool
+        self._journal = journal
+        self._courier = courier
+        self._committer = committer
+        self._effects = effects
+        self._timers = timers
+        self.live: dict[tuple[Slice, str], Live] = {}
+        self.on_rest: Callable[[Live], None] = _ignore  # the run waits or has ended: its place is free
+        self.on_wake: Callable[[Live], None] = _ignore  # the run goes on
+
+    def create(self, owned: Slice, run_id: str, agent: Agent[Any, Any]) -> Live:
+        """Make the machine of a new run."""
+        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms()))
+        self.live[owned, run_id] = live
+        return live
+
+    def find(self, owned: Slice, run_id: str) -> Live | None:
+        """Return the run, restored from its journal if it is not in memory; None if it is not known here."""
+        live = self.live.get((owned, run_id))
+        if live is not None:
+            return live
+        entries = self._journal.entries(owned, run_id)
+        agent = self._agents.get(entries[0].agent) if entries else None
+        if agent is None:
+            return None
+        live = self.create(owned, run_id, agent)
+        self.carry(live, live.machine.restore(entries, clock.now_ms()))
+        return self.live.get((owned, run_id), live)
+
+    def tell(self, live: Live, message: Message, unit: Unit | None = None) -> None:
+        """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
+        if live.slice.live:
+            self.carry(live, live.machine.handle(message, clock.now_ms()), unit)
+
+    def start(self, owned: Slice, run_id: str) -> None:
+        """Begin a queued run: its agent has a free place."""
+        live = self.find(owned, run_id)
+        if live is not None:
+            self.tell(live, Start())
+
+    def carry(self, live: Live, decision: Decision, unit: Unit | None = None) -> None:
+        """Write what was decided and start what is to be performed."""
+        if decision.entries or decision.outputs:
+            self._record(live, decision, unit)
+        for timer in decision.timers:
+            self._timers.add(live.slice, live.run_id, timer)
+        for path in decision.cancel:
+            if (task := live.tasks.pop(path, None)) is not None:
+                task.cancel()
+        for perform in decision.perform:
+            self._arrange(live, perform)
+        self._tidy(live, decision)
+
+    def _record(self, live: Live, decision: Decision, unit: Unit | None) -> None:
+        target = Unit(live.slice) if unit is None else unit
+        for entry in decision.entries:
+            self._journal.write(target, entry)
+        for output in decision.outputs:
+            self._courier.send(target, output)
+        live.last = target
+        if unit is None:
+            self._committer().add(target)
+
+    def _arrange(self, live: Live, perform: Perform) -> None:
+        """Start an effect now or at the commit that it waits for."""
+        if perform.pure:
+            self._perform(live, perform)
+        elif live.last is not None and not live.last.committed:
+            live.last.on_commit.append(lambda: self._when_proven(live, perform))
+        else:
+            self._when_proven(live, perform)
+
+    def _when_proven(self, live: Live, perform: Perform) -> None:
+        """Let a transaction go first if the last accepted one is so old that we may have lost the partition."""
+        if self._committer().proven():
+            self._perform(live, perform)
+            return
+        proof = Unit(live.slice)
+        proof.on_commit.append(lambda: self._perform(live, perform))
+        self._committer().add(proof)
+
+    def _perform(self, live: Live, perform: Perform) -> None:
+        if live.slice.live and self.live.get((live.slice, live.run_id)) is live:
+            live.tasks[perform.path] = self._effects.start(
+                live.run_id, perform, lambda done: self._performed(live, perform, done)
+            )
+
+    def _performed(self, live: Live, perform: Perform, done: EffectDone) -> None:
+        live.tasks.pop(perform.path, None)
+        if not live.slice.live:
+            return
+        try:
+            self.tell(live, done)
+        except Exception as error:  # noqa: BLE001 - what an answer does to the record (too large, no JSON) is the step's failure
+            refused = ErrorInfo.of(error)
+            refused.rejected = True
+            self.tell(live, EffectDone(done.path, done.resume, done.attempt, error=refused, usage=done.usage))
+
+    def _tidy(self, live: Live, decision: Decision) -> None:
+        """Give the place back and drop the machine when nothing is under way."""
+        status = live.machine.status
+        if decision.ended is not None or status == "waiting":
+            self.on_rest(live)
+        elif status == "running":
+            self.on_wake(live)
+        if not live.tasks and live.machine.idle and status != "running":
+            self._evict(live)
+
+    def _evict(self, live: Live) -> None:
+        """Forget the machine; its entries, also uncommitted ones, bring it back."""
+        if self.live.get((live.slice, live.run_id)) is live:
+            del self.live[live.slice, live.run_id]
+            live.machine.drop()
+
+    def forget(self, owned: Slice) -> None:
+        """Drop all runs of a dead slice; what they were doing is cancelled and none of it will count."""
+        for (where, _), live in list(self.live.items()):
+            if where is owned:
+                for task in live.tasks.values():
+                    task.cancel()
+                live.tasks.clear()
+                del self.live[owned, live.run_id]
+                live.machine.drop()
+
+
+def _ignore(_live: Live) -> None:
+    return

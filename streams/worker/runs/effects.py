@@ -1,0 +1,122 @@
+"""Performs what machines ask for: model calls, tool calls and steps, each an attempt in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from schemas.call import CallRecorded
+from streams import clock
+from streams.engine.messages import EffectDone, ErrorInfo
+from streams.model.ask import Answered, ask
+from streams.model.hash import tool_hash
+from streams.engine.run import current_key
+from streams.tools._call import call_tool
+
+if TYPE_CHECKING:
+    from streams.engine.decision import Perform
+    from streams.model.chat import ChatModel
+    from streams.worker.tasks import Tasks
+
+Done = Callable[[EffectDone], None]
+
+
+class Effects:
+    """Starts attempts and reports how they ended; decides nothing."""
+
+    def __init__(self, tasks: Tasks, model: Callable[[], ChatModel]) -> None:
+        """Run attempts as `tasks`; `model` gives the chat model at its first use."""
+        self._tasks = tasks
+        self._model = model
+        self.running = 0
+
+    def start(self, run_id: str, perform: Perform, done: Done) -> asyncio.Task[None]:
+        """Start an attempt; `done` gets its outcome unless the task is cancelled."""
+        return self._tasks.spawn(self._attempt(run_id, perform, done))
+
+    async def _attempt(self, run_id: str, perform: Perform, done: Done) -> None:
+        report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
+        self.running += 1
+        current_key.set(perform.idempotency_key)  # of this task's context only
+        scope = asyncio.timeout(perform.timeout)
+        try:
+            async with scope:
+                await self._run(run_id, perform, report)
+        except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
+            report.error = ErrorInfo.of(error, timed_out=scope.expired())
+        finally:
+            self.running -= 1
+        report.finished_ms = clock.now_ms()
+        done(report)
+
+    async def _run(self, run_id: str, perform: Perform, report: EffectDone) -> None:
+        if perform.kind == "llm":
+            await self._ask(run_id, perform, report)
+        elif perform.kind == "tool" and perform.tool is not None:
+            report.value = await call_tool(perform.tool, perform.args, idempotency_key=perform.idempotency_key)
+            report.calls.append(_tool_call(run_id, perform, report))
+        elif perform.fn is not None:
+            report.value = await self._step(perform)
+
+    async def _ask(self, run_id: str, perform: Perform, report: EffectDone) -> None:
+        given = perform.args
+        answer = await ask(
+            self._model(),
+            given["prompt"],
+            given.get("args", ()),
+            returns=perform.returns if perform.returns is not None else str,
+            params=given.get("params"),
+        )
+        report.value = answer.value
+        report.usage = answer.usage.to_json()
+        report.calls.extend(_model_calls(run_id, perform, answer))
+
+    async def _step(self, perform: Perform) -> Any:
+        fn, args, kwargs = perform.fn, perform.args.get("args", ()), perform.args.get("kwargs", {})
+        if fn is None:
+            return None
+        if inspect.iscoroutinefunction(fn):
+            return await fn(*args, **kwargs)
+        return await asyncio.to_thread(fn, *args, **kwargs)
+
+
+def _model_calls(run_id: str, perform: Perform, answer: Answered) -> list[CallRecorded]:
+    return [
+        CallRecorded(
+            hash=call.hash,
+            run_id=run_id,
+            path=perform.path,
+            attempt=perform.attempt,
+            kind=call.kind,
+            name=call.name,
+            version=call.version,
+            request=call.request,
+            answer=call.answer,
+            usage=call.usage.to_json(),
+            started_ms=call.started_ms,
+            finished_ms=call.finished_ms,
+        )
+        for call in answer.calls
+    ]
+
+
+def _tool_call(run_id: str, perform: Perform, report: EffectDone) -> CallRecorded:
+    tool = perform.tool
+    if tool is None:
+        raise TypeError("only tool calls are recorded here")
+    return CallRecorded(
+        hash=tool_hash(tool.name, tool.version, perform.args),
+        run_id=run_id,
+        path=perform.path,
+        attempt=perform.attempt,
+        kind="tool",
+        name=tool.name,
+        version=tool.version,
+        request=perform.args,
+        answer=report.value,
+        usage=None,
+        started_ms=report.started_ms,
+        finished_ms=clock.now_ms(),
+    )

@@ -1,0 +1,89 @@
+"""From an agent's queue into the journal: short and in order, so that a slow agent never holds a partition back.
+
+The submission's entry and the offset behind it are one unit. A known run id moves only the offset; the same id with
+another agent or input is a dead letter and never runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from schemas.errors import SchemaError
+from schemas.run import RunSubmitted
+from streams import clock
+from streams.engine.decision import Decision
+from streams.engine.jsonable import digest, from_json, to_json
+from streams.engine.messages import Submit
+from streams.errors import StreamsError
+from streams.worker.letters import dead_letter
+from streams.worker.runs.early import joined
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from streams.define.agents import Agent
+    from streams.engine.entry import Entry
+    from streams.worker.courier import Courier
+    from streams.worker.journal import Journal
+    from streams.worker.runs.desk import Desk
+    from streams.worker.runs.dispatcher import Dispatcher
+    from streams.worker.state.batch import Batch
+
+
+class RunConflictError(StreamsError):
+    """Raised for a submission whose run id belongs to another agent or input; that run is not touched."""
+
+
+class Intake:
+    """Takes batches of one agent's queue."""
+
+    def __init__(
+        self, agent: Agent[Any, Any], desk: Desk, dispatcher: Dispatcher, journal: Journal, courier: Courier
+    ) -> None:
+        """Take in for `agent`."""
+        self._agent = agent
+        self._desk = desk
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._courier = courier
+
+    def take(self, batch: Batch) -> None:
+        """Handle all records of a batch, without waiting for anything."""
+        for message in batch.messages:
+            try:
+                self._submit(batch, self._read(message))
+            except (StreamsError, SchemaError, ValidationError) as error:
+                dead_letter(batch, self._courier, message, error, self._agent.name)
+
+    def _read(self, message: Message) -> RunSubmitted:
+        event = self._courier.read(message).event
+        if not isinstance(event, RunSubmitted):
+            raise SchemaError(f"the queue of {self._agent.name} takes run.submitted events only")
+        if message.key() != event.run_id.encode():
+            raise SchemaError("the key of a submission is its run id: another key may be another worker's")
+        if event.agent != self._agent.name:
+            raise SchemaError(f"a submission for agent {event.agent!r} was put on the queue of {self._agent.name}")
+        return event
+
+    def _submit(self, batch: Batch, event: RunSubmitted) -> None:
+        known = self._journal.known(batch.slice, event.run_id)
+        if known is not None:
+            self._compare(known, event)
+            return
+        if self._agent.takes_input and event.history is None and event.parent_path is None:
+            from_json(event.input, self._agent.input_type)  # misfits are dead letters now, not failed runs
+        live = self._desk.create(batch.slice, event.run_id, self._agent)
+        decision: Decision = live.machine.handle(Submit(event), clock.now_ms())
+        self._desk.carry(live, decision, batch)
+        joined(batch, live, self._desk)
+        if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
+            view = live.machine.journal.view
+            self._dispatcher.add(batch.slice, event.run_id, self._agent.name, event.priority, view.created_ms)
+
+    def _compare(self, known: Entry, event: RunSubmitted) -> None:
+        if known.digest and known.digest != digest(event.agent, to_json(event.input)):
+            raise RunConflictError(
+                f"run {event.run_id} exists with another agent or input; this submission did not run: choose another id"
+            )

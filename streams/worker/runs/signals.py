@@ -1,0 +1,67 @@
+"""What is said to runs: signals, cancels, resumes, forks and the endings of children, each one unit with its offset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import SchemaError
+from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
+from streams.engine.messages import CancelAsked, ChildDone, ForkAsked, Message, ResumeAsked, SignalArrived
+from streams.errors import StreamsError
+from streams.worker.letters import dead_letter
+from streams.worker.runs.early import keep
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message as Record
+
+    from streams.worker.courier import Courier
+    from streams.worker.runs.desk import Desk
+    from streams.worker.state.batch import Batch
+
+
+class Signals:
+    """Takes batches of the topic `signals`; all pools read it, each handles its own runs."""
+
+    def __init__(self, desk: Desk, courier: Courier, pool: str) -> None:
+        """Handle the runs of `pool`."""
+        self._desk = desk
+        self._courier = courier
+        self._pool = pool.encode()
+
+    def take(self, batch: Batch) -> None:
+        """Handle all records of a batch, without waiting for anything."""
+        for record in batch.messages:
+            try:
+                self._handle(batch, record)
+            except (StreamsError, SchemaError) as error:
+                dead_letter(batch, self._courier, record, error, "signals")
+
+    def _handle(self, batch: Batch, record: Record) -> None:
+        pool = dict(record.headers() or ()).get("pool")
+        if pool is not None and pool != self._pool:
+            return
+        event = self._courier.read(record).event
+        message = _message(event)
+        run_id: str = event.run_id  # type: ignore[union-attr] - _message refuses what has none
+        live = self._desk.find(batch.slice, run_id)
+        if live is not None:
+            self._desk.tell(live, message, batch)
+        elif pool is not None or self._pool == b"default":
+            keep(batch, run_id, message)
+
+
+def _message(event: Any) -> Message:
+    match event:
+        case SignalSent():
+            return SignalArrived(event.signal_id, event.name, event.data)
+        case CancelRequested():
+            return CancelAsked(event.request_id, event.reason or "")
+        case ResumeRequested():
+            return ResumeAsked(event.request_id, event.ending)
+        case ForkRequested():
+            return ForkAsked(event.new_run_id, event.at, event.edits or {})
+        case ChildEnded():
+            return ChildDone(
+                event.path, event.child_id, event.ending, event.status, event.result, event.error, event.usage
+            )
+    raise SchemaError("only signals, cancels, resumes, forks and endings of children belong on `signals`")

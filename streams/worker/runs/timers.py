@@ -1,0 +1,72 @@
+"""One clockwork for all timers of this worker: due times come from journal entries, firing is a message to the run."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from streams import clock
+
+if TYPE_CHECKING:
+    from streams.engine.decision import Timer
+    from streams.worker.state.slice import Slice
+
+Fire = Callable[["Slice", str, "Timer"], None]
+
+
+class Timers:
+    """A heap of due times; timers of dead slices are dropped when they come up."""
+
+    def __init__(self, fire: Fire) -> None:
+        """Call `fire` for each timer that is due, in the event loop."""
+        self._fire = fire
+        self._heap: list[tuple[int, int, Slice, str, Timer]] = []
+        self._order = itertools.count()
+        self._known: set[tuple[Slice, str, str, int]] = set()  # a run brought back asks again for what it asked before
+        self._handle: asyncio.TimerHandle | None = None
+        self._armed_for = 0
+
+    def add(self, owned: Slice, run_id: str, timer: Timer) -> None:
+        """Remember a timer of a run."""
+        name = (owned, run_id, timer.path, timer.due_ms)
+        if name in self._known:
+            return
+        self._known.add(name)
+        heapq.heappush(self._heap, (timer.due_ms, next(self._order), owned, run_id, timer))
+        self._arm()
+
+    def __len__(self) -> int:
+        """Return how many timers wait."""
+        return len(self._heap)
+
+    def stop(self) -> None:
+        """Fire nothing any more."""
+        self._heap.clear()
+        self._known.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _arm(self) -> None:
+        if not self._heap:
+            return
+        due = self._heap[0][0]
+        if self._handle is not None:
+            if self._armed_for <= due:
+                return
+            self._handle.cancel()
+        self._armed_for = due
+        wait = max(due - clock.now_ms(), 0) / 1000
+        self._handle = asyncio.get_running_loop().call_later(min(wait, 3600), self._ring)
+
+    def _ring(self, *_: Any) -> None:
+        self._handle = None
+        now = clock.now_ms()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, owned, run_id, timer = heapq.heappop(self._heap)
+            self._known.discard((owned, run_id, timer.path, timer.due_ms))
+            if owned.live:
+                self._fire(owned, run_id, timer)
+        self._arm()
