@@ -16,7 +16,7 @@ from streams.tools.scrape import Page, is_url, scrape_url
 TRIAGE = Prompt.beside(__file__, "triage")
 LINK = re.compile(r"""https?://[^\s<>"'`)\]]+""")
 MAX_PAGES = 5
-SHOWN = 600  # characters of each text that the model sees: enough for a verdict, and small models lose the thread
+SHOWN = 500  # characters of each text that the model sees: enough for a verdict, and small models lose the thread
 
 
 class Issue(BaseModel):
@@ -37,9 +37,9 @@ class Issue(BaseModel):
 class Verdict(BaseModel):
     """What the model decides: small enough for the smallest models."""
 
-    priority: Literal["urgent", "high", "normal", "low"]
     area: Literal["bug", "performance", "security", "documentation", "feature", "question"]
-    summary: str = Field(max_length=200)
+    priority: Literal["low", "normal", "high", "urgent"]
+    summary: str = Field(max_length=120)
 
 
 class Triage(Verdict):
@@ -60,8 +60,9 @@ async def triage(issue: Issue, run: Run) -> Triage:
     pages = [page for page in found if isinstance(page, Page)]
     unread = [link for link, page in zip(links, found, strict=True) if isinstance(page, StepFailed)]
     await run.progress(f"read {len(pages)} of {len(links)} pages", 50)
-    texts = [f"{page.title or page.url}\n{page.text[:SHOWN]}" for page in pages]
-    verdict = await run.llm(TRIAGE, f"{issue.title}\n\n{issue.body[:SHOWN]}", *texts, returns=Verdict, temperature=0)
+    told = [f"Linked page: {page.title or page.url}\n{page.text[:SHOWN]}" for page in pages]
+    told.append(f"Issue: {issue.title}. {issue.body[:SHOWN]}")
+    verdict = await run.llm(TRIAGE, *told, returns=Verdict, temperature=0)
     await run.progress("decided", 90)
     result = Triage(
         **verdict.model_dump(),

@@ -1,4 +1,4 @@
-"""Runs an agent's machine to its end in memory, with the real `ask` and `call_tool`, so that its whole path is tested."""
+"""Runs an agent's machine to its end in memory, with the real `ask` and `call_tool`."""
 
 from __future__ import annotations
 
@@ -47,9 +47,8 @@ async def drive(agent: Agent[Any, Any], given: Any, model: ChatModel, *, run_id:
             _note(decision, ended)
             effects += decision.perform
             timers += decision.timers
-            for output in decision.outputs:
-                if output.to == "agents":
-                    messages.append(await _child(machine, output.event, model, ended))
+            called = [output.event for output in decision.outputs if output.to == "agents"]
+            messages += [await _child(machine, event, model, ended) for event in called]
         if ended.status != "running":
             return ended
         messages += await asyncio.gather(*(_perform(effect, model, ended) for effect in effects))
@@ -62,11 +61,9 @@ async def drive(agent: Agent[Any, Any], given: Any, model: ChatModel, *, run_id:
 
 
 def _note(decision: Decision, ended: Ended) -> None:
-    for entry in decision.entries:
-        if entry.progress is not None:
-            ended.progress.append(entry.progress)
-        if entry.stage and entry.stage not in ended.stages:
-            ended.stages.append(entry.stage)
+    ended.progress += [entry.progress for entry in decision.entries if entry.progress is not None]
+    staged = [entry.stage for entry in decision.entries if entry.stage]
+    ended.stages = list(dict.fromkeys([*ended.stages, *staged]))
     ended.events += [output.event for output in decision.outputs if output.to == "events"]
     for output in decision.outputs:
         if output.to == "runs" and type(output.event).__name__ in {"RunSucceeded", "RunFailed", "RunCancelled"}:
@@ -105,6 +102,6 @@ async def _perform(effect: Perform, model: ChatModel, ended: Ended) -> EffectDon
             assert effect.fn is not None
             value = effect.fn(*args["args"], **args["kwargs"])
             value = await value if inspect.isawaitable(value) else value
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as the worker does
         return EffectDone(effect.path, effect.resume, effect.attempt, error=ErrorInfo.of(error))
     return EffectDone(effect.path, effect.resume, effect.attempt, value)
