@@ -77,10 +77,12 @@ def _own(known: set[str]) -> dict[str, Any]:
 
 
 def _register(settings: Any, models: list[Any], *, dry_run: bool) -> None:
-    from streams.cli.log import open_log, registry
+    from schemas.avro.confluent import ConfluentRegistry
 
     if not dry_run:
-        target = registry(settings, open_log().catalog)
+        user, password = settings.schema_registry_username, settings.schema_registry_password
+        auth = (user, password.get_secret_value()) if user and password else None
+        registry = ConfluentRegistry(settings.schema_registry_url, auth)
         for model in models:
-            target.id_of(model)
+            registry.id_of(model)
     print(f"{'Would register' if dry_run else 'Registered'} {len(models)} schemas at {settings.schema_registry_url}.")
