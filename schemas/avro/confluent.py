@@ -11,6 +11,7 @@ from schemas.avro.naming import record_name
 from schemas.errors import RegistryUnavailableError, SchemaError, UnknownSchemaError
 
 _TYPE = "application/vnd.schemaregistry.v1+json"
+_AVRO = "AVRO"
 _REFUSED = (409, 422)
 _TRANSIENT = 500
 
@@ -45,7 +46,7 @@ class ConfluentRegistry:
         known = self._ids.get(model)
         if known is None:
             schema = avro_schema(model)
-            body = {"schema": orjson.dumps(schema).decode(), "schemaType": "AVRO"}
+            body = {"schema": orjson.dumps(schema).decode(), "schemaType": _AVRO}
             answer = self._ask("POST", f"/subjects/{record_name(model)}/versions", body)
             if answer.status_code in _REFUSED:
                 message = f"{record_name(model)}: the registry refuses the schema: {answer.text[:200]}"
@@ -62,7 +63,11 @@ class ConfluentRegistry:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 message = f"schema id {schema_id} is unknown to the registry at {self._url}"
                 raise UnknownSchemaError(message)
-            known = self._schemas[schema_id] = orjson.loads(self._content(answer)["schema"])
+            content = self._content(answer)
+            if content.get("schemaType", _AVRO) != _AVRO or content.get("references"):
+                message = f"schema id {schema_id} is no Avro schema that stands alone"
+                raise UnknownSchemaError(message)
+            known = self._schemas[schema_id] = orjson.loads(content["schema"])
         return known
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from schemas.avro.jsontext import dumps, loads
 from schemas.avro.naming import record_name
 from schemas.avro.shape import Shape, shape_of_field
+from schemas.errors import SchemaError
 
 Converter: TypeAlias = Callable[[Any], Any]
 
@@ -38,27 +39,14 @@ _WRITERS: dict[str, Converter] = {
 
 
 @cache
-def datum_of(model: type[BaseModel]) -> Callable[[BaseModel], dict[str, Any]]:
-    """Return the function that turns an instance into the mapping that Avro writes."""
+def datum_of(model: type[BaseModel]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return the function that turns an instance's fields, by name, into the mapping that Avro writes."""
     converters = [
         (name, converter)
         for name, field in model.model_fields.items()
         if (converter := _writer(shape_of_field(field))) is not None
     ]
-    if not converters:
-        return _fields
-
-    def convert(record: BaseModel) -> dict[str, Any]:
-        values = record.__dict__.copy()
-        for name, converter in converters:
-            values[name] = converter(values[name])
-        return values
-
-    return convert
-
-
-def _fields(record: BaseModel) -> dict[str, Any]:
-    return record.__dict__
+    return _in_copy(converters) if converters else _same
 
 
 def _writer(shape: Shape) -> Converter | None:
@@ -75,12 +63,8 @@ def _writer(shape: Shape) -> Converter | None:
 
 
 def _nested(model: type[BaseModel]) -> Converter:
-    """Look the nested model up when it is used first: models may contain themselves."""
-
-    def convert(value: BaseModel) -> dict[str, Any]:
-        return datum_of(model)(value)
-
-    return convert
+    convert = datum_of(model)
+    return lambda value: convert(value.__dict__)
 
 
 def _optional_writer(shape: Shape, item: Converter | None) -> Converter | None:
@@ -107,17 +91,18 @@ def reader_of(schema: Any, *, resolved: bool = False) -> Converter | None:
     """Return the converter from what the Avro library read by ``schema`` to plain Python values.
 
     JSON text becomes its value. With ``resolved``, also defaults that the library filled in become values: it hands
-    them over as they stand in the schema.
+    them over as they stand in the schema. Raises SchemaError for a schema that contains itself.
     """
     return _Readers(resolved=resolved).converter(schema)
 
 
 class _Readers:
-    """Builds read converters for one schema, remembering its named records since they may contain themselves."""
+    """Builds read converters for one schema, remembering its named records, which it may mention again."""
 
     def __init__(self, *, resolved: bool) -> None:
         self._resolved = resolved
         self._named: dict[str, Converter | None] = {}
+        self._under_way: set[str] = set()
 
     def converter(self, schema: Any) -> Converter | None:
         if isinstance(schema, str):
@@ -136,17 +121,12 @@ class _Readers:
         return _SETTLED.get(schema.get("logicalType", kind)) if self._resolved else None
 
     def _by_name(self, name: str) -> Converter | None:
-        if name in self._named:
-            return self._later(name)
-        return _SETTLED.get(name) if self._resolved else None
-
-    def _later(self, name: str) -> Converter:
-        """Look a record's converter up when it is used: here it is still being built."""
-
-        def convert(value: Any) -> Any:
-            return (self._named[name] or _same)(value)
-
-        return convert
+        if name in self._under_way:
+            message = (
+                f"the schema of {name} contains itself, which is not read: its records could be nested without limit"
+            )
+            raise SchemaError(message)
+        return self._named.get(name, _SETTLED.get(name) if self._resolved else None)
 
     def _union(self, branches: list[Any]) -> Converter | None:
         others = [branch for branch in branches if branch != "null"]
@@ -154,15 +134,17 @@ class _Readers:
         return None if inner is None else lambda value: None if value is None else inner(value)
 
     def _record(self, schema: dict[str, Any]) -> Converter | None:
-        self._named[schema["name"]] = None
+        name = schema["name"]
+        self._under_way.add(name)
         converters = [
             (field["name"], converter)
             for field in schema["fields"]
             if (converter := self.converter(field["type"])) is not None
         ]
-        if converters:
-            self._named[schema["name"]] = _in_copy(converters) if self._resolved else _in_place(converters)
-        return self._named[schema["name"]]
+        self._under_way.discard(name)
+        made = _in_copy(converters) if self._resolved else _in_place(converters)
+        self._named[name] = made if converters else None
+        return self._named[name]
 
 
 def _in_place(converters: list[tuple[str, Converter]]) -> Converter:
@@ -175,9 +157,15 @@ def _in_place(converters: list[tuple[str, Converter]]) -> Converter:
 
 
 def _in_copy(converters: list[tuple[str, Converter]]) -> Converter:
-    """Convert a copy: a default belongs to the schema and must not change."""
-    convert = _in_place(converters)
-    return lambda values: convert(dict(values))
+    """Convert a copy: a record's fields and a schema's defaults must not change."""
+
+    def convert(values: dict[str, Any]) -> dict[str, Any]:
+        values = values.copy()
+        for name, converter in converters:
+            values[name] = converter(values[name])
+        return values
+
+    return convert
 
 
 def _each(item: Converter | None) -> Converter | None:

@@ -13,6 +13,8 @@ def dumps(value: Any) -> str:
 
     Models, dates, UUIDs, enums and sets take the form that pydantic gives them, NaN and infinities become null.
     """
+    if value is None:  # the commonest value
+        return "null"
     try:
         return orjson.dumps(value, default=to_jsonable_python).decode()
     except TypeError:  # keys that are no strings, integers over 64 bits

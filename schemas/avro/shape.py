@@ -3,9 +3,11 @@
 import collections.abc
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from typing import Any, Literal
@@ -99,11 +101,38 @@ def _of_class(annotation: type) -> Shape:
     if issubclass(annotation, Enum):
         return _of_values([member.value for member in annotation], "enum", "enum_long")
     if issubclass(annotation, BaseModel):
-        whole = issubclass(annotation, RootModel) or annotation.model_config.get("extra") == "allow"
-        return _JSON if whole else Shape("record", model=annotation)
+        open_ended = issubclass(annotation, RootModel) or annotation.model_config.get("extra") == "allow"
+        return _JSON if open_ended or _contains_itself(annotation) else Shape("record", model=annotation)
     if issubclass(annotation, _TEXTUAL):
         return Shape("text")
     return _JSON
+
+
+@cache
+def _contains_itself(model: type[BaseModel]) -> bool:
+    """Say whether a model is nested in itself, at any depth.
+
+    Such models travel as JSON text: the compiled Avro reader follows nesting without a limit, and a crafted record
+    of some kilobytes would end the process.
+    """
+    seen: set[type[BaseModel]] = set()
+    waiting = [model]
+    while waiting:
+        for field in waiting.pop().model_fields.values():
+            nested = set(_models_in(field.annotation))
+            if model in nested:
+                return True
+            waiting += nested - seen
+            seen |= nested
+    return False
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    annotation = _unwrapped(annotation)
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)
 
 
 def _of_union(arguments: tuple[Any, ...]) -> Shape:

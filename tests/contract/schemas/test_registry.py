@@ -33,6 +33,7 @@ class Service(ThreadingHTTPServer):
         self.schemas: list[str] = []
         self.requests: list[tuple[str, str, str | None]] = []
         self.refusal: int | None = None
+        self.foreign: dict[str, Any] | None = None
 
     @property
     def url(self) -> str:
@@ -52,7 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         number = int(self.path.rsplit("/", 1)[1])
-        if 0 < number <= len(self.server.schemas):
+        if self.server.foreign is not None:
+            self._answer(self.server.foreign)
+        elif 0 < number <= len(self.server.schemas):
             self._answer({"schema": self.server.schemas[number - 1]})
         else:
             self._answer({"error_code": 40403, "message": "Schema not found"}, 404)
@@ -153,6 +156,23 @@ def test_wrong_credentials_are_an_error_and_nothing_is_taken_from_the_answer(ser
     registry = ConfluentRegistry(service.url)
     with pytest.raises(SchemaError, match="answers 401"):
         registry.id_of(RunSubmitted)
+    registry.close()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"schemaType": "PROTOBUF", "schema": "message A {}"},
+        {"schema": '"Elsewhere"', "references": [{"name": "Elsewhere", "subject": "e", "version": 1}]},
+        {"schema": '{"type":"record","name":"A","fields":[{"name":"a","type":"Elsewhere"}]}'},
+        {"schema": '"string"'},
+    ],
+)
+def test_a_record_of_a_schema_that_we_cannot_use_is_undecodable(service: Service, foreign: dict[str, Any]) -> None:
+    service.foreign = foreign
+    registry = ConfluentRegistry(service.url)
+    with pytest.raises(UndecodableError):
+        Codec(registry).decode(b"\0\0\0\0\x09\x02x", RunSubmitted)
     registry.close()
 
 

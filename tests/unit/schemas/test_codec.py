@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, HttpUrl, create_model
@@ -83,6 +83,14 @@ def test_the_bytes_are_what_any_avro_deserializer_reads() -> None:
     assert values["run_id"] == "r"
     assert values["input"] == '{"x":1}'
     assert not body.read()
+
+
+def test_fields_alone_encode_as_their_record_does_and_stay_as_they_were() -> None:
+    codec, fields = codec_for(), dict(FULL.__dict__)
+    assert codec.encode_fields(Everything, fields) == codec.encode(FULL)
+    assert fields == FULL.__dict__
+    with pytest.raises(UnencodableError):
+        codec.encode_fields(Everything, {"name": "n"})
 
 
 def test_decode_dict_gives_plain_values() -> None:
@@ -250,6 +258,38 @@ def test_an_older_class_reads_what_a_newer_one_wrote() -> None:
     codec = codec_for(BEFORE, AFTER)
     new = codec.encode(AFTER.model_validate({"name": "n", "needed": "x"}))
     assert codec.decode(new, BEFORE) == BEFORE.model_validate({"name": "n"})
+
+
+def nested(depth: int) -> bytes:
+    return b'{"children":[' * depth + b"]}" * depth
+
+
+def test_a_record_nested_without_end_is_undecodable_and_does_not_end_the_process() -> None:
+    codec = codec_for()
+    start = codec.encode(Tree(name="root"))[:5] + b"\x00"
+    text = nested(100_000)
+    length = io.BytesIO()
+    schemaless_writer(length, parse_schema({"type": "array", "items": "bytes"}), [text])
+    with pytest.raises(UndecodableError):
+        codec.decode(start + length.getvalue(), Tree)
+
+
+def test_a_foreign_schema_that_contains_itself_is_not_read() -> None:
+    class Foreign(FileRegistry):
+        def schema_of(self, schema_id: int) -> dict[str, Any]:
+            children = {"type": "array", "items": "Tree"}
+            return {"type": "record", "name": "Tree", "fields": [{"name": "children", "type": children}]}
+
+    with pytest.raises(UndecodableError, match="contains itself"):
+        Codec(Foreign()).decode(b"\0\0\0\0\x01" + b"\2" * 100_000)
+
+
+def test_the_cause_is_one_line() -> None:
+    codec = codec_for()
+    broken = codec.encode(FULL)[:-1]
+    with pytest.raises(UndecodableError) as caught:
+        codec.decode(broken, Everything)
+    assert "\n" not in str(caught.value)
 
 
 def test_encode_takes_the_id_that_it_is_given() -> None:

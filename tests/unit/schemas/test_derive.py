@@ -78,8 +78,14 @@ def test_a_nested_default_is_whole() -> None:
     assert fields(Everything)["page"]["default"] == {"url": "about:blank", "words": 0, "fetched": None}
 
 
-def test_a_model_that_contains_itself_refers_to_itself_by_name() -> None:
-    assert fields(Tree)["children"]["type"] == {"type": "array", "items": "tests.Tree"}
+def test_a_model_that_contains_itself_is_json_text_inside() -> None:
+    json = {"type": "string", "logicalType": "json"}
+    assert fields(Tree)["children"]["type"] == {"type": "array", "items": json}
+    assert fields(Everything)["tree"]["type"] == json
+
+
+def test_a_model_that_is_mentioned_twice_is_defined_once() -> None:
+    assert fields(Everything)["best"]["type"] == ["null", "tests.Page"]
 
 
 def test_the_avro_library_accepts_the_schema() -> None:
