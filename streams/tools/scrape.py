@@ -7,8 +7,9 @@ import asyncio
 from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
 from streams import Breaker, RetryPolicy, minutes, tool
-from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
-from streams.tools.fetching import Fetched, fetch
+from streams.tools.errors import FetchRefusedError
+from streams.tools.fetching import fetch
+from streams.tools.outcome import require_success
 from streams.tools.reading import read_page
 from streams.tools.robots import require_allowed
 
@@ -52,15 +53,3 @@ def is_url(text: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def require_success(answer: Fetched) -> None:
-    """Raise what an HTTP error means for another attempt: FetchBusyError, FetchError or FetchRefusedError."""
-    said = f"{answer.url} answered HTTP {answer.status}."
-    if answer.status in {429, 503}:
-        pause = answer.headers.get("retry-after", "")
-        raise FetchBusyError(said, after=float(pause) if pause.isdigit() else None)
-    if answer.status >= 500:
-        raise FetchError(said)
-    if answer.status >= 400:
-        raise FetchRefusedError(said)

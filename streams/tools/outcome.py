@@ -1,0 +1,22 @@
+"""What an HTTP status means for another attempt, in the same words for every tool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
+
+if TYPE_CHECKING:
+    from streams.tools.fetching import Fetched
+
+
+def require_success(answer: Fetched) -> None:
+    """Raise FetchBusyError (429, 503), FetchError (other 5xx) or FetchRefusedError (4xx)."""
+    said = f"{answer.url} answered HTTP {answer.status}."
+    if answer.status in {429, 503}:
+        pause = answer.headers.get("retry-after", "")
+        raise FetchBusyError(said, after=float(pause) if pause.isdigit() else None)
+    if answer.status >= 500:
+        raise FetchError(said)
+    if answer.status >= 400:
+        raise FetchRefusedError(said)
