@@ -123,8 +123,8 @@ class Worker:
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop
         self._app.finalize()
-        await self._app.start()
         quiet_faust()
+        await self._app.start()
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
         await stop.wait()
@@ -133,8 +133,7 @@ class Worker:
 
     async def _announce(self, heartbeat: Heartbeat) -> None:
         """Beat from the moment on when there is a runtime to tell of."""
-        while not self._runtime.partitions:
-            await asyncio.sleep(0.02)  # Faust subscribes in a task of its own
+        await self._runtime.opened.wait()  # Faust subscribes in a task of its own
         self._runtime.ownership.on_change.append(heartbeat.changed)
         heartbeat.state = "running"
         await heartbeat.run()
@@ -193,7 +192,7 @@ class Worker:
 
     def _missing(self) -> str | None:
         """Return what keeps this worker from being ready."""
-        if not self._runtime.partitions:
+        if not self._runtime.opened.is_set():
             return "connecting to the broker"
         slices = self._runtime.slices.values()
         if any(not owned.ready for owned in slices):

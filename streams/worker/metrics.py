@@ -39,7 +39,7 @@ class Figures:
         for agent, count in self._dispatcher.queued().items():
             queued.add_metric([agent], count)
         yield queued
-        if self._runtime.partitions:
+        if self._runtime.opened.is_set():
             committer = self._runtime.committer
             yield CounterMetricFamily("streams_worker_commits", "Transactions committed", committer.commits)
             yield CounterMetricFamily("streams_worker_committed_records", "Records committed", committer.records)

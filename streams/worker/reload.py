@@ -64,7 +64,7 @@ class Reload:
             else:
                 waiting += 1
         for run_id in running:
-            self._desk.find(owned, run_id)
+            self._desk.revive(owned, run_id)
         if running:
             self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
 

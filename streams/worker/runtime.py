@@ -63,6 +63,7 @@ class Runtime:
         self.deliver: Callable[[Source, list[Message]], None] = _nobody
         self.topics: tuple[str, ...] = ()
         self.partitions = 0
+        self.opened = asyncio.Event()
 
     @property
     def pair(self) -> Pair:
@@ -128,6 +129,7 @@ class Runtime:
         self._ownership.committer = self._committer
         await self._committer.open()
         self.tasks.spawn(self._committer.run())
+        self.opened.set()
 
     def start(self) -> None:
         """Join the group and fetch."""

@@ -32,7 +32,7 @@ class Proof:
 
     def slice_of(self, key: str) -> Slice:
         """Return the slice that owns `key`; raises NotOwnerError or NotReadyError."""
-        if not self._runtime.partitions:
+        if not self._runtime.opened.is_set():
             raise NotReadyError("this worker is starting")
         owned = self._runtime.slices.get(partition_of(key.encode(), self._runtime.partitions))
         if owned is None:

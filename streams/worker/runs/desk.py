@@ -7,7 +7,7 @@ and the worker has proven lately that it owns the partition; what has no effect 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
 from streams.engine.decision import Decision, Perform
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streams.worker.state.committer import Committer
     from streams.worker.state.slice import Slice
 
-Ended = Callable[["Live"], None]
+_QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from their journal when their turn comes
 
 
 class Live:
@@ -89,8 +89,14 @@ class Desk:
         if agent is None:
             return None
         live = self.create(owned, run_id, agent)
-        self.carry(live, live.machine.restore(entries, clock.now_ms()))
-        return self.live.get((owned, run_id), live)
+        self._carry(live, live.machine.restore(entries, clock.now_ms()), None)
+        return live
+
+    def revive(self, owned: Slice, run_id: str) -> None:
+        """Go on with a run that was under way when its partition came here."""
+        live = self.find(owned, run_id)
+        if live is not None:
+            self._tidy(live, ended=False)
 
     def tell(self, live: Live, message: Message, unit: Unit | None = None) -> None:
         """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
@@ -104,7 +110,11 @@ class Desk:
             self.tell(live, Start())
 
     def carry(self, live: Live, decision: Decision, unit: Unit | None = None) -> None:
-        """Write what was decided and start what is to be performed."""
+        """Write what was decided and start what is to be performed; the machine goes when it has nothing under way."""
+        self._carry(live, decision, unit)
+        self._tidy(live, ended=decision.ended is not None)
+
+    def _carry(self, live: Live, decision: Decision, unit: Unit | None) -> None:
         if decision.entries or decision.outputs:
             self._record(live, decision, unit)
         for timer in decision.timers:
@@ -114,7 +124,6 @@ class Desk:
                 task.cancel()
         for perform in decision.perform:
             self._arrange(live, perform)
-        self._tidy(live, decision)
 
     def _record(self, live: Live, decision: Decision, unit: Unit | None) -> None:
         target = Unit(live.slice) if unit is None else unit
@@ -161,14 +170,16 @@ class Desk:
             refused.rejected = True
             self.tell(live, EffectDone(done.path, done.resume, done.attempt, error=refused, usage=done.usage))
 
-    def _tidy(self, live: Live, decision: Decision) -> None:
+    def _tidy(self, live: Live, *, ended: bool) -> None:
         """Give the place back and drop the machine when nothing is under way."""
         status = live.machine.status
-        if decision.ended is not None or status == "waiting":
+        if ended or status == "waiting":
             self.on_rest(live)
         elif status == "running":
             self.on_wake(live)
-        if not live.tasks and live.machine.idle and status != "running":
+        if live.tasks or not live.machine.idle or status == "running":
+            return
+        if status != "queued" or len(self.live) > _QUEUED_IN_MEMORY:
             self._evict(live)
 
     def _evict(self, live: Live) -> None:
