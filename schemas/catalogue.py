@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 
 from schemas.errors import SchemaError
@@ -15,7 +15,7 @@ from schemas.slack import slack_event
 PLAIN_RECORDS = (JournalEntry,)
 
 #: Senders with more types than are worth a class each: what begins so has its sender's generic class.
-_GENERIC: dict[str, Callable[[str], type[Event]]] = {"github.": github_event, "slack.": slack_event}
+_GENERIC: dict[str, Callable[[str], type[Event]]] = {"github": github_event, "slack": slack_event}
 
 
 def events(packages: Iterable[str] = ("schemas",)) -> dict[str, type[Event]]:
@@ -38,14 +38,19 @@ def events(packages: Iterable[str] = ("schemas",)) -> dict[str, type[Event]]:
     return found
 
 
-def event_class(known: dict[str, type[Event]], event_type: str) -> type[Event] | None:
+def event_class(known: Mapping[str, type[Event]], event_type: str) -> type[Event] | None:
     """Return the class for a type: a known one, the generic one for other deliveries of GitHub or Slack, or None."""
     found = known.get(event_type)
-    if found is None:
-        for beginning, generic in _GENERIC.items():
-            if event_type.startswith(beginning):
-                return generic(event_type)
-    return found
+    if found is not None:
+        return found
+    sender, dot, _ = event_type.partition(".")
+    generic = _GENERIC.get(sender)
+    if generic is None or not dot:
+        return None
+    try:
+        return generic(event_type)
+    except SchemaError:  # an ill-formed type has no class
+        return None
 
 
 def _defined_in(value: object, module: ModuleType) -> bool:

@@ -11,6 +11,7 @@ from schemas.catalogue import event_class, events
 from schemas.errors import SchemaError
 from schemas.github import GithubEvent, GithubIssueOpened
 from schemas.run import RunSubmitted
+from schemas.slack import SlackEvent
 
 
 def package(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **modules: str) -> str:
@@ -55,6 +56,17 @@ def test_other_github_deliveries_share_one_class_and_schema() -> None:
     assert issubclass(found, GithubEvent)
     assert found.event_type == "github.star.created"
     assert avro_schema(found) == avro_schema(GithubEvent)
+
+
+def test_so_do_other_deliveries_of_slack() -> None:
+    found = event_class(events(), "slack.reaction_added")
+    assert found is not None
+    assert issubclass(found, SlackEvent)
+
+
+@pytest.mark.parametrize("name", ["github", "github.", "slack.No Such", "elsewhere.happened"])
+def test_what_no_class_can_have_as_its_type_has_none(name: str) -> None:
+    assert event_class(events(), name) is None
 
 
 def test_a_known_type_is_itself_and_an_unknown_one_is_none() -> None:
