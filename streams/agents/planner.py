@@ -1,0 +1,30 @@
+"""Turns a goal into a few steps that other agents can take."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field, HttpUrl
+
+from streams import Run, agent, minutes
+from streams.model.prompts import Prompt
+
+PLAN = Prompt.beside(__file__, "plan")
+
+
+class Goal(BaseModel):
+    """What shall be found out, and pages that are known to help."""
+
+    question: str = Field(min_length=1, max_length=2_000)
+    urls: list[HttpUrl] = Field(default_factory=list, max_length=20)
+
+
+class Plan(BaseModel):
+    """The questions to answer on the way, and words to search for."""
+
+    steps: list[str] = Field(min_length=1, max_length=5)
+    queries: list[str] = Field(max_length=5)
+
+
+@agent(concurrency=50, deadline=minutes(10))
+async def planner(goal: Goal, run: Run) -> Plan:
+    """Plan how to answer a question."""
+    return await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=400)
