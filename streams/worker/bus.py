@@ -24,12 +24,11 @@ from streams.worker.letters import dead_letter
 from streams.worker.starts import submission
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from streams.app import Catalog
     from streams.define.reactions import Reaction
     from streams.worker.courier import Arrived, Courier
     from streams.worker.folds import Folds
+    from streams.worker.record import Record
     from streams.worker.state.batch import Batch
 
 
@@ -62,7 +61,7 @@ class Bus:
             elif not self._seen(batch, message, arrived):
                 await self._handle(batch, message, arrived, arrived.event)
 
-    def _seen(self, batch: Batch, message: Message, arrived: Arrived) -> bool:
+    def _seen(self, batch: Batch, message: Record, arrived: Arrived) -> bool:
         """Remember the id of a record from outside; True if it was known."""
         if not arrived.foreign:
             return False
@@ -73,7 +72,7 @@ class Bus:
         batch.put(store, key, b"%d" % message.timestamp()[1])
         return False
 
-    async def _handle(self, batch: Batch, message: Message, arrived: Arrived, event: Event) -> None:
+    async def _handle(self, batch: Batch, message: Record, arrived: Arrived, event: Event) -> None:
         key = message.key()
         try:
             self._folds.fold(batch, event, key)
@@ -82,9 +81,7 @@ class Bus:
         for reaction in self._reactions.get(arrived.attributes.type, ()):
             await self._react(batch, message, arrived, event, reaction)
 
-    async def _react(
-        self, batch: Batch, message: Message, arrived: Arrived, event: Event, reaction: Reaction
-    ) -> None:
+    async def _react(self, batch: Batch, message: Record, arrived: Arrived, event: Event, reaction: Reaction) -> None:
         """Run one reaction with its retries; what it returns joins the unit, what it cannot do is a dead letter."""
         attempt = 1
         while batch.slice.live:
@@ -143,6 +140,8 @@ def _wait(reaction: Reaction, error: Exception, attempt: int, event_id: str) -> 
             return None
         if error.after is not None:
             return error.after
-    elif isinstance(error, Reject | StreamsError | SchemaError) or attempt >= policy.attempts or not policy.allows(types):
+    elif (
+        isinstance(error, Reject | StreamsError | SchemaError) or attempt >= policy.attempts or not policy.allows(types)
+    ):
         return None
     return policy.delay(attempt, seeded(event_id, reaction.name, attempt))

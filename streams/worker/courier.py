@@ -15,9 +15,8 @@ from streams import clock
 from topics.names import Names
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from streams.engine.decision import Output
+    from streams.worker.record import Record
     from streams.worker.state.unit import Unit
 
 OWN_SOURCE: Final = "/streams/workers/"  # records of ours are committed once, so they need no deduplication
@@ -56,13 +55,13 @@ class Courier:
             extra = {"agent": output.agent, "pool": output.pool or "default"}
         self.write(unit, self._topic(output), output.event, id=output.id, key=output.key, extra=extra)
 
-    def write(  # noqa: PLR0913 - a record has that many parts
+    def write(
         self,
         unit: Unit,
         topic: str,
         event: Event,
         *,
-        id: str,  # noqa: A002 - the attribute's name
+        id: str,
         key: str | None,
         extra: dict[str, str] | None = None,
         limit: int | None = None,
@@ -72,7 +71,7 @@ class Courier:
         value = self.codec.encode(event)
         unit.send(topic, value, None if key is None else key.encode(), -1, attributes.to_headers(), limit=limit)
 
-    def read(self, message: Message) -> Arrived:
+    def read(self, message: Record) -> Arrived:
         """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""
         headers = message.headers()
         attributes = Attributes.from_headers(headers, default_time=message.timestamp()[1])

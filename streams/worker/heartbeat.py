@@ -22,7 +22,7 @@ PERIOD_S: Final = 1.0
 class Heartbeat:
     """Writes to `workers`, at once when ownership changes."""
 
-    def __init__(  # noqa: PLR0913 - what it tells has that many sources
+    def __init__(
         self,
         producer: EventProducer,
         topic: str,

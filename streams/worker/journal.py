@@ -48,7 +48,8 @@ class Journal:
 
     def runs(self, store: Store) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         """Yield each run's id with its paths and raw rows, from a restored store."""
-        current, rows = "", []
+        current = ""
+        rows: list[tuple[str, bytes]] = []
         for key, value in store.scan_committed(_RUNS):
             run_id, _, path = key[len(_RUNS) :].decode().partition("/")
             if run_id != current:
@@ -61,5 +62,3 @@ class Journal:
 
     def _sorted(self, rows: Iterator[tuple[bytes, bytes]]) -> list[Entry]:
         return sorted((self.decode(row) for _, row in rows), key=lambda entry: entry.seq)
-
-

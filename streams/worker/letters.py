@@ -11,9 +11,8 @@ from schemas.dead import DeadLettered
 from streams import clock
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from streams.worker.courier import Courier
+    from streams.worker.record import Record
     from streams.worker.state.batch import Batch
 
 _LETTER_BYTES: Final = 27 * 1024 * 1024
@@ -26,11 +25,16 @@ def fingerprint(consumer: str, error_type: str, message: str) -> str:
     return hashlib.sha256(f"{consumer}\0{error_type}\0{plain}".encode()).hexdigest()[:16]
 
 
-def dead_letter(batch: Batch, courier: Courier, message: Message, error: BaseException, consumer: str, *, attempts: int = 1) -> None:
+def dead_letter(
+    batch: Batch, courier: Courier, message: Record, error: BaseException, consumer: str, *, attempts: int = 1
+) -> None:
     """Add the record, whole, to the batch's unit, so that its offset can pass."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     kind, text = type(error).__name__, str(error) or type(error).__name__
-    headers = {name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in message.headers() or ()}
+    headers = {
+        name: value if isinstance(value, bytes) else str(value or "").encode()
+        for name, value in message.headers() or ()
+    }
     letter = DeadLettered(
         dead_id=f"{topic}-{partition}-{offset}-{consumer}",
         source_topic=topic,
@@ -47,6 +51,4 @@ def dead_letter(batch: Batch, courier: Courier, message: Message, error: BaseExc
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(
-        batch, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES
-    )
+    courier.write(batch, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES)

@@ -45,8 +45,8 @@ class Figures:
             yield CounterMetricFamily("streams_worker_committed_records", "Records committed", committer.records)
 
 
-def register(  # noqa: PLR0913 - the parts that are counted
+def register(
     registry: CollectorRegistry, runtime: Runtime, desk: Desk, dispatcher: Dispatcher, timers: Timers, effects: Effects
 ) -> None:
     """Add the worker's figures to `registry`."""
-    registry.register(Figures(runtime, desk, dispatcher, timers, effects))  # type: ignore[arg-type] - duck-typed there
+    registry.register(Figures(runtime, desk, dispatcher, timers, effects))

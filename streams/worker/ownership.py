@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from streams.worker.log.consumer import ConsumerThread
     from streams.worker.log.restore import Restorer
+    from streams.worker.record import Record
     from streams.worker.state.committer import Committer
     from streams.worker.state.slice import Slice, Source
 
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
 
-Deliver = Callable[["Source", "list[Message]"], None]
+Deliver = Callable[["Source", "list[Record]"], None]
 SliceHook = Callable[["Slice"], None]
 
 
@@ -35,7 +34,7 @@ class StoreSpec:
 class Ownership:
     """Receive slices from the consumer's thread and carry them through their life."""
 
-    def __init__(  # noqa: PLR0913 - the parts that meet here are many by nature
+    def __init__(
         self,
         *,
         specs: Sequence[StoreSpec],
@@ -62,6 +61,7 @@ class Ownership:
         self.thread: ConsumerThread | None = None
         self.committer: Committer | None = None
         self.slices: dict[int, Slice] = {}
+        self.progress = asyncio.Event()  # set whenever a batch was finished
         self.on_ready: list[SliceHook] = []
         self.on_change: list[Callable[[], None]] = []
 
@@ -79,7 +79,7 @@ class Ownership:
         """Release what hung on `gone`, which no transaction takes any more."""
         self._loop.call_soon_threadsafe(self._bury, gone)
 
-    def deliver(self, records: dict[Source, list[Message]]) -> None:
+    def deliver(self, records: dict[Source, list[Record]]) -> None:
         """Pass a fetch on, in one hop."""
         self._loop.call_soon_threadsafe(self._hand, records)
 
@@ -89,7 +89,7 @@ class Ownership:
 
     # -- in the event loop
 
-    def _hand(self, records: dict[Source, list[Message]]) -> None:
+    def _hand(self, records: dict[Source, list[Record]]) -> None:
         for source, messages in records.items():
             owned = source.slice
             if owned is not None and owned.live and owned.ready:
@@ -158,7 +158,9 @@ class Ownership:
         try:
             async with asyncio.timeout(_DRAIN_S):
                 while any(source.queue for one in gone for source in one.sources.values()):
-                    await asyncio.sleep(0.005)  # handlers are users' code: there is no one event for "all have finished"
+                    await asyncio.sleep(
+                        0.005
+                    )  # handlers are users' code: there is no one event for "all have finished"
         except TimeoutError:
             self._say("handlers were still at work when their partitions had to go; their records come again elsewhere")
         await self.committer.drain(_DRAIN_S)

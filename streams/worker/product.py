@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from topics.names import Names
 
 
-def build(  # noqa: PLR0913 - what the app serves
+def build(
     runtime: Runtime,
     names: Names,
     pool: str,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.define.agents import Agent
+    from streams.engine.entry import Entry
     from streams.worker.journal import Journal
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.dispatcher import Dispatcher
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Reload:
     """Brings the runs of a slice back."""
 
-    def __init__(  # noqa: PLR0913 - the parts that meet here are many by nature
+    def __init__(
         self,
         agents: dict[str, Agent[Any, Any]],
         journal: Journal,
@@ -43,30 +44,30 @@ class Reload:
     def __call__(self, owned: Slice) -> None:
         """Go on with everything that has not ended."""
         owned.on_death.append(lambda: self._desk.forget(owned))
-        running: list[str] = []
-        waiting = 0
-        for run_id, rows in self._journal.runs(owned.stores[LEDGER]):
-            if _over(path for path, _ in rows):
-                continue
-            entries = [self._journal.decode(row) for _, row in rows]
-            if entries[0].agent not in self._agents:
-                self._say(f"run {run_id} belongs to agent {entries[0].agent!r}, which this worker does not have: it waits")
-                continue
-            view = fold(sorted(entries, key=lambda entry: entry.seq))
-            timers = timers_of(entries)
-            for timer in timers:
-                self._timers.add(owned, run_id, timer)
-            if view.status == "queued" and all(timer.path != NOT_BEFORE for timer in timers):
-                priority = view.meta.get("priority", "default")
-                self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
-            elif view.status == "running":
-                running.append(run_id)
-            else:
-                waiting += 1
+        found = [
+            self._place(owned, run_id, [self._journal.decode(row) for _, row in rows])
+            for run_id, rows in self._journal.runs(owned.stores[LEDGER])
+            if not _over(path for path, _ in rows)
+        ]
+        running = [run_id for run_id in found if run_id is not None]
         for run_id in running:
             self._desk.revive(owned, run_id)
         if running:
-            self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
+            self._say(f"partition {owned.partition}: {len(running)} runs go on, {len(found) - len(running)} wait")
+
+    def _place(self, owned: Slice, run_id: str, entries: list[Entry]) -> str | None:
+        """Set a run's timers and queue it if it has not begun; return its id if it was under way."""
+        if entries[0].agent not in self._agents:
+            self._say(f"run {run_id} belongs to agent {entries[0].agent!r}, which this worker does not have: it waits")
+            return None
+        view = fold(sorted(entries, key=lambda entry: entry.seq))
+        timers = timers_of(entries)
+        for timer in timers:
+            self._timers.add(owned, run_id, timer)
+        if view.status == "queued" and all(timer.path != NOT_BEFORE for timer in timers):
+            priority = view.meta.get("priority", "default")
+            self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
+        return run_id if view.status == "running" else None
 
 
 def _over(paths: Any) -> bool:

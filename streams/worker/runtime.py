@@ -25,8 +25,7 @@ from streams.worker.state.store import StoreOptions
 from streams.worker.tasks import Tasks
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
+    from streams.worker.record import Record
 T = TypeVar("T")
 
 _PATIENCE_S: Final = 60.0
@@ -60,7 +59,7 @@ class Runtime:
         self._thread: ConsumerThread | None = None
         self._ownership: Ownership | None = None
         self._committer: Committer | None = None
-        self.deliver: Callable[[Source, list[Message]], None] = _nobody
+        self.deliver: Callable[[Source, list[Record]], None] = _nobody
         self.topics: tuple[str, ...] = ()
         self.partitions = 0
         self.opened = asyncio.Event()
@@ -90,6 +89,12 @@ class Runtime:
         """Return the restored slices by partition number."""
         return {} if self._ownership is None else self._ownership.slices
 
+    async def next_pair(self) -> None:
+        """Wait until the consumer's thread has published a pair that is younger than this call."""
+        loop, fresh = asyncio.get_running_loop(), asyncio.Event()
+        _running(self._thread).after_publish(lambda: _wake(loop, fresh))
+        await fresh.wait()
+
     def release(self, count: int) -> None:
         """Give back the credit of `count` records."""
         _running(self._thread).release(count)
@@ -111,7 +116,7 @@ class Runtime:
             folder=s.folder,
             options=s.options,
             restorer=restorer,
-            deliver=lambda source, messages: self.deliver(source, messages),
+            deliver=self._deliver,
             crash=self._crash,
             spawn=self.tasks.spawn,
             say=self._say,
@@ -147,9 +152,12 @@ class Runtime:
             owned.bury()
         await self.tasks.stop()
 
+    def _deliver(self, source: Source, messages: list[Record]) -> None:
+        self.deliver(source, messages)  # the conductor takes over after the parts were made
+
     # -- batches
 
-    def batch(self, source: Source, messages: list[Message], agents: int) -> Batch | None:
+    def batch(self, source: Source, messages: list[Record], agents: int) -> Batch | None:
         """Queue `messages` behind what the source has open; None when an unstarted batch took them up."""
         if source.queue and source.queue[-1].grow(messages):
             return None
@@ -164,6 +172,7 @@ class Runtime:
             head = queue.popleft()
             head.taken = True
             self.committer.add(head)
+        self.ownership.progress.set()
 
     # -- after a handler failed, or a record was refused
 
@@ -223,5 +232,9 @@ def _running(part: T | None) -> T:
     return part
 
 
-def _nobody(_source: Source, _messages: list[Message]) -> None:
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)
+
+
+def _nobody(_source: Source, _messages: list[Record]) -> None:
     raise RuntimeError("no conductor took over delivery")

@@ -13,7 +13,7 @@ def answer(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), status, media_type="application/json")
 
 
-def problem(status: int, detail: str, *, type: str = "about:blank", **more: Any) -> Response:  # noqa: A002 - RFC 9457's name
+def problem(status: int, detail: str, *, type: str = "about:blank", **more: Any) -> Response:
     """Return a problem of RFC 9457; 503 asks to come back in a second."""
     body = {"type": type, "title": detail, "status": status, "detail": detail, **more}
     headers = {"retry-after": "1"} if status == 503 else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Page = Callable[[Request], Awaitable[Response]]
 
 
-def application(runs: RunPages, tables: TablePages, ready: Callable[[], str | None], registry: CollectorRegistry) -> Starlette:
+def application(
+    runs: RunPages, tables: TablePages, ready: Callable[[], str | None], registry: CollectorRegistry
+) -> Starlette:
     """Return the routes; `ready` tells what is missing, None when nothing is."""
 
     async def healthz(_: Request) -> Response:
@@ -68,10 +70,11 @@ class Server:
         """Bind when started; port 0 takes a free one."""
         config = uvicorn.Config(app, host=host, port=port, lifespan="off", access_log=False, log_config=None)
         self._server = uvicorn.Server(config)
-        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment] - the worker's are ours
+        # the worker handles signals itself: uvicorn would raise them again, and the process would end undrained
+        vars(self._server)["capture_signals"] = contextlib.nullcontext
         self._host = host
 
-    async def start(self, spawn: Callable[[Awaitable[None]], object]) -> str:
+    async def start(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> str:
         """Serve and return the base URL."""
         spawn(self._server.serve())
         while not self._server.started:

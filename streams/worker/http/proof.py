@@ -1,4 +1,4 @@
-"""Whether this worker may answer for a key: it owns the partition, the slice is restored, and its ownership is fresh."""
+"""Whether this worker may answer for a key: it owns the partition, restored, and has proven so lately."""
 
 from __future__ import annotations
 

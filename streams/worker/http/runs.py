@@ -128,5 +128,3 @@ def _matches(view: dict[str, Any], query: dict[str, str]) -> bool:
         return False
     since = query.get("since")
     return not since or str(view["created_at"]) >= since.replace("+00:00", "Z")
-
-

@@ -63,9 +63,7 @@ class TablePages:
         rows.sort(key=lambda row: str(row["key"]).encode())
         return answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None})
 
-    def _rows(
-        self, owned: Slice, table: TableDef, prefix: bytes, after: str | None
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def _rows(self, owned: Slice, table: TableDef, prefix: bytes, after: str | None) -> Iterator[tuple[bytes, bytes]]:
         start = None if after is None else max(after.encode() + b"\x00", prefix)
         return owned.stores[store_name(table)].scan_committed(prefix, start)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-Config = dict[str, object]
+Config = dict[str, Any]
 
-SESSION_S: Final = 6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
+SESSION_S: Final = (
+    6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
+)
 TRANSACTION_TIMEOUT_S: Final = 10.0  # bounds how long a killed worker's open transaction holds readers back
 MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.message.bytes, not records
 

@@ -12,10 +12,11 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.worker.record import Record
 from streams.worker.state.slice import Slice, Source
 
 if TYPE_CHECKING:
@@ -38,19 +39,19 @@ class Handler(Protocol):
     """What the thread tells; all methods are called in the thread and must not block, but for `leave`."""
 
     def assigned(self, owned: Slice) -> None:
-        """A partition number is complete: restore it, then call `ConsumerThread.begin`."""
+        """Restore a partition number that is complete, then call `ConsumerThread.begin`."""
 
     def leave(self, gone: Sequence[Slice]) -> None:
-        """These are being revoked: finish and commit what is ready, within two seconds."""
+        """Finish and commit what is ready of these, which are being revoked, within two seconds."""
 
     def died(self, gone: Sequence[Slice]) -> None:
-        """These are dead now; release what hangs on them."""
+        """Release what hangs on these, which are dead now."""
 
-    def deliver(self, records: dict[Source, list[Message]]) -> None:
-        """Records came."""
+    def deliver(self, records: dict[Source, list[Record]]) -> None:
+        """Take records that came."""
 
     def failed(self, error: Exception) -> None:
-        """The consumer cannot go on; the process must end."""
+        """End the process: the consumer cannot go on."""
 
 
 class ConsumerThread:
@@ -103,6 +104,10 @@ class ConsumerThread:
         """Replace a slice whose open work was dropped: its sources are read again from what is committed."""
         self._commands.put(lambda: self._renew(old, new))
 
+    def after_publish(self, callback: Callable[[], None]) -> None:
+        """Call back in the thread once a pair that is younger than this call was published."""
+        self._commands.put(lambda: self._commands.put(callback))  # two turns on: one whole turn lies between
+
     # -- the thread
 
     def _run(self) -> None:
@@ -140,14 +145,18 @@ class ConsumerThread:
         return held
 
     def _resume(self, places: Sequence[tuple[str, int]]) -> None:
-        ready = [place for place in places if (source := self._sources.get(place)) and source.slice and source.slice.ready]
+        ready = [
+            place for place in places if (source := self._sources.get(place)) and source.slice and source.slice.ready
+        ]
         self._consumer.resume([TopicPartition(*place) for place in ready])
 
     def _publish(self) -> None:
-        self.pair = Pair(self._consumer.consumer_group_metadata(), frozenset(s for s in self._slices.values() if s.live))
+        self.pair = Pair(
+            self._consumer.consumer_group_metadata(), frozenset(s for s in self._slices.values() if s.live)
+        )
 
     def _hand_over(self, messages: list[Message]) -> None:
-        parts: dict[Source, list[Message]] = {}
+        parts: dict[Source, list[Record]] = {}
         sources = self._sources
         count = 0
         for message in messages:
@@ -155,14 +164,15 @@ class ConsumerThread:
             if error is not None:
                 self._on_error(error)
                 continue
-            source = sources.get((message.topic(), message.partition()))
+            record = cast("Record", message)
+            source = sources.get((record.topic(), record.partition()))
             if source is None or source.slice is None:
                 continue
             count += 1
             if (part := parts.get(source)) is not None:
-                part.append(message)
+                part.append(record)
             else:
-                parts[source] = [message]
+                parts[source] = [record]
         if parts:
             self._taken += count
             self._handler.deliver(parts)
@@ -189,7 +199,9 @@ class ConsumerThread:
 
     def _complete(self, number: int) -> None:
         """Make a slice when all topics' partitions of `number` are here; until then they stay paused."""
-        mine = {topic: self._sources[topic, number] for topic in sorted(self._topics) if (topic, number) in self._sources}
+        mine = {
+            topic: self._sources[topic, number] for topic in sorted(self._topics) if (topic, number) in self._sources
+        }
         if len(mine) < len(self._topics):
             return
         self._slices[number] = owned = Slice(number, mine)

@@ -9,13 +9,11 @@ before them is not the end.
 
 from __future__ import annotations
 
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import (
-
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -23,7 +21,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from streams import clock
 from streams.worker.errors import RestoreError
@@ -31,6 +29,7 @@ from streams.worker.log import config
 from streams.worker.state.store import Mark
 
 if TYPE_CHECKING:
+    from streams.worker.record import Record
     from streams.worker.state.slice import Slice
     from streams.worker.state.store import Store
 
@@ -145,17 +144,18 @@ class Restorer:
 
     def _take(self, reader: Consumer, open_: dict[tuple[str, int], _Reading]) -> None:
         for message in reader.consume(_CHUNK, 0.1):
-            reading = open_.get((message.topic(), message.partition()))
+            record = cast("Record", message)  # an end of partition has its place and offset, too
+            reading = open_.get((record.topic(), record.partition()))
             error = message.error()
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF and reading is not None:  # noqa: SLF001
-                    reading.position = max(reading.position, message.offset())
+                    reading.position = max(reading.position, record.offset())
                 elif error.fatal():
                     raise RestoreError(f"cannot read the changelogs: {error.str()}")
                 continue
             if reading is not None:
-                reading.rows.append((reading.store, message.key() or b"", message.value()))
-                reading.position = message.offset() + 1
+                reading.rows.append((reading.store, record.key() or b"", record.value()))
+                reading.position = record.offset() + 1
                 reading.count += 1
         for reading in open_.values():
             if reading.rows:
@@ -203,10 +203,5 @@ class Restorer:
     def _offsets(self, places: set[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
         """Return log ends regardless of open transactions (isolation read_uncommitted)."""
         request = {TopicPartition(topic, partition): spec for topic, partition in places}
-        futures = self._admin.list_offsets(
-            request, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=30
-        )
+        futures = self._admin.list_offsets(request, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=30)
         return {(place.topic, place.partition): future.result(30).offset for place, future in futures.items()}
-
-
-

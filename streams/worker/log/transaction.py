@@ -7,18 +7,17 @@ holds is decided by the coordinator, not by us).
 
 from __future__ import annotations
 
-
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streams import clock
-
 from streams.worker.errors import MemberRefusedError, OutcomeUnknownError, RecordRefusedError, TransactionAbortedError
 from streams.worker.log import config
 
 if TYPE_CHECKING:
+    from streams.worker.record import Record
     from streams.worker.state.unit import Out
 
 Partition = tuple[str, int]
@@ -54,7 +53,9 @@ _RECORD: Final = frozenset(
 class Transactions:
     """The transactional producer of this process (exactly-once v2, KIP-447: fenced by the consumer group's member)."""
 
-    def __init__(self, client: config.Config, transactional_id: str, probe: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, client: config.Config, transactional_id: str, probe: Callable[[str], None] | None = None
+    ) -> None:
         """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there)."""
         self.id = transactional_id
         self._producer = Producer(config.producer(client, transactional_id), logger=None)
@@ -71,7 +72,9 @@ class Transactions:
                 self._producer.init_transactions(10)
             except KafkaException as error:
                 if not error.args[0].retriable():
-                    raise OutcomeUnknownError(f"cannot open transactions as {self.id}: {error.args[0].str()}") from error
+                    raise OutcomeUnknownError(
+                        f"cannot open transactions as {self.id}: {error.args[0].str()}"
+                    ) from error
             else:
                 return
 
@@ -118,7 +121,8 @@ class Transactions:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                ends[message.topic(), message.partition()] = message.offset() + 1
+                record = cast("Record", message)
+                ends[record.topic(), record.partition()] = record.offset() + 1
             elif self._refused is None:
                 self._refused = error
 
@@ -135,7 +139,7 @@ class Transactions:
                     if headers is None:
                         produce(topic, value, key, partition, report_of(place))
                     else:
-                        produce(topic, value, key, partition, report_of(place), None, 0, headers)
+                        produce(topic, value, key, partition, report_of(place), None, 0, list(headers))
                     break
                 except BufferError:
                     self._producer.poll(0.01)
@@ -179,4 +183,4 @@ def _explain(transactional_id: str, reason: KafkaError) -> str:
             f"another process has taken the slot of {transactional_id} (or the broker ended our transaction after "
             "a pause): this one must end; give each worker a slot of its own"
         )
-    return f"a transaction of {transactional_id} ended in the unknown ({reason.name()}: {reason.str()}): restart to read the log"
+    return f"a transaction of {transactional_id} ended in the unknown ({reason.name()}: {reason.str()}): restart it"

@@ -50,7 +50,7 @@ class Live:
 class Desk:
     """All runs in memory of one worker."""
 
-    def __init__(  # noqa: PLR0913 - the parts that meet here are many by nature
+    def __init__(
         self,
         *,
         agents: dict[str, Agent[Any, Any]],

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from schemas.call import CallRecorded
 from streams import clock
 from streams.engine.messages import EffectDone, ErrorInfo
+from streams.engine.run import current_key
 from streams.model.ask import Answered, ask
 from streams.model.hash import tool_hash
-from streams.engine.run import current_key
 from streams.tools._call import call_tool
 
 if TYPE_CHECKING:

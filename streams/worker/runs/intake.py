@@ -21,12 +21,11 @@ from streams.worker.letters import dead_letter
 from streams.worker.runs.early import joined
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
     from streams.worker.courier import Courier
     from streams.worker.journal import Journal
+    from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.dispatcher import Dispatcher
     from streams.worker.state.batch import Batch
@@ -57,7 +56,7 @@ class Intake:
             except (StreamsError, SchemaError, ValidationError) as error:
                 dead_letter(batch, self._courier, message, error, self._agent.name)
 
-    def _read(self, message: Message) -> RunSubmitted:
+    def _read(self, message: Record) -> RunSubmitted:
         event = self._courier.read(message).event
         if not isinstance(event, RunSubmitted):
             raise SchemaError(f"the queue of {self._agent.name} takes run.submitted events only")

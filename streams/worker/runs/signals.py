@@ -12,9 +12,8 @@ from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message as Record
-
     from streams.worker.courier import Courier
+    from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
     from streams.worker.state.batch import Batch
 
@@ -40,9 +39,9 @@ class Signals:
         pool = dict(record.headers() or ()).get("pool")
         if pool is not None and pool != self._pool:
             return
-        event = self._courier.read(record).event
+        event: Any = self._courier.read(record).event
         message = _message(event)
-        run_id: str = event.run_id  # type: ignore[union-attr] - _message refuses what has none
+        run_id: str = event.run_id
         live = self._desk.find(batch.slice, run_id)
         if live is not None:
             self._desk.tell(live, message, batch)

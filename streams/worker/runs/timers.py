@@ -65,7 +65,7 @@ class Timers:
         self._handle = None
         now = clock.now_ms()
         while self._heap and self._heap[0][0] <= now:
-            _, _, owned, run_id, timer = heapq.heappop(self._heap)
+            owned, run_id, timer = heapq.heappop(self._heap)[2:]
             self._known.discard((owned, run_id, timer.path, timer.due_ms))
             if owned.live:
                 self._fire(owned, run_id, timer)

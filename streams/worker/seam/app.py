@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.types import TP
 
 from streams.worker.runtime import Runtime
 from streams.worker.seam.assignor import Assignor
+from streams.worker.seam.consumer import Consumer
 from streams.worker.seam.stream import Stream
 from streams.worker.seam.table import Table, TableManager
 from streams.worker.state.slice import Slice
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """`@app.agent`, `app.topic` and `app.Table` as in Faust; records in batches, commits in transactions below."""
 
-    def __init__(self, id: str, *, runtime: Runtime, **options: Any) -> None:  # noqa: A002 - Faust's name
+    def __init__(self, id: str, *, runtime: Runtime, **options: Any) -> None:
         """Make an app of consumer group `id` over `runtime`."""
         super().__init__(
             id,
@@ -57,7 +58,7 @@ class App(faust.App):  # type: ignore[misc]
     async def _stop_consumer(self) -> None:
         """Leave the group before any agent stops (Faust calls this first when it stops)."""
         if self._consumer is not None:
-            await self._consumer.leave()
+            await cast("Consumer", self._consumer).leave()
 
 
 def end_process(status: int) -> None:

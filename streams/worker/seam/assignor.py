@@ -8,8 +8,10 @@ from faust.types import TP
 from faust.types.assignor import PartitionAssignorT
 
 
-class Assignor(PartitionAssignorT):  # type: ignore[misc]
+class Assignor(PartitionAssignorT):
     """Answers from the slices that the runtime owns."""
+
+    app: Any
 
     def __init__(self, app: Any, replicas: int = 0) -> None:
         """Answer for `app`; standbys are the runtime's own."""
@@ -24,7 +26,8 @@ class Assignor(PartitionAssignorT):  # type: ignore[misc]
         """Return owned source and changelog partitions."""
         slices = self.app.runtime.slices.values()
         stores = {TP(store.topic, one.partition) for one in slices for store in one.stores.values()}
-        return self.app.consumer.assignment() | stores  # type: ignore[no-any-return]
+        owned: set[TP] = self.app.consumer.assignment()
+        return owned | stores
 
     def assigned_standbys(self) -> set[TP]:
         """Return nothing."""

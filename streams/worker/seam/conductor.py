@@ -12,7 +12,7 @@ from streams.worker.state.batch import Batch
 from streams.worker.state.slice import Source
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
+    from streams.worker.record import Record
 
 
 class Inbox:
@@ -52,9 +52,10 @@ def inbox_of(channel: Any) -> Inbox:
 class Conductor(conductor.Conductor):
     """Routes batches by topic name."""
 
+    app: Any
     _resubscribe_sleep_lock_seconds = 1.0
 
-    def deliver(self, source: Source, messages: list[Message]) -> None:
+    def deliver(self, source: Source, messages: list[Record]) -> None:
         """Give `messages` to each agent of the topic, growing a batch that nobody has begun."""
         channels = self._topic_name_index.get(source.topic) or ()
         batch = self.app.runtime.batch(source, messages, len(channels))

@@ -12,6 +12,7 @@ from faust.types import TP, ConsumerMessage
 class Consumer(consumer.Consumer):
     """What Faust asks of a consumer. Fetching, commits, seeks and rebalances are the runtime's."""
 
+    app: Any
     consumer_stopped_errors = ()
 
     async def subscribe(self, topics: Iterable[str]) -> None:
@@ -46,7 +47,7 @@ class Consumer(consumer.Consumer):
         """Leave the partition to the producer's partitioner (murmur2) unless one is given."""
         return partition
 
-    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Do nothing: offsets are committed with the units that move them."""
         return False
 
@@ -90,7 +91,7 @@ class Consumer(consumer.Consumer):
         """Return nothing: recovery is the runtime's."""
         return {}
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         return {}
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:

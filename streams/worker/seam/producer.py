@@ -17,6 +17,8 @@ from streams.worker.state.unit import Unit
 class Producer(producer.Producer):
     """`await topic.send(...)` gives a future that is done after the commit: never await it within its own batch."""
 
+    app: Any
+
     async def send(
         self,
         topic: str,
@@ -41,8 +43,12 @@ class Producer(producer.Producer):
         done: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         number = partition or 0
         unit.on_commit.append(
-            lambda: None if done.done() else done.set_result(
-                RecordMetadata(topic=topic, partition=number, topic_partition=TP(topic, number), offset=-1)
+            lambda: (
+                None
+                if done.done()
+                else done.set_result(
+                    RecordMetadata(topic=topic, partition=number, topic_partition=TP(topic, number), offset=-1)
+                )
             )
         )
         if own:

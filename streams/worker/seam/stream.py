@@ -10,21 +10,24 @@ import faust
 from faust.events import Event as FaustEvent
 from faust.exceptions import Skip
 from faust.streams import _current_event
+from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from streams.worker.seam.conductor import inbox_of
 from streams.worker.state.batch import CURRENT, Batch
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
+    from streams.worker.record import Record
 
 
-class BatchEvent(FaustEvent):  # type: ignore[misc]
+class BatchEvent(FaustEvent):
     """A Faust event whose message and headers are made only when asked for."""
+
+    app: Any
 
     __slots__ = ("batch", "record")
 
-    def __init__(self, app: Any, batch: Batch, record: Message) -> None:
+    def __init__(self, app: Any, batch: Batch, record: Record) -> None:
         """Show `record` of `batch` as an event; keys and values are bytes."""
         self.app = app
         self.batch = batch
@@ -34,9 +37,9 @@ class BatchEvent(FaustEvent):  # type: ignore[misc]
         self.acked = False
 
     @property
-    def headers(self) -> dict[str, bytes]:
+    def headers(self) -> Any:
         """Return the record's headers."""
-        return dict(self.record.headers() or ())
+        return dict(list(self.record.headers() or ()))
 
     @headers.setter
     def headers(self, value: Any) -> None:
@@ -45,7 +48,7 @@ class BatchEvent(FaustEvent):  # type: ignore[misc]
     @property
     def message(self) -> Any:
         """Return Faust's message."""
-        place = faust.TP(self.batch.source.topic, self.batch.slice.partition)
+        place = TP(self.batch.source.topic, self.batch.slice.partition)
         return self.app.consumer._to_message(place, self.record)  # noqa: SLF001 - the same seam
 
     @message.setter
@@ -57,12 +60,14 @@ class BatchEvent(FaustEvent):  # type: ignore[misc]
         return True
 
 
-class Stream(faust.Stream):  # type: ignore[misc]
+class Stream(faust.Stream):
     """Iterates batches that the conductor put into the channel's inbox.
 
     A batch is done when the loop body comes back for the next one. A body that raises drops the open work of the
     partition and has it read again: nothing of a half-handled batch counts.
     """
+
+    app: Any
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Yield whole batches, for handlers that want to pay per batch and not per event."""

@@ -11,7 +11,7 @@ from faust.tables import manager
 from streams.worker.state.batch import CURRENT, Batch
 
 
-class Table(faust.Table):  # type: ignore[misc]
+class Table(faust.Table):
     """A table of bytes, owned per partition; a write is a row, a changelog record and the batch's offset in one."""
 
     def _batch(self) -> Batch:
@@ -62,7 +62,7 @@ class _Restored:
         """Do nothing."""
 
 
-class TableManager(manager.TableManager):  # type: ignore[misc]
+class TableManager(manager.TableManager):
     """Declares tables to Faust; recovery is the runtime's."""
 
     _restored: _Restored | None = None

@@ -10,8 +10,7 @@ from streams.worker.state.unit import Unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from confluent_kafka import Message
-
+    from streams.worker.record import Record
     from streams.worker.state.slice import Source
 
 # The batch that the running handler was given: sends and table writes made meanwhile belong to it.
@@ -31,7 +30,7 @@ class Batch(Unit):
 
     __slots__ = ("finish", "messages", "next", "open", "source", "started", "taken")
 
-    def __init__(self, source: Source, messages: list[Message], agents: int, finish: Callable[[Batch], None]) -> None:
+    def __init__(self, source: Source, messages: list[Record], agents: int, finish: Callable[[Batch], None]) -> None:
         """Take `messages` of `source` for `agents` streams; `finish` is called when all are done with them."""
         super().__init__(source.owner)
         self.source = source
@@ -42,7 +41,7 @@ class Batch(Unit):
         self.taken = False
         self.finish = finish
 
-    def grow(self, messages: list[Message]) -> bool:
+    def grow(self, messages: list[Record]) -> bool:
         """Append records that came in before anybody began, so that slow handlers get large batches."""
         if self.started or len(self.messages) >= GROW_LIMIT:
             return False

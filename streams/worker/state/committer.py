@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 MAX_RECORDS: Final = 10_000  # of one transaction; a unit is never split
 MAX_BYTES: Final = 8 * 1024 * 1024
-PROOF_S: Final = 2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
+PROOF_S: Final = (
+    2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
+)
 IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
 
 LedgerRow = tuple["Slice", Write]
@@ -44,6 +46,9 @@ class Owner(Protocol):
     @property
     def pair(self) -> Pair:
         """The latest metadata and live slices."""
+
+    async def next_pair(self) -> None:
+        """Wait for a younger pair."""
 
     def release(self, count: int) -> None:
         """Give credit for records that are done with."""
@@ -160,7 +165,8 @@ class Committer:
         pair = self._owner.pair
         units = self._take(pair)
         if not units:
-            await self._next_pair(pair)
+            if self._ready:
+                await self._owner.next_pair()
             return
         await self._commit(loop, units, pair)
 
@@ -183,12 +189,6 @@ class Committer:
             units.append(ready.popleft())
         return units
 
-    async def _next_pair(self, old: Pair) -> None:
-        """Wait for the consumer's thread to publish again (it does so after every poll)."""
-        end = clock.monotonic() + 30
-        while self._owner.pair is old and self._ready and clock.monotonic() < end:
-            await asyncio.sleep(0.002)  # the thread has no loop to signal; a poll takes 50 ms at most
-
     async def _commit(self, loop: asyncio.AbstractEventLoop, units: list[Unit], pair: Pair) -> None:
         """Commit `units`; a refusal is narrowed down to its unit by halves, in order."""
         careful = False
@@ -198,7 +198,7 @@ class Committer:
                 await loop.run_in_executor(self._thread, self._transact, units, pair, careful)
             except MemberRefusedError as error:
                 self._say(f"refused as a group member ({error}); sending what is still ours again")
-                await self._next_pair(pair)
+                await self._owner.next_pair()
                 pair = self._owner.pair
                 units = self._alive(units, pair)
             except TransactionAbortedError as error:
@@ -230,7 +230,7 @@ class Committer:
 
     # -- in the commit thread
 
-    def _transact(self, units: Sequence[Unit], pair: Pair, careful: bool) -> None:  # noqa: FBT001 - positional by executor
+    def _transact(self, units: Sequence[Unit], pair: Pair, careful: bool) -> None:
         offsets, ledger = self._offsets(units)
         outs: list[Out] = [out for unit in units for out in unit.outs]
         outs += [(store.topic, value, key, store.partition, None) for _, (store, key, value) in ledger]
@@ -308,4 +308,3 @@ class Committer:
             self._owner.release(count)
         if unit.on_refuse is not None:
             unit.on_refuse(DeadAssignmentError(f"partition {unit.slice.partition} moved to another worker"))
-

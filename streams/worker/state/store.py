@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
@@ -110,8 +110,7 @@ class PartitionDb:
         """Yield raw keys and rows with `prefix` in key order, from key `start` on (inclusive)."""
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(_after(prefix))
-        for key, value in self._db.items(from_key=start or prefix, read_opt=bounds):
-            yield key, value
+        yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start or prefix, read_opt=bounds))
 
     def clear(self, store: Store) -> None:
         """Delete all rows and the mark of `store`, so that it is built anew."""
@@ -166,6 +165,6 @@ class Store:
         for key, value in self.scan_committed(prefix):
             if key not in dirty:
                 yield key, value
-        for key, (value, _) in list(dirty.items()):
-            if value is not None and key.startswith(prefix):
-                yield key, value
+        for key, (fresh, _) in list(dirty.items()):
+            if fresh is not None and key.startswith(prefix):
+                yield key, fresh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from streams.worker.errors import OverlayConflictError, RecordTooLargeError, UnitTooLargeError
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
     from streams.worker.state.store import Store
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, str | bytes | None]]
 # topic, value, key, partition (-1: by key), headers. A tuple because tens of thousands a second are made.
 Out = tuple[str, bytes | None, bytes | None, int, Headers | None]
 Write = tuple["Store", bytes, bytes | None]
@@ -71,7 +71,9 @@ class Unit:
         """Write a row (None deletes it): into the overlay now, into changelog and store at the commit."""
         held = store.dirty.get(key)
         if held is not None and held[1] is not self and not held[1].sealed:
-            raise OverlayConflictError(f"{store.name}: key {key!r} is being written by another open batch of this partition")
+            raise OverlayConflictError(
+                f"{store.name}: key {key!r} is being written by another open batch of this partition"
+            )
         self.send(store.topic, value, key, store.partition)
         store.dirty[key] = (value, self)
         self.writes.append((store, key, value))
