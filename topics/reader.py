@@ -89,15 +89,15 @@ def follow(
 ) -> Iterator[RawRecord]:
     """Yield the committed records from ``start`` on as they come, until ``stop`` is set.
 
-    ``stop`` is looked at every ``pace`` seconds. Raises as ``read`` does, at the beginning only: later the library
-    reconnects by itself.
+    ``stop`` is looked at every ``pace`` seconds. Raises as ``read`` does at the beginning; later the library reconnects
+    by itself, and only an error that it cannot mend, such as a deleted topic, is a TopicError.
     """
     wanted = key.encode() if isinstance(key, str) else key
     with _Reading(config, topic, timeout) as reading:
         reading.assign(reading.offsets(reading.choose(partitions, wanted), start))
         while stop is None or not stop.is_set():
             for message in reading.fetched(pace):
-                if message.error() is None and (wanted is None or message.key() == wanted):
+                if not _ended(message) and (wanted is None or message.key() == wanted):
                     yield _record(message)
 
 
@@ -198,7 +198,7 @@ class _Reading:
                     continue
                 if _at_end(message, end[number]):
                     open_partitions.discard(number)
-                if message.error() is None and int(message.offset() or 0) < end[number]:
+                if not _ended(message) and int(message.offset() or 0) < end[number]:
                     yield _record(message)
 
     def _watermarks(self, number: int) -> tuple[int, int]:
@@ -213,10 +213,15 @@ class _Reading:
 
 
 def _at_end(message: Message, end: int) -> bool:
-    """Say whether nothing before ``end`` can follow; raises TopicError for an error other than the end."""
+    """Say whether nothing before ``end`` can follow."""
+    return _ended(message) or int(message.offset() or 0) >= end - 1
+
+
+def _ended(message: Message) -> bool:
+    """Say whether this is no record but the end of its partition; raises TopicError for any other error."""
     error = message.error()
     if error is None:
-        return int(message.offset() or 0) >= end - 1
+        return False
     if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 the library's name
         return True
     raise TopicError(f"{message.topic()}: {error.str()}")
