@@ -78,17 +78,19 @@ class Keys:
 
     def caller(self, request: HTTPConnection) -> Caller | None:
         """Return who sends `request`, None if it carries no key; Problem 401 when it carries a wrong one."""
+        caller = self.known(request)
+        if caller is None and ("authorization" in request.headers or "x-api-key" in request.headers):
+            raise unauthenticated()
+        return caller
+
+    def known(self, request: HTTPConnection) -> Caller | None:
+        """Return who sends `request`, None if it carries no live key."""
         if not self._known:
             return ANYONE
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             text = request.headers.get("x-api-key", "")
-        if not text:
-            return None
-        caller = self.find(text.strip())
-        if caller is None:
-            raise unauthenticated()
-        return caller
+        return self.find(text.strip()) if text else None
 
 
 def unauthenticated() -> Problem:

@@ -89,9 +89,10 @@ class Endpoint:
         if operation.access != "open":
             if not operation.foreign:
                 check_origin(call, guard.hosts)
-            call.caller = guard.keys.caller(call)
-            if operation.access != "optional":
-                call.caller = allow(call.caller, operation.access)
+            if operation.access == "optional":
+                call.caller = guard.keys.known(call)
+            else:
+                call.caller = allow(guard.keys.caller(call), operation.access)
         if operation.method == "GET":
             return await operation.handler(call)
         if guard.changes >= guard.limit:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from topics.producer import Ack
 
 _REMEMBERED: Final = 20_000
+_YEAR_10000_MS: Final = 253_402_300_800_000
 
 
 class Publish:
@@ -102,9 +103,12 @@ def _time(item: Incoming) -> int | None:
     if item.time is None:
         return None
     try:
-        return milliseconds(item.time)
+        time_ms = milliseconds(item.time)
     except SchemaError:
-        raise invalid("time", "it is not an RFC 3339 time with an offset") from None
+        time_ms = -1
+    if not 0 <= time_ms < _YEAR_10000_MS:
+        raise invalid("time", "it is not an RFC 3339 time with an offset, from 1970 on")
+    return time_ms
 
 
 def _shown(ack: Ack) -> dict[str, Any]:

@@ -1,0 +1,227 @@
+"""A gateway on a log in memory: what was written can be looked at, owners say what the test wants."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+from pydantic import BaseModel, SecretStr
+from starlette.applications import Starlette
+
+from schemas import Event
+from schemas.bus import NewDataArrived
+from schemas.catalogue import events
+from streams import Delivery, Reject, StartRun, agent, hmac_sha256, source, table
+from streams.app import Catalog
+from streams.gateway.app import build
+from streams.gateway.deps import Deps
+from streams.query.owners import Answer, OwnerUnavailableError
+from streams.settings import ApiKey
+from streams.sources.custom import custom
+from streams.sources.github import github
+from streams.sources.slack import slack
+from streams.sources.standard import standard
+from topics.errors import NotAcknowledged
+from topics.names import Names
+from topics.producer import Ack
+
+SECRET = "It's a Secret to Everybody"
+URL = "http://127.0.0.1:8000"
+
+
+class Task(BaseModel):
+    topic: str
+    depth: int = 2
+
+
+class Row(BaseModel):
+    count: int = 0
+
+
+class Opened(Event, type="help.opened", key="ticket"):
+    ticket: str
+
+
+@agent(deadline=60.0)
+async def research(task: Task) -> str:
+    """Find out."""
+    return task.topic
+
+
+@agent(pool="scraper")
+async def scraper(task: Task) -> str:
+    """Fetch."""
+    return task.topic
+
+
+@table(of=[NewDataArrived], row=Row)
+def counts(row: Row | None, event: Event) -> Row | None:
+    """Count."""
+    return row
+
+
+@source(verify=hmac_sha256("x-help-signature"), once_per="x-help-delivery")
+def helpdesk(delivery: Delivery) -> list[Event | StartRun] | None:
+    """Turn a ticket into an event and a run."""
+    body = delivery.json
+    if body.get("reject"):
+        raise Reject("not for us")
+    if body.get("bug"):
+        raise KeyError("field that is not there")
+    if body.get("nothing"):
+        return None
+    return [Opened(ticket=body["ticket"]), StartRun(research, Task(topic=body["ticket"]))]
+
+
+@dataclass
+class Settings:
+    gateway_host: str = "127.0.0.1"
+    advertised_url: str | None = None
+    api_keys: tuple[ApiKey, ...] = ()
+    webhook_secrets: Mapping[str, tuple[SecretStr, ...]] = field(
+        default_factory=lambda: {
+            "github": (SecretStr(SECRET),),
+            "helpdesk": (SecretStr("old"), SecretStr("new")),
+            "slack": (SecretStr("8f742231b10e8888abcd99yyyzzz85a5"),),
+            "standard": (SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),),
+        }
+    )
+
+
+@dataclass
+class Written:
+    topic: str
+    event: Event
+    id: str
+    key: str | None
+    headers: Mapping[str, str]
+    traceparent: str | None
+    source: str | None
+    time_ms: int | None
+
+
+@dataclass
+class FakeLog:
+    """A producer: acknowledges at once, or, when `down`, never."""
+
+    written: list[Written] = field(default_factory=list)
+    down: bool = False
+
+    async def send(
+        self,
+        topic: str,
+        event: Event,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        traceparent: str | None = None,
+        source: str | None = None,
+        time_ms: int | None = None,
+    ) -> Ack:
+        if self.down:
+            raise NotAcknowledged(f"{topic}: not acknowledged")
+        key = event.key_text() if key is None else key
+        self.written.append(Written(topic, event, id or "random", key, headers or {}, traceparent, source, time_ms))
+        return Ack(id or "random", topic, 1, len(self.written) - 1)
+
+    def on(self, topic: str) -> list[Written]:
+        return [record for record in self.written if record.topic == topic]
+
+
+@dataclass
+class FakeOwners:
+    """Workers: `says` maps pool and path (without query) to an answer, else 404; a silent pool answers nothing."""
+
+    says: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def pools(self) -> list[str]:
+        return [pool for pool in ("default", "scraper") if pool not in self.silent]
+
+    def workers(self) -> list[dict[str, Any]]:
+        return [{"worker_id": "w0", "alive": True}]
+
+    async def ask(self, pool: str, key: str, path: str) -> Answer:
+        self.asked.append((pool, key, path))
+        if pool in self.silent:
+            raise OwnerUnavailableError(f"No worker of pool '{pool}' answers")
+        return self.says.get((pool, path.partition("?")[0]), Answer(404, b"{}"))
+
+    async def ask_all(self, pool: str, path: str) -> list[Answer]:
+        self.asked.append((pool, "", path))
+        if pool in self.silent:
+            raise OwnerUnavailableError(f"No worker of pool '{pool}' answers")
+        return [Answer(200, orjson.dumps(part)) for part in self.parts.get(pool, [])]
+
+    def knows(self, run_id: str, pool: str = "default", **view: Any) -> None:
+        body = {"run_id": run_id, "agent": "research", "status": "running", "input": None, **view}
+        self.says[pool, f"/owner/runs/{run_id}"] = Answer(200, orjson.dumps(body))
+
+
+def catalog() -> Catalog:
+    found = events()
+    found[Opened.event_type] = Opened
+    return Catalog(
+        agents={"research": research, "scraper": scraper},
+        sources={"github": github, "slack": slack, "standard": standard, "custom": custom, "helpdesk": helpdesk},
+        tables={"counts": counts},
+        events=found,
+    )
+
+
+@dataclass
+class World:
+    app: Starlette
+    client: httpx.AsyncClient
+    log: FakeLog
+    owners: FakeOwners
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post(path, json=body, headers=named)
+
+    async def deliver(
+        self, body: Any, event: str = "issues", delivery: str | None = "d-1", **more: str
+    ) -> httpx.Response:
+        raw = body if isinstance(body, bytes) else orjson.dumps(body)
+        headers = {"x-github-event": event, "x-hub-signature-256": signed(raw), **more}
+        if delivery is not None:
+            headers["x-github-delivery"] = delivery
+        return await self.client.post("/webhooks/github", content=raw, headers=headers)
+
+
+@asynccontextmanager
+async def world(settings: Settings | None = None, **deps: Any) -> AsyncIterator[World]:
+    log, owners = FakeLog(), FakeOwners()
+    app = build(Deps(settings or Settings(), catalog(), log, owners, Names(), **deps))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+        yield World(app, client, log, owners)
+
+
+def signed(body: bytes, secret: str = SECRET) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def api_key(text: str, *scopes: str) -> ApiKey:
+    return ApiKey.model_validate({"key": text, "scopes": frozenset(scopes)})
+
+
+def problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """Return the problem, after checking that it is the one, in its media type, with nothing internal."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["type"] == f"urn:streams:problem:{kind}"
+    assert body["status"] == status
+    assert "Traceback" not in response.text
+    return body

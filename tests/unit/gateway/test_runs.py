@@ -1,0 +1,200 @@
+"""Reading runs over pools, lists over workers, and orders to runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
+from streams.query.owners import Answer
+from tests.unit.gateway._gateway import problem, world
+
+ENTRIES = {"entries": [{"seq": 1, "path": "0", "name": "plan"}, {"seq": 2, "path": "1", "name": "scrape_url"}]}
+
+
+async def test_the_owners_words_are_passed_on_as_they_are() -> None:
+    async with world() as it:
+        said = b'{"run_id":"r-1","status":"running", "more": [1]}'
+        it.owners.says["scraper", "/owner/runs/r-1"] = Answer(200, said)
+        shown = await it.client.get("/runs/r-1")
+        assert (shown.status_code, shown.content) == (200, said)
+        failed = Answer(409, b'{"type":"urn:streams:problem:run-not-succeeded"}')
+        it.owners.says["scraper", "/owner/runs/r-1/result"] = failed
+        result = await it.client.get("/runs/r-1/result")
+        assert (result.status_code, result.headers["content-type"]) == (409, "application/problem+json")
+
+
+async def test_a_run_that_no_pool_knows_is_404() -> None:
+    async with world() as it:
+        for path in ("/runs/nope", "/runs/nope/result", "/runs/nope/history"):
+            problem(await it.client.get(path), 404, "unknown-run")
+        assert {pool for pool, *_ in it.owners.asked} == {"default", "scraper"}
+
+
+async def test_a_silent_pool_that_may_have_the_run_is_503_and_no_404() -> None:
+    async with world() as it:
+        it.owners.silent = {"scraper"}
+        answer = await it.client.get("/runs/nope")
+        problem(answer, 503, "owner-unavailable")
+        assert answer.headers["retry-after"] == "1"
+        it.owners.knows("r-1")
+        assert (await it.client.get("/runs/r-1")).status_code == 200
+
+
+async def test_run_ids_are_quoted_on_the_way_to_the_owner() -> None:
+    async with world() as it:
+        await it.client.get("/runs/a%3Fb%23c")
+        assert it.owners.asked[0] == ("default", "a?b#c", "/owner/runs/a%3Fb%23c")
+
+
+def run(number: int) -> dict[str, str]:
+    return {"run_id": f"r-{number}", "created_at": f"2026-01-01T00:00:{number:02d}Z"}
+
+
+async def test_lists_are_merged_newest_first_and_paged() -> None:
+    async with world() as it:
+        it.owners.parts = {"default": [{"runs": [run(9), run(3)]}, {"runs": [run(5)]}], "scraper": [{"runs": [run(7)]}]}
+        page = (await it.client.get("/runs?limit=3&status=failed&agent=research&since=2026-01-01T00:00:00Z")).json()
+        assert [item["run_id"] for item in page["runs"]] == ["r-9", "r-7", "r-5"]
+        assert "status=failed" in it.owners.asked[0][2]
+        await it.client.get("/runs", params={"cursor": page["next"]})
+        assert "cursor=2026-01-01T00%3A00%3A05Z~r-5" in it.owners.asked[-1][2]
+        assert (await it.client.get("/runs")).json()["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("limit=9999", "limit"),
+        ("status=odd", "status"),
+        ("since=odd", "since"),
+        ("cursor=%C3%A4", "cursor"),
+    ],
+)
+async def test_a_wrong_query_is_422(query: str, field: str) -> None:
+    async with world() as it:
+        assert problem(await it.client.get(f"/runs?{query}"), 422, "invalid-request")["errors"][0]["field"] == field
+
+
+async def test_a_list_without_all_workers_is_503() -> None:
+    async with world() as it:
+        it.owners.silent = {"default", "scraper"}
+        problem(await it.client.get("/runs"), 503, "owner-unavailable")
+
+
+async def test_orders_are_signals_under_the_runs_key_with_agent_and_pool() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", "scraper", agent="scraper")
+        assert (await it.post("/runs/r-1/cancel", {"reason": "enough"})).status_code == 202
+        signal = await it.post("/runs/r-1/signals/new_data_arrived", {"source": "feed"})
+        assert signal.status_code == 202
+        cancel, sent = it.log.on("signals")
+        assert isinstance(cancel.event, CancelRequested)
+        assert cancel.event.reason == "enough"
+        assert isinstance(sent.event, SignalSent)
+        assert (sent.event.name, sent.event.data) == ("new_data_arrived", {"source": "feed"})
+        for record in (cancel, sent):
+            assert (record.key, record.headers) == ("r-1", {"agent": "scraper", "pool": "scraper"})
+
+
+async def test_an_order_repeated_with_its_key_has_the_same_id() -> None:
+    async with world() as it:
+        it.owners.knows("r-1")
+        first, again = [await it.post("/runs/r-1/cancel", None, idempotency_key="k") for _ in range(2)]
+        assert first.json() == again.json()
+        other = await it.post("/runs/r-1/signals/new_data_arrived", {"source": "x"}, idempotency_key="k")
+        assert other.json()["id"] != first.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "body"),
+    [
+        ("succeeded", "cancel", None),
+        ("failed", "cancel", None),
+        ("cancelled", "cancel", None),
+        ("running", "resume", None),
+        ("succeeded", "resume", None),
+        ("succeeded", "signals/new_data_arrived", {"source": "x"}),
+        ("cancelled", "signals/new_data_arrived", {"source": "x"}),
+    ],
+)
+async def test_an_order_that_the_state_does_not_allow_is_409(status: str, path: str, body: Any) -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status=status)
+        problem(await it.post(f"/runs/r-1/{path}", body), 409, "conflict")
+        assert it.log.written == []
+
+
+async def test_resume_names_the_ending_that_it_saw() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="failed", ending=2)
+        assert (await it.post("/runs/r-1/resume")).status_code == 202
+        [record] = it.log.on("signals")
+        assert isinstance(record.event, ResumeRequested)
+        assert (record.event.ending, record.headers["ending"]) == (2, "2")
+
+
+async def test_a_failed_run_still_takes_signals() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="failed")
+        assert (await it.post("/runs/r-1/signals/new_data_arrived", {"source": "x"})).status_code == 202
+
+
+async def test_orders_to_nobody_are_404_and_wrong_ones_422() -> None:
+    async with world() as it:
+        problem(await it.post("/runs/nope/cancel"), 404, "unknown-run")
+        it.owners.knows("r-1")
+        problem(await it.post("/runs/r-1/cancel", {"why": 1}), 422, "invalid-request")
+        problem(await it.post("/runs/r-1/cancel", {"reason": 1}), 422, "invalid-request")
+        problem(await it.post("/runs/r-1/signals/never.heard", {}), 422, "unknown-event-type")
+        wrong = problem(await it.post("/runs/r-1/signals/new_data_arrived", {}), 422, "invalid-event")
+        assert wrong["errors"][0]["field"] == "source"
+        it.log.down = True
+        problem(await it.post("/runs/r-1/cancel"), 503, "not-acknowledged")
+
+
+async def test_a_run_just_submitted_can_be_cancelled_before_a_worker_has_it() -> None:
+    async with world() as it:
+        await it.post("/runs", {"agent": "scraper", "input": {"topic": "x"}, "run_id": "r-1"})
+        assert (await it.post("/runs/r-1/cancel")).status_code == 202
+        assert it.log.on("signals")[0].headers == {"agent": "scraper", "pool": "scraper"}
+
+
+@pytest.mark.parametrize("at", [2, "2", "scrape_url", "1"])
+async def test_fork_at_a_seq_or_a_steps_name(at: Any) -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="succeeded")
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(ENTRIES))
+        answer = await it.post("/runs/r-1/fork", {"at": at, "edits": {"plan": {"x": 1}}})
+        assert answer.status_code == 202
+        new = answer.json()["run_id"]
+        assert answer.headers["location"] == f"/runs/{new}"
+        [record] = it.log.on("signals")
+        assert isinstance(record.event, ForkRequested)
+        assert (record.key, record.event.new_run_id, record.event.at) == ("r-1", new, str(at))
+        assert (await it.client.get(f"/runs/{new}")).json()["forked_from"] == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"at": "nowhere"}, "at"),
+        ({"at": True}, "at"),
+        ({}, "at"),
+        ({"at": 1, "edits": {"nowhere": 1}}, "edits.nowhere"),
+        ({"at": 1, "edits": []}, "edits"),
+        ({"at": 1, "more": 1}, "more"),
+        ([], "body"),
+    ],
+)
+async def test_a_fork_that_names_no_step_is_422(body: Any, field: str) -> None:
+    async with world() as it:
+        it.owners.knows("r-1")
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(ENTRIES))
+        answer = problem(await it.post("/runs/r-1/fork", body), 422, "invalid-request")
+        assert answer["errors"][0]["field"] == field
+        assert it.log.written == []
