@@ -39,6 +39,8 @@ from topics.names import Names
 from topics.producer import EventProducer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.engine.decision import Timer
     from streams.model.chat import ChatModel
     from streams.settings import Settings
@@ -62,8 +64,15 @@ def run(settings: Settings, pool: str, slot: str | None) -> None:
 class Worker:
     """The parts of a worker and how they hang together."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, pool: str, slot: slots.Slot) -> None:
-        """Assemble for the agents and tables that are mapped to `pool`."""
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        pool: str,
+        slot: slots.Slot,
+        probe: Callable[[str], None] = lambda _stage: None,
+    ) -> None:
+        """Assemble for the agents and tables that are mapped to `pool`; `probe` is told each stage of work."""
         self._settings = settings
         self._pool = pool
         self._slot = slot
@@ -85,13 +94,13 @@ class Worker:
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
                 stores=self._folds.specs,
-                probe=None,
+                probe=probe,
             ),
             crash=self._crash,
             say=log.info,
         )
         self._model: ChatModel | None = None
-        self._effects = Effects(self._runtime.tasks, self._chat)
+        self._effects = Effects(self._runtime.tasks, self._chat, probe)
         self._timers = Timers(self._fire)
         self._desk = Desk(
             agents=self._agents,

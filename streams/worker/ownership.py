@@ -45,6 +45,7 @@ class Ownership:
         crash: Callable[[Exception], None],
         spawn: Callable[[Coroutine[object, object, None]], object],
         say: Callable[[str], None],
+        probe: Callable[[str], None],
     ) -> None:
         """Open stores of `specs` under `folder`; `deliver` gets records of ready slices; `crash` ends the process."""
         self._loop = asyncio.get_running_loop()
@@ -56,6 +57,7 @@ class Ownership:
         self._crash = crash
         self._spawn = spawn
         self._say = say
+        self._probe = probe
         self._waiting: list[Slice] = []
         self._restoring = False
         self.thread: ConsumerThread | None = None
@@ -134,7 +136,10 @@ class Ownership:
             if one.db.rebuilt:
                 self._say(f"store of partition {one.partition} was damaged and is rebuilt: {one.db.rebuilt}")
             one.stores = {spec.name: Store(one.db, spec.name, spec.topic, one.partition) for spec in self._specs}
-        return self._restorer.restore(batch)
+        self._probe("restoring")
+        starts = self._restorer.restore(batch)
+        self._probe("restored")
+        return starts
 
     def _start(self, one: Slice, starts: dict[str, int | None]) -> None:
         if not one.live:
@@ -148,6 +153,7 @@ class Ownership:
         self._changed()
 
     async def _drain(self, gone: Sequence[Slice]) -> None:
+        self._probe("draining")
         for one in gone:
             one.ready = False
             for source in one.sources.values():
@@ -158,9 +164,8 @@ class Ownership:
         try:
             async with asyncio.timeout(_DRAIN_S):
                 while any(source.queue for one in gone for source in one.sources.values()):
-                    await asyncio.sleep(
-                        0.005
-                    )  # handlers are users' code: there is no one event for "all have finished"
+                    self.progress.clear()
+                    await self.progress.wait()
         except TimeoutError:
             self._say("handlers were still at work when their partitions had to go; their records come again elsewhere")
         await self.committer.drain(_DRAIN_S)

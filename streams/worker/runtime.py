@@ -41,7 +41,7 @@ class RuntimeSettings:
     folder: Path  # partition stores
     ledger: StoreSpec  # the store that also keeps the applied offsets
     stores: tuple[StoreSpec, ...] = ()
-    probe: Callable[[str], None] | None = None  # told each stage of a commit; fault tests stop the process there
+    probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
     options: StoreOptions = field(default_factory=StoreOptions)
 
 
@@ -120,6 +120,7 @@ class Runtime:
             crash=self._crash,
             spawn=self.tasks.spawn,
             say=self._say,
+            probe=s.probe,
         )
         self._thread = ConsumerThread(config.consumer(s.client, s.group), self._ownership, self._say)
         self._ownership.thread = self._thread
@@ -130,6 +131,7 @@ class Runtime:
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},
             crash=self._crash,
             say=self._say,
+            probe=s.probe,
         )
         self._ownership.committer = self._committer
         await self._committer.open()

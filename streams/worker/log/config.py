@@ -6,6 +6,10 @@ from typing import Any, Final
 
 Config = dict[str, Any]
 
+_QUIET: Final = {
+    "log_level": 2
+}  # what matters comes as errors and callbacks; the library's own lines alarm without need
+
 SESSION_S: Final = (
     6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
 )
@@ -15,50 +19,64 @@ MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.mess
 
 def producer(client: Config, transactional_id: str) -> Config:
     """Return the configuration of the worker's one transactional producer."""
-    return client | {
-        "transactional.id": transactional_id,
-        "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
-        "message.timeout.ms": 8000,
-        "enable.idempotence": True,
-        # CONCURRENT_TRANSACTIONS right after a commit is answered by this back-off: at its default of 100 a lone
-        # append-and-commit takes over 100 ms.
-        "retry.backoff.ms": 2,
-        "linger.ms": 0,
-        "batch.size": MAX_BATCH_BYTES,
-        "partitioner": "murmur2_random",  # the Java client's: any standard client finds the same partition
-        "message.max.bytes": 28 * 1024 * 1024,  # each topic's own limit is checked before; dead letters are the largest
-        "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 262_144,
-    }
+    return (
+        client
+        | _QUIET
+        | {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
+            "message.timeout.ms": 8000,
+            "enable.idempotence": True,
+            # CONCURRENT_TRANSACTIONS right after a commit is answered by this back-off: at its default of 100 a lone
+            # append-and-commit takes over 100 ms.
+            "retry.backoff.ms": 2,
+            "linger.ms": 0,
+            "batch.size": MAX_BATCH_BYTES,
+            "partitioner": "murmur2_random",  # the Java client's: any standard client finds the same partition
+            "message.max.bytes": 28
+            * 1024
+            * 1024,  # each topic's own limit is checked before; dead letters are the largest
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+        }
+    )
 
 
 def consumer(client: Config, group: str) -> Config:
     """Return the configuration of the subscribed consumer (group protocol of KIP-848)."""
-    return client | {
-        "group.id": group,
-        "group.protocol": "consumer",
-        "group.remote.assignor": "range",  # co-partitions the topics of one subscription
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        "isolation.level": "read_committed",
-        "fetch.wait.max.ms": 100,
-        "queued.max.messages.kbytes": 32_768,
-        "fetch.message.max.bytes": 4 * 1024 * 1024,
-        # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
-        # heartbeats loses its partitions after it.
-        "max.poll.interval.ms": 60_000,
-    }
+    return (
+        client
+        | _QUIET
+        | {
+            "group.id": group,
+            "group.protocol": "consumer",
+            "group.remote.assignor": "range",  # co-partitions the topics of one subscription
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 32_768,
+            "fetch.message.max.bytes": 4 * 1024 * 1024,
+            # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
+            # heartbeats loses its partitions after it.
+            "max.poll.interval.ms": 60_000,
+        }
+    )
 
 
 def reader(client: Config, group: str) -> Config:
     """Return the configuration of a helper that reads changelogs and committed offsets; it never joins the group."""
-    return client | {
-        "group.id": group,
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": 50,
-        "fetch.message.max.bytes": 4 * 1024 * 1024,
-    }
+    return (
+        client
+        | _QUIET
+        | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "fetch.message.max.bytes": 4 * 1024 * 1024,
+        }
+    )

@@ -53,14 +53,12 @@ _RECORD: Final = frozenset(
 class Transactions:
     """The transactional producer of this process (exactly-once v2, KIP-447: fenced by the consumer group's member)."""
 
-    def __init__(
-        self, client: config.Config, transactional_id: str, probe: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, client: config.Config, transactional_id: str, probe: Callable[[str], None]) -> None:
         """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there)."""
         self.id = transactional_id
         self._producer = Producer(config.producer(client, transactional_id), logger=None)
         self._refused: KafkaError | None = None
-        self._probe = probe or _nothing
+        self._probe = probe
 
     def open(self) -> None:
         """Fence a predecessor with the same id and abort what it left open; waits for the broker as long as it takes.
@@ -171,10 +169,6 @@ class Transactions:
         if self._refused is not None and self._refused.code() in _RECORD:
             raise RecordRefusedError(self._refused.str()) from error
         raise TransactionAbortedError(reason.str()) from error
-
-
-def _nothing(_stage: str) -> None:
-    return
 
 
 def _explain(transactional_id: str, reason: KafkaError) -> str:

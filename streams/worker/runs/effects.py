@@ -26,8 +26,9 @@ Done = Callable[[EffectDone], None]
 class Effects:
     """Starts attempts and reports how they ended; decides nothing."""
 
-    def __init__(self, tasks: Tasks, model: Callable[[], ChatModel]) -> None:
+    def __init__(self, tasks: Tasks, model: Callable[[], ChatModel], probe: Callable[[str], None]) -> None:
         """Run attempts as `tasks`; `model` gives the chat model at its first use."""
+        self._probe = probe
         self._tasks = tasks
         self._model = model
         self.running = 0
@@ -49,6 +50,7 @@ class Effects:
         finally:
             self.running -= 1
         report.finished_ms = clock.now_ms()
+        self._probe("effect done")
         done(report)
 
     async def _run(self, run_id: str, perform: Perform, report: EffectDone) -> None:

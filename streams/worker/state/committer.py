@@ -66,6 +66,7 @@ class Committer:
         topic_ids: dict[str, str],
         crash: Callable[[Exception], None],
         say: Callable[[str], None],
+        probe: Callable[[str], None],
     ) -> None:
         """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process."""
         self._transactions = transactions
@@ -74,6 +75,7 @@ class Committer:
         self._topic_ids = topic_ids
         self._crash = crash
         self._say = say
+        self._probe = probe
         self._ready: deque[Unit] = deque()
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -239,6 +241,7 @@ class Committer:
         self.commits += 1
         self.records += len(outs)
         self._write(units, ledger, ends)
+        self._probe("stored")
 
     def _offsets(self, units: Sequence[Unit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
         """Return the offsets that fence each slice touched, and their rows for the ledger where one moved."""
