@@ -32,6 +32,7 @@ LOG_FLAGS = (
 )
 STOP_TIMEOUT = 20.0  # seconds; a clean stop takes 0.3
 TRAINING_TIMEOUT = 90.0  # seconds more for writing the ahead-of-time cache, which takes 4
+STOPPED = (143, -15, -9)  # status of a broker that somebody stopped or killed
 POLL = 0.02  # seconds between two looks at a broker that starts
 
 
@@ -96,7 +97,9 @@ class EmbeddedKafka:
                 self.process.wait(POLL)
             except subprocess.TimeoutExpired:
                 continue
-            if self._aot is not None and self._aot.drop():  # a JVM that cannot start from the cache can do without
+            if (
+                self.process.returncode not in STOPPED and self._aot is not None and self._aot.drop()
+            ):  # a JVM that cannot start from the cache can do without
                 self.start()
                 continue
             message = f"The embedded Kafka ended with status {self.process.returncode}: {self._last_words()}"

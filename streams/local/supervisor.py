@@ -86,8 +86,12 @@ class Supervisor:
 
     async def start(self, child: Child) -> None:
         """Start `child` and keep it alive from then on; raises what its launch raises."""
+        self.children[child.name] = child  # before the launch, so that a stop in the middle of it ends it, too
         child.process = await asyncio.to_thread(child.launch)
-        self.children[child.name] = child
+        if self._stopping.is_set():
+            await asyncio.to_thread(_end, child)
+            message = f"{child.name} was stopped while it was being started."
+            raise StartError(message)
         self._tasks.create_task(self._keep(child, child.process))
 
     async def wait_ready(self, child: Child, timeout: float = 60.0) -> None:

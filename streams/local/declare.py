@@ -1,0 +1,42 @@
+"""Creates what the pipeline's topics lack before anybody writes to them, since nothing makes topics by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.app import discover
+from topics.admin import apply, describe, plan
+from topics.catalogue import catalogue
+
+if TYPE_CHECKING:
+    from streams.app import Catalog
+    from streams.settings import Settings
+    from topics.changes import Plan
+    from topics.topic import Topic
+
+
+def declare_topics(settings: Settings) -> Plan:
+    """Apply the catalogue to the cluster of `settings` and return what was changed; blocking.
+
+    Raises DiscoveryError for users' modules that cannot be imported, TopicError for what must not be changed.
+    """
+    topics = wanted(settings, discover(settings.apps))
+    current = describe(settings.kafka(), [topic.name for topic in topics])
+    changes = plan(current, topics, partitions=settings.partitions, replication_factor=settings.replication_factor)
+    if not changes.empty:
+        apply(settings.kafka(), changes)
+    return changes
+
+
+def wanted(settings: Settings, catalog: Catalog) -> list[Topic]:
+    """Return the topics of everything in `catalog`, under the settings' prefix."""
+    agents = [(agent.name, agent.pool) for agent in catalog.agents.values()]
+    tables = [(table.name, table.version, table.pool) for table in catalog.tables.values()]
+    return catalogue(
+        settings.topic_prefix,
+        agents=agents,
+        sources=sorted(catalog.sources),
+        tables=tables,
+        pools=sorted({settings.pool, *catalog.pools()}),
+        own=list(catalog.topics.values()),
+    )

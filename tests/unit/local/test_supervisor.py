@@ -1,0 +1,188 @@
+"""Children are restarted at once, stopped in order, and a start that cannot succeed ends with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from streams.local.errors import StartError
+from streams.local.merged import MergedLog
+from streams.local.ports import free_ports
+from streams.local.spawn import spawn
+from streams.local.supervisor import Child, Supervisor
+
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *args): pass
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print("listening", flush=True)
+server.serve_forever()
+"""
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+PATIENT = "import signal, time; print('up', flush=True); signal.pause()"
+
+
+def child(name: str, code: str, *arguments: str, ready: str | None = None, grace: float = 10, rank: int = 0) -> Child:
+    return Child.of(name, [sys.executable, "-u", "-c", code, *arguments], ready=ready, grace=grace, rank=rank)
+
+
+def server(name: str = "web") -> Child:
+    port = free_ports([0])[0]
+    return child(name, SERVER, str(port), ready=f"http://127.0.0.1:{port}/readyz")
+
+
+async def up(supervisor: Supervisor, one: Child) -> subprocess.Popen[bytes]:
+    await supervisor.start(one)
+    await supervisor.wait_ready(one)
+    assert one.process is not None
+    return one.process
+
+
+class Noted(MergedLog):
+    """A log that lets a test wait for a line."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+        self.lines: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def line(self, name: str, text: str) -> None:
+        self.lines.put_nowait((name, text))
+
+    async def until(self, name: str, text: str) -> None:
+        async with asyncio.timeout(10):
+            while (found := await self.lines.get())[0] != name or text not in found[1]:
+                pass
+
+
+async def test_a_killed_child_is_back_within_a_second() -> None:
+    log = Noted()
+    async with Supervisor(log) as supervisor:
+        one = server()
+        first = await up(supervisor, one)
+        first.kill()
+        async with asyncio.timeout(1):
+            await log.until("web", "signal SIGKILL")
+            await log.until("web", "listening")
+        await supervisor.wait_ready(one)
+        assert one.process is not None
+        assert one.process.pid != first.pid
+        assert one.restarts == 1
+
+
+async def test_a_child_that_cannot_start_is_given_up_with_its_name() -> None:
+    log = Noted()
+    async with Supervisor(log) as supervisor:
+        broken = child("worker-0", "print('no such setting'); raise SystemExit(3)", ready="http://127.0.0.1:1/readyz")
+        with pytest.raises(StartError, match="worker-0 ended 3 times"):
+            await up(supervisor, broken)
+    await log.until("worker-0", "no such setting")
+    await log.until("worker-0", "status 3")
+
+
+async def test_the_highest_rank_is_stopped_first(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    code = (
+        "import signal, sys\n"
+        "def stop(*_):\n"
+        "    open(sys.argv[1], 'a').write(sys.argv[2]); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, stop); print('up', flush=True); signal.pause()"
+    )
+    log = Noted()
+    async with Supervisor(log) as supervisor:
+        for rank in (1, 0, 2):
+            await supervisor.start(child(f"c{rank}", code, str(order), str(rank), rank=rank))
+            await log.until(f"c{rank}", "up")
+    assert order.read_text("utf-8") == "210"
+
+
+async def test_a_child_that_will_not_stop_is_killed_after_its_grace() -> None:
+    log = Noted()
+    stubborn = child("stubborn", STUBBORN, grace=0.05)
+    async with Supervisor(log) as supervisor:
+        await supervisor.start(stubborn)
+        await log.until("stubborn", "up")
+    assert stubborn.process is not None
+    assert stubborn.process.returncode == -signal.SIGKILL
+
+
+async def test_an_error_in_the_block_stops_the_children_and_comes_out_as_it_is() -> None:
+    log = Noted()
+    one = child("one", PATIENT)
+
+    async def fail() -> None:
+        async with Supervisor(log) as supervisor:
+            await supervisor.start(one)
+            await log.until("one", "up")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert one.process is not None
+    assert one.process.returncode is not None
+
+
+async def test_a_cancelled_block_stops_the_children_and_stays_cancelled() -> None:
+    log = Noted()
+    one = child("one", PATIENT)
+    started = asyncio.Event()
+
+    async def run() -> None:
+        async with Supervisor(log) as supervisor:
+            await supervisor.start(one)
+            await log.until("one", "up")
+            started.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.get_running_loop().create_task(run())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert one.process is not None
+    assert one.process.returncode is not None
+
+
+async def test_a_grandchild_that_holds_the_log_does_not_delay_the_restart() -> None:
+    log = Noted()
+    code = "import os, signal; print('up' if os.fork() else 'inner', flush=True); signal.pause()"
+    async with Supervisor(log) as supervisor:
+        one = child("one", code)
+        await supervisor.start(one)
+        await log.until("one", "up")
+        assert one.process is not None
+        group = one.process.pid
+        one.process.kill()
+        await log.until("one", "starting it again")
+        os.killpg(group, signal.SIGKILL)
+
+
+async def test_a_launch_that_fails_once_is_tried_again() -> None:
+    log = Noted()
+    calls: list[int] = []
+
+    def launch() -> subprocess.Popen[bytes]:
+        calls.append(1)
+        if len(calls) == 2:
+            raise StartError("not now")
+        return spawn([sys.executable, "-c", PATIENT], output=subprocess.PIPE)
+
+    async with Supervisor(log) as supervisor:
+        one = Child("one", partial(launch))
+        await supervisor.start(one)
+        await log.until("one", "up")
+        assert one.process is not None
+        one.process.kill()
+        await log.until("one", "not now")
+        await log.until("one", "up")
+        assert one.restarts == 1
