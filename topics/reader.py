@@ -18,6 +18,8 @@ from topics.partition import partition_of
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
 _BATCH = 500
+_PACE_S = 0.02
+_LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
 
 
@@ -202,8 +204,21 @@ class _Reading:
                     yield _record(message)
 
     def _watermarks(self, number: int) -> tuple[int, int]:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=self._timeout)
-        return low, high
+        """Return first and next offset; a new partition, or one whose broker is back, has no leader for a moment."""
+        pause, cause = threading.Event(), None
+        for _ in range(round(self._timeout / _PACE_S) or 1):
+            try:
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, number), timeout=self._timeout
+                )
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADERLESS:
+                    raise
+                cause = error
+            else:
+                return low, high
+            pause.wait(_PACE_S)
+        raise self._silence(cause)
 
     def _silence(self, error: KafkaException | None) -> BrokerUnavailableError:
         cause = "" if error is None else f" ({error.args[0].str()})"

@@ -55,7 +55,8 @@ def build(
         if keys
         else LOCAL_HOSTS | {host_name(settings.gateway_host), host_name(_host(settings.advertised_url))}
     )
-    served = declared(deps, deliveries or Deliveries(), meter)
+    remembered = deliveries or Deliveries()
+    served = declared(deps, remembered, meter)
     openapi = document(served, version("streams"), settings.advertised_url)
 
     async def describe(_: Call) -> Response:
@@ -66,7 +67,9 @@ def build(
     )
     openapi |= document(served, version("streams"), settings.advertised_url)
     routes = _routes(served, Guard(keys, hosts, meter))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
+    app.state.deliveries = remembered
+    return app
 
 
 def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation]:

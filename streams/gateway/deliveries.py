@@ -22,11 +22,22 @@ class Deliveries:
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._written: Recent[Delivered, None] = Recent(size)
+        self._news = asyncio.Event()
         self._under_way: dict[Delivered, asyncio.Future[bool]] = {}
+
+    def __contains__(self, delivered: object) -> bool:
+        """Tell whether a source and delivery id are remembered."""
+        return delivered in self._written
 
     def remember(self, source: str, delivery_id: str) -> None:
         """Take in a delivery that is on the log."""
         self._written.put((source, delivery_id), None)
+        self._news.set()
+        self._news.clear()
+
+    async def news(self) -> None:
+        """Wait until the log shows another delivery."""
+        await self._news.wait()
 
     async def once(self, source: str, delivery_id: str, write: Callable[[], Awaitable[None]]) -> bool:
         """Run `write` unless the delivery was written; tell whether this call wrote it.
