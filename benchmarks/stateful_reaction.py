@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from benchmarks.payload import KEYS, PARTITIONS, Format, count_of, event, key
 
