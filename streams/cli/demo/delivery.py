@@ -11,7 +11,7 @@ import orjson
 
 REPOSITORY = "octo-shop/checkout"
 NUMBER = 4711
-TITLE = "Customers are charged twice after a worker restarts"
+TITLE = "Payments are charged twice after a restart"
 
 
 class Delivery(NamedTuple):
@@ -42,11 +42,7 @@ def issue_opened(secret: str, links: list[str]) -> Delivery:
 def _payload(links: list[str]) -> dict[str, object]:
     url = f"https://github.com/{REPOSITORY}"
     owner, name = REPOSITORY.split("/")
-    text = [
-        "Since the last release, orders that were in flight while a worker restarted are charged twice.",
-        "Seen 12 times this morning. Steps: place an order, restart the worker before it answers, look at the ledger.",
-        "What we know so far: " + " and ".join(links),
-    ]
+    text = f"Customers lose money since this morning. See {' and '.join(links)}"
     return {
         "action": "opened",
         "issue": {
@@ -54,7 +50,7 @@ def _payload(links: list[str]) -> dict[str, object]:
             "node_id": "I_kwDOExample",
             "number": NUMBER,
             "title": TITLE,
-            "body": "\n\n".join(text),
+            "body": text,
             "state": "open",
             "locked": False,
             "comments": 0,
