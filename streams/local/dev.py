@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 SOURCE = "streams dev"
+PROGRAM = (sys.executable, "-m", "streams")
 KAFKA, MODEL, WORKER, GATEWAY = range(4)  # ranks: what others need is stopped after them
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 DRAIN = 20.0  # seconds that a worker has to finish its batches and to leave its group
@@ -148,7 +149,7 @@ def _url(settings: Settings) -> str:
 
 def _worker(settings: Settings, slot: int, port: int) -> Child:
     environment = {**child_environment(settings, slot=str(slot), worker_port=port), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "streams", "worker", "--slot", str(slot), "--port", str(port)]
+    command = [*PROGRAM, "worker", "--slot", str(slot), "--port", str(port)]
     ready = f"http://{LOOPBACK}:{port}/readyz"
     return Child.of(f"worker-{slot}", command, environment, ready=ready, grace=DRAIN, rank=WORKER)
 
@@ -156,7 +157,7 @@ def _worker(settings: Settings, slot: int, port: int) -> Child:
 def _gateway(settings: Settings) -> Child:
     environment = {**child_environment(settings), "PYTHONUNBUFFERED": "1"}
     ready = f"{_url(settings)}/readyz"
-    return Child.of("gateway", [sys.executable, "-m", "streams", "gateway"], environment, ready=ready, rank=GATEWAY)
+    return Child.of("gateway", [*PROGRAM, "gateway"], environment, ready=ready, rank=GATEWAY)
 
 
 def _stop_on_signals(log: MergedLog) -> None:

@@ -70,6 +70,7 @@ class Supervisor:
         self._log = log
         self._tasks = asyncio.TaskGroup()
         self._stopping = asyncio.Event()
+        self._restarted = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -109,6 +110,11 @@ class Supervisor:
                 raise StartError(message)
         child.was_ready = True
 
+    async def wait_restarted(self, child: Child, times: int = 1) -> None:
+        """Return when `child` has been started anew `times` times in all; it need not be ready again."""
+        while child.restarts < times:
+            await self._restarted.wait()
+
     async def stop(self) -> None:
         """Stop all children, the highest rank first, each within its time limit; may be called again."""
         self._stopping.set()
@@ -143,6 +149,8 @@ class Supervisor:
                 await self._stopped_within(PAUSE)
                 continue
             child.restarts += 1
+            self._restarted.set()
+            self._restarted = asyncio.Event()
             if not self._stopping.is_set():
                 return child.process
             await asyncio.to_thread(_end, child)  # stopped while it was being started
