@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from schemas.bus import DataProcessed
 from streams import Run, agent, hours, minutes
-from streams.agents.planner import PLAN, Goal, Plan
+from streams.agents.planner import PLAN, Goal, Line, Plan
 from streams.agents.research import WRITE, Source, sources_of
 from streams.model.prompts import Prompt
 from streams.tools.documents import search_documents
@@ -21,7 +21,7 @@ class Reflection(BaseModel):
     """How far the finding can be trusted, and what is still open."""
 
     confidence: Literal["low", "medium", "high"]
-    open_questions: list[str] = Field(max_length=5)
+    open_questions: list[Line] = Field(max_length=5)
 
 
 class Finding(Reflection):

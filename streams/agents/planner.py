@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field, HttpUrl
 
 from streams import Run, agent, minutes
 from streams.model.prompts import Prompt
 
+Line = Annotated[str, Field(max_length=120)]  # a bound that small models need: they may never end a text
 PLAN = Prompt.beside(__file__, "plan")
 
 
@@ -20,8 +23,8 @@ class Goal(BaseModel):
 class Plan(BaseModel):
     """The questions to answer on the way, and words to search for."""
 
-    steps: list[str] = Field(min_length=1, max_length=5)
-    queries: list[str] = Field(max_length=5)
+    steps: list[Line] = Field(min_length=1, max_length=5)
+    queries: list[Line] = Field(max_length=5)
 
 
 @agent(concurrency=50, deadline=minutes(10))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from streams import Run, agent, minutes
+from streams.agents.planner import Line
 from streams.model.prompts import Prompt
 
 REVIEW = Prompt.beside(__file__, "review")
@@ -23,7 +24,7 @@ class Review(BaseModel):
 
     approved: bool
     risky: bool
-    problems: list[str] = Field(max_length=5)
+    problems: list[Line] = Field(max_length=5)
 
 
 @agent(concurrency=50, deadline=minutes(10))
