@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -164,7 +165,8 @@ def await_output(bootstrap: str, topic: str, events: int, process: subprocess.Po
                 begun = cpu_seconds(process.pid)
             if seen >= events:
                 return (cpu_seconds(process.pid) - (begun or 0)) / events
-            time.sleep(0.1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
     finally:
         consumer.close()
     how = f"ended with {process.returncode}" if process.poll() is not None else f"wrote {seen} of {events}"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+
     from topics.kafka import KafkaConfig
 
 PREFIX = "STREAMS_"
@@ -167,6 +168,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(2, ge=0, le=64, description="workers that `streams dev` starts and keeps alive")
     apps: Names = Field((), description="importable packages with your own agents, comma-separated")
+    flood_threshold: int = Field(
+        100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"
+    )
     dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
 
     # Gateway

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.house
 # Character classes such as `[.]` keep these patterns from finding themselves.
 FORBIDDEN = {
     "a path of one machine": r"/(?:root|home/\w+|Users/\w+|tmp/team|work/(?:main|shared|[.]\w+))/",
-    "a package host": r"pypi[.]org|pythonhosted[.]org|maven[.](?:org|apache[.]org)|npmjs[.]org|golang[.]org",
+    "a package host": r"pypi[.]org|pythonhosted[.]org|repo1?[.]maven[.](?:org|apache[.]org)|npmjs[.]org|golang[.]org",
     "a document that the repository lacks": r"share[d]/(?:reference|interface|design)|(?:protoco[l]|runtim[e])[.]md",
 }
 IN_CODE = {
