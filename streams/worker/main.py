@@ -26,11 +26,14 @@ from streams.worker.http.tables import TablePages
 from streams.worker.journal import LEDGER, Journal
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
+from streams.worker.reactions.flood import FloodGuard
+from streams.worker.reactions.lanes import Lanes
 from streams.worker.reload import Reload
 from streams.worker.runs.desk import Desk
 from streams.worker.runs.dispatcher import Dispatcher
 from streams.worker.runs.effects import Effects
 from streams.worker.runs.intake import Intake
+from streams.worker.runs.redrive import Redrive
 from streams.worker.runs.signals import Signals
 from streams.worker.runs.timers import Timers
 from streams.worker.runtime import Runtime, RuntimeSettings
@@ -51,12 +54,15 @@ log = logging.getLogger("streams.worker")
 _GRACE_S: Final = 3.0  # after that a worker without partitions counts as ready: it is a spare
 
 
-def run(settings: Settings, pool: str, slot: str | None) -> None:
-    """Run one worker of `pool` in `slot` until SIGTERM or SIGINT; ends the process with status 3 on a fatal error."""
+def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], None] = lambda _stage: None) -> None:
+    """Run one worker of `pool` in `slot` until SIGTERM or SIGINT; ends the process with status 3 on a fatal error.
+
+    `probe` is told each stage of work, so that fault tests can end the process there.
+    """
     telemetry.configure(settings)
     taken = slots.take(settings.state_dir, pool, slot)
     try:
-        asyncio.run(Worker(settings, discover(settings.apps), pool, taken).serve())
+        asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
     finally:
         taken.close()
 
@@ -102,6 +108,7 @@ class Worker:
         self._model: ChatModel | None = None
         self._effects = Effects(self._runtime.tasks, self._chat, probe)
         self._timers = Timers(self._fire)
+        self._probe = probe
         self._desk = Desk(
             agents=self._agents,
             pool=pool,
@@ -114,7 +121,10 @@ class Worker:
         self._dispatcher = Dispatcher(self._agents, self._desk.start)
         self._desk.on_rest = self._dispatcher.rested
         self._desk.on_wake = self._dispatcher.woke
-        self._bus = Bus(catalog, self._folds, self._courier) if pool == "default" else None
+        self._lanes = Lanes(
+            self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
+        )
+        self._bus = Bus(catalog, self._folds, self._lanes, self._courier, log.warning) if pool == "default" else None
         self._app = self._build()
         self._began = clock.monotonic()
 
@@ -150,6 +160,7 @@ class Worker:
     async def _leave(self, heartbeat: Heartbeat, producer: EventProducer, server: Server) -> None:
         self._timers.stop()
         heartbeat.state = "stopping"
+        self._probe("leaving")
         await self._app.stop()
         await heartbeat.beat()
         server.stop()
@@ -160,20 +171,23 @@ class Worker:
 
     def _build(self) -> App:
         intakes = {
-            name: Intake(agent, self._desk, self._dispatcher, self._journal, self._courier)
+            name: Intake(agent, self._desk, self._dispatcher, self._journal, self._courier, self._probe)
             for name, agent in self._agents.items()
         }
+        redrive = Redrive(intakes, self._bus, self._desk, self._courier)
         app = build(
             self._runtime,
             self._names,
             self._pool,
             intakes=intakes,
-            signals=Signals(self._desk, self._courier, self._pool),
+            signals=Signals(self._desk, self._courier, redrive, self._pool),
             bus=self._bus,
             folds=self._folds,
         )
         reload_ = Reload(self._agents, self._journal, self._desk, self._dispatcher, self._timers, log.info)
         app.on_slice_ready.append(reload_)
+        if self._bus is not None:
+            app.on_slice_ready.append(self._bus.restored)
         return app
 
     def _pages(self, registry: CollectorRegistry) -> Any:

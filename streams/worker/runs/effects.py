@@ -38,6 +38,7 @@ class Effects:
         return self._tasks.spawn(self._attempt(run_id, perform, done))
 
     async def _attempt(self, run_id: str, perform: Perform, done: Done) -> None:
+        self._probe("effect begins")
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
         self.running += 1
         current_key.set(perform.idempotency_key)  # of this task's context only

@@ -6,6 +6,7 @@ another agent or input is a dead letter and never runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -39,22 +40,35 @@ class Intake:
     """Takes batches of one agent's queue."""
 
     def __init__(
-        self, agent: Agent[Any, Any], desk: Desk, dispatcher: Dispatcher, journal: Journal, courier: Courier
+        self,
+        agent: Agent[Any, Any],
+        desk: Desk,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        courier: Courier,
+        probe: Callable[[str], None],
     ) -> None:
-        """Take in for `agent`."""
+        """Take in for `agent`; `probe` is told before and after each batch."""
         self._agent = agent
         self._desk = desk
         self._dispatcher = dispatcher
         self._journal = journal
         self._courier = courier
+        self._probe = probe
 
     def take(self, batch: Batch) -> None:
         """Handle all records of a batch, without waiting for anything."""
+        self._probe("before intake")
         for message in batch.messages:
             try:
                 self._submit(batch, self._read(message))
             except (StreamsError, SchemaError, ValidationError) as error:
                 dead_letter(batch, self._courier, message, error, self._agent.name)
+        self._probe("taken in")
+
+    def again(self, batch: Batch, message: Record) -> None:
+        """Take a redriven submission in; raises what is wrong with it."""
+        self._submit(batch, self._read(message))
 
     def _read(self, message: Record) -> RunSubmitted:
         event = self._courier.read(message).event
