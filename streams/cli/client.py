@@ -69,7 +69,7 @@ class Gateway:
             response = self._send("GET", path, params=asked)
             if response.status_code not in _MOVING or monotonic() > limit:
                 return response.status_code, _body(response)
-            _pause(min(float(response.headers.get("retry-after", 0.2)), 0.5))
+            pause(min(float(response.headers.get("retry-after", 0.2)), 0.5))
 
     def post(self, path: str, /, body: Any = None, *, key: str | None = None) -> Any:
         """Send JSON and return the answer's; `key` is the Idempotency-Key."""
@@ -145,6 +145,6 @@ def _sentence(status: int, problem: Mapping[str, Any]) -> str:
     return f"{' '.join(text.split())} (HTTP {status})"
 
 
-def _pause(seconds: float) -> None:
+def pause(seconds: float) -> None:
     """Wait between two questions; the condition is the gateway's answer."""
     threading.Event().wait(seconds)

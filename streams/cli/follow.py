@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.cli.client import GatewayDown, Refused, ServerEvent
+from streams.cli.client import GatewayDown, Refused, ServerEvent, pause
 from streams.cli.options import Output
 from streams.cli.output import STYLES, cell, console, to_json
 from streams.errors import StreamsError
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.cli.client import Gateway
+
+NO_STREAM = frozenset({404, 405})
+PACE = 0.3
+"""Seconds between two questions where there is no event stream."""
 
 ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -42,7 +46,11 @@ def follow(server: Gateway, run: str, output: Output) -> int:
 
 
 def watch(server: Gateway, run: str) -> Iterator[ServerEvent]:
-    """Yield the run's events up to `done`; a stream that breaks is resumed after the last event seen."""
+    """Yield the run's events up to `done`; a stream that breaks is resumed after the last event seen.
+
+    A gateway without event streams is asked again and again instead.
+    """
+    server.get(f"/runs/{run}")  # an unknown run is an error here, not a missing stream
     last: str | None = None
     failures = 0
     while True:
@@ -53,11 +61,31 @@ def watch(server: Gateway, run: str) -> Iterator[ServerEvent]:
                 if event.name == "done":
                     return
         except (GatewayDown, Refused) as error:
+            if isinstance(error, Refused) and error.status in NO_STREAM:
+                yield from poll(server, run)
+                return
             failures += 1
-            if failures > 5 or (isinstance(error, Refused) and error.status < 500):
+            if failures > 5:
                 raise
-        if server.get(f"/runs/{run}")["status"] in ENDINGS and last is None:
+
+
+def poll(server: Gateway, run: str) -> Iterator[ServerEvent]:
+    """Yield what is new in a run's state and journal each time it is asked, up to `done`."""
+    seen, told = 0, ("", -1)
+    while True:
+        view = server.get(f"/runs/{run}")
+        for entry in server.get(f"/runs/{run}/history")["entries"]:
+            if entry["seq"] > seen:
+                seen = entry["seq"]
+                yield ServerEvent(str(seen), "step", entry)
+        now = (view["status"], view["progress"])
+        if now[0] in ENDINGS:
+            yield ServerEvent(str(seen), "done", {"status": now[0]})
             return
+        if now != told:
+            yield ServerEvent(str(seen), "progress", {"progress": now[1], "stage": view.get("stage") or now[0]})
+        told = now
+        pause(PACE)
 
 
 def describe(event: ServerEvent) -> str:

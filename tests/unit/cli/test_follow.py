@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.cli.client import Gateway, GatewayDown, ServerEvent
+from streams.cli.client import Gateway, GatewayDown, Refused, ServerEvent
 from streams.cli.follow import follow, watch
 from streams.cli.options import Output
 from streams.errors import StreamsError
@@ -39,6 +39,32 @@ def test_a_broken_stream_is_resumed_after_the_last_event() -> None:
     gateway = Broken()
     assert [event.name for event in watch(gateway, "r")] == ["status", "status", "done"]
     assert gateway.asked == [None, "1"]
+
+
+class Silent(Broken):
+    """A gateway without event streams, whose run ends at the second look."""
+
+    def events(self, path: str, *, last: str | None = None) -> Any:
+        self.asked.append(last)
+        raise Refused(404, {"detail": "no such resource"})
+
+    def get(self, path: str, /, **params: Any) -> Any:
+        self.asked.append(path)
+        if path.endswith("/history"):
+            looks = self.asked.count(path)
+            return {"entries": [{"seq": seq, "kind": "tool", "status": "completed"} for seq in range(1, looks + 1)]}
+        looks = self.asked.count(path)
+        return {"status": "running" if looks < 3 else "succeeded", "progress": 50, "stage": None}
+
+
+def test_without_a_stream_the_run_is_asked_and_nothing_is_told_twice() -> None:
+    events = list(watch(Silent(), "r"))
+    assert [(event.id, event.name) for event in events] == [
+        ("1", "step"),
+        ("1", "progress"),
+        ("2", "step"),
+        ("2", "done"),
+    ]
 
 
 def test_success_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
