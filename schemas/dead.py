@@ -28,3 +28,39 @@ class DeadLettered(Event, type="dead.lettered", key="dead_id"):
     fingerprint: str = ""
     run_id: str | None = None
     first_ms: int = 0
+
+
+class RedriveRequested(Event, type="dead.redrive_requested"):
+    """Somebody wants a dead letter handled again by the consumer that gave it up; on `signals`, under the record's key.
+
+    ``value`` is the record's, edited or as it was. ``attempt`` counts the redrives of one letter, so that repeating
+    the same request does nothing.
+    """
+
+    dead_id: str
+    attempt: int
+    consumer: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: dict[str, bytes] = Field(default_factory=dict)
+    run_id: str | None = None
+
+
+class DeadRedriven(Event, type="dead.redriven", key="dead_id"):
+    """A dead letter was handed to its consumer again; ``edited`` tells whether its value was changed."""
+
+    dead_id: str
+    attempt: int
+    edited: bool = False
+    at_ms: int = 0
+
+
+class DeadDiscarded(Event, type="dead.discarded", key="dead_id"):
+    """A dead letter was looked at and let go."""
+
+    dead_id: str
+    reason: str = ""
+    at_ms: int = 0

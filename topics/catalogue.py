@@ -14,7 +14,14 @@ WEBHOOK_BYTES = 26 * 1024 * 1024
 LETTER_BYTES = WEBHOOK_BYTES + MAX_BYTES
 
 _RUN_ENDINGS = ("run.started", "run.succeeded", "run.failed", "run.cancelled")
-_SIGNALS = ("signal.sent", "run.cancel_requested", "run.resume_requested", "child.ended", "run.fork_requested")
+_SIGNALS = (
+    "signal.sent",
+    "dead.redrive_requested",
+    "run.cancel_requested",
+    "run.resume_requested",
+    "child.ended",
+    "run.fork_requested",
+)
 
 
 def catalogue(
@@ -80,7 +87,7 @@ def _shared(names: Names) -> list[Topic]:
             "dead letter id",
             retention_ms=days_ms(28),
             config={"max.message.bytes": str(LETTER_BYTES)},
-            events=("dead.lettered",),
+            events=("dead.lettered", "dead.redriven", "dead.discarded"),
         ),
         Topic(
             names.workers,

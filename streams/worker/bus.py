@@ -6,39 +6,43 @@ outside are recognised by their id for a day; records that workers wrote are com
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas import Event
 from schemas.errors import SchemaError
-from streams import clock
-from streams.define.policies import Reject, Retry
-from streams.define.starts import StartRun
-from streams.engine.ids import seeded, started_id
-from streams.errors import StreamsError
+from schemas.parked import ParkedEvent
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
-from streams.worker.starts import submission
+from streams.worker.reactions.item import Item, Kept
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.app import Catalog
     from streams.define.reactions import Reaction
     from streams.worker.courier import Arrived, Courier
     from streams.worker.folds import Folds
+    from streams.worker.reactions.lanes import Lanes
     from streams.worker.record import Record
     from streams.worker.state.batch import Batch
+    from streams.worker.state.slice import Slice
+
+_PARKED = b"q/"
 
 
 class Bus:
     """Takes batches of the topic `events`."""
 
-    def __init__(self, catalog: Catalog, folds: Folds, courier: Courier) -> None:
-        """Serve the catalogue's reactions and `folds`."""
+    def __init__(
+        self, catalog: Catalog, folds: Folds, lanes: Lanes, courier: Courier, warn: Callable[[str], None]
+    ) -> None:
+        """Serve the catalogue's reactions, and `folds`."""
         self._folds = folds
+        self._lanes = lanes
         self._courier = courier
+        self._warn = warn
+        self._by_name = dict(catalog.reactions)
         self._reactions: dict[str, list[Reaction]] = defaultdict(list)
         for reaction in catalog.reactions.values():
             for kind in reaction.event_types:
@@ -46,20 +50,66 @@ class Bus:
         self.unknown: dict[str, int] = {}
 
     async def take(self, batch: Batch) -> None:
-        """Handle the records of a batch in order."""
+        """Fold the batch's records in order, then run their reactions."""
+        await self._lanes.room(batch.slice)
+        items: list[Item] = []
         for message in batch.messages:
-            if not batch.slice.live:
-                return
             try:
                 arrived = self._courier.read(message)
-            except (SchemaError, ValueError) as error:
+            except SchemaError as error:
                 dead_letter(batch, self._courier, message, error, "events")
                 continue
             if arrived.event is None:
-                kind = arrived.attributes.type
-                self.unknown[kind] = self.unknown.get(kind, 0) + 1
+                self._count_unknown(arrived.attributes.type)
             elif not self._seen(batch, message, arrived):
-                await self._handle(batch, message, arrived, arrived.event)
+                items += self._handle(batch, message, arrived.attributes.id, arrived.event)
+        if items:
+            await self._lanes.handle(batch, items)
+
+    def again(self, batch: Batch, message: Record, consumer: str) -> None:
+        """Handle a redriven event: by one reaction, by the tables, or (it could not be read before) by all.
+
+        Raises SchemaError when it still cannot be read.
+        """
+        arrived = self._courier.read(message)
+        if arrived.event is None:
+            return
+        event_id, reaction = arrived.attributes.id, self._by_name.get(consumer)
+        if reaction is None:
+            items = self._handle(batch, message, event_id, arrived.event)
+            items = [] if consumer == "tables" else items
+        else:
+            items = [self._item(batch, reaction, event_id, arrived.event, message)]
+        for item in items:
+            self._lanes.park(batch, item)
+
+    def restored(self, owned: Slice) -> None:
+        """Go on with the parked events of a restored slice."""
+        owned.on_death.append(lambda: self._lanes.forget(owned))
+        rows = [self._courier.codec.decode(row, ParkedEvent) for _, row in owned.stores[LEDGER].scan_committed(_PARKED)]
+        for row in sorted(rows, key=lambda row: row.source_offset):
+            item = self._item_of(owned, row)
+            if item is not None:
+                self._lanes.resume(item)
+
+    def _item_of(self, owned: Slice, row: ParkedEvent) -> Item | None:
+        reaction, record = self._by_name.get(row.reaction), Kept(row)
+        try:
+            event = self._courier.read(record).event
+        except SchemaError as error:
+            self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {error}")
+            return None
+        if reaction is None or event is None:
+            self._warn(f"a parked event waits for reaction {row.reaction!r}, which this worker does not have")
+            return None
+        item = Item(reaction, owned, row.lane, row.event_id, event, record, row.attempt, row.due_ms, row.first_ms)
+        item.stored = True
+        return item
+
+    def _count_unknown(self, kind: str) -> None:
+        if kind not in self.unknown:
+            self._warn(f"events of type {kind!r} are not declared here: they are kept on the log and counted")
+        self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
     def _seen(self, batch: Batch, message: Record, arrived: Arrived) -> bool:
         """Remember the id of a record from outside; True if it was known."""
@@ -72,76 +122,23 @@ class Bus:
         batch.put(store, key, b"%d" % message.timestamp()[1])
         return False
 
-    async def _handle(self, batch: Batch, message: Record, arrived: Arrived, event: Event) -> None:
-        key = message.key()
+    def _handle(self, batch: Batch, message: Record, event_id: str, event: Event) -> list[Item]:
         try:
-            self._folds.fold(batch, event, key)
+            self._folds.fold(batch, event, message.key())
         except Exception as error:  # noqa: BLE001 - a fold is users' code; its error is this event's dead letter
             dead_letter(batch, self._courier, message, error, "tables")
-        for reaction in self._reactions.get(arrived.attributes.type, ()):
-            await self._react(batch, message, arrived, event, reaction)
+        return [
+            self._item(batch, reaction, event_id, event, message)
+            for reaction in self._reactions.get(type(event).event_type, ())
+        ]
 
-    async def _react(self, batch: Batch, message: Record, arrived: Arrived, event: Event, reaction: Reaction) -> None:
-        """Run one reaction with its retries; what it returns joins the unit, what it cannot do is a dead letter."""
-        attempt = 1
-        while batch.slice.live:
-            try:
-                made = reaction.fn(event)
-                if inspect.isawaitable(made):
-                    made = await made
-                self._put(batch, arrived, reaction, _listed(made))
-            except Exception as error:  # noqa: BLE001 - a reaction is users' code; its policy decides
-                wait = _wait(reaction, error, attempt, arrived.attributes.id)
-                if wait is None:
-                    dead_letter(batch, self._courier, message, error, reaction.name, attempts=attempt)
-                    return
-                attempt += 1
-                await asyncio.sleep(wait)
-            else:
-                return
-
-    def _put(self, batch: Batch, arrived: Arrived, reaction: Reaction, outputs: Iterable[Any]) -> None:
-        cause = arrived.attributes.id
-        for index, output in enumerate(outputs):
-            if isinstance(output, StartRun):
-                run_id = output.run_id or started_id(cause, reaction.name, index)
-                event = submission(output, run_id, clock.now_ms())
-                topic = self._courier.names.agents(output.agent.name)
-                self._courier.write(batch, topic, event, id=f"{run_id}/submitted/0", key=run_id)
-            elif isinstance(output, Event):
-                self._courier.write(
-                    batch,
-                    self._courier.names.events,
-                    output,
-                    id=f"{cause}/{reaction.name}/{index}",
-                    key=output.key_text(),
-                )
-            else:
-                raise Reject(f"{reaction.name} returned a {type(output).__name__}: return events, StartRun or None")
+    def _item(self, batch: Batch, reaction: Reaction, event_id: str, event: Event, message: Record) -> Item:
+        lane = (message.key() or b"").decode("utf-8", "replace")
+        if reaction.by is not None:
+            lane = str(getattr(event, reaction.by))
+        return Item(reaction, batch.slice, lane, event_id, event, message)
 
 
 def seen_key(topic: str, event_id: str) -> bytes:
     """Return the key under which the id of a record from outside is remembered."""
     return f"d/{topic}/{event_id}".encode()
-
-
-def _listed(made: Any) -> list[Any]:
-    if made is None:
-        return []
-    return list(made) if isinstance(made, list | tuple) else [made]
-
-
-def _wait(reaction: Reaction, error: Exception, attempt: int, event_id: str) -> float | None:
-    """Return the seconds until the next attempt, None to give up."""
-    policy = reaction.retry
-    types = tuple(kind.__name__ for kind in type(error).__mro__)
-    if isinstance(error, Retry):
-        if attempt >= policy.attempts:
-            return None
-        if error.after is not None:
-            return error.after
-    elif (
-        isinstance(error, Reject | StreamsError | SchemaError) or attempt >= policy.attempts or not policy.allows(types)
-    ):
-        return None
-    return policy.delay(attempt, seeded(event_id, reaction.name, attempt))

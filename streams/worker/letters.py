@@ -13,7 +13,7 @@ from streams import clock
 if TYPE_CHECKING:
     from streams.worker.courier import Courier
     from streams.worker.record import Record
-    from streams.worker.state.batch import Batch
+    from streams.worker.state.unit import Unit
 
 _LETTER_BYTES: Final = 27 * 1024 * 1024
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,}|\d+")
@@ -26,9 +26,9 @@ def fingerprint(consumer: str, error_type: str, message: str) -> str:
 
 
 def dead_letter(
-    batch: Batch, courier: Courier, message: Record, error: BaseException, consumer: str, *, attempts: int = 1
+    unit: Unit, courier: Courier, message: Record, error: BaseException, consumer: str, *, attempts: int = 1
 ) -> None:
-    """Add the record, whole, to the batch's unit, so that its offset can pass."""
+    """Add the record, whole, to the unit that passes its offset (or ends its row)."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     kind, text = type(error).__name__, str(error) or type(error).__name__
     headers = {
@@ -51,4 +51,4 @@ def dead_letter(
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(batch, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES)
+    courier.write(unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from streams.engine.messages import CancelAsked, ChildDone, ForkAsked, Message, ResumeAsked, SignalArrived
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
     from streams.worker.courier import Courier
     from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
+    from streams.worker.runs.redrive import Redrive
     from streams.worker.state.batch import Batch
 
 
 class Signals:
     """Takes batches of the topic `signals`; all pools read it, each handles its own runs."""
 
-    def __init__(self, desk: Desk, courier: Courier, pool: str) -> None:
+    def __init__(self, desk: Desk, courier: Courier, redrive: Redrive, pool: str) -> None:
         """Handle the runs of `pool`."""
         self._desk = desk
         self._courier = courier
+        self._redrive = redrive
         self._pool = pool.encode()
 
     def take(self, batch: Batch) -> None:
@@ -40,6 +43,9 @@ class Signals:
         if pool is not None and pool != self._pool:
             return
         event: Any = self._courier.read(record).event
+        if isinstance(event, RedriveRequested):
+            self._redrive.take(batch, event)
+            return
         message = _message(event)
         run_id: str = event.run_id
         live = self._desk.find(batch.slice, run_id)

@@ -1,0 +1,102 @@
+"""One event for one reaction: its record, its next attempt, and the row that keeps it when it takes longer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from schemas.parked import ParkedEvent
+
+if TYPE_CHECKING:
+    from schemas import Event
+    from streams.define.reactions import Reaction
+    from streams.worker.record import Record
+    from streams.worker.state.slice import Slice
+
+
+@dataclass(slots=True)
+class Kept:
+    """A record rebuilt from its row; reads like one that was just fetched."""
+
+    row: ParkedEvent
+
+    def topic(self) -> str:
+        """Return the source topic."""
+        return self.row.source_topic
+
+    def partition(self) -> int:
+        """Return the source partition."""
+        return self.row.source_partition
+
+    def offset(self) -> int:
+        """Return the source offset."""
+        return self.row.source_offset
+
+    def key(self) -> bytes | None:
+        """Return the key."""
+        return self.row.key
+
+    def value(self) -> bytes | None:
+        """Return the value."""
+        return self.row.value
+
+    def headers(self) -> list[tuple[str, bytes | str | None]]:
+        """Return the headers."""
+        return list(self.row.headers.items())
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return the record's time."""
+        return 1, self.row.timestamp_ms
+
+
+@dataclass(slots=True)
+class Item:
+    """An event in a lane. `stored` means: its row is on the log, so its outcome is a unit of its own."""
+
+    reaction: Reaction
+    owned: Slice
+    lane: str
+    event_id: str
+    event: Event
+    record: Record
+    attempt: int = 1
+    due_ms: int = 0
+    first_ms: int = 0
+    stored: bool = False
+    outputs: list[Any] | None = None  # what the reaction returned
+    error: Exception | None = None  # why it was given up
+    retrying: bool = False
+    replaced: bool = False
+    headers: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> bool:
+        """Return whether the outcome is known."""
+        return self.outputs is not None or self.error is not None
+
+    def key(self) -> bytes:
+        """Return the key of the item's row; offsets are padded, so that rows scan in log order."""
+        offset = f"{self.record.offset():020d}"
+        return f"q/{self.reaction.name}/{self.lane}/{self.record.topic()}/{offset}".encode()
+
+    def row(self) -> ParkedEvent:
+        """Return the item's row."""
+        headers = {
+            name: value if isinstance(value, bytes) else str(value or "").encode()
+            for name, value in self.record.headers() or ()
+        }
+        return ParkedEvent(
+            reaction=self.reaction.name,
+            lane=self.lane,
+            event_id=self.event_id,
+            source_topic=self.record.topic(),
+            source_partition=self.record.partition(),
+            source_offset=self.record.offset(),
+            key=self.record.key(),
+            value=self.record.value(),
+            headers=headers,
+            timestamp_ms=self.record.timestamp()[1],
+            attempt=self.attempt,
+            due_ms=self.due_ms,
+            first_ms=self.first_ms,
+        )

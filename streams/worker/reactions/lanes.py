@@ -1,0 +1,250 @@
+"""Lanes: one for each reaction and key. A lane handles its events one at a time in log order; lanes run side by side.
+
+An event that is done within its batch leaves no trace: its outputs ride with the batch. One that takes longer, waits
+for a retry or lies in a window is parked as a row, so that its offset can pass; its outputs ride with the row's end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from streams import clock
+from streams.define.policies import Reject, Retry
+from streams.engine.ids import seeded
+from streams.errors import StreamsError
+from streams.worker.journal import LEDGER
+from streams.worker.letters import dead_letter
+from streams.worker.reactions.flood import RETRY_S, FloodGuard
+from streams.worker.reactions.outputs import listed, put
+from streams.worker.state.unit import Unit
+
+if TYPE_CHECKING:
+    from streams.worker.courier import Courier
+    from streams.worker.reactions.item import Item
+    from streams.worker.state.batch import Batch
+    from streams.worker.state.committer import Committer
+    from streams.worker.state.slice import Slice
+    from streams.worker.tasks import Tasks
+
+IN_BATCH_S: Final = 1.0  # how long a batch waits for its reactions before it parks them
+MOST_PARKED: Final = 100_000  # of a partition; more than that holds the partition's events back
+
+Name = tuple["Slice", str, str]
+
+
+class _Lane:
+    """The events of one reaction and key that are not finished, in log order."""
+
+    __slots__ = ("changed", "items", "task")
+
+    def __init__(self) -> None:
+        self.items: deque[Item] = deque()
+        self.changed = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Lanes:
+    """All lanes of a worker."""
+
+    def __init__(self, tasks: Tasks, courier: Courier, committer: Callable[[], Committer], guard: FloodGuard) -> None:
+        """Run lanes as `tasks`; units of parked events go to the committer."""
+        self._tasks = tasks
+        self._courier = courier
+        self._committer = committer
+        self.guard = guard
+        self._lanes: dict[Name, _Lane] = {}
+        self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
+        self.parked: dict[Slice, int] = {}
+
+    # -- from a batch
+
+    async def handle(self, batch: Batch, items: Sequence[Item]) -> None:
+        """Run `items`, which are in log order, and put what is done into the batch's unit and the rest into rows."""
+        now = [item for item in items if self._enter(batch, item)]
+        end = clock.monotonic() + IN_BATCH_S
+        while not all(item.settled or item.retrying for item in now):
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(max(end - clock.monotonic(), 0)):
+                    await self._moved.wait()
+            except TimeoutError:
+                break
+        for item in items:
+            if item.settled:
+                self._conclude(batch, item)
+            elif not item.replaced:
+                self._park(batch, item)
+
+    def park(self, batch: Batch, item: Item) -> None:
+        """Put an item into its lane without waiting for it: its outcome is a unit of its own."""
+        self._park(batch, item)
+        lane = self._lane(item)
+        lane.items.append(item)
+        lane.changed.set()
+        self._run(item, lane)
+
+    async def room(self, owned: Slice) -> None:
+        """Wait while the partition has too many parked events: its source is held back, the others go on."""
+        while owned.live and self.parked.get(owned, 0) >= MOST_PARKED:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _enter(self, batch: Batch, item: Item) -> bool:
+        """Put an item into its lane; return whether the batch should wait for it."""
+        lane = self._lane(item)
+        window = item.reaction.debounce
+        if window is not None:
+            item.due_ms = clock.now_ms() + int(window * 1000)
+            self._replace(batch, lane)
+        behind = any(other.stored for other in lane.items)
+        lane.items.append(item)
+        lane.changed.set()
+        self._run(item, lane)
+        return window is None and not behind
+
+    def _replace(self, batch: Batch, lane: _Lane) -> None:
+        """Drop what lies in the window: only the last event within it is handled."""
+        waiting = [item for item in lane.items if item.due_ms > clock.now_ms()]
+        for item in waiting:
+            lane.items.remove(item)
+            item.replaced = True
+            if item.stored:
+                self._unpark(batch, item)
+
+    # -- lanes
+
+    def resume(self, item: Item) -> None:
+        """Bring a parked item back after a restart; call in log order."""
+        lane = self._lane(item)
+        lane.items.append(item)
+        self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
+        self._run(item, lane)
+
+    def _lane(self, item: Item) -> _Lane:
+        name = (item.owned, item.reaction.name, item.lane)
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = _Lane()
+        return lane
+
+    def _run(self, item: Item, lane: _Lane) -> None:
+        if lane.task is None:
+            name = (item.owned, item.reaction.name, item.lane)
+            lane.task = self._tasks.spawn(self._drive(name, lane))
+
+    async def _drive(self, name: Name, lane: _Lane) -> None:
+        owned = name[0]
+        try:
+            while lane.items and owned.live:
+                item = lane.items[0]
+                if not await self._due(lane, item):
+                    continue
+                await self._attempt(item)
+                if item.settled and lane.items and lane.items[0] is item:
+                    lane.items.popleft()
+                    if item.stored:
+                        self._finish(item)
+                self._moved.set()
+        finally:
+            if self._lanes.get(name) is lane:
+                del self._lanes[name]
+
+    async def _due(self, lane: _Lane, item: Item) -> bool:
+        """Wait for the item's time; False when the lane changed meanwhile and must be looked at again."""
+        wait = item.due_ms - clock.now_ms()
+        if wait <= 0:
+            return True
+        lane.changed.clear()
+        try:
+            async with asyncio.timeout(wait / 1000):
+                await lane.changed.wait()
+        except TimeoutError:
+            return bool(lane.items) and lane.items[0] is item
+        return False
+
+    async def _attempt(self, item: Item) -> None:
+        """Run the reaction once and set the item's outcome."""
+        name = item.reaction.name
+        try:
+            made = item.reaction.fn(item.event)
+            if inspect.isawaitable(made):
+                made = await made
+            item.outputs = listed(made)
+            self.guard.succeeded(name)
+        except Exception as error:  # noqa: BLE001 - a reaction is users' code; its policy decides
+            wait = _wait(item, error)
+            if wait is None and not isinstance(error, Reject) and self.guard.gave_up(name):
+                wait = RETRY_S
+            if wait is None:
+                item.error = error
+                return
+            item.attempt += 1
+            item.due_ms = clock.now_ms() + int(wait * 1000)
+            item.retrying = True
+            if item.stored:
+                self._again(item)
+
+    # -- rows and outcomes
+
+    def _park(self, batch: Batch, item: Item) -> None:
+        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
+        item.stored = True
+        item.first_ms = item.first_ms or clock.now_ms()
+        batch.put(batch.slice.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+        self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
+
+    def _unpark(self, unit: Unit, item: Item) -> None:
+        unit.put(unit.slice.stores[LEDGER], item.key(), None)
+        self.parked[item.owned] = self.parked.get(item.owned, 1) - 1
+
+    def _again(self, item: Item) -> None:
+        """Note the next attempt of a parked item."""
+        unit = Unit(item.owned)
+        unit.put(item.owned.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+        self._committer().add(unit)
+
+    def _finish(self, item: Item) -> None:
+        """Commit a parked item's outputs, or its dead letter, together with the end of its row."""
+        if not item.owned.live:
+            return
+        unit = Unit(item.owned)
+        self._conclude(unit, item)
+        self._unpark(unit, item)
+        self._committer().add(unit)
+
+    def _conclude(self, unit: Unit, item: Item) -> None:
+        if item.error is None:
+            try:
+                put(unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
+            except Exception as error:  # noqa: BLE001 - an output that cannot be sent is its event's dead letter
+                item.error = error
+        if item.error is not None:
+            dead_letter(unit, self._courier, item.record, item.error, item.reaction.name, attempts=item.attempt)
+
+    def forget(self, owned: Slice) -> None:
+        """Drop the lanes of a dead slice; its parked rows are its next owner's."""
+        for name, lane in list(self._lanes.items()):
+            if name[0] is owned:
+                if lane.task is not None:
+                    lane.task.cancel()
+                self._lanes.pop(name, None)
+        self.parked.pop(owned, None)
+        self._moved.set()
+
+
+def _wait(item: Item, error: Exception) -> float | None:
+    """Return the seconds until the next attempt, None when the policy gives up."""
+    policy = item.reaction.retry
+    types = tuple(kind.__name__ for kind in type(error).__mro__)
+    if isinstance(error, Retry):
+        if item.attempt >= policy.attempts:
+            return None
+        if error.after is not None:
+            return error.after
+    elif isinstance(error, StreamsError) or item.attempt >= policy.attempts or not policy.allows(types):
+        return None
+    return policy.delay(item.attempt, seeded(item.event_id, item.reaction.name, item.attempt))

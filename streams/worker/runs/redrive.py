@@ -1,0 +1,75 @@
+"""Redrive: a dead letter is handled again by the consumer that gave it up, and by nobody else.
+
+It comes as a command on `signals`, because on its source topic it would be dropped as known or reach all consumers. Its
+outputs have the ids that the first attempt would have given them: none of those was committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from schemas.dead import RedriveRequested
+from schemas.errors import SchemaError
+from schemas.parked import ParkedEvent
+from streams.engine.messages import ResumeAsked
+from streams.errors import StreamsError
+from streams.worker.journal import LEDGER
+from streams.worker.letters import dead_letter
+from streams.worker.reactions.item import Kept
+
+if TYPE_CHECKING:
+    from streams.worker.bus import Bus
+    from streams.worker.courier import Courier
+    from streams.worker.runs.desk import Desk
+    from streams.worker.runs.intake import Intake
+    from streams.worker.state.batch import Batch
+
+
+class Redrive:
+    """Routes a redrive to intake, reaction or run."""
+
+    def __init__(self, intakes: Mapping[str, Intake], bus: Bus | None, desk: Desk, courier: Courier) -> None:
+        """Serve the consumers of this pool."""
+        self._intakes = intakes
+        self._bus = bus
+        self._desk = desk
+        self._courier = courier
+
+    def take(self, batch: Batch, asked: RedriveRequested) -> None:
+        """Handle the record again; what fails again is a dead letter again, with the redrive in its id."""
+        store = batch.slice.stores[LEDGER]
+        done = f"x/{asked.dead_id}/{asked.attempt}".encode()
+        if store.get(done) is not None:
+            return
+        batch.put(store, done, b"1")
+        record = Kept(_row(asked))
+        try:
+            self._route(batch, asked, record)
+        except (StreamsError, SchemaError, ValueError) as error:
+            dead_letter(batch, self._courier, record, error, asked.consumer, attempts=asked.attempt + 1)
+
+    def _route(self, batch: Batch, asked: RedriveRequested, record: Kept) -> None:
+        if asked.run_id is not None:
+            live = self._desk.find(batch.slice, asked.run_id)
+            if live is not None:
+                self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
+        elif asked.consumer in self._intakes:
+            self._intakes[asked.consumer].again(batch, record)
+        elif self._bus is not None:
+            self._bus.again(batch, record, asked.consumer)
+
+
+def _row(asked: RedriveRequested) -> ParkedEvent:
+    return ParkedEvent(
+        reaction=asked.consumer,
+        lane="",
+        event_id=asked.dead_id,
+        source_topic=asked.source_topic,
+        source_partition=asked.source_partition,
+        source_offset=asked.source_offset,
+        key=asked.key,
+        value=asked.value,
+        headers=asked.headers,
+        attempt=asked.attempt,
+    )
