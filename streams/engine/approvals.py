@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streams.define.policies import Reject
-from streams.engine.jsonable import digest
 
 if TYPE_CHECKING:
     from streams.engine.run import Run
@@ -15,8 +14,7 @@ SIGNAL = "approval"
 
 async def approve(run: Run, what: str, parameters: Any, timeout: float | None) -> Any:
     """Ask for an approval and wait for its answer; return the comment, raise Reject or TimedOut."""
-    token = digest(run.id, what, parameters)
-    await run.progress(f"approval needed: {what} {token}")
+    token = await run.ask(what, parameters)
     answer = await run.wait_for(
         SIGNAL, lambda data: isinstance(data, dict) and data.get("token") == token, timeout=timeout
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sysconfig
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from streams.engine.journal import Journal
 
 T = TypeVar("T")
+
+_LIBRARY = sysconfig.get_paths()["stdlib"]  # site-packages are below it
 
 
 class StageMark:
@@ -317,12 +320,12 @@ class Driver:
 
 
 def _foreign(coro: Any, awaited: Any) -> ForeignAwait:
-    """Describe an await on something that is no operation of the run, with the line where it stands."""
+    """Describe an await on something that is no operation of the run, with the author's line where it stands."""
     inner, place = coro, "an unknown line"
     while inner is not None:
         code = getattr(inner, "cr_code", None)
         running = getattr(inner, "cr_frame", None)
-        if code is not None and running is not None:
+        if code is not None and running is not None and not code.co_filename.startswith(_LIBRARY):
             place = f"{code.co_filename}:{running.f_lineno}"
         inner = getattr(inner, "cr_await", None)
     return ForeignAwait(

@@ -35,6 +35,27 @@ class ProgressOp(Op[None]):
         return False
 
 
+class AskOp(Op[str]):
+    """Says what a person is asked to approve, and gives the token that the answer has to carry."""
+
+    __slots__ = ("parameters",)
+    kind = "approval"
+
+    def __init__(self, driver: Driver, what: str, parameters: Any) -> None:
+        super().__init__(driver, what)
+        self.parameters = parameters
+
+    def begin(self) -> bool:
+        """Record the question, unless it is recorded."""
+        journal = self.driver.journal
+        self.value = self.digest = token = digest(journal.run_id, self.path, self.name, self.parameters)
+        if journal.find(self.path, self.kind, self.name, token) is None:
+            journal.forbid_new(self.path, self.kind, self.name)
+            asked = {"what": self.name, "parameters": self.parameters, "token": token}
+            journal.append(self.path, self.kind, self.name, digest=token, stage=self.stage, input=asked)
+        return False
+
+
 class EmitOp(Op[None]):
     """Publishes an event on the bus, in the unit of its entry."""
 

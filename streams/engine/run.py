@@ -22,7 +22,7 @@ from streams.engine.driver import Driver, Op
 from streams.engine.effects import EffectOp
 from streams.engine.gathers import GatherOp
 from streams.engine.jsonable import adapter, args_to_json, digest, to_json
-from streams.engine.marks import EmitOp, ProgressOp, Stage, event_of, patched
+from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
 
@@ -256,6 +256,10 @@ class Run:
         from streams.engine.approvals import approve  # noqa: PLC0415  it is written with a Run itself
 
         return await approve(self, what, args_to_json(parameters), timeout)
+
+    def ask(self, what: str, parameters: Any = None, /) -> Op[str]:
+        """Put a question for a person into the history; gives the token that the answering signal has to carry."""
+        return AskOp(self._driver, what, args_to_json(parameters))
 
     # saying
 

@@ -33,6 +33,7 @@ class RunView:
         "reason",
         "result",
         "resumes",
+        "retrying",
         "run_id",
         "stage",
         "status",
@@ -57,9 +58,10 @@ class RunView:
         self.meta: dict[str, Any] = {}
         self.usage: dict[str, Any] = {}
         self.calls = [0, 0, 0]  # llm, tool, recorded
-        self.children: list[str] = []
+        self.children: dict[str, None] = {}
         self.forks: list[str] = []
-        self.open: dict[str, str] = {}
+        self.open: set[str] = set()
+        self.retrying: set[str] = set()
         self.ended = 0
         self.resumes = 0
         self.version = 1
@@ -83,7 +85,7 @@ class RunView:
         elif entry.kind in WAITS:
             self._apply_wait(entry)
         elif entry.kind == "start" and entry.output:
-            self.children.append(entry.output)
+            self.children[entry.output] = None
         elif entry.kind == "late":
             self._count(entry)
 
@@ -121,10 +123,14 @@ class RunView:
             self.stage = entry.name
 
     def _apply_effect(self, entry: Entry) -> None:
-        self.step = (entry.name, entry.attempt + (entry.status == "scheduled"))
-        if self.status == "waiting":
-            self.status = "running"
+        again = entry.status == "scheduled"
+        self.step = (entry.name, entry.attempt + again)
+        if again:
+            self.retrying.add(entry.path)
+        else:
+            self.retrying.discard(entry.path)
         self._count(entry)
+        self._wait_or_run()
 
     def _count(self, entry: Entry) -> None:
         if entry.kind in ("llm", "tool") and entry.status != "cancelled":
@@ -136,15 +142,20 @@ class RunView:
                 self.usage[name] = self.usage.get(name, 0) + value
 
     def _apply_wait(self, entry: Entry) -> None:
+        if entry.kind == "call":
+            self.children[(entry.output if entry.status == "scheduled" else entry.input)["child"]] = None
         if entry.status != "scheduled":
-            self.open.pop(entry.path, None)
-            self.status = "running" if self.status == "waiting" else self.status
+            self.open.discard(entry.path)
+            self._wait_or_run()
             return
         self.step = (entry.name or entry.kind, entry.attempt)
-        self.open[entry.path] = entry.kind
-        self.status = "waiting" if self.status == "running" else self.status
-        if entry.kind == "call" and isinstance(entry.output, dict):
-            self.children.append(entry.output["child"])
+        self.open.add(entry.path)
+        self._wait_or_run()
+
+    def _wait_or_run(self) -> None:
+        """Say waiting for a run that could be out of memory: something is waited for and no attempt is to come."""
+        if self.status in ("running", "waiting"):
+            self.status = "waiting" if self.open and not self.retrying else "running"
 
     def totals(self) -> dict[str, Any]:
         """Return what the run has used so far, children not included."""
@@ -174,7 +185,7 @@ class RunView:
             "error": self.error,
             "usage": self.totals(),
             "parent": self.meta.get("parent"),
-            "children": list(dict.fromkeys(self.children)),
+            "children": list(self.children),
             "forked_from": self.meta.get("forked_from"),
             "forks": list(self.forks),
             "reason": self.reason,

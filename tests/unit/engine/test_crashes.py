@@ -22,7 +22,7 @@ def carry_out(program: Any, **options: Any) -> Harness:
 
 
 def recorded(harness: Harness) -> dict[tuple[str, str], Any]:
-    """What the journals of all runs say, without times and ranks, which a crash may change."""
+    """Return what the journals of all runs say, without times and ranks, which a crash may change."""
     return {
         (run_id, entry.path): (entry.kind, entry.name, entry.status, entry.attempt, repr(entry.output))
         for run_id in harness.run_ids
