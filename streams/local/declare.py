@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from topics.topic import Topic
 
 
-def declare_topics(settings: Settings) -> Plan:
-    """Apply the catalogue to the cluster of `settings` and return what was changed; blocking.
+def declare_topics(settings: Settings, catalog: Catalog | None = None) -> Plan:
+    """Create and correct the topics of everything in `catalog` and return what was changed; blocking.
 
-    Raises DiscoveryError for users' modules that cannot be imported, TopicError for what must not be changed.
+    Without a catalog it is what `settings` lead to. Raises DiscoveryError then, and TopicError for what must not be
+    changed.
     """
-    topics = wanted(settings, discover(settings.apps))
+    topics = wanted(settings, discover(settings.apps) if catalog is None else catalog)
     current = describe(settings.kafka(), [topic.name for topic in topics])
     changes = plan(current, topics, partitions=settings.partitions, replication_factor=settings.replication_factor)
     if not changes.empty:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from streams.app import discover
 from streams.clock import monotonic
 from streams.local import llm
 from streams.local.declare import declare_topics
@@ -74,7 +75,7 @@ async def local_pipeline(
 ) -> AsyncIterator[Running]:
     """Start everything that `settings` do not say runs elsewhere, and stop it at the end of the block.
 
-    `reset` empties the state folder first. Raises AlreadyRunningError, DownloadError, StartError.
+    `reset` empties the state folder first. Raises LocalError (its kinds), DiscoveryError, TopicError.
     """
     begun = monotonic()
     with StateFolder(settings.state_dir) as folder:
@@ -84,9 +85,13 @@ async def local_pipeline(
         kafka = None if settings.kafka_bootstrap_servers else EmbeddedKafka(folder.path, settings.cache_dir)
         async with Supervisor(log) as supervisor:
             model_port, gateway_port, *ports = _ports(settings, workers)
-            broker, model = await asyncio.gather(_kafka(kafka, supervisor), _model(settings, model_port, supervisor))
+            broker, model, catalog = await asyncio.gather(
+                _kafka(kafka, supervisor),
+                _model(settings, model_port, supervisor),
+                asyncio.to_thread(discover, settings.apps),  # imports for a second, meanwhile
+            )
             seen = settings.changed(SOURCE, gateway_port=gateway_port, **broker, **model)
-            await asyncio.to_thread(declare_topics, seen)
+            await asyncio.to_thread(declare_topics, seen, catalog)
             gateway = _gateway(seen)
             crew = tuple(_worker(seen, slot, port) for slot, port in enumerate(ports))
             await asyncio.gather(*(_up(supervisor, child) for child in (*crew, gateway)))
