@@ -171,6 +171,7 @@ class Settings(BaseSettings):
     flood_threshold: int = Field(
         100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"
     )
+    history_days: float = Field(30.0, gt=0, description="days for which the journal of an ended run is kept")
     dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
 
     # Gateway

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from streams.engine.entry import EXPIRED, SUBMITTED, Entry, journal_key, run_prefix
+from streams.engine.entry import END, EXPIRED, RESUME, SUBMITTED, Entry, journal_key, run_prefix
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
@@ -46,11 +46,11 @@ class Journal:
         """Return a run's committed entries in log order: what a query may tell."""
         return self._sorted(owned.stores[LEDGER].scan_committed(run_prefix(run_id)))
 
-    def runs(self, store: Store) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-        """Yield each run's id with its paths and raw rows, from a restored store."""
+    def runs(self, store: Store, start: bytes | None = None) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+        """Yield each run's id with its paths and raw rows, as committed, from key `start` on."""
         current = ""
         rows: list[tuple[str, bytes]] = []
-        for key, value in store.scan_committed(_RUNS):
+        for key, value in store.scan_committed(_RUNS, start):
             run_id, _, path = key[len(_RUNS) :].decode().partition("/")
             if run_id != current:
                 if rows:
@@ -62,3 +62,17 @@ class Journal:
 
     def _sorted(self, rows: Iterator[tuple[bytes, bytes]]) -> list[Entry]:
         return sorted((self.decode(row) for _, row in rows), key=lambda entry: entry.seq)
+
+
+def over(paths: Iterable[str]) -> bool:
+    """Return whether a run has ended as often as it was begun, seen by its keys alone.
+
+    A failed run that resumes itself has a timer on its end: it is told apart by its rows, which are few.
+    """
+    ends = resumes = 0
+    for path in paths:
+        if path.startswith(END) or path == EXPIRED:
+            ends += 1
+        elif path.startswith(RESUME):
+            resumes += 1
+    return ends > resumes

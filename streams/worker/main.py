@@ -38,6 +38,8 @@ from streams.worker.runs.signals import Signals
 from streams.worker.runs.timers import Timers
 from streams.worker.runtime import Runtime, RuntimeSettings
 from streams.worker.seam.app import App, end_process
+from streams.worker.sweep import Sweep
+from streams.worker.watchdog import LoopWatch, Stall
 from topics.names import Names
 from topics.producer import EventProducer
 
@@ -94,7 +96,7 @@ class Worker:
         group = names.topic(f"streams.{pool}")
         self._runtime = Runtime(
             RuntimeSettings(
-                client=self._kafka.client(),
+                client=self._kafka.client() | {"log_level": 2},
                 group=group,
                 slot=slot.name,
                 folder=slot.folder / "stores",
@@ -126,6 +128,15 @@ class Worker:
         )
         self._bus = Bus(catalog, self._folds, self._lanes, self._courier, log.warning) if pool == "default" else None
         self._app = self._build()
+        self._watch = LoopWatch(log.warning)
+        self._stall = Stall(self._runtime, self._crash)
+        self._sweep = Sweep(
+            self._runtime,
+            self._journal,
+            dedupe_hours=settings.dedupe_hours,
+            history_days=settings.history_days,
+            say=log.info,
+        )
         self._began = clock.monotonic()
 
     async def serve(self) -> None:
@@ -146,6 +157,9 @@ class Worker:
         await self._app.start()
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
+        self._watch.start()
+        self._runtime.tasks.spawn(self._stall.run())
+        self._runtime.tasks.spawn(self._sweep.run())
         await stop.wait()
         log.info("worker %s.%s drains", self._pool, self._slot.name)
         await self._leave(heartbeat, producer, server)
@@ -159,6 +173,7 @@ class Worker:
 
     async def _leave(self, heartbeat: Heartbeat, producer: EventProducer, server: Server) -> None:
         self._timers.stop()
+        self._watch.stop()
         heartbeat.state = "stopping"
         self._probe("leaving")
         await self._app.stop()

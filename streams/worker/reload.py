@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streams.engine.entry import END, RESUME
 from streams.engine.timers import NOT_BEFORE, timers_of
 from streams.engine.view import fold
-from streams.worker.journal import LEDGER
+from streams.worker.journal import LEDGER, over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +46,7 @@ class Reload:
         found = [
             self._place(owned, run_id, [self._journal.decode(row) for _, row in rows])
             for run_id, rows in self._journal.runs(owned.stores[LEDGER])
-            if not _over(path for path, _ in rows)
+            if not over(path for path, _ in rows)
         ]
         running = [run_id for run_id in found if run_id is not None]
         for run_id in running:
@@ -68,17 +67,3 @@ class Reload:
             priority = view.meta.get("priority", "default")
             self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
         return run_id if view.status == "running" else None
-
-
-def _over(paths: Any) -> bool:
-    """Return whether a run has ended as often as it was begun, seen by its keys alone.
-
-    A failed run that resumes itself has a timer on its end: it is told apart by its rows, which are few.
-    """
-    ends = resumes = 0
-    for path in paths:
-        if path.startswith(END):
-            ends += 1
-        elif path.startswith(RESUME):
-            resumes += 1
-    return ends > resumes

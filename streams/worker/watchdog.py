@@ -1,0 +1,122 @@
+"""Self-diagnosis: names the function that blocks the event loop, and ends a worker that has silently stopped.
+
+A worker that no longer fetches while its lag grows helps nobody: it says so and exits, and its supervisor starts
+another, which is better than a process that looks alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from streams import clock
+from streams.worker.errors import WorkerError
+from streams.worker.log.lag import Lag
+
+if TYPE_CHECKING:
+    from streams.worker.runtime import Runtime
+
+_BEAT_S: Final = 0.1
+_BLOCKED_S: Final = 1.0
+_LOOK_S: Final = 10.0
+_STALLED_S: Final = 45.0
+
+
+class StalledError(WorkerError):
+    """Raised when the worker has records to read and reads none, for a time that nothing explains."""
+
+
+class LoopWatch:
+    """Measures how late the event loop is, from a thread of its own."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Tell `say` which function blocks."""
+        self._say = say
+        self._beat = clock.monotonic()
+        self._stop = threading.Event()
+        self._main = threading.get_ident()
+        self.worst_s = 0.0
+        self._thread = threading.Thread(target=self._watch, name="streams-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in the event loop."""
+        self._tick()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+
+    def _tick(self) -> None:
+        now = clock.monotonic()
+        self.worst_s = max(self.worst_s * 0.99, now - self._beat - _BEAT_S)
+        self._beat = now
+        if not self._stop.is_set():
+            asyncio.get_running_loop().call_later(_BEAT_S, self._tick)
+
+    def _watch(self) -> None:
+        told = 0.0
+        while not self._stop.wait(_BLOCKED_S / 2):
+            beat = self._beat
+            late = clock.monotonic() - beat - _BEAT_S
+            if late > _BLOCKED_S and beat != told:
+                told = beat
+                self._say(
+                    f"the event loop is blocked for {late:.1f} s by {self._where()}: move it into run.step or a thread"
+                )
+
+    def _where(self) -> str:
+        frame = sys._current_frames().get(self._main)  # noqa: SLF001 - the interpreter's only way to see another thread
+        if frame is None:
+            return "something that has just ended"
+        last = traceback.extract_stack(frame)[-1]
+        return f"{last.name} ({last.filename}:{last.lineno})"
+
+
+class Stall:
+    """Ends the process when it has stopped working through its partitions without a reason."""
+
+    def __init__(self, runtime: Runtime, crash: Callable[[Exception], None]) -> None:
+        """Watch `runtime`; `crash` ends the process."""
+        self._runtime = runtime
+        self._crash = crash
+        self._lags = Lag(runtime.settings.client)
+        self._moved_at = clock.monotonic()
+        self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
+        self.lag = 0
+
+    async def run(self) -> None:
+        """Look every ten seconds until cancelled."""
+        await self._runtime.opened.wait()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Compare with the last look."""
+        slices = [owned for owned in self._runtime.slices.values() if owned.ready]
+        found = await asyncio.to_thread(self._lags.of, slices)
+        if found is None:
+            self._moved_at = clock.monotonic()  # the broker does not answer: that explains it
+            return
+        self.lag = sum(found.values())
+        places = tuple(
+            (owned.partition, topic, source.applied) for owned in slices for topic, source in owned.sources.items()
+        )
+        working = any(source.queue for owned in slices for source in owned.sources.values())
+        now = (self._runtime.polls, places)
+        thread_turns = now[0] != self._seen[0]
+        if thread_turns and (now[1] != self._seen[1] or working or self.lag == 0):
+            self._moved_at = clock.monotonic()
+        self._seen = now
+        still = clock.monotonic() - self._moved_at
+        if still > _STALLED_S:
+            self._crash(
+                StalledError(
+                    f"nothing was read for {still:.0f} s while {self.lag} records wait: this worker has stopped"
+                )
+            )
