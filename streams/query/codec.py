@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def codec_of(settings: Settings, catalog: Catalog) -> Codec:
     """Return a codec; connects to nothing yet."""
     if settings.schema_registry_url is None:
-        return Codec(FileRegistry(own=catalog.events.values()))
+        rows = [table.row for table in catalog.tables.values()]  # written by another process, perhaps one that died
+        return Codec(FileRegistry(own=[*catalog.events.values(), *rows]))
     from schemas.avro.confluent import ConfluentRegistry  # noqa: PLC0415 - its HTTP client is loaded where it is used
 
     user, password = settings.schema_registry_username, settings.schema_registry_password
