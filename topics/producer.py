@@ -99,12 +99,36 @@ class EventProducer:
         source: str | None = None,
         time_ms: int | None = None,
     ) -> Ack:
-        """Write an event and wait for the broker's acknowledgement.
+        """Write an event and wait for the broker's acknowledgement; arguments and errors as those of ``begin``."""
+        return await self.begin(
+            topic,
+            event,
+            id=id,
+            key=key,
+            headers=headers,
+            traceparent=traceparent,
+            source=source,
+            time_ms=time_ms,
+        ).acknowledged()
+
+    def begin(
+        self,
+        topic: str,
+        event: Event,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        traceparent: str | None = None,
+        source: str | None = None,
+        time_ms: int | None = None,
+    ) -> "Pending":
+        """Put an event under way; several at once need no task each.
 
         ``id`` becomes ``ce_id`` (random if not given), ``key`` replaces the event's own, ``headers`` go beside the
         CloudEvents attributes; ``source`` and ``time_ms`` say where and when the event was made, if elsewhere and
-        earlier. Raises NotAcknowledged, RecordTooLargeError, TopicError for a topic that does not
-        exist, and SchemaError for an event that cannot be encoded.
+        earlier. Raises NotAcknowledged, RecordTooLargeError, TopicError for a topic that does not exist, and
+        SchemaError for an event that cannot be encoded; what comes later is raised by ``acknowledged``.
         """
         attributes = Attributes(
             id=id or new_id(),
@@ -115,13 +139,10 @@ class EventProducer:
             extra=dict(headers or {}),
         )
         text = event.key_text() if key is None else key
-        partition, offset = await self.send_raw(
-            topic,
-            self._codec.encode(event),
-            key=None if text is None else text.encode(),
-            headers=attributes.to_headers(),
+        delivery = self._produce(
+            topic, self._codec.encode(event), None if text is None else text.encode(), attributes.to_headers()
         )
-        return Ack(attributes.id, topic, partition, offset)
+        return Pending(attributes.id, topic, delivery, self)
 
     async def send_raw(
         self,
@@ -133,21 +154,35 @@ class EventProducer:
         partition: int | None = None,
     ) -> tuple[int, int]:
         """Write bytes as they are, for records that exist already; return partition and offset. Raises as ``send``."""
+        return await self.wait(topic, self._produce(topic, value, key, headers or (), partition))
+
+    async def wait(self, topic: str, delivery: _Delivery) -> tuple[int, int]:
+        """Return partition and offset once the broker has the record; raises as ``send`` does."""
+        await delivery.future
+        if delivery.error is not None:
+            raise self._failure(topic, delivery.error)
+        return delivery.place
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        partition: int | None = None,
+    ) -> _Delivery:
         delivery = _Delivery(asyncio.get_running_loop().create_future())
         more: dict[str, Any] = {} if partition is None else {"partition": partition}
         try:
             self._connected().produce(
-                topic, value, key, on_delivery=self._noting(delivery), headers=list(headers or ()), **more
+                topic, value, key, on_delivery=self._noting(delivery), headers=list(headers), **more
             )
         except BufferError as error:
             message = f"{topic}: too many records wait for the broker already; try again later"
             raise NotAcknowledged(message) from error
         except KafkaException as error:
             raise self._failure(topic, error.args[0]) from error
-        await delivery.future
-        if delivery.error is not None:
-            raise self._failure(topic, delivery.error)
-        return delivery.place
+        return delivery
 
     async def close(self) -> None:
         """Wait for what is under way, at most its time-out, and stop the thread."""
@@ -207,3 +242,17 @@ class EventProducer:
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
             return TopicError(f"topic {topic} does not exist; run: streams topics apply")
         return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {error.str()}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An event under way to the broker."""
+
+    id: str
+    topic: str
+    delivery: _Delivery
+    producer: EventProducer
+
+    async def acknowledged(self) -> Ack:
+        """Return where it lies, once the broker says so; raises as ``begin``."""
+        return Ack(self.id, self.topic, *await self.producer.wait(self.topic, self.delivery))

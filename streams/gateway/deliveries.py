@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from streams.gateway.recent import Recent
@@ -22,22 +23,17 @@ class Deliveries:
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._written: Recent[Delivered, None] = Recent(size)
-        self._news = asyncio.Event()
+        self._on_log: deque[Delivered] = deque(maxlen=size)
         self._under_way: dict[Delivered, asyncio.Future[bool]] = {}
 
     def __contains__(self, delivered: object) -> bool:
         """Tell whether a source and delivery id are remembered."""
+        self._take_in()
         return delivered in self._written
 
     def remember(self, source: str, delivery_id: str) -> None:
-        """Take in a delivery that is on the log."""
-        self._written.put((source, delivery_id), None)
-        self._news.set()
-        self._news.clear()
-
-    async def news(self) -> None:
-        """Wait until the log shows another delivery."""
-        await self._news.wait()
+        """Take in a delivery that is on the log; may be called in any thread, and wakes nobody."""
+        self._on_log.append((source, delivery_id))
 
     async def once(self, source: str, delivery_id: str, write: Callable[[], Awaitable[None]]) -> bool:
         """Run `write` unless the delivery was written; tell whether this call wrote it.
@@ -48,6 +44,7 @@ class Deliveries:
         while (first := self._under_way.get(key)) is not None:
             if await asyncio.shield(first):
                 return False
+        self._take_in()
         if key in self._written:
             return False
         done = self._under_way[key] = asyncio.get_running_loop().create_future()
@@ -60,3 +57,7 @@ class Deliveries:
             del self._under_way[key]
             done.set_result(written)
         return True
+
+    def _take_in(self) -> None:
+        while self._on_log:
+            self._written.put(self._on_log.popleft(), None)

@@ -33,10 +33,16 @@ class GatewaySettings(Protocol):
     def webhook_secrets(self) -> Mapping[str, Sequence[SecretStr]]: ...  # noqa: D102
 
 
-class Producer(Protocol):
-    """Writes to the log; returns once all in-sync replicas have the record, raises NotAcknowledged if they do not."""
+class Pending(Protocol):
+    """A record under way."""
 
-    async def send(  # noqa: D102
+    async def acknowledged(self) -> Ack: ...  # noqa: D102
+
+
+class Producer(Protocol):
+    """Writes to the log; a record is acknowledged once all in-sync replicas have it, else NotAcknowledged is raised."""
+
+    def begin(  # noqa: D102
         self,
         topic: str,
         event: Event,
@@ -47,7 +53,7 @@ class Producer(Protocol):
         traceparent: str | None = None,
         source: str | None = None,
         time_ms: int | None = None,
-    ) -> Ack: ...
+    ) -> Pending: ...
 
 
 class Asker(Protocol):

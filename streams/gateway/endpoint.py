@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.responses import Response
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from streams.gateway.meter import Meter
 
@@ -51,22 +51,16 @@ class Endpoint:
         """Serve one request."""
         started = monotonic()
         status = 499  # as nginx counts a client that went away
-        guard = self._guard
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        guard.meter.under_way.inc()
+        meter = self._guard.meter
+        meter.under_way += 1
         try:
             response = await self._respond(scope, receive)
             if response is not None:
-                await response(scope, receive, watched)
+                status = response.status_code
+                await response(scope, receive, send)
         finally:
-            guard.meter.under_way.dec()
-            guard.meter.answered(scope["method"], self.path, status, monotonic() - started)
+            meter.under_way -= 1
+            meter.answered(scope["method"], self.path, status, monotonic() - started)
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response | None:
         try:

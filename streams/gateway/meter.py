@@ -20,9 +20,10 @@ class Meter:
         self._seconds = Histogram(
             "streams_gateway_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=self.registry
         )
-        self.under_way = Gauge(
-            "streams_gateway_requests_under_way", "Requests not yet answered", registry=self.registry
-        )
+        self.under_way = 0
+        """Requests not yet answered."""
+        gauge = Gauge("streams_gateway_requests_under_way", "Requests not yet answered", registry=self.registry)
+        gauge.set_function(lambda: self.under_way)
         self._duplicates = Counter(
             "streams_gateway_duplicate_deliveries", "Webhook deliveries seen before", ["source"], registry=self.registry
         )

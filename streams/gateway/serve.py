@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,10 +96,13 @@ def application(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
+        owners.serve_here()
         for follower in followers:
-            follower.begin(loop)
+            follower.begin()
         await partitions.check()
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: looking through it again and again would stop requests for 60 ms
+        gc.set_threshold(10_000, 20, 20)
         try:
             yield
         finally:
@@ -114,10 +118,10 @@ def _heartbeats(owners: Owners, codec: Codec) -> Any:
     def take(record: RawRecord) -> None:
         worker_id = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
-            owners.take(worker_id, None)
+            owners.hear(worker_id, None)
             return
         try:
-            owners.take(worker_id, codec.decode(record.value, WorkerHeartbeat))
+            owners.hear(worker_id, codec.decode(record.value, WorkerHeartbeat))
         except SchemaError as error:
             log.warning("a heartbeat of %s cannot be read: %s", worker_id, error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.errors import SchemaError
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from schemas import Event
-    from streams.gateway.deps import Producer
+    from streams.gateway.deps import Pending, Producer
     from topics.producer import Ack
 
 RETRY_AFTER = 1
@@ -34,17 +33,14 @@ class Record(NamedTuple):
 
 async def write(producer: Producer, record: Record, traceparent: str | None, **named: Any) -> Ack:
     """Write one record; Problem 503 when it is not acknowledged, with `named` for the client to repeat with."""
+    return (await write_all(producer, (record,), traceparent, **named))[0]
+
+
+async def write_all(producer: Producer, records: Sequence[Record], traceparent: str | None, **named: Any) -> list[Ack]:
+    """Write several records at once; all are acknowledged, or it is a Problem (the first one)."""
     try:
-        return await producer.send(
-            record.topic,
-            record.event,
-            id=record.id,
-            key=record.key,
-            headers=record.headers,
-            traceparent=traceparent,
-            source=record.source,
-            time_ms=record.time_ms,
-        )
+        begun = [_begin(producer, record, traceparent) for record in records]
+        return [await record.acknowledged() for record in begun]
     except RecordTooLargeError as error:
         raise Problem("too-large", "The record is over the size that its topic takes.") from error
     except TopicError as error:
@@ -53,19 +49,17 @@ async def write(producer: Producer, record: Record, traceparent: str | None, **n
         raise Problem("invalid-event", f"It cannot be encoded: {error}", errors=[]) from error
 
 
-async def write_all(producer: Producer, records: Sequence[Record], traceparent: str | None, **named: Any) -> list[Ack]:
-    """Write several records at once; all are acknowledged, or it is a Problem (the first one)."""
-    if len(records) == 1:
-        return [await write(producer, records[0], traceparent, **named)]
-    results = await asyncio.gather(
-        *(write(producer, record, traceparent, **named) for record in records), return_exceptions=True
+def _begin(producer: Producer, record: Record, traceparent: str | None) -> Pending:
+    return producer.begin(
+        record.topic,
+        record.event,
+        id=record.id,
+        key=record.key,
+        headers=record.headers,
+        traceparent=traceparent,
+        source=record.source,
+        time_ms=record.time_ms,
     )
-    acks: list[Ack] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        acks.append(result)
-    return acks
 
 
 def refused(**named: Any) -> Problem:

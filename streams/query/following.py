@@ -1,4 +1,4 @@
-"""Follows a topic in a thread and hands its records to the event loop, again and again until it is stopped."""
+"""Follows a topic in a thread, over outages, until it is stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from topics.errors import TopicError
 from topics.reader import follow
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from topics.kafka import KafkaConfig
@@ -23,7 +22,7 @@ _AGAIN: Final = 1.0
 
 
 class Follower:
-    """One thread on one topic; `take` is called on the loop for each record, in the order of each partition."""
+    """One thread on one topic; `take` is called in it for each record, in the order of each partition."""
 
     def __init__(
         self, config: KafkaConfig, topic: str, take: Callable[[RawRecord], None], *, start: Position = "earliest"
@@ -35,9 +34,9 @@ class Follower:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread, which serves `loop`."""
-        self._thread = threading.Thread(target=self._run, args=(loop,), name=f"follow {self._topic}", daemon=True)
+    def begin(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name=f"follow {self._topic}", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -46,13 +45,11 @@ class Follower:
         if self._thread is not None:
             self._thread.join(timeout=2.0)
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 for record in follow(self._config, self._topic, start=self._start, stop=self._stop):
-                    loop.call_soon_threadsafe(self._take, record)
+                    self._take(record)
             except TopicError as error:
                 log.warning("cannot follow %s yet: %s", self._topic, error)
-            except RuntimeError:
-                return  # the loop is closed: the process ends
             self._stop.wait(_AGAIN)

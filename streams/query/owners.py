@@ -14,7 +14,7 @@ from streams.query.placement import Placement
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from schemas.worker import WorkerHeartbeat
 
@@ -50,11 +50,16 @@ class Owners:
         self._patience = patience
         self._placement = Placement()
         self._moved = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def follow(self, beats: AsyncIterator[tuple[str, WorkerHeartbeat | None]]) -> None:
-        """Take in heartbeats (worker id, beat or tombstone) until cancelled."""
-        async for worker_id, beat in beats:
-            self.take(worker_id, beat)
+    def serve_here(self) -> None:
+        """Belong to the running event loop, to which `hear` will hand heartbeats."""
+        self._loop = asyncio.get_running_loop()
+
+    def hear(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
+        """Take in one heartbeat from another thread; after the loop has ended nobody listens."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.take, worker_id, beat)
 
     def take(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
         """Take in one heartbeat, and wake the questions that wait for a move."""

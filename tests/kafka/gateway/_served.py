@@ -11,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from streams.app import discover
 from streams.gateway.serve import application
 from streams.local.declare import declare_topics
 from streams.settings import Settings
@@ -30,7 +31,7 @@ def settings(bootstrap: str, prefix: str) -> Settings:
 @asynccontextmanager
 async def served(given: Settings, *, declared: bool = True) -> AsyncIterator[tuple[httpx.AsyncClient, Starlette]]:
     if declared:
-        declare_topics(given)
+        declare_topics(given, discover(given.apps))
     app = application(given)
     transport = httpx.ASGITransport(app=app)
     async with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
@@ -107,13 +108,26 @@ class Written:
 
 
 @dataclass
+class FakePending:
+    ack: Ack
+    down: bool = False
+
+    async def acknowledged(self) -> Ack:
+        await asyncio.sleep(0)
+        if self.down:
+            raise NotAcknowledged(f"{self.ack.topic}: not acknowledged")
+        return self.ack
+
+
+@dataclass
 class FakeLog:
     """A producer: acknowledges at once, or, when `down`, never."""
 
     written: list[Written] = field(default_factory=list)
     down: bool = False
+    error: Exception | None = None
 
-    async def send(
+    def begin(
         self,
         topic: str,
         event: Event,
@@ -124,12 +138,14 @@ class FakeLog:
         traceparent: str | None = None,
         source: str | None = None,
         time_ms: int | None = None,
-    ) -> Ack:
+    ) -> FakePending:
+        if self.error:
+            raise self.error
         if self.down:
-            raise NotAcknowledged(f"{topic}: not acknowledged")
+            return FakePending(Ack(id or "random", topic, -1, -1), down=True)
         key = event.key_text() if key is None else key
         self.written.append(Written(topic, event, id or "random", key, headers or {}, traceparent, source, time_ms))
-        return Ack(id or "random", topic, 1, len(self.written) - 1)
+        return FakePending(Ack(id or "random", topic, 1, len(self.written) - 1))
 
     def on(self, topic: str) -> list[Written]:
         return [record for record in self.written if record.topic == topic]
