@@ -84,7 +84,7 @@ class EmbeddedKafka:
             self._format()
         command = self._command("kafka.Kafka", str(self.folder / "server.properties"))
         with self.log.open("ab") as log:
-            self._process = spawn(command, output=log)
+            self._process = spawn(command, output=log, folder=self.folder)  # where a crash leaves its report
         return self.bootstrap
 
     def wait_ready(self, timeout: float = 60.0) -> None:

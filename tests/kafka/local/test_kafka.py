@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type:
 
 from streams.local.broker_settings import SHARED
 from streams.local.errors import StartError
+from streams.local.jars import KAFKA_VERSION
 from streams.local.kafka import EmbeddedKafka
 from streams.settings import cache_home
 
@@ -110,3 +112,19 @@ def test_the_broker_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
 
         assert select.select([watched], [], [], 10)[0], "the broker still runs"
         os.close(watched)
+
+
+def test_a_broker_that_crashes_on_its_start_cache_starts_without_it(tmp_path: Path, kafka: EmbeddedKafka) -> None:
+    assert kafka.bootstrap  # so the jars are there to be copied
+    cache = tmp_path / "cache"
+    jars = cache / f"kafka-{KAFKA_VERSION}"
+    shutil.copytree(cache_home() / jars.name, jars, ignore=shutil.ignore_patterns("*.aot", ".*"))
+    with EmbeddedKafka(tmp_path, cache):
+        pass
+    (file,) = jars.glob("*.aot")
+    content = bytearray(file.read_bytes())
+    content[1000:200_000] = bytes(199_000)
+    file.write_bytes(content)
+    with EmbeddedKafka(tmp_path, cache) as broker:
+        create(broker.bootstrap, "works")
+    assert not file.exists()
