@@ -40,6 +40,7 @@ class EffectOp(Op[T]):
         "timeout",
         "tool",
         "tools",
+        "usage",
     )
 
     def __init__(  # noqa: PLR0913  one place makes it, for each of the three kinds
@@ -74,6 +75,7 @@ class EffectOp(Op[T]):
         self.attempt = 1
         self.due_ms: int | None = None
         self.performing = False
+        self.usage: dict[str, Any] | None = None
 
     def activate(self) -> None:
         """Ask for the first attempt, or go on waiting for the next one."""
@@ -81,6 +83,7 @@ class EffectOp(Op[T]):
         record = self.record
         if record is not None and record.status == "scheduled":
             self.attempt = record.attempt + 1
+            self.usage = record.usage
             self.due_ms = record.due_ms
             if self.due_ms is not None and self.due_ms > self.driver.journal.now_ms:
                 self.driver.journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
@@ -137,12 +140,10 @@ class EffectOp(Op[T]):
                 error = ErrorInfo.of(unfit)
                 error.rejected = True
                 error.message = f"the result of {self.name} does not fit its type: {unfit}"
+        self._use(message)
         if error is not None and self._again(error):
             self._retry(message, error)
             return
-        usage = message.usage
-        if message.recorded:
-            usage = {**(usage or {}), "recorded": 1}
         entry = self.driver.journal.append(
             self.path,
             self.kind,
@@ -155,7 +156,7 @@ class EffectOp(Op[T]):
             input=shown(self.show),
             output=output,
             error=None if error is None else error_json(error),
-            usage=usage,
+            usage=self.usage,
             started_ms=message.started_ms,
             finished_ms=message.finished_ms or None,
         )
@@ -196,6 +197,16 @@ class EffectOp(Op[T]):
                 attempt=self.attempt - 1,
             )
 
+    def _use(self, message: EffectDone) -> None:
+        """Add what an attempt has used to that of the attempts before it, because one entry stands for all."""
+        given = dict(message.usage or {})
+        if message.recorded:
+            given["recorded"] = 1
+        for name, value in (self.usage or {}).items():
+            if isinstance(value, int | float):
+                given[name] = value + (given.get(name) or 0)
+        self.usage = given or None
+
     def _again(self, error: ErrorInfo) -> bool:
         if error.rejected or self.attempt >= self.retry.attempts:
             return False
@@ -218,7 +229,7 @@ class EffectOp(Op[T]):
             attempt=self.attempt,
             input=shown(self.show),
             error=error_json(error),
-            usage=message.usage,
+            usage=self.usage,
             due_ms=self.due_ms,
             started_ms=message.started_ms,
             finished_ms=message.finished_ms or None,

@@ -57,11 +57,11 @@ class RunView:
         self.failed_path: str | None = None
         self.meta: dict[str, Any] = {}
         self.usage: dict[str, Any] = {}
-        self.calls = [0, 0, 0]  # llm, tool, recorded
+        self.calls = [0, 0]  # llm, tool
         self.children: dict[str, None] = {}
         self.forks: list[str] = []
         self.open: set[str] = set()
-        self.retrying: set[str] = set()
+        self.retrying: dict[str, Entry] = {}
         self.ended = 0
         self.resumes = 0
         self.version = 1
@@ -125,21 +125,21 @@ class RunView:
     def _apply_effect(self, entry: Entry) -> None:
         again = entry.status == "scheduled"
         self.step = (entry.name, entry.attempt + again)
+        before = self.retrying.pop(entry.path, None)
         if again:
-            self.retrying.add(entry.path)
-        else:
-            self.retrying.discard(entry.path)
-        self._count(entry)
+            self.retrying[entry.path] = entry
+        if entry.status != "cancelled":
+            self._count(entry, before)
         self._wait_or_run()
 
-    def _count(self, entry: Entry) -> None:
-        if entry.kind in ("llm", "tool") and entry.status != "cancelled":
-            self.calls[0 if entry.kind == "llm" else 1] += 1
+    def _count(self, entry: Entry, before: Entry | None = None) -> None:
+        """Count what an entry adds: usage and attempts in it are totals of its path, for a log that forgets."""
+        if entry.kind in ("llm", "tool"):
+            self.calls[entry.kind == "tool"] += entry.attempt - (0 if before is None else before.attempt)
+        counted = {} if before is None else before.usage or {}
         for name, value in (entry.usage or {}).items():
-            if name == "recorded":
-                self.calls[2] += 1
-            elif isinstance(value, int | float):
-                self.usage[name] = self.usage.get(name, 0) + value
+            if isinstance(value, int | float):
+                self.usage[name] = self.usage.get(name, 0) + value - counted.get(name, 0)
 
     def _apply_wait(self, entry: Entry) -> None:
         if entry.kind == "call":
@@ -161,13 +161,13 @@ class RunView:
         """Return what the run has used so far, children not included."""
         used = self.usage
         return {
-            **used,
+            **{name: value for name, value in used.items() if name != "recorded"},
             "input_tokens": used.get("input_tokens", 0),
             "output_tokens": used.get("output_tokens", 0),
             "cost_usd": used.get("cost_usd", 0.0),
             "llm_calls": self.calls[0],
             "tool_calls": self.calls[1],
-            "recorded_hits": self.calls[2],
+            "recorded_hits": used.get("recorded", 0),
         }
 
     def to_json(self) -> dict[str, Any]:

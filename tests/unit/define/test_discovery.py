@@ -1,0 +1,91 @@
+"""Discovery: user packages are found, and what is wrong with them is said with the module's name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.app import discover
+from streams.errors import DiscoveryError
+
+ONE_FILE = """
+from schemas import Event
+from topics import Topic
+from streams import Run, agent, on, schedule, source, StartRun, table, tool, hmac_sha256, minutes
+
+class TicketMade(Event, type="{name}.made", key="ticket"):
+    ticket: str
+
+desk = Topic("{name}.desk")
+
+@tool
+def look(url: str) -> str:
+    return url
+
+@agent(pool="desk", tools=[look])
+async def {name}_agent(ticket: TicketMade, run: Run) -> str:
+    return ticket.ticket
+
+@on(TicketMade)
+async def {name}_reaction(event: TicketMade) -> StartRun:
+    return StartRun({name}_agent, event)
+
+@source(verify=hmac_sha256("x-sig"))
+def {name}_source(delivery): ...
+
+@schedule(every=minutes(5))
+def {name}_schedule(): ...
+
+@table(of=[TicketMade], row=TicketMade)
+def {name}_table(row, event):
+    return event
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = set(sys.modules)
+
+    def write(name: str, **files: str) -> None:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").touch()
+        for file, text in files.items():
+            (folder / f"{file}.py").write_text(text)
+
+    yield write
+    for module in set(sys.modules) - known:
+        del sys.modules[module]
+
+
+def test_everything_in_a_users_package_is_found(package: Callable[..., None]) -> None:
+    package("acme", things=ONE_FILE.format(name="acme"), again="from acme.things import *")
+    catalog = discover(["acme"])
+    assert catalog.agents["acme_agent"].pool == "desk"
+    assert "acme_reaction" in catalog.reactions
+    assert "acme_source" in catalog.sources
+    assert "acme_schedule" in catalog.schedules
+    assert "acme_table" in catalog.tables
+    assert "look" in catalog.tools
+    assert "acme.made" in catalog.events
+    assert "acme.desk" in catalog.topics
+    assert {"default", "desk"} <= set(catalog.pools())
+    assert "run.submitted" in catalog.events, "what ships is there too"
+
+
+def test_a_module_that_cannot_be_imported_is_named_with_its_error(package: Callable[..., None]) -> None:
+    package("broken", wrong="import nothing_of_that_name")
+    with pytest.raises(DiscoveryError, match=r"broken\.wrong .*nothing_of_that_name"):
+        discover(["broken"])
+    with pytest.raises(DiscoveryError, match="nowhere"):
+        discover(["nowhere"])
+
+
+def test_two_agents_of_one_name_are_refused_with_both_modules(package: Callable[..., None]) -> None:
+    package("twice", one=ONE_FILE.format(name="same"), two=ONE_FILE.format(name="same"))
+    with pytest.raises(DiscoveryError, match=r"twice\.one and in twice\.two"):
+        discover(["twice"])
