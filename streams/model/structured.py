@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 NOISE = frozenset({"title", "default", "examples"})  # say nothing to a decoder; strict mode refuses them
+UNENFORCED = frozenset({"minLength", "maxLength", "patternProperties", "uniqueItems"})  # strict mode refuses them
+ENFORCED_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
 UNCONSTRAINED = (str, Any, None)
 
 
@@ -122,6 +124,8 @@ def _strict(schema: dict[str, Any]) -> tuple[dict[str, Any], bool]:
             for key, value in node.items()
             if key not in NOISE
         }
+        if UNENFORCED & cleaned.keys() or cleaned.get("format", "uuid") not in ENFORCED_FORMATS:
+            strict = False
         if "properties" in cleaned:
             cleaned |= {"required": list(cleaned["properties"]), "additionalProperties": False}
         elif cleaned.get("type") == "object":
