@@ -30,6 +30,7 @@ class Heartbeat:
         *,
         pool: str,
         slot: str,
+        identity: str,
         url: str,
         version: str,
         running: Callable[[], int],
@@ -41,6 +42,7 @@ class Heartbeat:
         self._runtime = runtime
         self._pool = pool
         self._slot = slot
+        self._id = f"{pool}.{identity}"
         self._url = url
         self._version = version
         self._running = running
@@ -75,7 +77,7 @@ class Heartbeat:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""
         slices = self._runtime.slices
         beat = WorkerHeartbeat(
-            worker_id=f"{self._pool}.{self._slot}",
+            worker_id=self._id,
             pool=self._pool,
             url=self._url,
             slot=self._slot,

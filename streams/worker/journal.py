@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from streams.engine.entry import END, EXPIRED, RESUME, SUBMITTED, Entry, journal_key, run_prefix
+from streams.worker.errors import RecordTooLargeError
+from streams.worker.state.unit import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
@@ -26,7 +28,17 @@ class Journal:
 
     def write(self, unit: Unit, entry: Entry) -> None:
         """Add an entry to `unit`."""
-        unit.put(unit.slice.stores[LEDGER], entry.key(), self._codec.encode(entry.to_record()))
+        unit.put(unit.slice.stores[LEDGER], *self.encode(entry))
+
+    def encode(self, entry: Entry) -> tuple[bytes, bytes]:
+        """Return an entry as key and row; raises SchemaError, RecordTooLargeError."""
+        row = self._codec.encode(entry.to_record())
+        if len(row) > MAX_RECORD_BYTES:
+            raise RecordTooLargeError(
+                f"what {entry.kind} {entry.name or entry.path} gave has {len(row)} bytes; an entry holds "
+                f"{MAX_RECORD_BYTES}: store it elsewhere and return a reference"
+            )
+        return entry.key(), row
 
     def decode(self, row: bytes) -> Entry:
         """Return the entry that a row holds; raises SchemaError."""

@@ -98,7 +98,7 @@ class Worker:
             RuntimeSettings(
                 client=self._kafka.client() | {"log_level": 2},
                 group=group,
-                slot=slot.name,
+                slot=slot.identity,
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
                 stores=self._folds.specs,
@@ -222,6 +222,7 @@ class Worker:
             self._runtime,
             pool=self._pool,
             slot=self._slot.name,
+            identity=self._slot.identity,
             url=url,
             version="0.1.0",
             running=lambda: len(self._desk.live),
@@ -237,6 +238,8 @@ class Worker:
             return "restoring partitions"
         if not slices and clock.monotonic() - self._began < _GRACE_S:
             return "waiting for partitions"
+        if slices and not self._runtime.committer.proven():
+            return "proving to the broker that the partitions are ours"
         return None
 
     def _chat(self) -> ChatModel:

@@ -60,6 +60,7 @@ class Ownership:
         self._probe = probe
         self._waiting: list[Slice] = []
         self._restoring = False
+        self._opening: list[Slice] = []  # in the hands of the restoring thread, which must not lose its database
         self.thread: ConsumerThread | None = None
         self.committer: Committer | None = None
         self.slices: dict[int, Slice] = {}
@@ -116,7 +117,9 @@ class Ownership:
                 batch, self._waiting = [one for one in self._waiting if one.live], []
                 for one in batch:
                     await self._await_predecessor(one)
+                self._opening = batch
                 starts = await asyncio.to_thread(self._open, batch)
+                self._opening = []
                 for one in batch:
                     self._start(one, starts.get(one, {}))
         except Exception as error:  # noqa: BLE001 - a slice that cannot be restored must stop the worker, loudly
@@ -177,7 +180,8 @@ class Ownership:
                 source.queue.clear()
             if self.slices.get(one.partition) is one:
                 del self.slices[one.partition]
-            one.bury()
+            if one not in self._opening:
+                one.bury()
         self._changed()
 
     def _changed(self) -> None:

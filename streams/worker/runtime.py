@@ -13,13 +13,14 @@ from confluent_kafka.admin import AdminClient
 
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
-from streams.worker.log.consumer import ConsumerThread, Pair
+from streams.worker.log.consumer import ConsumerThread
 from streams.worker.log.probe import probe
 from streams.worker.log.restore import Restorer
 from streams.worker.log.transaction import Transactions
 from streams.worker.ownership import Ownership, StoreSpec
 from streams.worker.state.batch import Batch
 from streams.worker.state.committer import Committer
+from streams.worker.state.pair import Pair
 from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import StoreOptions
 from streams.worker.tasks import Tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import uuid
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,10 @@ class SlotTakenError(WorkerError):
 class Slot:
     """A locked folder; the lock goes with the process, however it ends."""
 
-    def __init__(self, name: str, folder: Path, handle: int) -> None:
-        """Hold the lock behind `handle`."""
+    def __init__(self, name: str, identity: str, folder: Path, handle: int) -> None:
+        """Hold the lock behind `handle`; `identity` is the slot's name for the cluster."""
         self.name = name
+        self.identity = identity
         self.folder = folder
         self._handle = handle
 
@@ -34,7 +36,7 @@ def take(state_dir: Path, pool: str, name: str | None) -> Slot:
     """Lock slot `name`, or the first free number; raises SlotTakenError."""
     home = state_dir / "workers" / pool
     for candidate in [name] if name is not None else [str(number) for number in range(_MOST)]:
-        slot = _lock(home / candidate, candidate)
+        slot = _lock(home / candidate, candidate, given=name is not None)
         if slot is not None:
             return slot
     raise SlotTakenError(
@@ -44,7 +46,7 @@ def take(state_dir: Path, pool: str, name: str | None) -> Slot:
     )
 
 
-def _lock(folder: Path, name: str) -> Slot | None:
+def _lock(folder: Path, name: str, *, given: bool) -> Slot | None:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -52,4 +54,12 @@ def _lock(folder: Path, name: str) -> Slot | None:
     except BlockingIOError:
         os.close(handle)
         return None
-    return Slot(name, folder, handle)
+    return Slot(name, name if given else f"{name}-{_mark(folder)}", folder, handle)
+
+
+def _mark(folder: Path) -> str:
+    """Return a mark that this folder keeps: numbers that two machines take by themselves must not be one slot."""
+    file = folder / "id"
+    if not file.exists():
+        file.write_text(uuid.uuid4().hex[:8])
+    return file.read_text().strip()

@@ -11,12 +11,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.worker.record import Record
+from streams.worker.state.pair import Pair
 from streams.worker.state.slice import Slice, Source
 
 if TYPE_CHECKING:
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 _FETCH: Final = 2000  # records taken from librdkafka at once
 _HIGH: Final = 20_000  # records in flight in this process before fetching stops
 _POLL_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Group metadata and the slices that were live when it was taken; usable in a transaction only together."""
-
-    metadata: object
-    live: frozenset[Slice]
 
 
 class Handler(Protocol):
@@ -244,8 +236,10 @@ class ConsumerThread:
         self._consumer.resume([TopicPartition(topic, owned.partition) for topic in owned.sources])
 
     def _renew(self, old: Slice, new: Slice) -> None:
-        if self._slices.get(old.partition) is not old:
-            return  # it was revoked meanwhile; `new` was never published
+        if self._slices.get(old.partition) is not old:  # it was revoked meanwhile: its successor ends unpublished
+            new.kill()
+            self._handler.died([new])
+            return
         places = {t: source.applied if source.applied >= 0 else OFFSET_BEGINNING for t, source in new.sources.items()}
         if not self._seek(new, places):
             self._commands.put(lambda: self._renew(old, new))

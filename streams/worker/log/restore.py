@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from streams import clock
 from streams.worker.errors import RestoreError
 from streams.worker.log import config
-from streams.worker.state.store import Mark
+from streams.worker.state.store import OFFSET_KEY, Mark
 
 if TYPE_CHECKING:
     from streams.worker.record import Record
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 5000
 _TOMBSTONE_MS: Final = 12 * 3600 * 1000  # half of the changelogs' delete.retention.ms: older marks may miss deletions
-OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 
 Say = Callable[[str], None]
 

@@ -218,9 +218,11 @@ class Lanes:
 
     def _conclude(self, unit: Unit, item: Item) -> None:
         if item.error is None:
+            mark = unit.mark()
             try:
                 put(unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
             except Exception as error:  # noqa: BLE001 - an output that cannot be sent is its event's dead letter
+                unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
         if item.error is not None:
             dead_letter(unit, self._courier, item.record, item.error, item.reaction.name, attempts=item.attempt)

@@ -6,13 +6,17 @@ and the worker has proven lately that it owns the partition; what has no effect 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.errors import SchemaError
 from streams import clock
 from streams.engine.decision import Decision, Perform
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
+from streams.errors import StreamsError
+from streams.worker.journal import LEDGER
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from streams.worker.state.committer import Committer
     from streams.worker.state.slice import Slice
 
+_RESTING_IN_MEMORY: Final = 2_000  # waiting runs whose machines stay
 _QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from their journal when their turn comes
 
 
@@ -70,6 +75,7 @@ class Desk:
         self._effects = effects
         self._timers = timers
         self.live: dict[tuple[Slice, str], Live] = {}
+        self._resting: OrderedDict[tuple[Slice, str], Live] = OrderedDict()
         self.on_rest: Callable[[Live], None] = _ignore  # the run waits or has ended: its place is free
         self.on_wake: Callable[[Live], None] = _ignore  # the run goes on
 
@@ -126,11 +132,19 @@ class Desk:
             self._arrange(live, perform)
 
     def _record(self, live: Live, decision: Decision, unit: Unit | None) -> None:
+        """Put a decision into its unit, whole or not at all: what cannot be sent raises before a row is written."""
         target = Unit(live.slice) if unit is None else unit
-        for entry in decision.entries:
-            self._journal.write(target, entry)
-        for output in decision.outputs:
-            self._courier.send(target, output)
+        mark = target.mark()
+        try:
+            rows = [self._journal.encode(entry) for entry in decision.entries]
+            for output in decision.outputs:
+                self._courier.send(target, output)
+        except (StreamsError, SchemaError):
+            target.rollback(mark)
+            raise
+        ledger = live.slice.stores[LEDGER]
+        for key, row in rows:
+            target.put(ledger, key, row)
         live.last = target
         if unit is None:
             self._committer().add(target)
@@ -165,10 +179,22 @@ class Desk:
             return
         try:
             self.tell(live, done)
-        except Exception as error:  # noqa: BLE001 - what an answer does to the record (too large, no JSON) is the step's failure
-            refused = ErrorInfo.of(error)
-            refused.rejected = True
-            self.tell(live, EffectDone(done.path, done.resume, done.attempt, error=refused, usage=done.usage))
+        except (StreamsError, SchemaError) as error:
+            self._refused(live, done, error)
+
+    def _refused(self, live: Live, done: EffectDone, error: Exception) -> None:
+        """Make what could not be recorded (too large, no JSON) the failure of the step that gave it.
+
+        The machine has gone on already, so it is made anew from what is recorded.
+        """
+        for task in live.tasks.values():
+            task.cancel()
+        self._evict(live)
+        again = self.find(live.slice, live.run_id)
+        if again is not None:
+            info = ErrorInfo.of(error)
+            info.rejected = True
+            self.tell(again, EffectDone(done.path, done.resume, done.attempt, error=info, usage=done.usage))
 
     def _tidy(self, live: Live, *, ended: bool) -> None:
         """Give the place back and drop the machine when nothing is under way."""
@@ -178,12 +204,22 @@ class Desk:
         elif status == "running":
             self.on_wake(live)
         if live.tasks or not live.machine.idle or status == "running":
-            return
-        if status != "queued" or len(self.live) > _QUEUED_IN_MEMORY:
+            self._resting.pop((live.slice, live.run_id), None)
+        elif ended or (status == "queued" and len(self.live) > _QUEUED_IN_MEMORY):
             self._evict(live)
+        else:
+            self._rest(live)
+
+    def _rest(self, live: Live) -> None:
+        """Keep a waiting machine for what may come soon (a parent's next child), the oldest go first."""
+        self._resting[live.slice, live.run_id] = live
+        self._resting.move_to_end((live.slice, live.run_id))
+        while len(self._resting) > _RESTING_IN_MEMORY:
+            self._evict(next(iter(self._resting.values())))
 
     def _evict(self, live: Live) -> None:
         """Forget the machine; its entries, also uncommitted ones, bring it back."""
+        self._resting.pop((live.slice, live.run_id), None)
         if self.live.get((live.slice, live.run_id)) is live:
             del self.live[live.slice, live.run_id]
             live.machine.drop()
@@ -195,8 +231,7 @@ class Desk:
                 for task in live.tasks.values():
                     task.cancel()
                 live.tasks.clear()
-                del self.live[owned, live.run_id]
-                live.machine.drop()
+                self._evict(live)
 
 
 def _ignore(_live: Live) -> None:

@@ -21,13 +21,11 @@ from streams.worker.errors import (
     RecordRefusedError,
     TransactionAbortedError,
 )
-from streams.worker.log.restore import OFFSET_KEY
-from streams.worker.state.store import Mark
+from streams.worker.state.store import OFFSET_KEY, Mark
 from streams.worker.state.unit import Out, Unit, Write
 
 if TYPE_CHECKING:
-    from streams.worker.log.consumer import Pair
-    from streams.worker.log.transaction import Transactions
+    from streams.worker.state.pair import Pair
     from streams.worker.state.slice import Slice
 
 MAX_RECORDS: Final = 10_000  # of one transaction; a unit is never split
@@ -54,12 +52,30 @@ class Owner(Protocol):
         """Give credit for records that are done with."""
 
 
+class Transactor(Protocol):
+    """What commits: `streams.worker.log.transaction.Transactions` is one. All calls block."""
+
+    def open(self) -> None:
+        """Fence a predecessor."""
+
+    def commit(
+        self,
+        outs: Sequence[Out],
+        offsets: dict[tuple[str, int], int],
+        metadata: object,
+        changelogs: frozenset[str],
+        *,
+        careful: bool = False,
+    ) -> dict[tuple[str, int], int]:
+        """Commit records and offsets; return the next offset of each changelog partition written."""
+
+
 class Committer:
     """Take sealed units in order, commit them in groups, then write the stores and tell the units."""
 
     def __init__(
         self,
-        transactions: Transactions,
+        transactions: Transactor,
         owner: Owner,
         *,
         ledger: str,

@@ -11,13 +11,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
 if TYPE_CHECKING:
     from streams.worker.state.unit import Unit
 
+OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
 
 
@@ -73,7 +74,9 @@ class PartitionDb:
         self.rebuilt: str | None = None
         try:
             self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())
-        except Exception as error:  # noqa: BLE001 - rocksdict raises bare Exception; a second failure is raised
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise  # somebody works with it: it is not damaged
             self.rebuilt = str(error)
             shutil.rmtree(path, ignore_errors=True)
             self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())

@@ -78,6 +78,15 @@ class Unit:
         store.dirty[key] = (value, self)
         self.writes.append((store, key, value))
 
+    def mark(self) -> tuple[int, int]:
+        """Return a point to roll back to while no row was put after it."""
+        return len(self.outs), self.size
+
+    def rollback(self, mark: tuple[int, int]) -> None:
+        """Take back the records sent since `mark`."""
+        del self.outs[mark[0] :]
+        self.size = mark[1]
+
     def settle(self) -> None:
         """Drop this unit's rows from the overlay: they are in the store now, or will never be."""
         for store, key, _ in self.writes:
