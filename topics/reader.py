@@ -19,6 +19,7 @@ _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
 _BATCH = 500
 _PACE_S = 0.02
+_LAZY_BYTES = 1 << 20
 _LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
 
@@ -87,15 +88,17 @@ def follow(
     partitions: Iterable[int] | None = None,
     stop: threading.Event | None = None,
     pace: float = 0.5,
+    lazy: bool = False,
     timeout: float = _ANSWER_S,
 ) -> Iterator[RawRecord]:
     """Yield the committed records from ``start`` on as they come, until ``stop`` is set.
 
-    ``stop`` is looked at every ``pace`` seconds. Raises as ``read`` does at the beginning; later the library reconnects
+    ``stop`` is looked at every ``pace`` seconds. A ``lazy`` follower may be half a second late and costs the broker and
+    this process far less where much is written. Raises as ``read`` does at the beginning; later the library reconnects
     by itself, and only an error that it cannot mend, such as a deleted topic, is a TopicError.
     """
     wanted = key.encode() if isinstance(key, str) else key
-    with _Reading(config, topic, timeout) as reading:
+    with _Reading(config, topic, timeout, lazy=lazy) as reading:
         reading.assign(reading.offsets(reading.choose(partitions, wanted), start))
         while stop is None or not stop.is_set():
             for message in reading.fetched(pace):
@@ -122,7 +125,7 @@ def offsets(
 class _Reading:
     """One consumer on one topic, for as long as the ``with`` block lasts."""
 
-    def __init__(self, config: KafkaConfig, topic: str, timeout: float) -> None:
+    def __init__(self, config: KafkaConfig, topic: str, timeout: float, *, lazy: bool = False) -> None:
         self._bootstrap = config.bootstrap_servers
         self._topic = topic
         self._timeout = timeout
@@ -133,7 +136,8 @@ class _Reading:
                 enable_auto_commit=False,
                 enable_partition_eof=True,
                 auto_offset_reset="earliest",
-                fetch_wait_max_ms=100,
+                fetch_wait_max_ms=500 if lazy else 100,
+                fetch_min_bytes=_LAZY_BYTES if lazy else 1,
             ),
             logger=_LOG,
         )

@@ -85,7 +85,7 @@ def application(settings: Settings) -> Starlette:
     history = TopicHistory(kafka, codec, topics)
     followers = [
         Follower(kafka, names.workers, _heartbeats(owners, codec)),
-        *(Follower(kafka, names.webhooks(name), _seen(deliveries, name)) for name in catalog.sources),
+        *(Follower(kafka, names.webhooks(name), _seen(deliveries, name), lazy=True) for name in catalog.sources),
     ]
     checks: dict[str, Check] = {
         "broker": partitions.check,

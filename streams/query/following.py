@@ -25,12 +25,19 @@ class Follower:
     """One thread on one topic; `take` is called in it for each record, in the order of each partition."""
 
     def __init__(
-        self, config: KafkaConfig, topic: str, take: Callable[[RawRecord], None], *, start: Position = "earliest"
+        self,
+        config: KafkaConfig,
+        topic: str,
+        take: Callable[[RawRecord], None],
+        *,
+        start: Position = "earliest",
+        lazy: bool = False,
     ) -> None:
         self._config = config
         self._topic = topic
         self._take = take
         self._start = start
+        self._lazy = lazy
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -48,7 +55,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                for record in follow(self._config, self._topic, start=self._start, stop=self._stop):
+                for record in follow(self._config, self._topic, start=self._start, stop=self._stop, lazy=self._lazy):
                     self._take(record)
             except TopicError as error:
                 log.warning("cannot follow %s yet: %s", self._topic, error)
