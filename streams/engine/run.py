@@ -25,6 +25,7 @@ from streams.engine.jsonable import adapter, args_to_json, digest, to_json
 from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
+from streams.model.converse import converse
 
 T = TypeVar("T")
 
@@ -136,9 +137,9 @@ class Run:
         return await self._tool(tool, arguments)
 
     @overload
-    def llm(self, prompt: Any, /, *args: Any, returns: type[T], **params: Any) -> Op[T]: ...
+    def llm(self, prompt: Any, /, *args: Any, returns: type[T], **params: Any) -> Awaitable[T]: ...
     @overload
-    def llm(self, prompt: Any, /, *args: Any, returns: None = ..., **params: Any) -> Op[str]: ...
+    def llm(self, prompt: Any, /, *args: Any, returns: None = ..., **params: Any) -> Awaitable[str]: ...
     def llm(
         self,
         prompt: Any,
@@ -148,27 +149,30 @@ class Run:
         retry: RetryPolicy | None = None,
         timeout: float | None = None,
         tools: Sequence[Tool[Any]] = (),
+        rounds: int = 8,
         **params: Any,
-    ) -> Op[Any]:
+    ) -> Awaitable[Any]:
         """Ask the model once and record its answer, as text or as `returns`; never paid twice.
 
-        `tools` are those that the model may call; `params` go to the model (model, temperature, …).
+        `tools` are those that the model may call, in at most `rounds` calls, each an entry of its own; `params` go to
+        the model (model, temperature, …). Raises StepFailed when its retries are used up.
         """
+        if tools:
+            given = {**params, "retry": retry, "timeout": timeout}
+            return converse(self, prompt, *args, tools=tools, returns=returns or str, rounds=rounds, **given)
         text = prompt if isinstance(prompt, str) else str(prompt)
         data = {"prompt": text, "args": args_to_json(args), "params": args_to_json(params)}
         named = getattr(returns, "__name__", None) or "text"
-        allowed = [tool.name for tool in tools]
         return EffectOp(
             self._driver,
             "llm",
             named,
             data,
-            digest=digest(named, data, allowed),
+            digest=digest(named, data),
             show=data,
             returns=returns or str,
             retry=retry or self._policy,
             timeout=timeout,
-            tools=tuple(tools),
         )
 
     # other agents
