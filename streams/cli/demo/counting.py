@@ -24,6 +24,8 @@ class CountingProxy:
 
     def __init__(self, upstream: str) -> None:
         self.calls: Counter[str] = Counter()
+        self.under_way = 0
+        self._lock = threading.Lock()
         self._path = urlsplit(upstream).path.rstrip("/")
         self._client = httpx.Client(base_url=upstream.removesuffix(self._path), timeout=120, trust_env=False)
         proxy = self
@@ -61,6 +63,15 @@ class CountingProxy:
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         if request.path.endswith("/chat/completions"):
             self.calls[hashlib.sha256(body).hexdigest()] += 1
+        with self._lock:
+            self.under_way += 1
+        try:
+            self._pass_on(request, body)
+        finally:
+            with self._lock:
+                self.under_way -= 1
+
+    def _pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in DROPPED}
         try:
             answer = self._client.request(request.command, request.path, content=body, headers=headers)

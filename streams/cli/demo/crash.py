@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from streams.cli.demo.errors import DemoError
+from streams.cli.demo.ledger import compare
 from streams.cli.demo.opening import paid
 from streams.cli.demo.owner import Owner, alive, kill, owner_of
 from streams.cli.demo.pages import HANDBOOK, REPORT
@@ -21,9 +22,16 @@ if TYPE_CHECKING:
 async def crash_and_resume(stage: Scene, report: Report, run: str, before: list[dict[str, Any]]) -> None:
     """Kill the run's owner, wait for the end of the run, and count what was done twice."""
     report.step("The worker that owns the run is killed with -9")
+    calls_before = Counter(stage.proxy.calls)
+    await crash(stage, report, run)
+    await succeeded(stage, report, run)
+    await _nothing_twice(stage, report, run, before, calls_before)
+
+
+async def crash(stage: Scene, report: Report, run: str) -> None:
+    """Kill the run's owner, let the slow page answer, and wait until another process owns the run."""
     settings = stage.running.settings
     owner = await until("the run's owner among the workers' heartbeats", lambda: owner_of(settings, run), 30)
-    calls_before = Counter(stage.proxy.calls)
     killed_ms, begun = now_ms(), monotonic()
     kill(owner)
     await until("the end of the killed process", lambda: None if alive(owner.pid) else True, 10)
@@ -36,12 +44,16 @@ async def crash_and_resume(stage: Scene, report: Report, run: str, before: list[
 
     heir = await until("another worker that owns the run", replacement, 60)
     report.seen(f"worker {heir.slot} (process {heir.pid}) took over after {monotonic() - begun:.1f} s")
-    view = await until("the end of the run", lambda: _ended(stage, run), 120)
+
+
+async def succeeded(stage: Scene, report: Report, run: str) -> None:
+    """Wait for the end of the run; DemoError unless it succeeded."""
+    begun = monotonic()
+    view = await until("the end of the run", lambda: ended(stage, run), 240)
     if view["status"] != "succeeded":
         message = f"the run ended as {view['status']}: {view['error']}"
         raise DemoError(message)
-    report.seen(f"the run succeeded after {monotonic() - begun:.1f} s, {view['progress']} %")
-    await _nothing_twice(stage, report, run, before, calls_before)
+    report.seen(f"the run succeeded {monotonic() - begun:.1f} s later, progress {view['progress']} %")
 
 
 async def _nothing_twice(
@@ -51,21 +63,13 @@ async def _nothing_twice(
     report.step("What was recorded before the crash was not done again: counted at the model and at the pages")
     entries = (await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/history"))["entries"]
     now = {entry["path"]: entry for entry in entries if paid(entry)}
-    for entry in before:
-        after = now.get(entry["path"])
-        if after is None or (after["seq"], after["output"]) != (entry["seq"], entry["output"]):
-            message = f"the entry {entry['path']} that was recorded before the crash is not the same after it"
-            raise DemoError(message)
+    unchanged(before, now)
     report.seen(f"{len(before)} entries from before the crash stand unchanged in the journal")
     again = [call for call in calls_before if stage.proxy.calls[call] > calls_before[call]]
-    recorded = [entry for entry in now.values() if entry["kind"] == "llm"]
-    if again or stage.proxy.total != len(recorded):
-        message = (
-            f"{stage.proxy.total} calls reached the model, {len(recorded)} are recorded, {len(again)} of those made "
-            "before the crash came again"
-        )
+    if again:
+        message = f"{len(again)} model calls that were made before the crash were made again"
         raise DemoError(message)
-    report.seen(f"model: {stage.proxy.total} calls reached it, {len(recorded)} are in the journal, none came twice")
+    report.seen(await compare(stage, {run}, stage.proxy.total))
     pages = stage.pages.requests
     if pages[HANDBOOK] != 1:
         message = f"the page that was recorded before the crash was fetched {pages[HANDBOOK]} times"
@@ -73,6 +77,16 @@ async def _nothing_twice(
     report.seen(f"pages: the recorded one was fetched once; the one in flight at the crash {pages[REPORT]} times")
 
 
-def _ended(stage: Scene, run: str) -> dict[str, Any] | None:
+def unchanged(before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> None:
+    """Raise DemoError unless every entry from before the crash is still what the journal holds."""
+    for entry in before:
+        after = now.get(entry["path"])
+        if after is None or (after["seq"], after["output"]) != (entry["seq"], entry["output"]):
+            message = f"the entry {entry['path']} that was recorded before the crash is not the same after it"
+            raise DemoError(message)
+
+
+def ended(stage: Scene, run: str) -> dict[str, Any] | None:
+    """Return the run's state if it has ended."""
     view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
     return view if view["status"] in {"succeeded", "failed", "cancelled"} else None

@@ -57,7 +57,7 @@ async def stage_again(stage: Scene, report: Report, run: str) -> None:
         message = f"the fork {fork} ended as {view['status']}: {view['error']}"
         raise DemoError(message)
     again, fetched = stage.proxy.total - calls, stage.pages.requests.total() - pages
-    if (again, fetched) != (1, 0):
-        message = f"the fork made {again} model calls and {fetched} fetches; one call and none were to be made"
+    if not again or fetched:
+        message = f"the fork made {again} model calls and {fetched} fetches; the model was to be asked, the pages not"
         raise DemoError(message)
-    report.seen(f"fork {fork} succeeded: one new call to the model, no page fetched again")
+    report.seen(f"fork {fork} succeeded: the model was asked again, no page was fetched again")

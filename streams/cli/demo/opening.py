@@ -54,7 +54,7 @@ async def follow_to_the_slow_page(stage: Scene, report: Report, run: str) -> lis
     done = await until("a page in the run's journal while the other one is slow", recorded, 60)
     view = await asyncio.to_thread(stage.gateway.get, f"/runs/{run}")
     _must(view["status"] in {"running", "waiting"}, f"the run is {view['status']} while a page is still to come")
-    report.seen(f"status {view['status']}, {view['progress']} %: {view.get('stage') or ''}")
+    report.seen(f"status {view['status']}, {view['progress']} %, at step {view.get('step')}")
     for entry in done:
         report.seen(f"recorded: {entry['kind']} {entry['name']} ({entry['path']})")
     report.note(f"the second page, {stage.pages.url(REPORT)}, is slow: its request is under way")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import SchemaError
 from streams.cli.demo.crash import crash_and_resume
+from streams.cli.demo.crew import crew
 from streams.cli.demo.ending import rows_and_timeline, stage_again
 from streams.cli.demo.opening import deliver, follow_to_the_slow_page
 from streams.cli.demo.report import Report
@@ -51,6 +52,7 @@ async def _acts(settings: Settings, log: MergedLog, report: Report) -> None:
         await crash_and_resume(stage, report, run, before)
         await rows_and_timeline(stage, report, run)
         await stage_again(stage, report, run)
+        await crew(stage, report)
 
 
 def _explain(report: Report, error: Exception, path: Path) -> None:
