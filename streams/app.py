@@ -92,7 +92,7 @@ def _modules(package: str, *, shipped: bool) -> Iterator[ModuleType]:
     root = _import(package)
     yield root
     for info in pkgutil.walk_packages(getattr(root, "__path__", ()), f"{package}.", onerror=_import):
-        if not info.name.endswith("__main__"):
+        if not info.name.rpartition(".")[2].startswith("_"):  # private parts and `__main__` hold nothing to find
             yield _import(info.name)
 
 

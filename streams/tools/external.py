@@ -9,10 +9,11 @@ from pydantic import BaseModel, HttpUrl
 
 from streams import Breaker, RetryPolicy, tool
 from streams.tools._call import IDEMPOTENCY_KEY
+from streams.tools.charset import decoded
 from streams.tools.errors import FetchRefusedError
-from streams.tools.fetching import Limits, fetch
+from streams.tools.exchange import Limits
+from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success
-from streams.tools.reading import decoded
 
 LIMITS = Limits(max_bytes=1_000_000, seconds=25.0)
 HOP_BY_HOP = frozenset(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
 
 if TYPE_CHECKING:
-    from streams.tools.fetching import Fetched
+    from streams.tools.exchange import Fetched
 
 
 def require_success(answer: Fetched) -> None:

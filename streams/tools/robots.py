@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from streams import clock
 from streams.tools.errors import FetchError, FetchRefusedError
-from streams.tools.fetching import AGENT, Limits, fetch
+from streams.tools.exchange import AGENT, Limits
+from streams.tools.fetching import fetch
 
 TOKEN = AGENT.partition("/")[0].lower()
 LIMITS = Limits(max_bytes=512_000, seconds=10.0)  # RFC 9309 asks to read at least 500 KiB

@@ -10,7 +10,6 @@ from streams import Breaker, RetryPolicy, minutes, tool
 from streams.tools.errors import FetchRefusedError
 from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success
-from streams.tools.reading import read_page
 from streams.tools.robots import require_allowed
 
 URLS: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
@@ -42,6 +41,8 @@ async def scrape_url(url: HttpUrl) -> Page:
     require_success(answer)
     if answer.content_type not in READABLE:
         raise FetchRefusedError(f"{answer.url} is {answer.content_type}, not text.")
+    from streams.tools._reading import read_page  # noqa: PLC0415 - its parsers load slowly, and commands import tools
+
     page = await asyncio.to_thread(read_page, answer.body, answer.headers.get("content-type", ""))
     return Page(url=answer.url, title=page.title, text=page.text[:MAX_TEXT], length=len(page.text))
 

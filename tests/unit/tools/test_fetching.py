@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from streams.tools.errors import FetchError, FetchRefusedError
-from streams.tools.fetching import Limits, fetch
+from streams.tools.exchange import Limits
+from streams.tools.fetching import fetch
 from tests.unit.tools._site import Handler, Names, html, network, redirect, site
 from tests.unit.tools.test_guard import REFUSED
 
