@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from schemas.journal import JournalEntry
 from streams.engine.entry import END, EXPIRED, RESUME, SUBMITTED, Entry, journal_key, run_prefix
 from streams.worker.errors import RecordTooLargeError
 from streams.worker.state.unit import MAX_RECORD_BYTES
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LEDGER: Final = "journal"  # the store's name
 _RUNS: Final = b"r/"
+_FIELDS: Final = tuple(JournalEntry.model_fields)
 
 
 class Journal:
@@ -32,7 +34,7 @@ class Journal:
 
     def encode(self, entry: Entry) -> tuple[bytes, bytes]:
         """Return an entry as key and row; raises SchemaError, RecordTooLargeError."""
-        row = self._codec.encode(entry.to_record())
+        row = self._codec.encode_fields(JournalEntry, {name: getattr(entry, name) for name in _FIELDS})
         if len(row) > MAX_RECORD_BYTES:
             raise RecordTooLargeError(
                 f"what {entry.kind} {entry.name or entry.path} gave has {len(row)} bytes; an entry holds "

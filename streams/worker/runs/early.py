@@ -23,6 +23,11 @@ def prefix(run_id: str) -> bytes:
     return f"e/{run_id}/".encode()
 
 
+def flag(run_id: str) -> bytes:
+    """Return the key that says that a run has early signals."""
+    return f"e/{run_id}".encode()
+
+
 def keep(batch: Batch, run_id: str, message: Message) -> bool:
     """Keep a signal or cancel for a run that is not known yet; return False for anything else."""
     row: dict[str, Any]
@@ -32,13 +37,18 @@ def keep(batch: Batch, run_id: str, message: Message) -> bool:
         row = {"kind": "cancel", "id": message.id, "name": message.reason}
     else:
         return False
-    batch.put(batch.slice.stores[LEDGER], prefix(run_id) + message.id.encode(), orjson.dumps(row))
+    store = batch.slice.stores[LEDGER]
+    batch.put(store, prefix(run_id) + message.id.encode(), orjson.dumps(row))
+    batch.put(store, flag(run_id), b"1")
     return True
 
 
 def joined(batch: Batch, live: Live, desk: Desk) -> None:
     """Give a run that was just taken in what came for it before, in the same unit."""
     store = batch.slice.stores[LEDGER]
+    if store.get(flag(live.run_id)) is None:  # nearly always: a look-up, not a scan
+        return
+    batch.put(store, flag(live.run_id), None)
     for key, value in list(store.scan(prefix(live.run_id))):
         row = orjson.loads(value)
         if row["kind"] == "signal":
