@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -83,3 +83,35 @@ def _callback(value: Any) -> Callback:
     if isinstance(value, Tool) or (callable(value) and not isinstance(value, Agent)):
         return value
     return _member(value)
+
+
+def parse(work: Any, agents: Mapping[str, Agent[Any, Any]]) -> Member:
+    """Return the canvas that JSON describes, so that one can be run without writing an agent.
+
+    `"name"` or `{"agent": name, "input": …}`, `{"chain": […]}`, `{"group": […]}`,
+    `{"chord": {"group": […], "callback": …}}`, `{"batch": {"items": […], "size": n, "callback": …}}`, to any depth.
+    Raises DefinitionError for anything else and for an agent that there is none of.
+    """
+    if isinstance(work, str):
+        return Bound(_known(work, agents), None, has_input=False)
+    words = [word for word in ("agent", "chain", "group", "chord", "batch") if isinstance(work, dict) and word in work]
+    if len(words) != 1:
+        raise DefinitionError(f"{work!r} is no canvas: give one of agent, chain, group, chord, batch")
+    given = work[words[0]]
+    if words == ["agent"]:
+        return Bound(_known(given, agents), work.get("input"), has_input="input" in work)
+    if words == ["chain"]:
+        return chain(*(parse(member, agents) for member in given))
+    if words == ["group"]:
+        return group([parse(member, agents) for member in given])
+    callback = parse(given["callback"], agents)
+    if words == ["chord"]:
+        return chord(group([parse(member, agents) for member in given["group"]]), callback)
+    return batch(given["items"], given["size"], callback)
+
+
+def _known(name: Any, agents: Mapping[str, Agent[Any, Any]]) -> Agent[Any, Any]:
+    found = agents.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise DefinitionError(f"no agent is called {name!r}: there are {', '.join(sorted(agents)) or 'none'}")
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,10 +22,31 @@ from streams.errors import Cancelled, JournalMismatch
 class Core:
     """A run's journal and its function; the classes above it say what a message or a timer does to them."""
 
-    __slots__ = ("_cancelling", "_driver", "_main", "_signals", "agent", "deadline_ms", "held", "journal", "run_id")
+    __slots__ = (
+        "_cancelling",
+        "_driver",
+        "_main",
+        "_signals",
+        "agent",
+        "agents",
+        "deadline_ms",
+        "held",
+        "journal",
+        "run_id",
+    )
 
-    def __init__(self, agent: Agent[Any, Any], run_id: str, *, pool: str = "default", now_ms: int = 0) -> None:
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        run_id: str,
+        *,
+        pool: str = "default",
+        now_ms: int = 0,
+        agents: Mapping[str, Agent[Any, Any]] | None = None,
+    ) -> None:
+        """Make the machine of a run that is in `pool`; `agents` are those that its function may call by name."""
         self.agent = agent
+        self.agents = agents or {}
         self.run_id = run_id
         self.journal = Journal(run_id, agent.name, agent.version, pool)
         self.journal.now_ms = now_ms
@@ -111,7 +132,7 @@ class Core:
         """Start the function with its input as the declared type."""
         kind = self.agent.input_type
         value = from_json(self.journal.view.input, kind) if self.agent.takes_input else None
-        coro = self.agent.start(value, Run(self._driver, self.agent))
+        coro = self.agent.start(value, Run(self._driver, self.agent, self.agents))
         self._main = frame = Frame("", coro)
         self._driver.resume(frame)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast, overload
 from schemas import Event
 from streams.clock import from_ms
 from streams.define.agents import Agent, Bound
-from streams.define.canvas import Batch, Chain, Chord, Group
+from streams.define.canvas import Batch, Chain, Chord, Group, parse
 from streams.define.policies import RetryPolicy
 from streams.define.signatures import resolve
 from streams.define.tools import Tool
@@ -37,13 +37,15 @@ _CANVAS = (Bound, Chain, Group, Chord, Batch)
 class Run:
     """One run of an agent. What is awaited on it is recorded; after a crash it is given back, not done again."""
 
-    __slots__ = ("_agent", "_driver", "_policy", "_tools")
+    __slots__ = ("_agent", "_agents", "_driver", "_policy")
 
-    def __init__(self, driver: Driver, agent: Agent[Any, Any]) -> None:
+    def __init__(
+        self, driver: Driver, agent: Agent[Any, Any], agents: Mapping[str, Agent[Any, Any]] | None = None
+    ) -> None:
         self._driver = driver
+        self._agents = agents or {}
         self._agent = agent.name
         self._policy = agent.retry
-        self._tools = agent.tools
 
     @property
     def id(self) -> str:
@@ -182,14 +184,21 @@ class Run:
     @overload
     def call(self, agent: Bound[T], /, *, timeout: float | None = ...) -> Op[T]: ...
     @overload
-    def call(self, agent: Chain | Group | Chord | Batch, /) -> Awaitable[Any]: ...
+    def call(
+        self, agent: Chain | Group | Chord | Batch | str | dict[str, Any], input: Any = ..., /
+    ) -> Awaitable[Any]: ...
     def call(
         self, agent: Any, input: Any = None, /, *, timeout: float | None = None, priority: str | None = None
     ) -> Awaitable[Any]:
         """Run another agent, or a canvas of them, on its own queue and wait for the result without holding memory.
 
-        `timeout` is in seconds. Raises ChildFailed, ChildCancelled or TimedOut.
+        An agent may also be given by name, a canvas as the JSON that `streams.define.canvas.parse` reads. `timeout` is
+        in seconds. Raises ChildFailed, ChildCancelled or TimedOut.
         """
+        if isinstance(agent, str) and input is not None:
+            agent = {"agent": agent, "input": input}
+        if isinstance(agent, str | dict):
+            agent = parse(agent, self._agents)
         if isinstance(agent, Agent):
             return self.call_agent(agent, input, timeout=timeout, priority=priority)
         if isinstance(agent, Bound):

@@ -218,7 +218,9 @@ class Harness:
         if agent is None:
             raise StreamsError(f"agent {message.event.agent!r} is not known: pass it to Harness(...)")
         self._agent_of[run_id] = agent.name
-        machine = self._machines[run_id] = Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms)
+        machine = self._machines[run_id] = Machine(
+            agent, run_id, pool=agent.pool, now_ms=self.now_ms, agents=self.agents
+        )
         if not self._commit(run_id, machine.handle(message, self.now_ms)):
             return False
         self._messages.extendleft((run_id, early) for early in reversed(self._early.pop(run_id, [])))
@@ -231,7 +233,7 @@ class Harness:
         machine = self._machines.get(run_id)
         while machine is None:
             agent = self.agents[self._agent_of[run_id]]
-            machine = Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms)
+            machine = Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms, agents=self.agents)
             self._machines[run_id] = machine
             self._commit(run_id, machine.restore(self.entries(run_id), self.now_ms))
             machine = self._machines.get(run_id)
