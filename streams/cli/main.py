@@ -11,6 +11,7 @@ import typer
 from streams.cli import (
     dead,
     doctor,
+    history,
     new,
     people,
     processes,
@@ -41,6 +42,7 @@ doctor.add_to(app)
 show_settings.add_to(app)
 produce.add_to(app)
 run.add_to(app)
+history.add_to(app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")

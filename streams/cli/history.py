@@ -1,0 +1,158 @@
+"""`streams replay`: runs a stretch of the log again without firing its side effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.options import DryRunOption, FromOption, Output, OutputOption, ToOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streams.cli.log import Log as HereLog
+    from streams.replay.replaying import Plan
+    from streams.replay.report import Report
+
+_SHOWN = 20
+"""Runs and misses that are printed one by one; all of them with -o json."""
+
+
+class Calls(StrEnum):
+    """Whence model and tool calls are answered."""
+
+    RECORDED = "recorded"
+    HYBRID = "hybrid"
+    LIVE = "live"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("replay", rich_help_panel="History")(replay)
+
+
+def replay(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="events, or agents.<name> for an agent's runs")],
+    start: FromOption = "earliest",
+    end: ToOption = "latest",
+    into: Annotated[str | None, typer.Option(help="prefix of the shadow topics (default: replay-<id>)")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="of events: run what is started for this agent; of a queue: run this agent instead"),
+    ] = None,
+    calls: Annotated[
+        Calls, typer.Option(help="recorded: a miss is an error; hybrid: a miss is made; live: all are")
+    ] = (Calls.RECORDED),
+    rate: Annotated[float | None, typer.Option(min=0.001, help="events or runs a second (default: no limit)")] = None,
+    *,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Run the events or runs of TOPIC again; what comes out goes to shadow topics PREFIX.<topic>."""
+    import asyncio
+
+    from schemas.attributes import new_id
+    from streams.cli.log import open_log
+    from streams.cli.output import print_json
+    from streams.cli.positions import position
+    from streams.model.configured import chat_model
+    from streams.replay.replaying import Plan
+
+    log = open_log()
+    plan = Plan(
+        log.names.bare(topic),
+        position(start),
+        position(end),
+        calls=calls.value,
+        agent=agent,
+        rate=rate,
+        dry_run=dry_run,
+        model=lambda: chat_model(log.settings),
+        model_name=log.settings.llm_model,
+    )
+    report = asyncio.run(_replay(log, plan, into or f"replay-{new_id()[:8]}"))
+    if output is Output.JSON:
+        print_json(report.to_json())
+    else:
+        _print(report)
+    if calls is Calls.RECORDED and not report.complete:
+        raise typer.Exit(1)
+
+
+async def _replay(here: HereLog, plan: Plan, into: str) -> Report:
+    from streams.cli.output import console
+    from streams.replay.log import Log
+    from streams.replay.replaying import Replay
+    from streams.replay.shadow import Shadow
+
+    log = Log(here.kafka, here.codec, here.names, here.catalog)
+    copies = here.settings.replication_factor
+    shadow = Shadow(log, here.topics(), into, replication_factor=copies, dry=plan.dry_run)
+    with progress(console(stderr=True)) as told:
+        return await Replay(log, plan, shadow, told).run()
+
+
+@contextmanager
+def progress(screen: Console) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a bar with the time that is left, on a terminal; elsewhere nothing."""
+    if not screen.is_terminal:
+        yield lambda _what, _done, _of: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, of: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=of)
+            bar.update(tasks[what], completed=done, total=of)
+
+        yield told
+
+
+def _print(report: Report) -> None:
+    from rich.markup import escape
+
+    from streams.cli.output import cell, console, print_rows
+
+    screen, totals = console(), report.totals()
+    differing = [run for run in report.runs if not run.equal]
+    if differing:
+        rows = [
+            {
+                "run_id": run.run_id,
+                "agent": run.agent,
+                "observed": run.observed,
+                "replayed": run.replayed,
+                "differs_at": ", ".join(one["at"] for one in run.differences),
+            }
+            for run in differing[:_SHOWN]
+        ]
+        print_rows(rows, rows[0].keys(), Output.TEXT, empty="")
+    for miss in report.misses[:_SHOWN]:
+        screen.print(f"[red]no answer[/] {escape(f'{miss.run_id} {miss.path} {miss.kind} {miss.name}: {miss.why}')}")
+    for error in report.errors[:_SHOWN]:
+        screen.print(f"[red]failed[/] {escape(error)}")
+    for name, counts in report.reactions.items():
+        screen.print(f"reaction {name}: {cell(counts)}")
+    if report.tables:
+        screen.print(f"rows: {cell(report.tables)}")
+    if report.left_out:
+        screen.print(f"left out: {cell(dict(report.left_out))}")
+    if report.runs:
+        screen.print(
+            f"{totals['runs']} runs: {totals['equal']} ended as before, {totals['different']} differ, "
+            f"{totals['unknown']} unknown before; {totals['recorded']} answers from the log, "
+            f"{totals['made']} calls made, {totals['missing']} missing"
+        )
+    written = f"would go to {report.into}.*" if report.dry_run else f"written to {report.into}.*"
+    screen.print(
+        f"{report.records} records read; {sum(report.written.values())} {written} in {report.seconds:.1f} s "
+        f"({totals['per_second']} a second)"
+    )

@@ -1,0 +1,144 @@
+"""Answers what a run asks of the outside when it is run again: from recordings, or for real where that is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from streams.engine.messages import ErrorInfo
+from streams.model.hash import tool_hash
+from streams.replay import live
+from streams.replay.errors import NotRecordedError, ReplayError
+from streams.replay.recordings import RecordedModel, Recordings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemas import Event
+    from streams.engine.decision import Perform
+    from streams.engine.entry import Entry
+    from streams.model.chat import ChatModel
+    from streams.replay.observed import Observed
+
+CallMode: TypeAlias = Literal["recorded", "hybrid", "live"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """The end of one attempt; `recorded` counts answers that were found, `made` those that were asked for outside."""
+
+    value: Any = None
+    error: ErrorInfo | None = None
+    usage: dict[str, Any] | None = None
+    calls: list[Event] = field(default_factory=list)
+    recorded: int = 0
+    made: int = 0
+
+
+class Answers:
+    """Answers for one root run and its descendants: it remembers which of several equal answers comes next.
+
+    `recorded` never asks the outside, `hybrid` asks for what is not on the log, `live` asks for everything.
+    """
+
+    def __init__(
+        self, recordings: Recordings, mode: CallMode = "recorded", model: Callable[[], ChatModel] | None = None
+    ) -> None:
+        self._recordings = recordings
+        self._model = model
+        self._asked: Counter[tuple[str, str, str]] = Counter()
+        self.mode = mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether the outside must not be asked."""
+        return self.mode == "recorded"
+
+    async def find(self, run_id: str, perform: Perform, observed: Observed | None) -> Answer | None:
+        """Return the answer that the log holds, or None; a pure step is computed, since it touches nothing."""
+        if self.mode == "live":
+            return None
+        entry = None if observed is None else observed.effect(perform)
+        if entry is not None and entry.status == "failed":
+            return _failed(entry, perform)
+        if perform.kind == "llm":
+            return await self._asked_model(run_id, perform, None)
+        if perform.kind == "tool":
+            return self._called(run_id, perform)
+        if entry is not None and entry.status == "completed":
+            return Answer(entry.output, recorded=1)
+        return await self.make(run_id, perform) if perform.pure else None
+
+    async def make(self, run_id: str, perform: Perform) -> Answer:
+        """Make the attempt for real, within its time-out; what goes wrong is the answer's error."""
+        scope = asyncio.timeout(perform.timeout)
+        try:
+            async with scope:
+                return await self._made(run_id, perform)
+        except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the outcome
+            return Answer(error=ErrorInfo.of(error, timed_out=scope.expired()), made=1)
+
+    async def _made(self, run_id: str, perform: Perform) -> Answer:
+        if perform.kind == "llm":
+            if self._model is None:
+                raise ReplayError("no model is known: start `streams dev`, or set STREAMS_LLM_BASE_URL")
+            answer = await self._asked_model(run_id, perform, self._model())
+            if answer is None:
+                raise NotRecordedError("the model gave no answer")
+            return answer
+        if perform.kind == "tool":
+            value, record = await live.tool_call(run_id, perform)
+            return Answer(value, calls=[record], made=1)
+        return Answer(await live.step(perform), made=int(not perform.pure), recorded=int(perform.pure))
+
+    async def _asked_model(self, run_id: str, perform: Perform, outside: ChatModel | None) -> Answer | None:
+        known = Recordings() if self.mode == "live" else self._recordings
+        before = self._asked.copy() if outside is None else None
+        model = RecordedModel(known, run_id, perform.path, lambda name: self._nth(run_id, perform, name), outside)
+        try:
+            answered = await live.question(perform, model)
+        except NotRecordedError:
+            if before is not None:
+                self._asked = before  # nothing was taken: the outside may be asked for the same next
+            return None
+        except Exception as error:
+            if outside is not None:
+                raise
+            return Answer(error=ErrorInfo.of(error), recorded=model.hits)
+        calls: list[Event] = []
+        if model.calls:
+            calls.extend(live.records(run_id, perform, answered.calls[model.hits :]))
+        usage = answered.usage.to_json() if model.calls else None
+        return Answer(answered.value, None, usage, calls, recorded=model.hits, made=model.calls)
+
+    def _called(self, run_id: str, perform: Perform) -> Answer | None:
+        tool = perform.tool
+        if tool is None:
+            return None
+        name = tool_hash(tool.name, tool.version, perform.args)
+        found = self._recordings.find(name, run_id, perform.path, self._asked[run_id, perform.path, name])
+        if found is None:
+            return None
+        self._asked[run_id, perform.path, name] += 1
+        return Answer(found.answer, recorded=1)
+
+    def _nth(self, run_id: str, perform: Perform, name: str) -> int:
+        self._asked[run_id, perform.path, name] += 1
+        return self._asked[run_id, perform.path, name] - 1
+
+
+def _failed(entry: Entry, perform: Perform) -> Answer:
+    """Return a recorded failure; attempts before the last one fail so that they are tried again at once."""
+    known = entry.error or {}
+    error = ErrorInfo(
+        known.get("type", ""),
+        known.get("message", ""),
+        traceback=known.get("traceback", ""),
+        rejected=True,
+        timed_out=bool(known.get("timed_out")),
+    )
+    if perform.attempt < entry.attempt:
+        error.rejected, error.after = False, 0.0
+    return Answer(error=error, recorded=1)

@@ -1,0 +1,156 @@
+"""Runs the bus again in memory: events into tables and reactions, each reaction once an event, its outputs kept."""
+
+from __future__ import annotations
+
+import heapq
+import inspect
+import itertools
+from collections import Counter, defaultdict
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streams.define.policies import Reject, Retry
+from streams.engine.starts import listed, outputs_of
+from streams.errors import StreamsError
+from streams.replay.errors import OutsideError
+from streams.replay.rows import Rows, Seen
+from streams.replay.wall import walled
+from streams.replay.world import Miss
+
+if TYPE_CHECKING:
+    from schemas import Event
+    from schemas.avro.codec import Codec
+    from streams.app import Catalog
+    from streams.define.reactions import Reaction
+    from streams.engine.decision import Output
+    from streams.replay.log import Arrival
+
+
+_Lane = tuple[int, str, str]  # partition, reaction and key: what is handled one at a time
+
+
+@dataclass(slots=True)
+class _Item:
+    """One event for one reaction."""
+
+    reaction: Reaction
+    event_id: str
+    event: Event
+    at_ms: int
+
+
+class BusReplay:
+    """Handles events in the order in which they are given; nothing is written, nothing outside is reached.
+
+    Only with `outside` may reactions connect to anything.
+    """
+
+    def __init__(self, catalog: Catalog, codec: Codec, *, outside: bool = False) -> None:
+        self.rows = Rows((table for table in catalog.tables.values() if table.pool == "default"), codec)
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.left_out: Counter[str] = Counter()
+        self.errors: list[str] = []
+        self.misses: list[Miss] = []
+        self._outside = outside
+        self._seen = Seen()
+        self._reactions: dict[str, list[Reaction]] = defaultdict(list)
+        for reaction in catalog.reactions.values():
+            for kind in reaction.event_types:
+                self._reactions[kind.event_type].append(reaction)
+        self._windows: dict[int, list[tuple[int, int, _Lane]]] = defaultdict(list)  # by partition: due, rank, lane
+        self._waiting: dict[_Lane, tuple[int, _Item]] = {}
+        self._rank = itertools.count()
+
+    async def handle(self, arrival: Arrival) -> list[tuple[int, Output]]:
+        """Fold an event and run its reactions; return what came out, with its time (ms since the epoch)."""
+        record, attributes, event = arrival.record, arrival.attributes, arrival.event
+        if attributes is None:
+            self.left_out["undecodable"] += 1
+            return []
+        out = await self._close(record.partition, record.timestamp)
+        if event is None:
+            self.left_out["of unknown type"] += 1
+        elif self._seen.again(record, attributes):
+            self.left_out["repeated"] += 1
+        else:
+            self._fold(arrival, event)
+            for reaction in self._reactions.get(attributes.type, ()):
+                item = _Item(reaction, attributes.id, event, record.timestamp)
+                if reaction.debounce is None:
+                    out += await self._react(item)
+                else:
+                    self._wait(record.partition, _lane(reaction, event, record.key), reaction.debounce, item)
+        return out
+
+    async def finish(self) -> list[tuple[int, Output]]:
+        """Close the windows that are still open."""
+        return [one for partition in sorted(self._windows) for one in await self._close(partition, None)]
+
+    def _fold(self, arrival: Arrival, event: Event) -> None:
+        with walled():
+            try:
+                self.rows.fold(event, arrival.record.partition, arrival.record.key)
+            except Exception as error:  # noqa: BLE001 - a fold is users' code; live its error is a dead letter
+                self._failed("tables", arrival.record.offset, error)
+
+    def _wait(self, partition: int, lane: str, window: float, item: _Item) -> None:
+        """Let an event lie in its window; the last one of a lane replaces those before it."""
+        place, due = (partition, item.reaction.name, lane), item.at_ms + int(window * 1000)
+        rank = next(self._rank)
+        self._waiting[place] = (rank, item)
+        heapq.heappush(self._windows[partition], (due, rank, place))
+
+    async def _close(self, partition: int, now_ms: int | None) -> list[tuple[int, Output]]:
+        """Handle what lies in windows that are over, by the time of the partition's records (None: all)."""
+        out: list[tuple[int, Output]] = []
+        windows = self._windows[partition]
+        while windows and (now_ms is None or windows[0][0] <= now_ms):
+            due, rank, place = heapq.heappop(windows)
+            waiting = self._waiting.get(place)
+            if waiting is not None and waiting[0] == rank:
+                del self._waiting[place]
+                waiting[1].at_ms = due
+                out += await self._react(waiting[1])
+        return out
+
+    async def _react(self, item: _Item) -> list[tuple[int, Output]]:
+        """Run a reaction, again as often as its policy says, without the pauses between."""
+        count = self.counts[item.reaction.name]
+        count["events"] += 1
+        attempt = 1
+        while True:
+            try:
+                with nullcontext() if self._outside else walled():
+                    made: Any = item.reaction.fn(item.event)
+                    made = await made if inspect.isawaitable(made) else made
+                outputs = outputs_of(item.event_id, item.reaction.name, listed(made), item.at_ms)
+            except Exception as error:  # noqa: BLE001 - a reaction is users' code; live its policy decides
+                if _again(item.reaction, error, attempt):
+                    attempt += 1
+                    continue
+                count["failed"] += 1
+                self._failed(item.reaction.name, item.event_id, error)
+                return []
+            count["outputs"] += len(outputs)
+            return [(item.at_ms, output) for output in outputs]
+
+    def _failed(self, consumer: str, event: object, error: Exception) -> None:
+        if isinstance(error, OutsideError):
+            self.misses.append(Miss(str(event), "", "reaction", consumer, str(error)))
+        else:
+            self.errors.append(f"{consumer} on {event}: {type(error).__name__}: {error}")
+
+
+def _lane(reaction: Reaction, event: Event, key: bytes | None) -> str:
+    return (key or b"").decode("utf-8", "replace") if reaction.by is None else str(getattr(event, reaction.by))
+
+
+def _again(reaction: Reaction, error: Exception, attempt: int) -> bool:
+    if attempt >= reaction.retry.attempts or isinstance(error, Reject):
+        return False
+    if isinstance(error, Retry):
+        return True
+    return not isinstance(error, StreamsError) and reaction.retry.allows(
+        [kind.__name__ for kind in type(error).__mro__]
+    )

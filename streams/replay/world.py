@@ -1,0 +1,266 @@
+"""One run and all runs that it calls, run again in memory by the same machine that workers use.
+
+Nothing waits: time is that of the log. What happened to a run happens to it again at its time and in its order; what is
+new happens at once, timers when they are due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from schemas.run import RunSubmitted
+from streams.clock import monotonic
+from streams.engine.inbound import message_of
+from streams.engine.machine import Machine
+from streams.engine.messages import ChildDone, EffectDone, Message, Start, Submit, TimerFired
+from streams.engine.timers import NOT_BEFORE
+from streams.engine.view import ENDED
+
+if TYPE_CHECKING:
+    from streams.define.agents import Agent
+    from streams.engine.decision import Decision, Output, Perform, Timer
+    from streams.engine.entry import Entry
+    from streams.replay.answers import Answer, Answers
+    from streams.replay.observed import Moment, Observed
+
+_UNRANKED: Final = 1 << 60  # at the same time, what the log knows comes before what it does not
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Something that could not be answered: `why` says what was looked for."""
+
+    run_id: str
+    path: str
+    kind: str
+    name: str
+    why: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was asked of the outside in one run: answers found, and calls that were made for real."""
+
+    recorded: int = 0
+    made: int = 0
+
+
+class World:
+    """Runs again what `submit` is given; `observed` has what the log says of the runs, by id."""
+
+    def __init__(
+        self, agents: Mapping[str, Agent[Any, Any]], answers: Answers, observed: Mapping[str, Observed] | None = None
+    ) -> None:
+        self.machines: dict[str, Machine] = {}
+        self.outputs: list[tuple[int, Output]] = []
+        self.misses: list[Miss] = []
+        self.tallies: dict[str, Tally] = {}
+        self.now_ms = 0
+        self._agents = agents
+        self._answers = answers
+        self._observed = observed or {}
+        self._queue: list[tuple[int, int, int, str, Message, bool]] = []
+        self._number = itertools.count()
+        self._expected = 0  # messages in the queue that are more than a timer
+        self._asked: dict[tuple[str, str], Perform] = {}  # attempts under way
+        self._parked: list[tuple[str, Perform]] = []  # those of them that the log has no answer to
+        self._early: dict[str, list[Message]] = {}
+
+    def submit(self, event: RunSubmitted, at_ms: int) -> None:
+        """Queue a submission at its time (milliseconds since the epoch)."""
+        observed = self._observed.get(event.run_id)
+        entry = None if observed is None else observed.submitted()
+        moment = (at_ms, _UNRANKED) if observed is None or entry is None else observed.moment(entry)
+        self._push(moment, event.run_id, Submit(event))
+
+    async def restore(self, run_id: str, agent: Agent[Any, Any], entries: list[Entry]) -> None:
+        """Bring a run back as it stood after `entries`, to go on from there."""
+        self.now_ms = max((entry.recorded_ms for entry in entries), default=0)
+        machine = self._create(agent, run_id)
+        await self._carry(run_id, machine.restore(entries, self.now_ms))
+
+    async def run(self) -> None:
+        """Go on until nothing can happen any more, or something cannot be answered."""
+        while await self.turn():
+            pass
+
+    async def turn(self) -> bool:
+        """Let one thing happen; return False when nothing is left."""
+        if self._parked and not self._answers.closed:
+            await self._ask_outside()
+        elif self._parked and not self._expected:  # else what happened next may have cut the attempt short
+            self._give_up()
+            return False
+        elif self._queue:
+            at, _, _, run_id, message, expected = heapq.heappop(self._queue)
+            self._expected -= expected
+            self.now_ms = max(self.now_ms, at)
+            await self._deliver(run_id, message)
+        else:
+            return False
+        return True
+
+    def status(self, run_id: str) -> str:
+        """Return a run's status; `unanswered` for one that an answer was missing for, or that waits for such a one."""
+        status = self.machines[run_id].status
+        return status if status in ENDED or not self.misses else "unanswered"
+
+    def drop(self) -> None:
+        """Let go of all functions that are still under way."""
+        for machine in self.machines.values():
+            machine.drop()
+
+    # what happens
+
+    async def _deliver(self, run_id: str, message: Message) -> None:
+        if isinstance(message, Submit):
+            await self._take_in(run_id, message)
+            return
+        machine = self.machines.get(run_id)
+        if machine is None:
+            self._early.setdefault(run_id, []).append(message)
+            return
+        if isinstance(message, EffectDone):
+            asked = self._asked.get((run_id, message.path))
+            if asked is None or asked.attempt != message.attempt or asked.resume != message.resume:
+                return  # it was cancelled meanwhile
+            del self._asked[run_id, message.path]
+        if isinstance(message, TimerFired) and message.path == NOT_BEFORE:
+            message = Start()
+        await self._carry(run_id, machine.handle(message, self.now_ms))
+
+    async def _take_in(self, run_id: str, message: Submit) -> None:
+        event = message.event
+        agent = self._agents.get(event.agent)
+        if run_id in self.machines:
+            return
+        if agent is None:
+            self._unknown(event)
+            return
+        machine = self._create(agent, run_id)
+        await self._carry(run_id, machine.handle(message, self.now_ms))
+        for early in self._early.pop(run_id, ()):
+            await self._deliver(run_id, early)
+        observed = self._observed.get(run_id)
+        started = None if observed is None else observed.started()
+        if observed is not None and started is not None:
+            self._push(observed.moment(started), run_id, Start())
+        elif (observed is None or not observed.ended) and (event.not_before_ms or 0) <= self.now_ms:
+            self._push((self.now_ms, _UNRANKED), run_id, Start())
+        for moment, letter in () if observed is None else observed.letters():
+            self._push(moment, run_id, letter)
+
+    def _create(self, agent: Agent[Any, Any], run_id: str) -> Machine:
+        machine = Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms)
+        self.machines[run_id] = machine
+        self.tallies[run_id] = Tally()
+        return machine
+
+    def _unknown(self, event: RunSubmitted) -> None:
+        """Answer for a child whose agent is not known here, with what its parent was told at the time."""
+        parent, path = event.parent, event.parent_path
+        if parent is None or path is None:
+            return
+        observed = self._observed.get(parent)
+        entry = None if observed is None else observed.child(path, event.run_id)
+        if observed is None or entry is None:
+            self.misses.append(Miss(parent, path, "call", event.agent, "no such agent here, and no recorded result"))
+            return
+        error = entry.error if isinstance(entry.error, dict) else {}
+        status = "succeeded" if entry.status == "completed" else error.get("status", "failed")
+        ending = error.get("ending", 1)
+        done = ChildDone(path, event.run_id, ending, status, entry.output, entry.error, entry.usage)
+        self.tallies[parent].recorded += 1
+        self._push(observed.moment(entry), parent, done)
+
+    # what follows from it
+
+    async def _carry(self, run_id: str, decision: Decision) -> None:
+        for output in decision.outputs:
+            self.outputs.append((self.now_ms, output))
+            self._send(output)
+        for path in decision.cancel:
+            self._asked.pop((run_id, path), None)
+            self._parked = [one for one in self._parked if one[0] != run_id or one[1].path != path]
+        for timer in decision.timers:
+            self._arm(run_id, timer)
+        for perform in decision.perform:
+            self._asked[run_id, perform.path] = perform
+            answer = await self._answers.find(run_id, perform, self._observed.get(run_id))
+            if answer is None:
+                self._parked.append((run_id, perform))
+            else:
+                self._answered(run_id, perform, answer)
+
+    def _send(self, output: Output) -> None:
+        """Deliver what runs of this world say to each other; a child's ending at the time its parent had it."""
+        event: Any = output.event
+        if output.to == "agents" and isinstance(event, RunSubmitted):
+            self.submit(event, self.now_ms)
+        elif output.to == "signals":
+            message = message_of(event)
+            moment = (self.now_ms, _UNRANKED)
+            observed = self._observed.get(output.key)
+            if observed is not None and isinstance(message, ChildDone):
+                entry = observed.child(message.path, message.child_id)
+                moment = moment if entry is None else max(moment, observed.moment(entry))
+            self._push(moment, output.key, message)
+
+    def _arm(self, run_id: str, timer: Timer) -> None:
+        """Fire a timer when it fired at the time, else when it is due."""
+        moment, known = (timer.due_ms, _UNRANKED), False
+        observed = self._observed.get(run_id)
+        entry = None if observed is None else observed.entry(timer.path, timer.resume)
+        if observed is not None and entry is not None and entry.status in ("fired", "timed_out"):
+            known = entry.due_ms in (None, timer.due_ms)
+            moment = max(moment, observed.moment(entry)) if known else moment
+        self._push(moment, run_id, TimerFired(timer.path, timer.due_ms), expected=known)
+
+    def _answered(self, run_id: str, perform: Perform, answer: Answer) -> None:
+        tally = self.tallies[run_id]
+        tally.recorded += answer.recorded
+        tally.made += answer.made
+        observed = self._observed.get(run_id)
+        entry = None if observed is None else observed.entry(perform.path, perform.resume)
+        moment: Moment = (self.now_ms, _UNRANKED)
+        finished = None
+        if observed is not None and entry is not None and not answer.made and entry.status in ("completed", "failed"):
+            last = answer.error is None or answer.error.rejected
+            moment, finished = (observed.moment(entry), entry.finished_ms) if last else (moment, None)
+        done = EffectDone(
+            perform.path,
+            perform.resume,
+            perform.attempt,
+            answer.value,
+            answer.error,
+            answer.usage,
+            started_ms=self.now_ms,
+            finished_ms=finished or max(self.now_ms, moment[0]),
+            calls=answer.calls,
+            recorded=answer.recorded > 0,
+        )
+        self._push(moment, run_id, done)
+
+    async def _ask_outside(self) -> None:
+        """Make all attempts that wait for it, at once; the time that they take passes."""
+        asked, self._parked = self._parked, []
+        began = monotonic()
+        answers = await asyncio.gather(*(self._answers.make(run_id, perform) for run_id, perform in asked))
+        self.now_ms += int((monotonic() - began) * 1000)
+        for (run_id, perform), answer in zip(asked, answers, strict=True):
+            self._answered(run_id, perform, answer)
+
+    def _give_up(self) -> None:
+        for run_id, perform in self._parked:
+            why = "the log has no answer to it as it is asked now"
+            self.misses.append(Miss(run_id, perform.path, perform.kind, perform.name, why))
+        self._parked.clear()
+
+    def _push(self, moment: Moment, run_id: str, message: Message, *, expected: bool = True) -> None:
+        self._expected += expected
+        heapq.heappush(self._queue, (*moment, next(self._number), run_id, message, expected))
