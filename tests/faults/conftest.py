@@ -1,0 +1,53 @@
+"""Seeds and the report of fault tests: every run prints the seed that repeats it and a line for each point."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from streams.local.kafka import EmbeddedKafka
+from tests.faults.rig.kills import Outcome
+from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.report import table
+
+SEED = pytest.StashKey[int]()
+OUTCOMES = pytest.StashKey[list[Outcome]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the seed, or take the one of `FAULTS_SEED`."""
+    config.stash[SEED] = int(os.environ.get("FAULTS_SEED") or secrets.randbelow(1_000_000))
+    config.stash[OUTCOMES] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the report."""
+    outcomes = config.stash.get(OUTCOMES, [])
+    if outcomes:
+        terminalreporter.write_line(f"faults, FAULTS_SEED={config.stash[SEED]}")
+        terminalreporter.write_line(table(outcomes))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Return the seed of this run."""
+    found = request.config.stash[SEED]
+    print(f"FAULTS_SEED={found}")
+    return found
+
+
+@pytest.fixture
+def outcomes(request: pytest.FixtureRequest) -> list[Outcome]:
+    """Return where outcomes are collected for the report."""
+    return request.config.stash[OUTCOMES]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pipeline(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
+    """Return a pipeline without workers, one for all tests of a module."""
+    async with Pipeline(kafka.bootstrap, tmp_path_factory.mktemp("faults")) as made:
+        yield made

@@ -1,0 +1,76 @@
+"""Reads a topic as a consumer that sees only what was committed, on from where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.worker.record import Record
+from topics.kafka import KafkaConfig
+
+
+class Log:
+    """All committed records of a topic."""
+
+    def __init__(self, config: KafkaConfig, topic: str) -> None:
+        """Read from the beginning; no group, no commits."""
+        self._topic = topic
+        self._records: list[Record] = []
+        self._consumer = Consumer(
+            config.client(
+                group_id="tests-log",
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                enable_partition_eof=True,
+                auto_offset_reset="error",
+                fetch_wait_max_ms=20,
+            ),
+            logger=logging.getLogger(__name__),
+        )
+        self._places: dict[int, TopicPartition] = {}
+        self._next: dict[int, int] = {}
+
+    async def all(self) -> list[Record]:
+        """Return what is committed so far, in order within a partition."""
+        await asyncio.to_thread(self._pump)
+        return self._records
+
+    def _pump(self) -> None:
+        """Read up to what is committed now; only as far as it goes while the broker does not answer."""
+        try:
+            if not self._places:
+                self._begin()
+            ends = {p: self._consumer.get_watermark_offsets(place, 5)[1] for p, place in self._places.items()}
+        except KafkaException:
+            return
+        while any(self._next[p] < end for p, end in ends.items()):
+            first = self._consumer.poll(1.0)
+            if first is None:
+                return
+            for message in (first, *self._consumer.consume(10_000, 0)):
+                self._take(message)
+
+    def _begin(self) -> None:
+        found = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]
+        assert found.error is None, found.error
+        self._places = {p: TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in found.partitions}
+        self._next = dict.fromkeys(self._places, 0)
+        self._consumer.assign(list(self._places.values()))
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        record = cast("Record", message)  # an end of partition has its place and offset, too
+        if error is None:
+            self._records.append(record)
+            self._next[record.partition()] = record.offset() + 1
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._next[record.partition()] = record.offset()
+        elif error.fatal():
+            raise AssertionError(f"{self._topic}: {error.str()}")
+
+    def close(self) -> None:
+        """Let go."""
+        self._consumer.close()

@@ -1,0 +1,224 @@
+"""A pipeline on a broker: its topics, its workers as processes, what was written and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from schemas import Event
+from schemas.errors import SchemaError
+from schemas.run import RunSubmitted
+from streams import clock
+from streams.app import Catalog, discover
+from streams.local.declare import declare_topics
+from streams.local.ports import free_ports
+from streams.local.spawn import spawn
+from streams.query.codec import codec_of
+from streams.settings import Settings, child_environment
+from streams.worker.courier import Arrived, Courier
+from tests.faults.rig.log import Log
+from tests.faults.rig.waiting import until
+from topics.names import Names
+from topics.partition import partition_of
+from topics.producer import Ack, EventProducer
+
+APP = "tests.apps.pipeline"
+ROOT = Path(__file__).parents[3]
+ENDINGS = ("run.succeeded", "run.failed", "run.cancelled")
+
+
+class Worker:
+    """A worker's process in its slot, on a port of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.log = log
+        self.owner = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15)
+
+    @property
+    def ended(self) -> bool:
+        """Return whether the process is gone."""
+        return self.process.poll() is not None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this worker alone."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill -9 and wait."""
+        self.process.kill()
+        self.process.wait()
+
+    async def stop(self, seconds: float = 20) -> int:
+        """Ask it to leave and return its status; AssertionError when it does not end in time."""
+        self.process.terminate()
+        await until(lambda: self.ended, seconds, lambda: f"the worker ends: {self.words()}")
+        return int(self.process.returncode)
+
+    async def ready(self, seconds: float = 40) -> None:
+        """Wait until it says that it is ready."""
+        await until(self._is_ready, seconds, lambda: f"the worker is ready: {self.words()}")
+
+    async def _is_ready(self) -> bool:
+        assert not self.ended, self.words()
+        try:
+            return (await self.owner.get("/readyz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def words(self) -> str:
+        """Return the end of what it said."""
+        return self.log.read_text("utf-8", errors="replace")[-3000:]
+
+
+class Pipeline:
+    """One prefix on one broker."""
+
+    def __init__(self, bootstrap: str, folder: Path, *, partitions: int = 4) -> None:
+        """Keep everything local under `folder`; nothing is written before `declare`."""
+        self.folder = folder
+        self.effects_folder = folder / "effects"
+        self.effects_folder.mkdir(parents=True, exist_ok=True)
+        self.settings = Settings(
+            kafka_bootstrap_servers=bootstrap,
+            topic_prefix=f"t{uuid.uuid4().hex[:10]}",
+            partitions=partitions,
+            state_dir=folder / "state",
+            apps=(APP,),
+        )
+        self.kafka = self.settings.kafka()
+        self.names = Names(self.settings.topic_prefix)
+        self.catalog: Catalog = discover(self.settings.apps)
+        self.codec = codec_of(self.settings, self.catalog)
+        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+        self.producer = EventProducer(self.kafka, self.codec, "/tests", now_ms=clock.now_ms)
+        self.workers: list[Worker] = []
+        self._logs: dict[str, Log] = {}
+
+    async def __aenter__(self) -> Self:
+        """Declare the topics."""
+        await asyncio.to_thread(declare_topics, self.settings)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what still runs."""
+        for worker in self.workers:
+            worker.kill()
+            await worker.owner.aclose()
+        for log in self._logs.values():
+            await asyncio.to_thread(log.close)
+        await self.producer.close()
+
+    # -- processes
+
+    def start(self, slot: str = "a", *fuse: str | int) -> Worker:
+        """Start a worker in `slot`; `fuse` is a stage, how often it may be reached and a signal's name."""
+        port = free_ports([0])[0]
+        log = self.folder / f"worker-{slot}-{len(self.workers)}.log"
+        environment = child_environment(self.settings, slot=slot, worker_port=port)
+        command = [sys.executable, "-m", "tests.faults.rig.launcher", *map(str, fuse)]
+        with log.open("wb") as output:
+            process = spawn(command, output=output, environment=environment, folder=ROOT)
+        worker = Worker(process, port, log)
+        self.workers.append(worker)
+        return worker
+
+    async def running(self, slot: str = "a", *fuse: str | int) -> Worker:
+        """Start a worker and wait until it is ready."""
+        worker = self.start(slot, *fuse)
+        await worker.ready()
+        return worker
+
+    # -- what goes in
+
+    def task(self, **values: Any) -> dict[str, Any]:
+        """Return an input for the counting agents."""
+        return {"folder": str(self.effects_folder), **values}
+
+    async def submit(self, agent: str, given: Any, run_id: str | None = None, **fields: Any) -> str:
+        """Put a submission on the agent's queue and return its id once it is acknowledged."""
+        run_id = run_id or f"r{uuid.uuid4().hex[:16]}"
+        await self.producer.send(
+            self.names.agents(agent), RunSubmitted(run_id=run_id, agent=agent, input=given, **fields)
+        )
+        return run_id
+
+    async def submit_many(self, count: int, agent: str = "work", **task: Any) -> list[str]:
+        """Put many on the queue at once."""
+        return list(await asyncio.gather(*(self.submit(agent, self.task(**task)) for _ in range(count))))
+
+    async def say(self, event: Event, **how: Any) -> Ack:
+        """Put an event on the bus, or on `signals` if it belongs there."""
+        signal_ = event.event_type in {"signal.sent", "run.cancel_requested", "run.resume_requested"}
+        return await self.producer.send(self.names.signals if signal_ else self.names.events, event, **how)
+
+    # -- what came out
+
+    def log(self, topic: str) -> Log:
+        """Return the reader of a topic, which goes on from where it was."""
+        if topic not in self._logs:
+            self._logs[topic] = Log(self.kafka, topic)
+        return self._logs[topic]
+
+    async def events(self, topic: str) -> list[Arrived]:
+        """Return all committed events of a topic so far."""
+        found = []
+        for record in await self.log(topic).all():
+            try:
+                found.append(self.courier.read(record))
+            except SchemaError:
+                continue  # poison of ours
+        return found
+
+    async def endings(self, run_ids: Iterable[str] | None = None) -> dict[str, list[Any]]:
+        """Return each run's endings, as `runs` has them."""
+        wanted = None if run_ids is None else set(run_ids)
+        found: dict[str, list[Any]] = {}
+        for arrived in await self.events(self.names.runs):
+            if arrived.attributes.type in ENDINGS and arrived.event is not None:
+                run_id = str(vars(arrived.event)["run_id"])
+                if wanted is None or run_id in wanted:
+                    found.setdefault(run_id, []).append(arrived.event)
+        return found
+
+    async def ended(self, run_ids: Iterable[str], seconds: float = 30) -> dict[str, list[Any]]:
+        """Wait until each run has ended at least once."""
+        wanted = set(run_ids)
+        found: dict[str, list[Any]] = {}
+
+        async def all_ended() -> bool:
+            nonlocal found
+            found = await self.endings(wanted)
+            return len(found) == len(wanted)
+
+        def missing() -> str:
+            words = [worker.words()[-1500:] for worker in self.workers if not worker.ended]
+            return f"{len(wanted) - len(found)} of {len(wanted)} runs have not ended; {words}"
+
+        await until(all_ended, seconds, missing)
+        return found
+
+    async def letters(self) -> list[Any]:
+        """Return the dead letters."""
+        return [arrived.event for arrived in await self.events(self.names.dead_letters)]
+
+    def effects(self) -> Counter[str]:
+        """Return how often each idempotency key was seen outside."""
+        trace = self.effects_folder / "effects"
+        return Counter(trace.read_text("utf-8").split()) if trace.exists() else Counter()
+
+    def partition(self, key: str) -> int:
+        """Return where murmur2 puts a key."""
+        return partition_of(key.encode(), self.settings.partitions)

@@ -1,0 +1,31 @@
+"""The table that a fault run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.faults.rig.kills import Outcome
+
+HEAD = "| point | kills | runs | events | lost | duplicates | effects repeated | wrong rows | ready again, s | seeds |"
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return a Markdown table with one line for each point."""
+    lines = [HEAD, "| --- " * (HEAD.count("|") - 1) + "|"]
+    for name in dict.fromkeys(outcome.point for outcome in outcomes):
+        found = [outcome for outcome in outcomes if outcome.point == name]
+        times = sorted(outcome.recovery_s for outcome in found)
+        cells = [
+            name,
+            sum(one.kills for one in found),
+            sum(one.runs for one in found),
+            sum(one.events for one in found),
+            sum(one.lost for one in found),
+            sum(one.duplicates for one in found),
+            f"{sum(one.repeated for one in found)} (at most {max(one.worst for one in found)} each)",
+            sum(one.wrong_rows for one in found),
+            f"{times[0]:.1f}" if len(times) == 1 else f"{times[len(times) // 2]:.1f} (worst {times[-1]:.1f})",
+            ", ".join(str(one.seed) for one in found[:3]) + (", …" if len(found) > 3 else ""),
+        ]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
