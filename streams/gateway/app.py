@@ -24,6 +24,7 @@ from streams.gateway.people import People
 from streams.gateway.probes import Probes
 from streams.gateway.problem import Problem
 from streams.gateway.publish import Publish
+from streams.gateway.run_events import RunEvents
 from streams.gateway.runs import Runs
 from streams.gateway.submission import Submissions
 from streams.gateway.submit import Submit
@@ -80,7 +81,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation
         *operations.of_webhooks(Webhooks(deps, submissions, runs, deliveries, meter)),
         Publish(deps).operation(),
         Submit(deps, submissions, runs).operation(),
-        *operations.of_runs(runs, RunList(deps)),
+        *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs)),
         *operations.of_commands(Commands(deps, runs)),
         *operations.of_tables(Tables(deps)),
         *operations.of_archive(Archive(deps)),

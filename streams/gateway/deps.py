@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    import asyncio
+    from contextlib import AbstractContextManager
+
     from pydantic import SecretStr
 
     from schemas import Event
@@ -74,6 +77,12 @@ class History(Protocol):
     ) -> Iterable[dict[str, Any]]: ...
 
 
+class Changes(Protocol):
+    """Tells when a run's journal grew; `streams.query.changes.RunChanges` does."""
+
+    def watch(self, pool: str, run_id: str) -> AbstractContextManager[asyncio.Event]: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
     """Everything a gateway is made of."""
@@ -84,4 +93,5 @@ class Deps:
     owners: Asker
     names: Names
     history: History | None = None
+    changes: Changes | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.gateway.lists import RunList
     from streams.gateway.people import People
     from streams.gateway.probes import Probes
+    from streams.gateway.run_events import RunEvents
     from streams.gateway.runs import Runs
     from streams.gateway.tables import Tables
     from streams.gateway.webhooks import Webhooks
@@ -56,7 +57,7 @@ def _list_of(name: str, *, paged: bool = False) -> dict[str, Any]:
     }
 
 
-def of_runs(runs: Runs, listed: RunList) -> list[Operation]:
+def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
     """Return the endpoints that read runs."""
     filters = (
         *_texts("agent", "parent"),
@@ -67,7 +68,19 @@ def of_runs(runs: Runs, listed: RunList) -> list[Operation]:
     )
     problems = ("invalid-request", "owner-unavailable")
     result = {"type": "object", "required": ["run_id"], "properties": {"run_id": _TEXT, "result": {}}}
+    resume = (Param("Last-Event-ID", {"type": "string"}, "the id of the last event that was seen", "header"),)
     return [
+        Operation(
+            "GET",
+            "/runs/{id}/events",
+            events,
+            "read",
+            "A run's events as they come",
+            {200: _TEXT},
+            (*_READ, "log-unavailable"),
+            resume,
+            media="text/event-stream",
+        ),
         Operation("GET", "/runs/{id}", runs.show, "read", "A run's state", {200: _OBJECT}, _READ),
         Operation(
             "GET",

@@ -127,13 +127,13 @@ class Runs:
             raise unknown(run_id)
         return Found(written.pool, _queued(written))
 
-    async def entries(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the run's journal; Problem 404 or 503."""
-        _, said = await self._ask(run_id, "/history")
+    async def entries(self, run_id: str, after: int = -1) -> list[dict[str, Any]]:
+        """Return the run's journal, or what came after the entry with that `seq`; Problem 404 or 503."""
+        _, said = await self._ask(run_id, "/history" if after < 0 else f"/history?after={after}")
         if said.status != _OK:
             return []
         entries: list[dict[str, Any]] = orjson.loads(said.body)["entries"]
-        return entries
+        return [entry for entry in entries if int(entry["seq"]) > after] if after >= 0 else entries
 
     async def show(self, call: Call) -> Response:
         """`GET /runs/{id}`."""

@@ -19,6 +19,7 @@ from streams.gateway.app import build
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Check, Deps
 from streams.gateway.model_check import ModelCheck
+from streams.query.changes import RunChanges
 from streams.query.codec import codec_of
 from streams.query.following import Follower
 from streams.query.history import TopicHistory
@@ -92,7 +93,8 @@ def application(settings: Settings) -> Starlette:
         "topics": partitions.check_topics([topic.name for topic in topics]),
         "model": ModelCheck(settings, client),
     }
-    deps = Deps(settings, catalog, producer, owners, names, history, checks)
+    changes = RunChanges(kafka, names)
+    deps = Deps(settings, catalog, producer, owners, names, history, changes, checks)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -106,6 +108,7 @@ def application(settings: Settings) -> Starlette:
         try:
             yield
         finally:
+            await asyncio.to_thread(changes.end)
             for follower in followers:
                 await asyncio.to_thread(follower.end)
             await producer.close()

@@ -94,13 +94,17 @@ class Owners:
 
     async def ask_all(self, pool: str, path: str) -> list[Answer]:
         """Return the answers of all live workers of a pool, for scans; OwnerUnavailableError if one is silent."""
-        urls = self._placement.urls(pool, now_ms())
         deadline = monotonic() + self._patience
+        while not self._placement.covers(pool, self._partitions(), now_ms()):
+            left = deadline - monotonic()
+            if left <= 0:
+                raise OwnerUnavailableError(_incomplete(pool))
+            await _wait(self._moved, left)
+        urls = self._placement.urls(pool, now_ms())
         answers = await asyncio.gather(*(self._get(url + path, deadline) for url in urls))
         found = [answer for answer in answers if answer is not None and answer.status not in _MOVING]
-        if not urls or len(found) != len(urls):
-            message = f"Not every worker of pool '{pool}' answers at the moment; ask again in a second."
-            raise OwnerUnavailableError(message)
+        if len(found) != len(urls):
+            raise OwnerUnavailableError(_incomplete(pool))
         return found
 
     async def _get(self, url: str, deadline: float) -> Answer | None:
@@ -124,3 +128,7 @@ def _reason(pool: str, partition: int, url: str | None) -> str:
     if url is None:
         return f"No worker of pool '{pool}' owns partition {partition} at the moment; ask again in a second."
     return f"The worker that owns partition {partition} of pool '{pool}' does not answer; ask again in a second."
+
+
+def _incomplete(pool: str) -> str:
+    return f"Not every partition of pool '{pool}' has a worker that answers at the moment; ask again in a second."

@@ -56,6 +56,11 @@ class Placement:
         claims = [seen for seen in self._live(now_ms) if seen.beat.pool == pool and partition in seen.beat.partitions]
         return max(claims, key=lambda seen: seen.at_ms).beat.url.rstrip("/") if claims else None
 
+    def covers(self, pool: str, partitions: int, now_ms: int) -> bool:
+        """Tell whether every partition has an owner, without which a list over the pool would miss rows."""
+        owned = {number for seen in self._live(now_ms) if seen.beat.pool == pool for number in seen.beat.partitions}
+        return owned.issuperset(range(partitions))
+
     def urls(self, pool: str, now_ms: int) -> list[str]:
         """Return the URLs of a pool's live workers, in a stable order."""
         return sorted({seen.beat.url.rstrip("/") for seen in self._live(now_ms) if seen.beat.pool == pool})
