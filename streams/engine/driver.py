@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sysconfig
+import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -66,8 +67,8 @@ class Op(Generic[T]):
 
     def __init__(self, driver: Driver, name: str = "") -> None:
         self.driver = driver
-        self.name = name
         self.path = ""
+        self.name = name
         self.digest = ""
         self.value: Any = None
         self.error: BaseException | None = None
@@ -78,6 +79,13 @@ class Op(Generic[T]):
         self.driver.check_driving(self)
         result: T = yield self
         return result
+
+    def __del__(self) -> None:
+        if not self.path and not self.driver.closed:
+            message = (
+                f"run.{self.kind} was made but never awaited, so it did not happen: write `await run.{self.kind}(…)`"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     # what kinds of operations differ in
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.dead import DeadLettered
 from schemas.run import RunCancelled, RunFailed, RunSucceeded
+from schemas.schedule import ScheduleRunEnded
 from schemas.signal import ChildEnded
 from streams.engine.children import CallOp
 from streams.engine.decision import Output, Timer
@@ -58,6 +59,8 @@ def end_run(
         outputs.append(_to_parent(journal, outcome, number, result, error))
     elif outcome == "failed":
         outputs.append(_dead_letter(journal, agent, number, error or {}))
+    if view.meta.get("schedule") is not None:
+        outputs.append(_to_schedule(journal, outcome, number))
     _stop(journal, driver, outcome)
     journal.decision.ended = outcome
 
@@ -144,6 +147,13 @@ def _to_parent(journal: Journal, outcome: Outcome, number: int, result: Any, err
         usage=journal.view.totals(),
     )
     return Output("signals", event, f"{journal.run_id}/ended/{number}", event.run_id, None, meta.get("parent_pool"))
+
+
+def _to_schedule(journal: Journal, outcome: Outcome, number: int) -> Output:
+    """Tell the schedule, which may not let two of its runs overlap; schedules live in the default pool."""
+    name = str(journal.view.meta["schedule"])
+    event = ScheduleRunEnded(schedule=name, run_id=journal.run_id, ending=number, status=outcome)
+    return Output("signals", event, f"{journal.run_id}/ended/{number}", name, journal.agent, "default")
 
 
 def _dead_letter(journal: Journal, agent: Agent[Any, Any], number: int, error: dict[str, Any]) -> Output:

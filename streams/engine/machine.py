@@ -31,7 +31,7 @@ from streams.engine.timers import NOT_BEFORE
 from streams.engine.view import ENDED
 from streams.engine.waits import SleepOp, WaitOp
 
-_META = ("parent", "parent_path", "parent_pool", "priority", "not_before_ms", "caller", "forked_from")
+_META = ("parent", "parent_path", "parent_pool", "priority", "not_before_ms", "caller", "forked_from", "schedule")
 
 
 class Machine(Clocked):

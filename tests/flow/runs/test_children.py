@@ -179,7 +179,7 @@ def test_children_inherit_deadline_and_priority() -> None:
 def test_an_input_that_does_not_fit_fails_at_the_call_and_names_the_field() -> None:
     @agent
     async def wrong(run: Run) -> int:
-        return await run.call(add_one, {"n": "many"})  # type: ignore[arg-type]
+        return await run.call(add_one, {"n": "many"})
 
     ended = run_agent(wrong)
     assert ended.error["type"] == "ValidationError"
@@ -252,3 +252,20 @@ def test_nested_resume_lets_the_failed_child_go_on_instead_of_starting_it_anew()
         assert harness.outcome(run_id).value() == ["first", "first", "second"]
         assert done == ["first", "first", "second"], "no finished work is done again"
         assert len(harness.run_ids) == 2
+
+
+def test_a_canvas_can_be_given_as_json_by_name() -> None:
+    from streams.agents.canvas import canvas as by_json
+
+    work = {
+        "chain": [
+            {"group": [{"agent": "add_one", "input": {"n": 1}}, {"agent": "add_one", "input": {"n": 2}}]},
+            "total",
+        ]
+    }
+    harness = Harness(by_json, *AGENTS)
+    run_id = harness.submit(by_json, work)
+    wrong = harness.submit(by_json, {"chain": ["nobody"]})
+    harness.run()
+    assert harness.outcome(run_id).value() == 5
+    assert "no agent is called 'nobody'" in harness.outcome(wrong).error["message"]

@@ -396,6 +396,16 @@ def test_an_await_on_the_outside_is_an_error_with_its_line() -> None:
     assert "test_control.py" in ended.error["message"]
 
 
+def test_an_operation_that_is_not_awaited_is_warned_about() -> None:
+    @agent
+    async def forgetful(run: Run) -> str:
+        run.emit(Cleaned(run=run.id))
+        return "done"
+
+    with pytest.warns(RuntimeWarning, match="run.emit was made but never awaited"):
+        run_agent(forgetful)
+
+
 def test_a_run_operation_inside_a_step_is_refused() -> None:
     @agent
     async def wrong(run: Run) -> None:

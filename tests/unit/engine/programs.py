@@ -31,32 +31,47 @@ LEAVES: dict[str, Callable[[random.Random], list[Any]]] = {
     "wait": lambda draw: [draw.randrange(1, 60)],
 }
 NESTS = ("seq", "gather", "gather", "call", "try", "stage")
+FRAGILE_LEAVES = LEAVES | {"flaky": lambda draw: [draw.randrange(10), 1], "fragile": lambda draw: [draw.randrange(10)]}
+del FRAGILE_LEAVES["random"]  # it depends on the run's id, and a child that is called after a resume has another
+FRAGILE_NESTS = ("seq", "all", "all", "call", "stage")
 
 
 def program_of(seed: int, size: int) -> Program:
-    """Return a program of about `size` operations, the same for the same seed."""
-    return ["seq", _drawn(random.Random(seed), size), ["step", 1]]
+    """Return a program of about `size` operations that ends by itself, the same for the same seed."""
+    return ["seq", _drawn(random.Random(seed), size, LEAVES, NESTS), ["step", 1]]
 
 
-def _drawn(draw: random.Random, size: int) -> Program:
+def fragile_program_of(seed: int, size: int) -> Program:
+    """Return a program whose fragile steps fail the run, each once, until it is resumed."""
+    return ["seq", _drawn(random.Random(seed), size, FRAGILE_LEAVES, FRAGILE_NESTS), ["step", 1]]
+
+
+def _drawn(draw: random.Random, size: int, leaves: dict[str, Any], nests: tuple[str, ...]) -> Program:
     if size <= 1:
-        word = draw.choice(list(LEAVES))
-        return [word, *LEAVES[word](draw)]
-    word = draw.choice(NESTS)
-    if word not in ("seq", "gather"):
-        return [word, _drawn(draw, size - 1)]
+        word = draw.choice(list(leaves))
+        return [word, *leaves[word](draw)]
+    word = draw.choice(nests)
+    if word not in ("seq", "gather", "all"):
+        return [word, _drawn(draw, size - 1, leaves, nests)]
     parts = draw.randint(1, min(4, size))
-    return [word, *(_drawn(draw, size // parts) for _ in range(parts))]
+    return [word, *(_drawn(draw, size // parts, leaves, nests) for _ in range(parts))]
 
 
 class Outside:
     """What steps do to the world: counted per idempotency key; a flaky one fails its first attempts."""
 
     attempt: Callable[[], int] = staticmethod(lambda: 1)
+    breaks: Callable[[], bool] = staticmethod(lambda: False)
 
 
 def effect(number: int) -> int:
     return number + 1
+
+
+def fragile(number: int) -> int:
+    if Outside.breaks():
+        raise ConnectionError("broken until it is resumed")
+    return number + 100
 
 
 def flaky(number: int, failures: int) -> int:
@@ -90,6 +105,14 @@ async def _pure(run: Run, number: int) -> Any:
 
 async def _flaky(run: Run, number: int, failures: int) -> Any:
     return await run.step(flaky, number, failures)
+
+
+async def _fragile(run: Run, number: int) -> Any:
+    return await run.step(fragile, number, retry=RetryPolicy(attempts=1))
+
+
+async def _all(run: Run, *parts: Any) -> Any:
+    return await run.gather(*[interpret(part, run) for part in parts])
 
 
 async def _sleep(run: Run, seconds: int) -> Any:
@@ -151,6 +174,8 @@ WORDS: dict[str, Callable[..., Any]] = {
     "step": _step,
     "pure": _pure,
     "flaky": _flaky,
+    "fragile": _fragile,
+    "all": _all,
     "sleep": _sleep,
     "emit": _emit,
     "progress": _progress,
