@@ -55,7 +55,7 @@ class Commands:
         found = await self._runs.view(run_id)
         if found.view["status"] != "failed":
             raise _conflict(found, "only a failed run can be resumed")
-        ending = found.view.get("ending")
+        ending = found.view.get("endings")
         event = ResumeRequested(
             run_id=run_id, request_id=request_id, ending=ending if isinstance(ending, int) else None
         )

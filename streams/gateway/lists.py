@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from streams.clock import iso
 from streams.gateway.answers import answer
 from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
 from streams.gateway.submit import wrong
@@ -59,4 +60,4 @@ def _since(text: str | None) -> str | None:
         raise wrong("since", "it must be an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise wrong("since", "it must have an offset, such as Z")
-    return moment.isoformat()
+    return iso(round(moment.timestamp() * 1000))

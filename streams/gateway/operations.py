@@ -236,7 +236,7 @@ def of_tables(tables: Tables) -> list[Operation]:
             "read",
             "A row",
             {200: row},
-            (*problems, "not-found", "conflict"),
+            (*problems, "not-found", "gone", "unsupported"),
             row_params,
             tag="tables",
         ),

@@ -20,10 +20,13 @@ async def test_the_owners_words_are_passed_on_as_they_are() -> None:
         it.owners.says["scraper", "/owner/runs/r-1"] = Answer(200, said)
         shown = await it.client.get("/runs/r-1")
         assert (shown.status_code, shown.content) == (200, said)
-        failed = Answer(409, b'{"type":"urn:streams:problem:run-not-succeeded"}')
+        failed = Answer(
+            409, b'{"type":"run-ended","detail":"the run failed","failed_path":"2","error":{"message":"x"}}'
+        )
         it.owners.says["scraper", "/owner/runs/r-1/result"] = failed
         result = await it.client.get("/runs/r-1/result")
-        assert (result.status_code, result.headers["content-type"]) == (409, "application/problem+json")
+        body = problem(result, 409, "run-not-succeeded")
+        assert (body["detail"], body["failed_path"], body["error"]) == ("the run failed", "2", {"message": "x"})
 
 
 async def test_a_run_that_no_pool_knows_is_404() -> None:
@@ -131,7 +134,7 @@ async def test_an_order_that_the_state_does_not_allow_is_409(status: str, path: 
 
 async def test_resume_names_the_ending_that_it_saw() -> None:
     async with world() as it:
-        it.owners.knows("r-1", status="failed", ending=2)
+        it.owners.knows("r-1", status="failed", endings=2)
         assert (await it.post("/runs/r-1/resume")).status_code == 202
         [record] = it.log.on("signals")
         assert isinstance(record.event, ResumeRequested)
