@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from streams.replay.world import Miss
@@ -65,4 +65,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON data."""
-        return {**asdict(self), "complete": self.complete, "totals": self.totals()}
+        plain = {"left_out": dict(self.left_out), "written": dict(self.written)}
+        lists = {"runs": [asdict(run) for run in self.runs], "misses": [asdict(miss) for miss in self.misses]}
+        rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in {*plain, *lists}}
+        return {**rest, **lists, **plain, "complete": self.complete, "totals": self.totals()}

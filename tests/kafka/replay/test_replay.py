@@ -1,0 +1,169 @@
+"""Runs that a real worker made on a real broker, run again from the log alone: nobody is asked, nothing differs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+from aiohttp import web
+
+from streams import clock
+from streams.app import discover
+from streams.local.declare import wanted
+from streams.local.kafka import EmbeddedKafka
+from streams.query.codec import codec_of
+from streams.replay.log import Log
+from streams.replay.replaying import Plan, Replay
+from streams.replay.shadow import Shadow
+from streams.settings import child_environment
+from streams.worker.courier import Courier
+from tests.apps.pipeline.events import Counted
+from tests.faults.rig.pipeline import ROOT, Pipeline
+from tests.unit.model._endpoint import completion, endpoint
+from topics.admin import topic_names
+from topics.producer import EventProducer
+from topics.reader import read
+
+APPS = ("tests.apps.replayed", "tests.apps.pipeline")
+RUNS = 200
+
+
+class Recorded(Pipeline):
+    """A pipeline whose model is served here and counted, and gives another answer each time."""
+
+    def __init__(self, kafka: EmbeddedKafka, folder: Path, model: str) -> None:
+        super().__init__(kafka.bootstrap, folder)
+        self.settings = self.settings.changed("tests", apps=APPS, llm_base_url=model)
+        self.catalog = discover(APPS)
+        self.codec = codec_of(self.settings, self.catalog)
+        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+        self.producer = EventProducer(self.kafka, self.codec, "/tests", now_ms=clock.now_ms)
+        self.trace = folder / "looked_up"
+        self.asked = itertools.count()
+
+    def looked_up(self) -> int:
+        """Return how often the tool was called."""
+        return len(self.trace.read_text("utf-8").splitlines())
+
+    def replay(self, plan: Plan, into: str = "again") -> Replay:
+        """Return a replay of this pipeline's log."""
+        log = Log.of(self.settings, self.catalog)
+        return Replay(log, plan, Shadow(log, wanted(self.settings, self.catalog), into, dry=plan.dry_run))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def recorded(kafka: EmbeddedKafka, tmp_path_factory: Any) -> AsyncIterator[Recorded]:
+    """Return a pipeline on whose log 200 runs have ended; its worker and model are gone."""
+    folder = tmp_path_factory.mktemp("recorded")
+    said = itertools.count()
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.json()
+        word = f"word {next(said)}"
+        return web.json_response(completion(json.dumps({"word": word}) if "response_format" in body else word))
+
+    async with endpoint(answer) as url, Recorded(kafka, folder, url) as made:
+        worker = await made.running()
+        given = [{"text": f"question {number}", "trace": str(made.trace)} for number in range(RUNS)]
+        runs = await asyncio.gather(*(made.submit("inquire", one) for one in given))
+        for number in range(40):
+            await made.say(Counted(name=f"n{number % 7}", amount=number))
+        await made.ended(runs, 90)
+        assert await worker.stop() == 0, worker.words()
+        assert next(said) == 2 * RUNS
+        yield made
+
+
+async def test_two_hundred_runs_end_as_they_did_and_nobody_is_asked(recorded: Recorded) -> None:
+    """Five calls each, one of which failed twice, and a child; the model is not even there any more."""
+    before = recorded.looked_up()
+    report = await recorded.replay(Plan("agents.inquire", "earliest", "latest")).run()
+    totals = report.totals()
+    print(f"\n{totals['runs']} runs again in {report.seconds:.2f} s, {totals['per_second']} a second, {totals}")
+    assert report.misses == []
+    assert [run for run in report.runs if not run.equal] == []
+    assert (totals["runs"], totals["equal"], totals["made"]) == (2 * RUNS, 2 * RUNS, 0)
+    assert totals["recorded"] == RUNS * (
+        2 + 2 + 1 + 1 + 1
+    )  # two found, two attempts at the hopeless, model, step, child
+    assert recorded.looked_up() == before
+
+
+async def test_what_comes_out_lies_in_the_shadow_and_nothing_in_the_originals(recorded: Recorded) -> None:
+    names = recorded.names
+    before = [len(list(read(recorded.kafka, names.topic(one)))) for one in ("runs", "events", "calls", "agents.second")]
+    report = await recorded.replay(Plan("agents.inquire", "earliest", "latest"), "aside").run()
+    after = [len(list(read(recorded.kafka, names.topic(one)))) for one in ("runs", "events", "calls", "agents.second")]
+    assert after == before
+    assert set(report.written) == {f"aside.{one}" for one in ("runs", "agents.second", "signals", "journal.default")}
+    for topic, count in report.written.items():
+        assert len(list(read(recorded.kafka, names.topic(topic)))) == count
+    counts = topic_names(recorded.kafka)
+    assert counts[names.topic("aside.runs")] == counts[names.runs]
+    endings = {
+        one.key for one in read(recorded.kafka, names.runs) if b"succeeded" in (dict(one.headers)["ce_type"] or b"")
+    }
+    assert {one.key for one in read(recorded.kafka, names.topic("aside.runs"))} == endings
+
+
+async def test_the_command_says_the_same_and_exits_with_one_for_a_miss(recorded: Recorded) -> None:
+    """Against another model's name nothing is recorded, so that every run lacks its first answer."""
+    done, report = await command(recorded, "agents.inquire", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert (report["totals"]["equal"], report["totals"]["missing"], report["dry_run"]) == (2 * RUNS, 0, True)
+    assert not [name for name in topic_names(recorded.kafka) if ".replay-" in name]
+    done, report = await command(recorded, "agents.inquire", "--to", "5", "--dry-run", STREAMS_LLM_MODEL="another")
+    assert done.returncode == 1
+    assert {miss["kind"] for miss in report["misses"]} == {"llm"}
+    assert {run["replayed"] for run in report["runs"]} == {"unanswered"}
+
+
+async def test_a_topic_that_nobody_handles_is_refused_in_one_line(recorded: Recorded) -> None:
+    done, _ = await command(recorded, "calls")
+    assert done.returncode == 1
+    assert done.stderr.decode().count("\n") == 1
+    assert "agents.<name>" in done.stderr.decode()
+
+
+async def test_events_again_make_the_same_rows_byte_by_byte(recorded: Recorded) -> None:
+    report = await recorded.replay(Plan("events", "earliest", "latest"), "bus").run()
+    assert report.reactions["echo"] == {"events": 40, "outputs": 40}
+    assert (report.tables["counts"], report.tables["echoes"]) == (7, 7)
+    for table in ("counts", "echoes"):
+        served = rows(recorded, recorded.names.table(table, 1, "default"))
+        again = rows(recorded, recorded.names.topic(f"bus.table.{table}.v1.default"))
+        assert again == served
+
+
+async def test_a_range_is_inclusive_at_its_start_and_exclusive_at_its_end(recorded: Recorded) -> None:
+    report = await recorded.replay(Plan("events", 1, 3, dry_run=True)).run()
+    ends = Log.of(recorded.settings, recorded.catalog).stretch(recorded.names.events, "earliest", "latest").end
+    assert report.records <= 2 * sum(end > 1 for end in ends.values())
+    whole = await recorded.replay(Plan("events", "earliest", "latest", dry_run=True)).run()
+    first = await recorded.replay(Plan("events", "earliest", 5, dry_run=True)).run()
+    second = await recorded.replay(Plan("events", 5, "latest", dry_run=True)).run()
+    assert first.records + second.records == whole.records
+
+
+def rows(recorded: Recorded, topic: str) -> dict[bytes | None, bytes | None]:
+    return {one.key: one.value for one in read(recorded.kafka, topic)}
+
+
+async def command(recorded: Recorded, *arguments: str, **extra: str) -> tuple[subprocess.CompletedProcess[bytes], Any]:
+    environment = {**child_environment(recorded.settings), **extra}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "streams", "replay", *arguments, "-o", "json"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    return done, json.loads(done.stdout) if done.stdout else None
