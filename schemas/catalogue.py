@@ -10,10 +10,11 @@ from schemas.event import Event
 from schemas.github import github_event
 from schemas.journal import JournalEntry
 from schemas.parked import ParkedEvent
+from schemas.schedule import ScheduleState
 from schemas.slack import slack_event
 
 #: Records that go on the log and are no events.
-PLAIN_RECORDS = (JournalEntry, ParkedEvent)
+PLAIN_RECORDS = (JournalEntry, ParkedEvent, ScheduleState)
 
 #: Senders with more types than are worth a class each: what begins so has its sender's generic class.
 _GENERIC: dict[str, Callable[[str], type[Event]]] = {"github": github_event, "slack": slack_event}

@@ -8,8 +8,8 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     """A run was asked for; written to the agent's queue.
 
     Times are milliseconds since the epoch: ``deadline_ms`` is when the run must have ended, ``not_before_ms`` when it
-    may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``. ``history``
-    is the journal that a fork starts with.
+    may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``; ``schedule``
+    is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with.
     """
 
     run_id: str
@@ -25,6 +25,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     idempotency_key: str | None = None
     forked_from: str | None = None
     history: Json = None
+    schedule: str | None = None
 
 
 class RunStarted(Event, type="run.started", key="run_id"):

@@ -21,6 +21,8 @@ _SIGNALS = (
     "run.resume_requested",
     "child.ended",
     "run.fork_requested",
+    "schedule.commanded",
+    "schedule.run_ended",
 )
 
 

@@ -84,7 +84,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_subjects_are_event_types_or_names() -> None:
     assert subject_of(RunSubmitted) == "run.submitted"
-    assert [subject_of(model) for model in PLAIN_RECORDS] == ["journal_entry", "parked_event"]
+    assert [subject_of(model) for model in PLAIN_RECORDS] == ["journal_entry", "parked_event", "schedule_state"]
 
 
 def test_unpublished_models_have_ids_of_their_content_that_fit_a_signed_integer(tmp_path: Path) -> None:
