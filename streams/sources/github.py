@@ -62,7 +62,7 @@ def github(delivery: Delivery) -> Event:
 
 def _payload(delivery: Delivery) -> Payload:
     """Return the JSON, which GitHub sends as the body or, if the webhook is set up so, in a form's field."""
-    if delivery.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if delivery.body.startswith(b"payload="):
         found = parse_qs(delivery.body.decode("utf-8", "replace")).get("payload", [""])[0]
         try:
             payload = orjson.loads(found)
