@@ -141,7 +141,8 @@ def _sentence(status: int, problem: Mapping[str, Any]) -> str:
     text = str(problem.get("detail") or problem.get("title") or "The gateway refused.")
     errors = problem.get("errors")
     if isinstance(errors, list):
-        text = " ".join([text, *(f"{item.get('field')}: {item.get('message')}." for item in errors)])
+        named = [f"{item.get('field')}: {item.get('message')}" for item in errors]
+        text = " ".join([text, *(f"{name}." for name in named if name not in text)])
     return f"{' '.join(text.split())} (HTTP {status})"
 
 

@@ -96,7 +96,8 @@ def _styled(text: str) -> str:
 
 
 def _short(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _text(value: object) -> str:

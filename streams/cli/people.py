@@ -22,7 +22,7 @@ def list_workers(output: OutputOption = Output.TEXT) -> None:
 @agents.command("list")
 def list_agents(output: OutputOption = Output.TEXT) -> None:
     """List agents with the input that they take."""
-    columns = ("name", "pool", "concurrency", "rate", "description")
+    columns = ("name", "pool", "concurrency", "priority", "doc")
     _print("/agents", "agents", columns, output, "No agents: `streams new agent NAME` writes one.")
 
 

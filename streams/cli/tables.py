@@ -22,9 +22,7 @@ def list_tables(output: OutputOption = Output.TEXT) -> None:
 
     with gateway() as server:
         found = _items(server.get("/tables"), "tables")
-    print_rows(
-        found, ("name", "version", "pool", "of", "description"), output, empty="No tables: see `streams new table`."
-    )
+    print_rows(found, ("name", "version", "pool", "of", "doc"), output, empty="No tables: see `streams new table`.")
 
 
 @app.command("get")
