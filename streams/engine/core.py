@@ -104,7 +104,8 @@ class Core:
         except JournalMismatch as mismatch:
             self._end("failed", error={"type": "JournalMismatch", "message": str(mismatch), "entry": mismatch.path})
         except Exception as error:  # noqa: BLE001  a predicate of the author that raises must not take the worker along
-            self._end("failed", error=describe(error))
+            if self.journal.view.status not in ENDED:
+                self._end("failed", error=describe(error))
         else:
             if self._driver.outcome is not None and self._main is not None:
                 self._over(*self._driver.outcome)

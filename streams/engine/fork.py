@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from schemas.run import RunSubmitted
 from streams.engine.entry import DECIDING, INBOX, RESUME, SUBMITTED, Entry
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from streams.engine.journal import Journal
     from streams.engine.messages import ForkAsked
 
-_UNDECIDED = frozenset({"step", "tool", "llm", "sleep", "wait", "call"})
+MOST: Final = 900_000  # bytes of JSON that go into one record beside its envelope
+_UNDECIDED: Final = frozenset({"step", "tool", "llm", "sleep", "wait", "call"})
 
 
 def fork_prefix(entries: Iterable[Entry], at: str, edits: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -35,6 +38,10 @@ def fork_prefix(entries: Iterable[Entry], at: str, edits: dict[str, Any] | None 
 
 def fork_submission(entries: list[Entry], asked: ForkAsked) -> RunSubmitted:
     """Return the submission of the new run, with the history by value: a reference would dangle."""
+    history = fork_prefix(entries, asked.at, asked.edits)
+    size = len(orjson.dumps(history))
+    if size > MOST:
+        raise ForkError(f"the history up to {asked.at} has {size:,} bytes, a submission takes {MOST:,}: fork earlier")
     submitted = next(entry for entry in entries if entry.path == SUBMITTED)
     return RunSubmitted(
         run_id=asked.new_run_id,
@@ -42,7 +49,7 @@ def fork_submission(entries: list[Entry], asked: ForkAsked) -> RunSubmitted:
         input=submitted.input,
         priority=(submitted.output or {}).get("priority", "default"),
         forked_from=submitted.run_id,
-        history=fork_prefix(entries, asked.at, asked.edits),
+        history=history,
     )
 
 

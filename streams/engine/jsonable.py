@@ -26,7 +26,7 @@ def args_to_json(value: Any) -> Any:
     """Return arguments as JSON data for a digest; what has no JSON form is named by its type."""
     if type(value) in _PLAIN:
         return value
-    return to_jsonable_python(value, by_alias=True, fallback=_type_name)
+    return to_jsonable_python(_ordered(value), by_alias=True, fallback=_type_name)
 
 
 def digest(*parts: Any) -> str:
@@ -63,6 +63,20 @@ def from_json(value: Any, kind: Any) -> Any:
     if kind is None or kind is Any:
         return value if type(value) in _PLAIN else orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
     return adapter(kind).validate_json(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
+
+
+def _ordered(value: Any) -> Any:
+    """Return value with its sets as sorted lists: their own order differs from process to process."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is list or kind is tuple:
+        return [_ordered(one) for one in value]
+    if kind is dict:
+        return {name: _ordered(one) for name, one in value.items()}
+    if kind is set or kind is frozenset:
+        return sorted((_ordered(one) for one in value), key=repr)
+    return value
 
 
 def _type_name(value: Any) -> str:

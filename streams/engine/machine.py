@@ -30,6 +30,7 @@ from streams.engine.messages import (
 from streams.engine.timers import NOT_BEFORE
 from streams.engine.view import ENDED
 from streams.engine.waits import SleepOp, WaitOp
+from streams.errors import ForkError
 
 _META = ("parent", "parent_path", "parent_pool", "priority", "not_before_ms", "caller", "forked_from", "schedule")
 
@@ -248,10 +249,14 @@ class Machine(Clocked):
             self._start(None)
 
     def _fork_asked(self, message: ForkAsked) -> None:
-        journal = self.journal
-        event = fork_submission(journal.entries, message)
-        new_id = message.new_run_id
-        journal.append(f"~fork/{new_id}", "fork", new_id, input={"at": message.at})
+        journal, new_id = self.journal, message.new_run_id
+        path, asked = f"~fork/{new_id}", {"at": message.at}
+        try:
+            event = fork_submission(journal.entries, message)
+        except ForkError as error:  # the wish is wrong, the run is not
+            journal.append(path, "fork", new_id, status="failed", input=asked, error={"message": str(error)})
+            return
+        journal.append(path, "fork", new_id, input=asked)
         journal.decision.outputs.append(
             Output("agents", event, f"{new_id}/submitted/0", new_id, self.agent.name, self.agent.pool)
         )

@@ -103,7 +103,7 @@ class RunView:
         elif path.startswith(RESUME):
             self.status, self.error, self.failed_path = "running", None, None
             self.resumes += 1
-        elif path.startswith("~fork/"):
+        elif path.startswith("~fork/") and entry.status == "completed":
             self.forks.append(entry.name)
         elif path == DEADLINE or (path.startswith(INBOX) and entry.kind == "cancel"):
             self.reason = entry.name

@@ -178,3 +178,30 @@ def test_a_fork_can_give_the_answer_of_the_step_itself_by_its_rank(world: World)
     harness.run()
     assert harness.outcome(new_id).value() == ["a", "B", "c"]
     assert world.done == ["a", "b", "c", "c"]
+
+
+def test_a_fork_that_cannot_be_leaves_the_run_alone_and_says_why(world: World) -> None:
+    @agent
+    async def job(run: Run) -> str:
+        await run.step(world.do, "a", name="plan")
+        await run.wait_for("word")
+        return await run.step(lambda: "x" * 1_000_000, name="big")
+
+    harness = Harness(job)
+    run_id = harness.submit(job)
+    harness.settle()
+    harness.fork(run_id, "nowhere")
+    harness.fork(run_id, "plan", {"big": 1})
+    harness.settle()
+    assert harness.status(run_id) == "waiting"
+    harness.signal(run_id, "word")
+    harness.settle()
+    new_id = harness.fork(run_id, "big", {"big": "y" * 1_000_000})
+    harness.run()
+    assert harness.status(run_id) == "succeeded"
+    assert new_id not in harness.run_ids
+    refused = [line["error"]["message"] for line in harness.outcome(run_id).history if line["kind"] == "fork"]
+    assert "no entry is called 'nowhere'" in refused[0]
+    assert "no entry is called 'big'" in refused[1]
+    assert "fork earlier" in refused[2]
+    assert harness.outcome(run_id).view["forks"] == []
