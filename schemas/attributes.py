@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from schemas.errors import SchemaError
 
@@ -12,6 +13,7 @@ SPEC_VERSION = "1.0"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
 _OWN = frozenset({"ce_id", "ce_type", "ce_source", "ce_time", "ce_specversion", "content-type", "traceparent"})
 _FIXED: list[tuple[str, bytes]] = [
     ("ce_specversion", SPEC_VERSION.encode()),
@@ -26,7 +28,13 @@ def new_id() -> str:
 
 def rfc3339(time_ms: int) -> str:
     """Return milliseconds since the epoch as an RFC 3339 time in UTC, such as 2026-11-24T19:46:08.123Z."""
-    return (_EPOCH + time_ms * _MILLISECOND).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z"
+    return f"{_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(time_s: int) -> str:
+    """Return a whole second as text; many records are written within one."""
+    return (_EPOCH + time_s * _SECOND).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def milliseconds(text: str) -> int:

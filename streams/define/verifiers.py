@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ class HmacSha256:
         given = given.removeprefix(self.prefix)
         sound = False
         for secret in secrets:
-            digest = hmac.new(secret.encode(), body, hashlib.sha256).digest()
+            digest = hmac.digest(secret.encode(), body, "sha256")
             wanted = digest.hex() if self.encoding == "hex" else base64.b64encode(digest).decode()
             sound |= bool(secret) and hmac.compare_digest(wanted.encode(), given.encode())
         return sound
@@ -61,7 +60,7 @@ class StandardWebhooks:
         sound = False
         for secret in secrets:
             key = _key(secret)
-            wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+            wanted = base64.b64encode(hmac.digest(key, signed, "sha256"))
             for signature in given:
                 sound |= bool(key) and hmac.compare_digest(wanted, signature.encode())
         return sound
