@@ -210,7 +210,8 @@ class EffectOp(Op[T]):
     def _again(self, error: ErrorInfo) -> bool:
         if error.rejected or self.attempt >= self.retry.attempts:
             return False
-        return error.type == "Retry" or error.after is not None or self.retry.allows(error.types or (error.type,))
+        names = error.types or (error.type,)
+        return "Retry" in names or self.retry.allows(names)
 
     def _retry(self, message: EffectDone, error: ErrorInfo) -> None:
         journal = self.driver.journal

@@ -68,6 +68,26 @@ def test_retry_after_is_honoured_and_counted_among_the_attempts() -> None:
     assert harness.outcome(run_id).value() == "done"
 
 
+def test_an_answer_that_says_when_to_come_back_is_waited_for_if_the_policy_allows_the_error() -> None:
+    class BusyError(Exception):
+        retry_after = 120
+
+    @agent
+    async def job(run: Run) -> list[str]:
+        patient = await run.step(Flaky(BusyError("busy")), retry=RetryPolicy(attempts=2), name="patient")
+        try:
+            return [patient, await run.step(Flaky(BusyError("busy")), retry=RetryPolicy(never=(BusyError,)), name="no")]
+        except StepFailed as error:
+            return [patient, error.type]
+
+    harness = Harness(job)
+    run_id = harness.submit(job)
+    harness.advance(119)
+    assert harness.status(run_id) == "running"
+    harness.advance(2)
+    assert harness.outcome(run_id).value() == ["done", "BusyError"]
+
+
 def test_reject_is_never_tried_again() -> None:
     @agent
     async def job(run: Run) -> str:
