@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Load:
         """Draw names from `random`."""
         self._pipeline = pipeline
         self._random = random
-        self._mark = f"{random.getrandbits(40):x}"
+        self._mark = uuid.uuid4().hex[:10]  # a seed repeats the moment, never the names
         self.runs: list[str] = []
         self.wanted: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
@@ -105,7 +106,7 @@ class Load:
 
 async def kill_once(pipeline: Pipeline, point: Point, seed: int, runs: int = 200) -> Outcome:
     """Load a worker, kill it at `point`, let a successor finish, and judge."""
-    random = Random(seed)
+    random = Random(f"{seed}/{point.name}")
     number = random.randint(1, point.most)
     outcome = Outcome(point.name, seed, number)
     load = Load(pipeline, random)
