@@ -63,7 +63,7 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     `probe` is told each stage of work, so that fault tests can end the process there.
     """
     telemetry.configure(settings)
-    gc.freeze()  # what was imported stays: full collections over it stop the loop for seconds when thousands of runs wait
+    gc.freeze()  # what was imported stays: collections over it stop the loop for seconds when thousands of runs wait
     gc.set_threshold(10_000, 20, 20)
     taken = slots.take(settings.state_dir, pool, slot)
     try:

@@ -41,9 +41,13 @@ class RunPages:
         return problem(404, "no such run") if entries is None else answer(fold(entries).to_json())
 
     async def history(self, request: Request) -> Response:
-        """Answer the run's journal."""
+        """Answer the run's journal, from the entry behind `after` on."""
         entries = await self._entries(request)
-        return problem(404, "no such run") if entries is None else answer({"entries": history(entries)})
+        if entries is None:
+            return problem(404, "no such run")
+        after = int(request.query_params.get("after", "0"))
+        lines = history(entries)
+        return answer({"entries": [line for line in lines if line["seq"] > after]})
 
     async def result(self, request: Request) -> Response:
         """Answer the run's result, or why there is none."""
