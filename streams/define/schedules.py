@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -59,8 +59,8 @@ def schedule(
             raise DefinitionError(f'{where(fn)}: give either cron="0 2 * * *" or every=minutes(5)')
         if every is not None and every <= 0:
             raise DefinitionError(f"{where(fn)}: every= is a positive number of seconds")
-        if cron is not None and len(cron.split()) not in (5, 6):
-            raise DefinitionError(f"{where(fn)}: {cron!r} is no cron expression: minute hour day month weekday")
+        if cron is not None:
+            _check_cron(cron, fn)
         try:
             ZoneInfo(tz)
         except (KeyError, ValueError, OSError) as error:
@@ -68,3 +68,15 @@ def schedule(
         return Schedule(fn.__name__, fn, cron, every, tz, overlap, catch_up, jitter, start, end, doc_of(fn))
 
     return make
+
+
+def _check_cron(cron: str, fn: Callable[[], Any]) -> None:
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - `import streams` stays light
+
+    try:
+        CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise DefinitionError(
+            f"{where(fn)}: {cron!r} is no cron expression ({error}): minute hour day month weekday, "
+            "with a second in front if you like"
+        ) from error
