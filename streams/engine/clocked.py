@@ -30,7 +30,14 @@ class Clocked(Core):
         elif not mark.soft and due == mark.due_ms:
             outer = None if mark.outer is None else mark.outer.name
             entry = self.journal.append(
-                path, "stage", mark.name, status="timed_out", resume=mark.resume, due_ms=due, stage=outer
+                path,
+                "stage",
+                mark.name,
+                status="timed_out",
+                resume=mark.resume,
+                due_ms=due,
+                stage=outer,
+                started_ms=mark.begun_ms,
             )
             self._soft_stage(entry)
             if path in self._driver.stages and self._driver.outcome is None:

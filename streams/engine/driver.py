@@ -24,7 +24,7 @@ _LIBRARY = sysconfig.get_paths()["stdlib"]  # site-packages are below it
 class StageMark:
     """A stage that is entered, and the one around it."""
 
-    __slots__ = ("due_ms", "frame", "name", "outer", "path", "record", "resume", "soft", "timeout")
+    __slots__ = ("begun_ms", "due_ms", "frame", "name", "outer", "path", "record", "resume", "soft", "timeout")
 
     def __init__(self, name: str, path: str, frame: Frame, timeout: float | None) -> None:
         self.name = name
@@ -32,6 +32,7 @@ class StageMark:
         self.frame = frame
         self.outer = frame.stage
         self.timeout = timeout
+        self.begun_ms = 0
         self.due_ms: int | None = None
         self.resume = 0
         self.soft = False  # the time-out was handed over, the grace runs

@@ -155,19 +155,22 @@ class Journal:
                 self.patches.add(entry.path.removeprefix(PATCH))
         return void
 
-    def find(self, path: str, kind: str, name: str, digest: str) -> Entry | None:
-        """Return the record that stands for an operation, once; raise JournalMismatch if it is another operation."""
+    def find(self, path: str, kind: str, name: str | None, digest: str) -> Entry | None:
+        """Return the record that stands for an operation, once; raise JournalMismatch if it is another operation.
+
+        Without a name only the kind counts: another wording of a progress report does no harm.
+        """
         entry = self.standing.pop(path, None) if self.standing else None
         if entry is None:
             return None
-        if entry.kind == kind and entry.name == name and entry.digest == digest:
+        same = entry.kind == kind and name in (None, entry.name)
+        if same and entry.digest == digest:
             return None if entry.status == "cancelled" and entry.seq < self.resumed_seq else entry
         if self.tolerates(entry):
             return None
-        what = "arguments" if entry.kind == kind and entry.name == name else "operation"
         raise JournalMismatch(
             f"entry {entry.seq} at path {path} is {entry.kind} {entry.name!r} and the code now makes {kind} {name!r} "
-            f"with {'other' if what == 'arguments' else 'its'} arguments: restore the old code, guard the change with "
+            f"with {'other' if same else 'its'} arguments: restore the old code, guard the change with "
             f"run.patched(), or fork the run at {path}",
             path=path,
         )

@@ -11,6 +11,7 @@ from streams.engine.clocked import Clocked
 from streams.engine.decision import Decision, Output, Timer
 from streams.engine.driver import Driver
 from streams.engine.effects import EffectOp
+from streams.engine.ending import describe
 from streams.engine.entry import DEADLINE, END, INBOX, LATE, RESUME, STARTED, SUBMITTED, Entry
 from streams.engine.fork import fork_submission, forked_entries
 from streams.engine.jsonable import digest, to_json
@@ -64,6 +65,14 @@ class Machine(Clocked):
             self.held = "version"
         else:
             self._guarded(self._restored)
+        return decision
+
+    def fail(self, error: BaseException, now_ms: int) -> Decision:
+        """End the run as failed, resumable, by an error of whoever carries decisions out."""
+        self.journal.now_ms = now_ms
+        self.journal.decision = decision = Decision()
+        if self.journal.view.status not in ENDED:
+            self._end("failed", error=describe(error))
         return decision
 
     def _restored(self) -> None:

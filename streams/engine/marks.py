@@ -29,7 +29,7 @@ class ProgressOp(Op[None]):
     def begin(self) -> bool:
         """Record it, unless it is recorded."""
         journal = self.driver.journal
-        if journal.find(self.path, self.kind, self.name, "") is None:
+        if journal.find(self.path, self.kind, None, "") is None:
             journal.forbid_new(self.path, self.kind, self.name)
             journal.append(self.path, self.kind, self.name, stage=self.stage, progress=self.percent)
         return False
@@ -106,10 +106,11 @@ class StageOp(Op[None]):
         else:
             mark.resume, mark.due_ms = self.record.resume, self.record.due_ms
             mark.record = self.record
+            mark.begun_ms = self.record.started_ms
             if mark.due_ms is not None and self.timeout is not None and self.record.seq < journal.resumed_seq:
                 mark.due_ms = max(mark.due_ms, journal.resumed_ms + int(self.timeout * 1000))
         if self.record is None:
-            mark.resume = journal.resume
+            mark.resume, mark.begun_ms = journal.resume, journal.now_ms
         self.frame.stage = mark
         driver.stages[self.path] = mark
         if not journal.replaying:
@@ -137,7 +138,16 @@ class StageEndOp(Op[None]):
         if journal.find(self.path, self.kind, self.name, status) is None:
             journal.forbid_new(self.path, self.kind, self.name)
             error = None if self.reason is None else {"type": type(self.reason).__name__, "message": str(self.reason)}
-            journal.append(self.path, self.kind, self.name, status=status, digest=status, stage=self.name, error=error)
+            journal.append(
+                self.path,
+                self.kind,
+                self.name,
+                status=status,
+                digest=status,
+                stage=self.name,
+                error=error,
+                started_ms=mark.begun_ms,
+            )
         self.frame.stage = mark.outer
         self.driver.stages.pop(mark.path, None)
         return False

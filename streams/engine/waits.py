@@ -25,7 +25,7 @@ class SleepOp(Op[None]):
     kind = "sleep"
 
     def __init__(self, driver: Driver, seconds: float) -> None:
-        super().__init__(driver, f"{seconds:g}s")
+        super().__init__(driver, "sleep")
         self.seconds = seconds
         self.due_ms = 0
 
@@ -34,7 +34,15 @@ class SleepOp(Op[None]):
         journal = self.driver.journal
         journal.forbid_new(self.path, self.kind, self.name)
         self.due_ms = journal.now_ms + int(self.seconds * 1000)
-        journal.append(self.path, self.kind, self.name, status="scheduled", stage=self.stage, due_ms=self.due_ms)
+        journal.append(
+            self.path,
+            self.kind,
+            self.name,
+            status="scheduled",
+            stage=self.stage,
+            due_ms=self.due_ms,
+            input=self.seconds,
+        )
 
     def activate(self) -> None:
         """Ask for the timer."""
@@ -47,7 +55,14 @@ class SleepOp(Op[None]):
         if due_ms != self.due_ms:
             return
         entry = self.driver.journal.append(
-            self.path, self.kind, self.name, status="fired", resume=self.resume, stage=self.stage, due_ms=due_ms
+            self.path,
+            self.kind,
+            self.name,
+            status="fired",
+            resume=self.resume,
+            stage=self.stage,
+            due_ms=due_ms,
+            input=self.seconds,
         )
         self.driver.ready.append((self, entry))
 

@@ -196,6 +196,11 @@ def test_a_stage_that_ignores_the_soft_timeout_ends_hard_and_resumable() -> None
         harness.advance(2)
         ended = harness.outcome(run_id)
         assert (ended.status, ended.error["type"], ended.view["stage"]) == ("failed", "HardTimeout", "ACTING")
+        patience[0] = 1
+        harness.advance(minutes(5))
+        harness.resume(run_id)
+        harness.run()
+        assert harness.outcome(run_id).value() == "in time"
 
 
 def test_the_deadline_of_an_agent_ends_its_runs() -> None:
@@ -211,3 +216,27 @@ def test_the_deadline_of_an_agent_ends_its_runs() -> None:
     assert ended.status == "failed"
     assert ended.error["type"] == "SoftTimeout"
     assert harness.now_ms - 1_700_000_000_000 >= 60_000
+
+
+def test_a_run_that_is_resumed_after_its_deadline_gets_its_agents_time_again() -> None:
+    length = [minutes(10)]
+
+    @agent(deadline=minutes(1))
+    async def slow(run: Run) -> str:
+        await run.step(lambda: "begun", name="begin")
+        await run.sleep(length[0])
+        return "done"
+
+    for evict in (False, True):
+        length[0] = minutes(10)
+        harness = Harness(slow, evict=evict)
+        run_id = harness.submit(slow)
+        harness.run()
+        harness.resume(run_id)
+        harness.run()
+        assert harness.outcome(run_id).view["endings"] == 2
+        length[0] = 5
+        harness.resume(run_id)
+        harness.run()
+        assert harness.outcome(run_id).value() == "done"
+        assert len(harness.calls) == 1

@@ -82,3 +82,21 @@ def test_a_worker_with_older_code_holds_the_run(world: World) -> None:
     assert (older.status, older.view().reason) == ("waiting", "version")
     assert not decision.entries
     assert not decision.perform
+
+
+def test_other_words_and_other_waits_fit_the_journal(world: World) -> None:
+    def said(words: str, seconds: float) -> Any:
+        async def changing(run: Run) -> str:
+            await run.progress(words, 10)
+            await run.sleep(seconds)
+            return await run.step(world.do, "end")
+
+        return agent(changing)
+
+    old = said("going", 100)
+    harness = Harness(old)
+    run_id = harness.submit(old)
+    harness.settle()
+    moved(harness, said("going on", 5))
+    harness.run()
+    assert harness.outcome(run_id).value() == "end"
