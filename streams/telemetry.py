@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -25,6 +25,21 @@ MASK: Final = "********"
 def redact(text: str) -> str:
     """Return `text` with the values of what looks like credentials masked."""
     return _DSN.sub(rf"\1:{MASK}@", _SECRET.sub(rf"\1\2{MASK}", text))
+
+
+_NAMES: Final = re.compile(r"(?i)authorization|signature|api[_-]?key|(^|[_-])token$|password|passwd|secret|cookie")
+
+
+def redact_json(value: Any) -> Any:
+    """Return JSON data with the values of what is named like a credential, and credentials in texts, masked."""
+    if isinstance(value, dict):
+        return {
+            name: MASK if _NAMES.search(str(name)) and item is not None else redact_json(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [redact_json(item) for item in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 class _Text(logging.Formatter):

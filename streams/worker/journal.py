@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.journal import JournalEntry
 from streams.engine.entry import END, EXPIRED, RESUME, SUBMITTED, Entry, journal_key, run_prefix
+from streams.telemetry import redact_json
 from streams.worker.errors import RecordTooLargeError
 from streams.worker.state.unit import MAX_RECORD_BYTES
 
@@ -34,7 +35,10 @@ class Journal:
 
     def encode(self, entry: Entry) -> tuple[bytes, bytes]:
         """Return an entry as key and row; raises SchemaError, RecordTooLargeError."""
-        row = self._codec.encode_fields(JournalEntry, {name: getattr(entry, name) for name in _FIELDS})
+        fields = {name: getattr(entry, name) for name in _FIELDS}
+        if entry.kind == "tool":
+            fields["input"] = redact_json(entry.input)  # it is for people to read; the digest stays that of the whole
+        row = self._codec.encode_fields(JournalEntry, fields)
         if len(row) > MAX_RECORD_BYTES:
             raise RecordTooLargeError(
                 f"what {entry.kind} {entry.name or entry.path} gave has {len(row)} bytes; an entry holds "

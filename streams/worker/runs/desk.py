@@ -81,7 +81,7 @@ class Desk:
 
     def create(self, owned: Slice, run_id: str, agent: Agent[Any, Any]) -> Live:
         """Make the machine of a new run."""
-        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms()))
+        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._agents))
         self.live[owned, run_id] = live
         return live
 
@@ -106,8 +106,36 @@ class Desk:
 
     def tell(self, live: Live, message: Message, unit: Unit | None = None) -> None:
         """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
-        if live.slice.live:
+        if not live.slice.live:
+            return
+        try:
             self.carry(live, live.machine.handle(message, clock.now_ms()), unit)
+        except (StreamsError, SchemaError) as error:
+            self._refused(live, message, error, unit)
+
+    def _refused(self, live: Live, message: Message, error: Exception, unit: Unit | None) -> None:
+        """Make what could not be recorded (too large, no JSON) the failure of the step that gave it, or of the run.
+
+        The machine has gone on already, so it is made anew from what is recorded.
+        """
+        self.discard(live)
+        again = self.find(live.slice, live.run_id)
+        if again is None:
+            return
+        if isinstance(message, EffectDone) and message.error is None:
+            info = ErrorInfo.of(error)
+            info.rejected = True
+            failed = EffectDone(message.path, message.resume, message.attempt, error=info, usage=message.usage)
+            self.tell(again, failed, unit)
+        else:
+            self.carry(again, again.machine.fail(error, clock.now_ms()), unit)
+
+    def discard(self, live: Live) -> None:
+        """Forget a machine that has gone astray, with what it was doing."""
+        for task in live.tasks.values():
+            task.cancel()
+        live.tasks.clear()
+        self._evict(live)
 
     def start(self, owned: Slice, run_id: str) -> None:
         """Begin a queued run: its agent has a free place."""
@@ -175,26 +203,7 @@ class Desk:
 
     def _performed(self, live: Live, perform: Perform, done: EffectDone) -> None:
         live.tasks.pop(perform.path, None)
-        if not live.slice.live:
-            return
-        try:
-            self.tell(live, done)
-        except (StreamsError, SchemaError) as error:
-            self._refused(live, done, error)
-
-    def _refused(self, live: Live, done: EffectDone, error: Exception) -> None:
-        """Make what could not be recorded (too large, no JSON) the failure of the step that gave it.
-
-        The machine has gone on already, so it is made anew from what is recorded.
-        """
-        for task in live.tasks.values():
-            task.cancel()
-        self._evict(live)
-        again = self.find(live.slice, live.run_id)
-        if again is not None:
-            info = ErrorInfo.of(error)
-            info.rejected = True
-            self.tell(again, EffectDone(done.path, done.resume, done.attempt, error=info, usage=done.usage))
+        self.tell(live, done)
 
     def _tidy(self, live: Live, *, ended: bool) -> None:
         """Give the place back and drop the machine when nothing is under way."""

@@ -13,6 +13,7 @@ from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.model.ask import Answered, ask
 from streams.model.hash import tool_hash
+from streams.telemetry import redact_json
 from streams.tools._call import call_tool
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _tool_call(run_id: str, perform: Perform, report: EffectDone) -> CallRecorde
         kind="tool",
         name=tool.name,
         version=tool.version,
-        request=perform.args,
+        request=redact_json(perform.args),
         answer=report.value,
         usage=None,
         started_ms=report.started_ms,

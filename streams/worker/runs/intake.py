@@ -89,7 +89,11 @@ class Intake:
             from_json(event.input, self._agent.input_type)  # misfits are dead letters now, not failed runs
         live = self._desk.create(batch.slice, event.run_id, self._agent)
         decision: Decision = live.machine.handle(Submit(event), clock.now_ms())
-        self._desk.carry(live, decision, batch)
+        try:
+            self._desk.carry(live, decision, batch)
+        except (StreamsError, SchemaError):
+            self._desk.discard(live)
+            raise
         joined(batch, live, self._desk)
         if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
             view = live.machine.journal.view
