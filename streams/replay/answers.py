@@ -56,18 +56,31 @@ class Answers:
         """Whether the outside must not be asked."""
         return self.mode == "recorded"
 
-    async def find(self, run_id: str, perform: Perform, observed: Observed | None) -> Answer | None:
-        """Return the answer that the log holds, or None; a pure step is computed, since it touches nothing."""
+    async def find(self, run_id: str, perform: Perform, observed: Observed | None, *, anywhere: bool) -> Answer | None:
+        """Return the answer that the log holds, or None; a pure step is computed, since it touches nothing.
+
+        Unless `anywhere` is said, a run that the log knows gets only what this step of it got then: one that was cut
+        short at the time got nothing.
+        """
         if self.mode == "live":
             return None
-        entry = None if observed is None else observed.effect(perform)
+        entry = None
+        if observed is not None:
+            entry = observed.effect(perform) or (observed.alike(perform) if anywhere else None)
+            if entry is None and not anywhere:
+                return None
+        if entry is not None and perform.attempt < entry.attempt:
+            return _to_be_tried_again()
         if entry is not None and entry.status == "failed":
-            return _failed(entry, perform)
+            return _failed(entry)
+        return await self._recorded(run_id, perform, entry)
+
+    async def _recorded(self, run_id: str, perform: Perform, entry: Entry | None) -> Answer | None:
         if perform.kind == "llm":
             return await self._asked_model(run_id, perform, None)
         if perform.kind == "tool":
             return self._called(run_id, perform)
-        if entry is not None and entry.status == "completed":
+        if entry is not None:
             return Answer(entry.output, recorded=1)
         return await self.make(run_id, perform) if perform.pure else None
 
@@ -129,8 +142,13 @@ class Answers:
         return self._asked[run_id, perform.path, name] - 1
 
 
-def _failed(entry: Entry, perform: Perform) -> Answer:
-    """Return a recorded failure; attempts before the last one fail so that they are tried again at once."""
+def _to_be_tried_again() -> Answer:
+    """Return the failure of an attempt that another one followed: the journal keeps the last, and their number."""
+    return Answer(error=ErrorInfo("Retry", "an attempt that was followed by another one", after=0.0), recorded=1)
+
+
+def _failed(entry: Entry) -> Answer:
+    """Return a recorded failure, which no further attempt may follow."""
     known = entry.error or {}
     error = ErrorInfo(
         known.get("type", ""),
@@ -139,6 +157,4 @@ def _failed(entry: Entry, perform: Perform) -> Answer:
         rejected=True,
         timed_out=bool(known.get("timed_out")),
     )
-    if perform.attempt < entry.attempt:
-        error.rejected, error.after = False, 0.0
     return Answer(error=error, recorded=1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.entry import INBOX, RESUME, STARTED, SUBMITTED, Entry
-from streams.engine.messages import CancelAsked, Message, ResumeAsked, SignalArrived
+from streams.engine.messages import CancelAsked, ChildDone, Message, ResumeAsked, SignalArrived
 from streams.engine.view import ENDED, RunView, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streams.engine.decision import Perform
+
+_DECIDED: Final = frozenset({"completed", "failed"})
 
 Moment = tuple[int, int]
 """Milliseconds since the epoch and the rank in the run's journal: the order in which things happened to a run."""
@@ -56,14 +58,19 @@ class Observed:
         """Return the start."""
         return self.own(STARTED)
 
-    def child(self, path: str, child_id: str) -> Entry | None:
-        """Return the entry that decided a call of that child."""
+    def endings(self, path: str, child: str) -> list[tuple[Moment, ChildDone]]:
+        """Return what the run heard of a child that it called at a path, with the times: it may end more than once."""
+        found = []
         for entry in self.entries:
-            if entry.path == path and entry.kind == "call" and entry.status in ("completed", "failed"):
-                told = entry.input if isinstance(entry.input, dict) else {}
-                if told.get("child") == child_id:
-                    return entry
-        return None
+            told = entry.input if isinstance(entry.input, dict) else {}
+            early = entry.kind == "child" and entry.name == child
+            if early or (entry.kind == "call" and entry.status in _DECIDED and told.get("child") == child):
+                error = entry.error if isinstance(entry.error, dict) else None
+                status = "succeeded" if error is None else error.get("status", "failed")
+                ending = entry.attempt if early else 1 if error is None else error.get("ending", 1)
+                done = ChildDone(path, child, ending, status, entry.output, error, entry.usage)
+                found.append((self.moment(entry), done))
+        return found
 
     def children(self) -> set[str]:
         """Return the ids of all runs that this one called or started."""
@@ -74,10 +81,12 @@ class Observed:
         }
 
     def effect(self, perform: Perform) -> Entry | None:
-        """Return what an attempt's step came to, asked the same; else what an equal step of the run did elsewhere."""
-        here = self.entry(perform.path, perform.resume)
-        if here is not None and _same(here, perform):
-            return here
+        """Return what an attempt's step came to, if it was decided there, asked the same, after as many resumes."""
+        entry = self.entry(perform.path, perform.resume)
+        return entry if entry is not None and _same(entry, perform) else None
+
+    def alike(self, perform: Perform) -> Entry | None:
+        """Return what a step asked the same came to elsewhere in the run: the code may have moved."""
         return next((entry for entry in self.entries if _same(entry, perform)), None)
 
     def letters(self) -> list[tuple[Moment, Message]]:
@@ -102,7 +111,10 @@ def asked_of(perform: Perform) -> str:
 
 
 def _same(entry: Entry, perform: Perform) -> bool:
-    return entry.kind == perform.kind and entry.name == perform.name and entry.digest[:8] == asked_of(perform)
+    decided = entry.status in ("completed", "failed")
+    return (
+        decided and entry.kind == perform.kind and entry.name == perform.name and entry.digest[:8] == asked_of(perform)
+    )
 
 
 def outcome_of(view: RunView) -> dict[str, Any]:

@@ -78,11 +78,20 @@ class World:
         moment = (at_ms, _UNRANKED) if observed is None or entry is None else observed.moment(entry)
         self._push(moment, event.run_id, Submit(event))
 
-    async def restore(self, run_id: str, agent: Agent[Any, Any], entries: list[Entry]) -> None:
-        """Bring a run back as it stood after `entries`, to go on from there."""
-        self.now_ms = max((entry.recorded_ms for entry in entries), default=0)
-        machine = self._create(agent, run_id)
+    async def restore(self, run_id: str, entries: list[Entry]) -> None:
+        """Bring a run back as it stood after `entries`, to go on from there with what happened to it later."""
+        observed, last = self._observed.get(run_id), entries[-1]
+        self.now_ms = last.recorded_ms
+        machine = self._create(self._agents[last.agent], run_id)
         await self._carry(run_id, machine.restore(entries, self.now_ms))
+        if observed is None:
+            return
+        for moment, letter in observed.letters():
+            if moment[1] > last.seq:
+                self._push(moment, run_id, letter)
+        for entry in entries:
+            if entry.kind == "call" and entry.status == "scheduled":
+                self._child_told(run_id, entry.path, entry.output["child"])
 
     async def run(self) -> None:
         """Go on until nothing can happen any more, or something cannot be answered."""
@@ -91,18 +100,14 @@ class World:
 
     async def turn(self) -> bool:
         """Let one thing happen; return False when nothing is left."""
-        if self._parked and not self._answers.closed:
-            await self._ask_outside()
-        elif self._parked and not self._expected:  # else what happened next may have cut the attempt short
-            self._give_up()
+        if self._parked and not (self._expected and self._answers.closed):  # else it may have been cut short
+            return await self._settle()
+        if not self._queue:
             return False
-        elif self._queue:
-            at, _, _, run_id, message, expected = heapq.heappop(self._queue)
-            self._expected -= expected
-            self.now_ms = max(self.now_ms, at)
-            await self._deliver(run_id, message)
-        else:
-            return False
+        at, _, _, run_id, message, expected = heapq.heappop(self._queue)
+        self._expected -= expected
+        self.now_ms = max(self.now_ms, at)
+        await self._deliver(run_id, message)
         return True
 
     def status(self, run_id: str) -> str:
@@ -164,19 +169,17 @@ class World:
     def _unknown(self, event: RunSubmitted) -> None:
         """Answer for a child whose agent is not known here, with what its parent was told at the time."""
         parent, path = event.parent, event.parent_path
-        if parent is None or path is None:
-            return
-        observed = self._observed.get(parent)
-        entry = None if observed is None else observed.child(path, event.run_id)
-        if observed is None or entry is None:
+        if parent is not None and path is not None and not self._child_told(parent, path, event.run_id):
             self.misses.append(Miss(parent, path, "call", event.agent, "no such agent here, and no recorded result"))
-            return
-        error = entry.error if isinstance(entry.error, dict) else {}
-        status = "succeeded" if entry.status == "completed" else error.get("status", "failed")
-        ending = error.get("ending", 1)
-        done = ChildDone(path, event.run_id, ending, status, entry.output, entry.error, entry.usage)
-        self.tallies[parent].recorded += 1
-        self._push(observed.moment(entry), parent, done)
+
+    def _child_told(self, parent: str, path: str, child: str) -> bool:
+        """Let a parent hear of a child's ending when it heard of it; False if the log does not know it."""
+        observed = self._observed.get(parent)
+        endings = [] if observed is None else observed.endings(path, child)
+        for moment, done in endings:
+            self._push(moment, parent, done)
+        self.tallies[parent].recorded += bool(endings)
+        return bool(endings)
 
     # what follows from it
 
@@ -191,7 +194,7 @@ class World:
             self._arm(run_id, timer)
         for perform in decision.perform:
             self._asked[run_id, perform.path] = perform
-            answer = await self._answers.find(run_id, perform, self._observed.get(run_id))
+            answer = await self._answers.find(run_id, perform, self._observed.get(run_id), anywhere=False)
             if answer is None:
                 self._parked.append((run_id, perform))
             else:
@@ -207,8 +210,7 @@ class World:
             moment = (self.now_ms, _UNRANKED)
             observed = self._observed.get(output.key)
             if observed is not None and isinstance(message, ChildDone):
-                entry = observed.child(message.path, message.child_id)
-                moment = moment if entry is None else max(moment, observed.moment(entry))
+                moment = max(moment, _heard(observed, message))
             self._push(moment, output.key, message)
 
     def _arm(self, run_id: str, timer: Timer) -> None:
@@ -226,12 +228,15 @@ class World:
         tally.recorded += answer.recorded
         tally.made += answer.made
         observed = self._observed.get(run_id)
-        entry = None if observed is None else observed.entry(perform.path, perform.resume)
-        moment: Moment = (self.now_ms, _UNRANKED)
+        entry = None if observed is None or answer.made else observed.effect(perform)
+        last = answer.error is None or answer.error.rejected
+        moment: Moment = (
+            self.now_ms,
+            _UNRANKED if last or answer.made else 0,
+        )  # what was tried again is not handed over
         finished = None
-        if observed is not None and entry is not None and not answer.made and entry.status in ("completed", "failed"):
-            last = answer.error is None or answer.error.rejected
-            moment, finished = (observed.moment(entry), entry.finished_ms) if last else (moment, None)
+        if observed is not None and entry is not None and entry.path == perform.path and last:
+            moment, finished = observed.moment(entry), entry.finished_ms
         done = EffectDone(
             perform.path,
             perform.resume,
@@ -246,21 +251,35 @@ class World:
         )
         self._push(moment, run_id, done)
 
-    async def _ask_outside(self) -> None:
-        """Make all attempts that wait for it, at once; the time that they take passes."""
+    async def _settle(self) -> bool:
+        """Look anywhere on the log for what was not found at its place, then outside; False if that is barred."""
         asked, self._parked = self._parked, []
-        began = monotonic()
-        answers = await asyncio.gather(*(self._answers.make(run_id, perform) for run_id, perform in asked))
-        self.now_ms += int((monotonic() - began) * 1000)
-        for (run_id, perform), answer in zip(asked, answers, strict=True):
-            self._answered(run_id, perform, answer)
-
-    def _give_up(self) -> None:
-        for run_id, perform in self._parked:
+        missing: list[tuple[str, Perform]] = []
+        for run_id, perform in asked:
+            answer = await self._answers.find(run_id, perform, self._observed.get(run_id), anywhere=True)
+            if answer is None:
+                missing.append((run_id, perform))
+            else:
+                self._answered(run_id, perform, answer)
+        if missing and self._answers.closed:
             why = "the log has no answer to it as it is asked now"
-            self.misses.append(Miss(run_id, perform.path, perform.kind, perform.name, why))
-        self._parked.clear()
+            self.misses += [Miss(run_id, one.path, one.kind, one.name, why) for run_id, one in missing]
+            return False
+        began = monotonic()
+        answers = await asyncio.gather(*(self._answers.make(run_id, perform) for run_id, perform in missing))
+        self.now_ms += int((monotonic() - began) * 1000) if missing else 0
+        for (run_id, perform), answer in zip(missing, answers, strict=True):
+            self._answered(run_id, perform, answer)
+        return True
 
     def _push(self, moment: Moment, run_id: str, message: Message, *, expected: bool = True) -> None:
         self._expected += expected
         heapq.heappush(self._queue, (*moment, next(self._number), run_id, message, expected))
+
+
+def _heard(observed: Observed, message: ChildDone) -> Moment:
+    """Return when the run heard of that ending of its child; a success is the last there is, whatever its number."""
+    for moment, done in observed.endings(message.path, message.child_id):
+        if done.status == message.status and done.ending in (message.ending, 1):
+            return moment
+    return (0, 0)
