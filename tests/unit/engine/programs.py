@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from schemas import Event
@@ -39,6 +39,16 @@ FRAGILE_NESTS = ("seq", "all", "all", "call", "stage")
 def program_of(seed: int, size: int) -> Program:
     """Return a program of about `size` operations that ends by itself, the same for the same seed."""
     return ["seq", _drawn(random.Random(seed), size, LEAVES, NESTS), ["step", 1]]
+
+
+def listening(program: Program, numbers: Iterator[int]) -> Program:
+    """Return the program with its own waits, not those of children, made into waits for a numbered signal."""
+    word, *operands = program
+    if word == "wait":
+        return ["listen", next(numbers)]
+    if word == "call":
+        return program
+    return [word, *(listening(one, numbers) if isinstance(one, list) else one for one in operands)]
 
 
 def fragile_program_of(seed: int, size: int) -> Program:
@@ -145,6 +155,11 @@ async def _wait(run: Run, seconds: int) -> Any:
         return "nobody"
 
 
+async def _listen(run: Run, number: int) -> Any:
+    heard = await run.wait_for("word", lambda word: word["number"] == number)
+    return heard["number"]
+
+
 async def _seq(run: Run, *parts: Any) -> Any:
     return [await interpret(part, run) for part in parts]
 
@@ -182,6 +197,7 @@ WORDS: dict[str, Callable[..., Any]] = {
     "random": _random,
     "start": _start,
     "wait": _wait,
+    "listen": _listen,
     "seq": _seq,
     "gather": _gather,
     "call": _call,

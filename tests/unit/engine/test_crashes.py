@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from typing import Any
@@ -10,13 +11,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.testing import Harness
-from tests.unit.engine.programs import Outside, interpreter, leaf, program_of
+from tests.unit.engine.programs import Outside, interpreter, leaf, listening, program_of
 
 
-def carry_out(program: Any, **options: Any) -> Harness:
+def carry_out(program: Any, draw: random.Random, **options: Any) -> Harness:
     harness = Harness(interpreter, leaf, **options)
     Outside.attempt = staticmethod(lambda: harness.calls[-1].attempt)
+    numbers = itertools.count()
+    program = listening(program, numbers)
+    words = list(range(next(numbers)))
+    draw.shuffle(words)
+    for number in words[::2]:  # before the run, which keeps them
+        harness.signal("root", "word", {"number": number}, id=f"w{number}")
     harness.submit(interpreter, program, run_id="root")
+    for number in words[1::2]:
+        for _ in range(draw.randrange(4)):
+            harness._one()
+        harness.signal("root", "word", {"number": number}, id=f"w{number}")
     harness.run()
     return harness
 
@@ -44,10 +55,10 @@ def said(harness: Harness) -> Counter[str]:
 )
 def test_a_crash_changes_nothing_but_the_number_of_attempts(seed: int, size: int, crashes: int, *, evict: bool) -> None:
     program = program_of(seed, size)
-    whole = carry_out(program)
     draw = random.Random(seed)
+    whole = carry_out(program, draw)
     points = {draw.randint(1, whole.commits + crashes) for _ in range(crashes)}
-    broken = carry_out(program, crash_at=points, shuffle=draw, evict=evict)
+    broken = carry_out(program, draw, crash_at=points, shuffle=draw, evict=evict)
 
     assert broken.outcome("root").status == whole.outcome("root").status
     assert broken.outcome("root").result == whole.outcome("root").result
