@@ -22,6 +22,7 @@ from benchmarks.stateful_reaction import cluster, stop
 from schemas.run import RunSubmitted
 from streams import clock
 from streams.app import discover
+from streams.local.ports import free_ports
 from streams.query.codec import codec_of
 from streams.settings import load
 from topics import admin
@@ -61,16 +62,17 @@ async def main() -> None:
 class Bench:
     """A worker, a producer of submissions, a reader of endings."""
 
-    def __init__(self, bootstrap: str, prefix: str, folder: str) -> None:
-        """Use names under `prefix`."""
+    def __init__(self, bootstrap: str, prefix: str, folder: str, app: str = APP) -> None:
+        """Use names under `prefix` and the agents of `app`."""
+        self.port = free_ports([0])[0]
         values = {"kafka_bootstrap_servers": bootstrap, "topic_prefix": prefix, "partitions": PARTITIONS}
-        self.settings = load(**values, apps=APP, state_dir=folder)
+        self.settings = load(**values, apps=app, state_dir=folder)
         self.names = Names(prefix)
-        self.catalog = discover((APP,))
+        self.catalog = discover(app.split(","))
         self.environment = {
             **os.environ,
             **{f"STREAMS_{name.upper()}": str(value) for name, value in values.items()},
-            "STREAMS_APPS": APP,
+            "STREAMS_APPS": app,
             "STREAMS_STATE_DIR": folder,
         }
         self.log = Path(folder) / "worker.log"
@@ -104,7 +106,7 @@ class Bench:
         await self.lone("five_steps", 1)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "streams", "worker", "--slot", "0"]
+        command = [sys.executable, "-m", "streams", "worker", "--slot", "0", "--port", str(self.port)]
         with self.log.open("wb") as log:
             return subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

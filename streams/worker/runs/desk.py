@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
-from streams.engine.decision import Decision, Perform
+from streams.engine.decision import Decision, Output, Perform
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
@@ -166,7 +167,7 @@ class Desk:
         try:
             rows = [self._journal.encode(entry) for entry in decision.entries]
             for output in decision.outputs:
-                self._courier.send(target, output)
+                self._courier.send(target, placed(output, live))
         except (StreamsError, SchemaError):
             target.rollback(mark)
             raise
@@ -241,6 +242,13 @@ class Desk:
                     task.cancel()
                 live.tasks.clear()
                 self._evict(live)
+
+
+def placed(output: Output, live: Live) -> Output:
+    """Say in a run's dead letter where the run lives: the machine does not know."""
+    if isinstance(output.event, DeadLettered):
+        output.event = output.event.model_copy(update={"source_partition": live.slice.partition})
+    return output
 
 
 def _ignore(_live: Live) -> None:
