@@ -23,5 +23,5 @@ class AnswerGiven(Event, type="benchmark.answer_given", key="topic"):
 @agent
 async def patient(task: Question, run: Run) -> str:
     """Wait for an answer, for two days at most."""
-    answer = await run.wait_for(AnswerGiven, timeout=days(2))
+    answer = await run.wait_for(AnswerGiven, match=lambda given: given.topic == task.topic, timeout=days(2))
     return answer.topic
