@@ -21,10 +21,14 @@ from streams.worker.courier import Courier
 from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.app import Server, application
+from streams.worker.http.limits import LimitPages
 from streams.worker.http.proof import Proof
 from streams.worker.http.runs import RunPages
+from streams.worker.http.schedules import SchedulePages
 from streams.worker.http.tables import TablePages
 from streams.worker.journal import LEDGER, Journal
+from streams.worker.limits.admission import Admission
+from streams.worker.limits.limits import Limits
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
@@ -38,6 +42,8 @@ from streams.worker.runs.redrive import Redrive
 from streams.worker.runs.signals import Signals
 from streams.worker.runs.timers import Timers
 from streams.worker.runtime import Runtime, RuntimeSettings
+from streams.worker.schedules.keeper import Parts
+from streams.worker.schedules.schedules import Schedules
 from streams.worker.seam.app import App, end_process
 from streams.worker.sweep import Sweep
 from streams.worker.watchdog import LoopWatch, Stall
@@ -111,7 +117,8 @@ class Worker:
             say=log.info,
         )
         self._model: ChatModel | None = None
-        self._effects = Effects(self._runtime.tasks, self._chat, probe)
+        self._limits = Limits(self._runtime, pool, f"{pool}.{slot.identity}", codec, catalog.tools.values())
+        self._effects = Effects(self._runtime.tasks, self._chat, self._limits.guard, probe)
         self._timers = Timers(self._fire)
         self._probe = probe
         self._desk = Desk(
@@ -123,13 +130,20 @@ class Worker:
             effects=self._effects,
             timers=self._timers,
         )
-        self._dispatcher = Dispatcher(self._agents, self._desk.start)
+        self._dispatcher = Dispatcher(
+            self._agents,
+            self._desk.start,
+            Admission(self._limits.tickets, self._limits.places),
+            self._runtime.tasks.spawn,
+        )
         self._desk.on_rest = self._dispatcher.rested
         self._desk.on_wake = self._dispatcher.woke
         self._lanes = Lanes(
             self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
         self._bus = Bus(catalog, self._folds, self._lanes, self._courier, log.warning) if pool == "default" else None
+        parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
+        self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
         self._app = self._build()
         self._watch = LoopWatch(log.warning)
         self._stall = Stall(self._runtime, self._crash)
@@ -153,6 +167,8 @@ class Worker:
         server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
         url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
+        registry.register(self._limits)
+        self._limits.begin(self._kafka, self._names.workers, url)
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop
         self._app.finalize()
@@ -180,6 +196,7 @@ class Worker:
         heartbeat.state = "stopping"
         self._probe("leaving")
         await self._app.stop()
+        await self._limits.end()
         await heartbeat.beat()
         server.stop()
         await producer.close()
@@ -192,20 +209,23 @@ class Worker:
             name: Intake(agent, self._desk, self._dispatcher, self._journal, self._courier, self._probe)
             for name, agent in self._agents.items()
         }
-        redrive = Redrive(intakes, self._bus, self._desk, self._courier)
+        redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
         app = build(
             self._runtime,
             self._names,
             self._pool,
             intakes=intakes,
-            signals=Signals(self._desk, self._courier, redrive, self._pool),
+            signals=Signals(self._desk, self._courier, redrive, self._pool, self._schedules),
             bus=self._bus,
             folds=self._folds,
         )
         reload_ = Reload(self._agents, self._journal, self._desk, self._dispatcher, self._timers, log.info)
+        app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
+        if self._schedules is not None:
+            app.on_slice_ready.append(self._schedules.restored)
         return app
 
     def _pages(self, registry: CollectorRegistry) -> Any:
@@ -214,6 +234,8 @@ class Worker:
         return application(
             RunPages(proof, self._journal, self._kafka, queues),
             TablePages(proof, self._folds, self._names.events),
+            LimitPages(self._limits),
+            SchedulePages(proof, self._schedules),
             self._missing,
             registry,
         )

@@ -18,14 +18,20 @@ from streams.worker.http.answers import answer, problem
 from streams.worker.http.proof import NotOwnerError, NotReadyError
 
 if TYPE_CHECKING:
+    from streams.worker.http.limits import LimitPages
     from streams.worker.http.runs import RunPages
+    from streams.worker.http.schedules import SchedulePages
     from streams.worker.http.tables import TablePages
 
 Page = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    runs: RunPages, tables: TablePages, ready: Callable[[], str | None], registry: CollectorRegistry
+    runs: RunPages,
+    tables: TablePages,
+    schedules: SchedulePages,
+    ready: Callable[[], str | None],
+    registry: CollectorRegistry,
 ) -> Starlette:
     """Return the routes; `ready` tells what is missing, None when nothing is."""
 
@@ -47,6 +53,8 @@ def application(
             Route("/owner/runs/{id}/result", runs.result),
             Route("/owner/tables/{name}", tables.scan),
             Route("/owner/tables/{name}/{key:path}", tables.row),
+            Route("/owner/schedules", schedules.list),
+            *limits.routes(),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),

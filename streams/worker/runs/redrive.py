@@ -23,14 +23,23 @@ if TYPE_CHECKING:
     from streams.worker.courier import Courier
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.intake import Intake
+    from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
 
 
 class Redrive:
     """Routes a redrive to intake, reaction or run."""
 
-    def __init__(self, intakes: Mapping[str, Intake], bus: Bus | None, desk: Desk, courier: Courier) -> None:
+    def __init__(
+        self,
+        intakes: Mapping[str, Intake],
+        bus: Bus | None,
+        desk: Desk,
+        courier: Courier,
+        schedules: Schedules | None = None,
+    ) -> None:
         """Serve the consumers of this pool."""
+        self._schedules = schedules
         self._intakes = intakes
         self._bus = bus
         self._desk = desk
@@ -56,6 +65,9 @@ class Redrive:
                 self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
         elif asked.consumer in self._intakes:
             self._intakes[asked.consumer].again(batch, record)
+        elif asked.source_topic == self._courier.names.ticks:
+            if self._schedules is not None:
+                self._schedules.again(batch, asked)
         elif self._bus is not None:
             self._bus.again(batch, record, asked.consumer)
 

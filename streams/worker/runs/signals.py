@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
+from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from streams.engine.messages import CancelAsked, ChildDone, ForkAsked, Message, ResumeAsked, SignalArrived
 from streams.errors import StreamsError
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
     from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.redrive import Redrive
+    from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
 
 
 class Signals:
     """Takes batches of the topic `signals`; all pools read it, each handles its own runs."""
 
-    def __init__(self, desk: Desk, courier: Courier, redrive: Redrive, pool: str) -> None:
-        """Handle the runs of `pool`."""
+    def __init__(
+        self, desk: Desk, courier: Courier, redrive: Redrive, pool: str, schedules: Schedules | None = None
+    ) -> None:
+        """Handle the runs of `pool`, and its schedules."""
+        self._schedules = schedules
         self._desk = desk
         self._courier = courier
         self._redrive = redrive
@@ -45,6 +50,10 @@ class Signals:
         event: Any = self._courier.read(record).event
         if isinstance(event, RedriveRequested):
             self._redrive.take(batch, event)
+            return
+        if isinstance(event, ScheduleCommanded | ScheduleRunEnded):
+            if self._schedules is not None:
+                self._schedules.hear(batch, event)
             return
         message = _message(event)
         run_id: str = event.run_id

@@ -1,0 +1,28 @@
+"""Schedules as their owner tells them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from streams.worker.http.answers import answer
+
+if TYPE_CHECKING:
+    from streams.worker.http.proof import Proof
+    from streams.worker.schedules.schedules import Schedules
+
+
+class SchedulePages:
+    """`/owner/schedules`."""
+
+    def __init__(self, proof: Proof, schedules: Schedules | None) -> None:
+        """Tell of `schedules`; a worker of another pool than the default has none."""
+        self._proof = proof
+        self._schedules = schedules
+
+    async def list(self, _: Request) -> Response:
+        """Answer the schedules whose partitions this worker owns."""
+        self._proof.slices()
+        return answer({"schedules": [] if self._schedules is None else self._schedules.rows()})

@@ -1,0 +1,73 @@
+"""Which waiting slots start now and which are given up, as a schedule's `overlap` says. Pure.
+
+A slot overlaps with the slot before it while a run that the earlier one started has not ended, or while the earlier
+one's function has been running for a second and did so when the slot came. Slots that are caught up after a gap wait
+for each other's functions, which is no overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from streams.worker.schedules.state import CLOCK, Entry, State
+
+if TYPE_CHECKING:
+    from schemas.schedule import ScheduleRun
+    from streams.define.schedules import Overlap
+
+LONG_MS: Final = 1000
+
+
+@dataclass(slots=True)
+class Turn:
+    """What happens next: functions to start, slots that are skipped, runs to cancel, a function to stop."""
+
+    start: list[Entry] = field(default_factory=list)
+    drop: list[Entry] = field(default_factory=list)
+    cancel: list[ScheduleRun] = field(default_factory=list)
+    stop: Entry | None = None
+
+
+def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
+    """Return the next turn; what a person asked for (trigger, backfill) starts whatever runs."""
+    made = Turn()
+    clock = [entry for entry in state.waiting if entry.cause == CLOCK]
+    made.start = [entry for entry in state.waiting if entry.cause != CLOCK and _idle(entry, now_ms)]
+    if overlap == "allow":
+        made.start += [entry for entry in clock if _idle(entry, now_ms)]
+    elif clock and clock[0].began_ms is not None:
+        _behind_function(made, clock[0], clock[1:], overlap, now_ms)
+    elif clock and state.running and clock[0].attempt == 1:
+        _behind_runs(made, clock, state.running, overlap)
+    elif clock and _idle(clock[0], now_ms):
+        made.start.append(clock[0])
+    return made
+
+
+def _behind_function(made: Turn, first: Entry, others: list[Entry], overlap: Overlap, now_ms: int) -> None:
+    began = first.began_ms or 0
+    if now_ms - began < LONG_MS:
+        return
+    came = [entry for entry in others if entry.slot_ms > began]
+    if overlap == "skip":
+        made.drop = came
+    elif overlap == "buffer_one":
+        made.drop = came[1:]
+    elif overlap == "cancel_other" and came:
+        made.stop = first
+        made.drop = came[:-1]
+
+
+def _behind_runs(made: Turn, clock: list[Entry], running: list[ScheduleRun], overlap: Overlap) -> None:
+    if overlap == "skip":
+        made.drop = clock
+    elif overlap == "buffer_one":
+        made.drop = clock[1:]
+    elif overlap == "cancel_other":
+        made.drop = clock[:-1]
+        made.cancel = list(running)
+
+
+def _idle(entry: Entry, now_ms: int) -> bool:
+    return entry.began_ms is None and entry.due_ms <= now_ms

@@ -1,0 +1,147 @@
+"""All schedules of this worker: which slice keeps which, what people and runs say to them, and what they tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import SchemaError
+from schemas.schedule import ScheduleBackfill, ScheduleCommanded, ScheduleRunEnded, ScheduleState
+from streams import clock
+from streams.engine.ids import derived, slot_id
+from streams.engine.slots import Slots
+from streams.worker.journal import LEDGER
+from streams.worker.schedules.backfill import Backfills
+from streams.worker.schedules.firing import REDRIVE
+from streams.worker.schedules.keeper import Keeper, Parts
+from streams.worker.schedules.state import Entry, State, state_key
+from topics.partition import partition_of
+from topics.reader import Time, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schemas.dead import RedriveRequested
+    from streams.define.schedules import Schedule
+    from streams.worker.runtime import Runtime
+    from streams.worker.state.batch import Batch
+    from streams.worker.state.slice import Slice
+    from topics.kafka import KafkaConfig
+
+_SLACK_MS = 60_000  # a tick's record is not older than its slot, but for clocks that were set
+
+
+class Schedules:
+    """The keepers of the owned slices; only the default pool has them."""
+
+    def __init__(self, schedules: Mapping[str, Schedule], runtime: Runtime, parts: Parts, kafka: KafkaConfig) -> None:
+        """Keep `schedules`; raises DefinitionError for one without sense."""
+        self._schedules = dict(schedules)
+        self._slots = {name: Slots(schedule) for name, schedule in schedules.items()}
+        self._runtime = runtime
+        self._parts = parts
+        self._kafka = kafka
+        self._keepers: dict[str, tuple[Slice, Keeper, Backfills]] = {}
+
+    def restored(self, owned: Slice) -> None:
+        """Keep the schedules whose name falls into a slice that is ready now."""
+        for name, schedule in self._schedules.items():
+            if partition_of(name.encode(), self._runtime.partitions) == owned.partition:
+                self._keep(owned, schedule)
+        owned.on_death.append(lambda: self._forget(owned))
+
+    def _keep(self, owned: Slice, schedule: Schedule) -> None:
+        row = owned.stores[LEDGER].committed(state_key(schedule.name))
+        state = None if row is None else State.of(self._parts.courier.codec.decode(row, ScheduleState))
+        keeper = Keeper(self._parts, owned, schedule, self._slots[schedule.name], state)
+        backfills = Backfills(keeper, self._parts.tasks, self._fired)
+        self._keepers[schedule.name] = (owned, keeper, backfills)
+        keeper.begin()
+
+    def _forget(self, owned: Slice) -> None:
+        for name, (where, keeper, _) in list(self._keepers.items()):
+            if where is owned:
+                keeper.forget()
+                del self._keepers[name]
+
+    # -- from `signals`
+
+    def hear(self, batch: Batch, said: ScheduleCommanded | ScheduleRunEnded) -> None:
+        """Take in what came, as part of the batch's unit; raises SchemaError for an order that makes no sense."""
+        found = self._keepers.get(said.schedule)
+        if found is None or found[0] is not batch.slice:
+            if isinstance(said, ScheduleCommanded):
+                raise SchemaError(f"there is no schedule {said.schedule!r} here: `streams schedules list` shows them")
+            return
+        _, keeper, backfills = found
+        if isinstance(said, ScheduleRunEnded):
+            if not keeper.state.ended(said.run_id):
+                return
+        elif keeper.state.asked(said.request_id):
+            return
+        else:
+            _order(keeper, backfills, said)
+        keeper.save(batch)
+        batch.on_commit.append(keeper.changed)
+
+    def again(self, batch: Batch, asked: RedriveRequested) -> None:
+        """Run the function for a slot again that was given up, with the ids that it had; raises SchemaError."""
+        found = self._keepers.get(asked.consumer)
+        if found is None or asked.value is None:
+            raise SchemaError(f"there is no schedule {asked.consumer!r} here")
+        slot_ms = int(self._parts.courier.codec.decode_dict(asked.value)["slot_ms"])
+        id = asked.headers.get("ce_id", slot_id(asked.consumer, slot_ms).encode()).decode()
+        found[1].promise([Entry(id, slot_ms, REDRIVE)])
+        found[1].save(batch)
+
+    # -- what is told
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return each kept schedule as people read it."""
+        return [_shown(keeper) for _, (owned, keeper, _) in sorted(self._keepers.items()) if owned.ready]
+
+    def _fired(self, name: str, start_ms: int, end_ms: int) -> set[str]:
+        """Return the ids of a schedule's ticks on the log since `start_ms`; blocks."""
+        del end_ms  # a slot may have fired late
+        topic = self._parts.courier.names.ticks
+        found = read(self._kafka, topic, start=Time(max(start_ms - _SLACK_MS, 0)), key=name)
+        return {(value or b"").decode() for record in found for header, value in record.headers if header == "ce_id"}
+
+
+def _order(keeper: Keeper, backfills: Backfills, said: ScheduleCommanded) -> None:
+    state, now = keeper.state, clock.now_ms()
+    match said.command:
+        case "pause":
+            state.paused = True
+        case "resume":
+            if state.paused:
+                state.cursor_ms = max(state.cursor_ms, now)  # slots of the pause are over
+            state.paused = False
+            state.running.clear()  # whatever it was waiting for: go on
+        case "trigger":
+            slot_ms = now if said.slot_from_ms is None else said.slot_from_ms
+            id = f"{slot_id(said.schedule, slot_ms)}~{derived('', said.request_id)[:8]}"
+            keeper.promise([Entry(id, slot_ms, "trigger")])
+        case "backfill" if said.slot_from_ms is not None and said.slot_to_ms is not None:
+            job = ScheduleBackfill(
+                request_id=said.request_id, at_ms=said.slot_from_ms - 1, to_ms=said.slot_to_ms, force=said.force
+            )
+            backfills.add(job)
+        case _:
+            raise SchemaError(f"{said.command!r} is no order to a schedule: pause, resume, trigger, backfill")
+
+
+def _shown(keeper: Keeper) -> dict[str, Any]:
+    state = keeper.state
+    return {
+        "name": state.schedule,
+        "next_slot": clock.iso(keeper.next_slot()),
+        "last_slot": clock.iso(state.last_ms),
+        "paused": state.paused,
+        "fired": state.fired,
+        "failed": state.failed,
+        "missed": state.missed,
+        "skipped": state.skipped,
+        "waiting": len(state.waiting),
+        "running": [run.run_id for run in state.running],
+        "backfills": len(state.backfills),
+    }
