@@ -21,11 +21,11 @@ ARMED_BY = "before intake"
 class Fuse:
     """Counts the stages and ends or stops the process at the right one."""
 
-    def __init__(self, stage: str, number: int, number_of_signal: int) -> None:
+    def __init__(self, stage: str, number: int, number_of_signal: int, *, armed: bool = False) -> None:
         self.stage = stage
         self.left = number
         self.signal = number_of_signal
-        self.armed = stage in FROM_THE_START
+        self.armed = armed or stage in FROM_THE_START
         self.lock = threading.Lock()
 
     def __call__(self, stage: str) -> None:
