@@ -29,6 +29,7 @@ Page = Callable[[Request], Awaitable[Response]]
 def application(
     runs: RunPages,
     tables: TablePages,
+    limits: LimitPages,
     schedules: SchedulePages,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,

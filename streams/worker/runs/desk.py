@@ -232,6 +232,7 @@ class Desk:
         self._resting.pop((live.slice, live.run_id), None)
         if self.live.get((live.slice, live.run_id)) is live:
             del self.live[live.slice, live.run_id]
+            self.on_rest(live)  # a place must not be held by what is gone
             live.machine.drop()
 
     def forget(self, owned: Slice) -> None:

@@ -1,15 +1,16 @@
-"""Queued runs get a place: by priority with ageing, within the concurrency of their agent."""
+"""Queued runs get a place: by priority with ageing, within the concurrency and the rate of their agent."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
+    from streams.worker.limits.admission import Admission, Pass
     from streams.worker.runs.desk import Live
     from streams.worker.state.slice import Slice
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # ones that come after it, and starves never.
 _HEAD_START_MS: Final = {"high": -60_000, "default": 0, "low": 60_000}
 _PLACES: Final = 5000  # executing runs of an agent without a limit of its own: what one event loop holds
+_ASKING: Final = 100  # admissions of an agent that are waited for at a time
 
 Begin = Callable[["Slice", str], None]
 Queued = tuple[int, int, "Slice", str]
@@ -25,9 +27,21 @@ Queued = tuple[int, int, "Slice", str]
 class Dispatcher:
     """One queue an agent; a place is held from start until the run waits or ends."""
 
-    def __init__(self, agents: dict[str, Agent[Any, Any]], begin: Begin) -> None:
-        """Serve `agents`; `begin` starts a run."""
+    def __init__(
+        self,
+        agents: dict[str, Agent[Any, Any]],
+        begin: Begin,
+        admission: Admission,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        """Serve `agents`; `begin` starts a run; `admission` knows the limits that hold over all workers."""
         self._begin = begin
+        self._admission = admission
+        self._spawn = spawn
+        self._limited = {name: agent for name, agent in agents.items() if admission.limited(agent)}
+        self._asking: dict[str, int] = dict.fromkeys(self._limited, 0)
+        self._tokens: dict[Live, str | None] = {}
+        self._offered: str | None = None  # the place of the run that is being begun
         self._queues: dict[str, list[Queued]] = {name: [] for name in agents}
         self._places = {name: agent.concurrency or _PLACES for name, agent in agents.items()}
         self._used: dict[str, int] = dict.fromkeys(agents, 0)
@@ -45,12 +59,17 @@ class Dispatcher:
         if not live.executing:
             live.executing = True
             self._used[live.agent.name] += 1
+            if live.agent.name in self._limited:
+                self._tokens[live] = self._offered or self._admission.force(live.agent)
+                self._offered = None
 
     def rested(self, live: Live) -> None:
         """Free the place of a run that waits or has ended."""
         if live.executing:
             live.executing = False
             self._used[live.agent.name] -= 1
+            if live.agent.name in self._limited:
+                self._admission.free(live.agent, self._tokens.pop(live, None))
             self._soon()
 
     def queued(self) -> dict[str, int]:
@@ -69,7 +88,39 @@ class Dispatcher:
     def _pump(self) -> None:
         self._pumping = False
         for name, queue in self._queues.items():
+            if name in self._limited:
+                self._ask(name)
+                continue
             while queue and self._used[name] < self._places[name]:
                 _, _, owned, run_id = heapq.heappop(queue)
                 if owned.live:
                     self._begin(owned, run_id)
+
+    def _ask(self, name: str) -> None:
+        """Wait for as many admissions as can be used; which run gets one is decided when it is there."""
+        room = self._places[name] - self._used[name]
+        for _ in range(min(len(self._queues[name]), room, _ASKING) - self._asking[name]):
+            self._asking[name] += 1
+            self._spawn(self._admit(name))
+
+    async def _admit(self, name: str) -> None:
+        given = None
+        try:
+            given = await self._admission.admit(self._limited[name])
+        finally:
+            self._asking[name] -= 1
+        asyncio.get_running_loop().call_soon(self._admitted, name, given)
+
+    def _admitted(self, name: str, given: Pass) -> None:
+        """Begin the first run, if there still is one and the grant still counts."""
+        queue = self._queues[name]
+        while queue and not queue[0][2].live:
+            heapq.heappop(queue)
+        self._offered = given.token
+        if queue and not given.late():
+            _, _, owned, run_id = heapq.heappop(queue)
+            self._begin(owned, run_id)
+        if self._offered is not None:  # no run has taken it: it waited at once, or was cancelled
+            self._admission.free(self._limited[name], self._offered)
+            self._offered = None
+        self._soon()

@@ -15,10 +15,13 @@ from streams.model.ask import Answered, ask
 from streams.model.hash import tool_hash
 from streams.telemetry import redact_json
 from streams.tools._call import call_tool
+from streams.worker.limits.guard import limited
 
 if TYPE_CHECKING:
+    from streams.define.tools import Tool
     from streams.engine.decision import Perform
     from streams.model.chat import ChatModel
+    from streams.worker.limits.guard import Guard
     from streams.worker.tasks import Tasks
 
 Done = Callable[[EffectDone], None]
@@ -27,8 +30,11 @@ Done = Callable[[EffectDone], None]
 class Effects:
     """Starts attempts and reports how they ended; decides nothing."""
 
-    def __init__(self, tasks: Tasks, model: Callable[[], ChatModel], probe: Callable[[str], None]) -> None:
-        """Run attempts as `tasks`; `model` gives the chat model at its first use."""
+    def __init__(
+        self, tasks: Tasks, model: Callable[[], ChatModel], guard: Guard, probe: Callable[[str], None]
+    ) -> None:
+        """Run attempts as `tasks`; `model` gives the chat model at its first use; `guard` keeps the tools' limits."""
+        self._guard = guard
         self._probe = probe
         self._tasks = tasks
         self._model = model
@@ -46,7 +52,7 @@ class Effects:
         scope = asyncio.timeout(perform.timeout)
         try:
             async with scope:
-                await self._run(run_id, perform, report)
+                await self._run(run_id, perform, report, scope)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
             report.error = ErrorInfo.of(error, timed_out=scope.expired())
         finally:
@@ -55,14 +61,27 @@ class Effects:
         self._probe("effect done")
         done(report)
 
-    async def _run(self, run_id: str, perform: Perform, report: EffectDone) -> None:
+    async def _run(self, run_id: str, perform: Perform, report: EffectDone, scope: asyncio.Timeout) -> None:
         if perform.kind == "llm":
             await self._ask(run_id, perform, report)
         elif perform.kind == "tool" and perform.tool is not None:
-            report.value = await call_tool(perform.tool, perform.args, idempotency_key=perform.idempotency_key)
-            report.calls.append(_tool_call(run_id, perform, report))
+            await self._tool(run_id, perform.tool, perform, report, scope)
         elif perform.fn is not None:
             report.value = await self._step(perform)
+
+    async def _tool(
+        self, run_id: str, tool: Tool[Any], perform: Perform, report: EffectDone, scope: asyncio.Timeout
+    ) -> None:
+        async def begin(bounded: Tool[Any]) -> Any:
+            report.started_ms = clock.now_ms()
+            return await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key)
+
+        if limited(tool):
+            report.value, report.recorded = await self._guard.call(run_id, tool, perform.args, scope, begin)
+        else:
+            report.value = await begin(tool)
+        if not report.recorded:  # an answer that was found has its record already, from when it was paid for
+            report.calls.append(_tool_call(run_id, perform, report))
 
     async def _ask(self, run_id: str, perform: Perform, report: EffectDone) -> None:
         given = perform.args

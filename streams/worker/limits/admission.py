@@ -1,0 +1,64 @@
+"""Lets runs begin within the rate and the concurrency of their agent, over all workers of its pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streams import clock
+from streams.worker.limits.places import Places, Room
+from streams.worker.limits.tickets import Limit, Tickets
+
+if TYPE_CHECKING:
+    from streams.define.agents import Agent
+
+
+class Pass(NamedTuple):
+    """What a run begins with: a token of its place, and until when (monotonic seconds) it may begin; None: no limit."""
+
+    token: str | None
+    deadline: float | None
+
+    def late(self) -> bool:
+        """Return whether the grant cannot be used any more."""
+        return self.deadline is not None and clock.monotonic() > self.deadline
+
+
+class Admission:
+    """The limits of agents in one worker; their homes are in the agents' own pool."""
+
+    def __init__(self, tickets: Tickets, places: Places) -> None:
+        """Wait for `tickets` and `places`."""
+        self._tickets = tickets
+        self._places = places
+
+    @staticmethod
+    def limited(agent: Agent[Any, Any]) -> bool:
+        """Return whether an agent has a limit that is kept here."""
+        return agent.rate is not None or agent.concurrency is not None
+
+    async def admit(self, agent: Agent[Any, Any]) -> Pass:
+        """Wait for a place and then for a grant; a place that is held meanwhile begins nothing else."""
+        room = self._room(agent)
+        token = None if room is None else await self._places.take(room)
+        if agent.rate is None:
+            return Pass(token, None)
+        try:
+            deadline = await self._tickets.take(Limit(agent.pool, f"agent:{agent.name}", agent.rate))
+        except BaseException:
+            self.free(agent, token)
+            raise
+        return Pass(token, deadline)
+
+    def force(self, agent: Agent[Any, Any]) -> str | None:
+        """Take a place for a run that goes on: it has begun before, here or elsewhere."""
+        room = self._room(agent)
+        return None if room is None else self._places.force(room)
+
+    def free(self, agent: Agent[Any, Any], token: str | None) -> None:
+        """Give a place back."""
+        room = self._room(agent)
+        if room is not None and token is not None:
+            self._places.free(room, token)
+
+    def _room(self, agent: Agent[Any, Any]) -> Room | None:
+        return None if agent.concurrency is None else Room(agent.pool, f"agent:{agent.name}", agent.concurrency)

@@ -1,0 +1,120 @@
+"""Single flight: equal calls of this worker are one question, and their home lets one worker at a time compute."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from streams import clock
+from streams.errors import StreamsError
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 3.0  # without a home for so long, a call is made as if there was no cache
+AGAIN_S: Final = 0.3
+
+Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]  # the call's hash, the question
+Found = tuple[Any]
+
+
+class Cached(NamedTuple):
+    """A kind of call: the hash of one, how long its answer is good and how long it may take, in seconds."""
+
+    call: str
+    ttl: float
+    timeout: float
+
+
+Confirm = Callable[[], Awaitable[Found | None]]
+Compute = Callable[[Confirm], Awaitable[tuple[Any, bool]]]
+
+
+class Flights:
+    """All answers that this worker waits for."""
+
+    def __init__(self, ask: Ask) -> None:
+        """`ask` puts a question to the home of a hash."""
+        self._ask = ask
+        self._mark = uuid.uuid4().hex
+        self._number = itertools.count(1)
+        self._flying: dict[str, asyncio.Future[tuple[Any] | Exception | None]] = {}
+        self.hits = 0
+        self.misses = 0
+
+    async def through(self, cached: Cached, compute: Compute) -> tuple[Any, bool]:
+        """Return the answer and whether it was found; `compute` makes the call, and is given a last look to take."""
+        while (flight := self._flying.get(cached.call)) is not None:
+            outcome = await asyncio.shield(flight)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                self.hits += 1
+                return outcome[0], True
+        flight = self._flying[cached.call] = asyncio.get_running_loop().create_future()
+        outcome = None
+        try:
+            value, found = await self._lead(cached, compute)
+            outcome = (value,)
+        except Exception as error:
+            outcome = error
+            raise
+        finally:
+            del self._flying[cached.call]
+            flight.set_result(outcome)  # None: the leader was cancelled, and the next in line leads
+        return value, found
+
+    async def _lead(self, cached: Cached, compute: Compute) -> tuple[Any, bool]:
+        holder = f"{self._mark}/{next(self._number)}"
+        lease = 2 * cached.timeout
+        found = await self._look(cached, holder, lease)
+        if found is not None:
+            self.hits += 1
+            return found[0], True
+        self.misses += 1
+        since = clock.monotonic()
+
+        async def confirm() -> Found | None:
+            """Look again, right before the call, if waiting for it took so long that the lease may not last."""
+            if clock.monotonic() - since < cached.timeout:
+                return None
+            return await self._look(cached, holder, lease)
+
+        try:
+            value, recorded = await compute(confirm)
+        except BaseException:
+            await self._tell(cached.call, {"do": "fail", "holder": holder})
+            raise
+        if not recorded:
+            await self._tell(cached.call, {"do": "put", "value": value, "ttl": cached.ttl})
+        return value, recorded
+
+    async def _look(self, cached: Cached, holder: str, lease: float) -> Found | None:
+        """Return what is found; None when this worker is to compute it, or when there is no home to ask."""
+        question = {"do": "ask", "holder": holder, "seconds": lease}
+        end = clock.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = await self._ask(cached.call, question)
+            except StreamsError as error:
+                log.debug("no home for a shared answer: %s", error)
+                answer = {"away": True}
+            if answer.get("hit"):
+                return (answer["value"],)
+            if answer.get("compute"):
+                return None
+            if answer.get("away"):
+                if clock.monotonic() > end:
+                    return None
+                await asyncio.sleep(AGAIN_S)  # partitions move: there is no event that all of it passes through
+            else:
+                end = clock.monotonic() + PATIENCE_S
+
+    async def _tell(self, call: str, what: dict[str, Any]) -> None:
+        try:
+            await self._ask(call, what)
+        except StreamsError as error:
+            log.debug("a shared answer does not reach its home: %s", error)

@@ -1,0 +1,123 @@
+"""The homes of limits in one worker: made with each slice, gone with it, asked over HTTP or directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from streams.worker.errors import DeadAssignmentError
+from streams.worker.limits.answers import Answers
+from streams.worker.limits.committing import committed
+from streams.worker.limits.grants import Grants
+from streams.worker.limits.rooms import Rooms
+from streams.worker.state.unit import Unit
+
+if TYPE_CHECKING:
+    from streams.worker.limits.peers import Peers
+    from streams.worker.limits.rooms import Held
+    from streams.worker.runtime import Runtime
+    from streams.worker.state.slice import Slice
+
+_AWAY = {"away": True}
+
+
+class _Home:
+    """What one slice is the home of."""
+
+    def __init__(self, grants: Grants, rooms: Rooms, answers: Answers) -> None:
+        self.grants = grants
+        self.rooms = rooms
+        self.answers = answers
+
+    def close(self) -> None:
+        """Keep nobody waiting for a slice that is dead."""
+        self.rooms.live = False
+        self.answers.close()
+
+
+class Homes:
+    """All homes of this worker."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        peers: Peers,
+        pool: str,
+        own: Held,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        call: Callable[[str, list[str]], Coroutine[Any, Any, None]],
+    ) -> None:
+        """`own` tells what this worker holds itself; `call` tells a worker that places are free."""
+        self._runtime = runtime
+        self._peers = peers
+        self._pool = pool
+        self._own = own
+        self._spawn = spawn
+        self._call = call
+        self._homes: dict[Slice, _Home] = {}
+
+    def ready(self, owned: Slice) -> None:
+        """Become the home of what a restored slice is the home of."""
+        committer = self._runtime.committer
+        home = _Home(
+            Grants(owned, committer), Rooms(self._peers, self._own, self._spawn, self._call), Answers(owned, committer)
+        )
+        self._homes[owned] = home
+        owned.on_death.append(lambda: self._gone(owned))
+
+    async def grants(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """Answer all asks of a worker for grants; those for limits that live elsewhere are `away`."""
+        by_slice: dict[Slice, list[dict[str, Any]]] = {}
+        answers: list[dict[str, Any]] = []
+        for ask in body["asks"]:
+            owned = self._peers.here(self._pool, str(ask["limit"]))
+            if owned is None or owned not in self._homes:
+                answers.append({"limit": ask["limit"], **_AWAY})
+            else:
+                by_slice.setdefault(owned, []).append(ask)
+        for owned, asks in by_slice.items():
+            try:
+                await self._sure(owned)
+                answers += await self._homes[owned].grants.answer(str(body["worker"]), asks)
+            except (DeadAssignmentError, KeyError):
+                answers += [{"limit": ask["limit"], **_AWAY} for ask in asks]
+        return answers
+
+    async def places(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer what a worker holds and wants of one limit."""
+        home = await self._home(str(body["limit"]))
+        return dict(_AWAY) if home is None else await home.rooms.answer(body)
+
+    async def shared(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer a question for a shared answer, or take it in."""
+        home = await self._home(call)
+        if home is None:
+            return dict(_AWAY)
+        try:
+            if body["do"] == "ask":
+                return await home.answers.ask(call, str(body["holder"]), float(body["seconds"]))
+            if body["do"] == "put":
+                return await home.answers.put(call, body["value"], float(body["ttl"]))
+            return home.answers.fail(call, str(body["holder"]))
+        except DeadAssignmentError:
+            return dict(_AWAY)
+
+    async def _home(self, limit: str) -> _Home | None:
+        owned = self._peers.here(self._pool, limit)
+        if owned is None:
+            return None
+        try:
+            await self._sure(owned)
+        except DeadAssignmentError:
+            return None
+        return self._homes.get(owned)
+
+    async def _sure(self, owned: Slice) -> None:
+        """Be sure that the partition is still ours: somebody else may give the same grants otherwise."""
+        if not self._runtime.committer.proven():
+            await committed(self._runtime.committer, Unit(owned))
+
+    def _gone(self, owned: Slice) -> None:
+        home = self._homes.pop(owned, None)
+        if home is not None:
+            home.close()

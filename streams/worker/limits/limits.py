@@ -1,0 +1,126 @@
+"""Puts the limits of a worker together: what it asks for, and what it is asked as a home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from streams.worker.limits.breakers import Breakers
+from streams.worker.limits.committing import committed
+from streams.worker.limits.flights import Flights
+from streams.worker.limits.guard import HOME, Guard
+from streams.worker.limits.home import Homes
+from streams.worker.limits.peers import HomeAwayError, Peers
+from streams.worker.limits.places import Places
+from streams.worker.limits.sweep import LimitSweep
+from streams.worker.limits.tickets import Tickets
+from streams.worker.state.unit import Unit
+from topics.partition import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from schemas.avro.codec import Codec
+    from streams.define.tools import Tool
+    from streams.worker.runtime import Runtime
+    from topics.kafka import KafkaConfig
+
+_GRANTS_S: Final = 4.0
+_PLACES_S: Final = 10.0  # a new home first asks everybody
+_SHARED_S: Final = 30.0  # a question may wait at its home for somebody else's answer
+_GOSSIP_S: Final = 1.0
+_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
+
+
+class Limits:
+    """All limits of one worker."""
+
+    def __init__(self, runtime: Runtime, pool: str, worker_id: str, codec: Codec, tools: Iterable[Tool[Any]]) -> None:
+        """Assemble; nothing is asked before `begin`."""
+        self._runtime = runtime
+        spawn = runtime.tasks.spawn
+        self.peers = peers = Peers(runtime, pool, worker_id, codec)
+        self.tickets = Tickets(peers.place, self._send_asks, spawn, worker_id)
+        self.places = Places(peers.place, self._send_word, spawn, worker_id)
+        self.flights = Flights(self._send_question)
+        self.breakers = Breakers(tools, worker_id, self._send_gossip, spawn)
+        self.breakers.others = peers.others
+        self.guard = Guard(self.tickets, self.places, self.flights, self.breakers, self._prove)
+        self.homes = Homes(runtime, peers, pool, self.places.held, spawn, self._call)
+        self._sweep = LimitSweep(runtime)
+
+    def begin(self, kafka: KafkaConfig, topic: str, url: str) -> None:
+        """Follow the workers' heartbeats in `topic`; others reach this worker at `url`."""
+        self.places.url = url.rstrip("/")
+        self.peers.on_news += [self.tickets.news, self.breakers.news]
+        self.peers.begin(kafka, topic, url)
+        self._runtime.tasks.spawn(self._sweep.run())
+
+    async def end(self) -> None:
+        """Ask nobody any more."""
+        await self.peers.end()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures of all limits."""
+        waiting = GaugeMetricFamily("streams_limit_waiting", "Calls and runs that wait for a grant", labels=["limit"])
+        for name, count in self.tickets.waiting().items():
+            waiting.add_metric([name], count)
+        held = GaugeMetricFamily("streams_limit_places_held", "Places that are held here", labels=["limit"])
+        wanted = GaugeMetricFamily("streams_limit_places_wanted", "Waiting for a place here", labels=["limit"])
+        for name, (holds, wants) in self.places.figures().items():
+            held.add_metric([name], holds)
+            wanted.add_metric([name], wants)
+        state = GaugeMetricFamily("streams_breaker_state", "0 closed, 1 half-open, 2 open", labels=["tool"])
+        for shown in self.breakers.shown():
+            state.add_metric([shown["tool"]], _STATES[shown["state"]])
+        yield from (waiting, held, wanted, state)
+        yield CounterMetricFamily("streams_shared_answers_found", "Tool calls answered by another", self.flights.hits)
+        yield CounterMetricFamily("streams_shared_answers_made", "Tool calls made and shared", self.flights.misses)
+
+    # -- what goes out, or stays in this process
+
+    async def _send_asks(self, url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        if url == self.peers.url:
+            return await self.homes.grants(body)
+        answers: list[dict[str, Any]] = await self.peers.post(url, "/owner/grants", body, _GRANTS_S)
+        return answers
+
+    async def _send_word(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
+        if url == self.peers.url:
+            return await self.homes.places(body)
+        answer: dict[str, Any] = await self.peers.post(url, "/owner/places", body, _PLACES_S)
+        return answer
+
+    async def _send_question(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        url = self.peers.place(HOME, call)
+        if url is None:
+            raise HomeAwayError("no worker owns this answer at the moment")
+        if url == self.peers.url:
+            return await self.homes.shared(call, body)
+        answer: dict[str, Any] = await self.peers.post(url, f"/owner/answers/{call}", body, _SHARED_S)
+        return answer
+
+    async def _send_gossip(self, url: str, path: str, body: Any) -> Any:
+        return await self.peers.post(url, path, body, _GOSSIP_S)
+
+    async def _call(self, url: str, limits: list[str]) -> None:
+        """Tell a worker that places are free; if it does not hear, it asks again by itself."""
+        if url == self.peers.url:
+            self.places.called(limits)
+            return
+        try:
+            await self.peers.post(url, "/owner/called", {"limits": limits}, _GOSSIP_S)
+        except HomeAwayError:
+            return
+
+    async def _prove(self, run_id: str) -> None:
+        """Wait until we are sure to own a run's partition: its call may have waited for long."""
+        committer = self._runtime.committer
+        if committer.proven():
+            return
+        owned = self._runtime.slices.get(partition_of(run_id.encode(), self._runtime.partitions))
+        if owned is None:
+            raise HomeAwayError(f"run {run_id} goes on at another worker")
+        await committed(committer, Unit(owned))

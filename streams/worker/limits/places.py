@@ -1,0 +1,167 @@
+"""Waiting for a place: runs and calls queue here by limit; the home is told what is held and what is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+from streams.errors import StreamsError
+from streams.worker.limits.slots import RENEW_S
+
+log = logging.getLogger(__name__)
+
+AGAIN_S: Final = 0.3
+_WANTED: Final = 200  # of one request
+
+Place = Callable[[str, str], str | None]
+Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class Room(NamedTuple):
+    """A limit's pool, where its home is, its name and its number of places."""
+
+    pool: str
+    name: str
+    size: int
+
+
+class _Hall:
+    """What this worker holds and wants of one limit."""
+
+    __slots__ = ("again", "asking", "changed", "held", "room", "timer", "waiting")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.held: set[str] = set()
+        self.waiting: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
+        self.asking = False
+        self.changed = False  # there is something to tell
+        self.again = False  # the home has called, perhaps behind an answer that is on its way
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Places:
+    """All places that this worker holds."""
+
+    def __init__(
+        self, place: Place, send: Send, spawn: Callable[[Coroutine[Any, Any, None]], object], worker: str, url: str = ""
+    ) -> None:
+        """`place` finds the home of a limit, `send` asks there; the home calls `url` when something is free."""
+        self._place = place
+        self._send = send
+        self._spawn = spawn
+        self._worker = worker
+        self._mark = uuid.uuid4().hex[:8]
+        self._number = itertools.count(1)
+        self._halls: dict[str, _Hall] = {}
+        self.url = url
+
+    async def take(self, room: Room) -> str:
+        """Wait for a place and return its token; cancelling gives up waiting."""
+        hall = self._hall(room)
+        token = self._token()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        hall.waiting[token] = future
+        self._touch(hall)
+        try:
+            await future
+        except asyncio.CancelledError:
+            hall.waiting.pop(token, None)
+            self.free(room, token)
+            raise
+        return token
+
+    def force(self, room: Room) -> str:
+        """Take a place though none may be free: a run that has begun goes on; no other begins until there are fewer."""
+        hall, token = self._hall(room), self._token()
+        hall.held.add(token)
+        self._touch(hall)
+        return token
+
+    def free(self, room: Room, token: str) -> None:
+        """Give a place back."""
+        hall = self._hall(room)
+        if token in hall.held:
+            hall.held.discard(token)
+            self._touch(hall)
+
+    def called(self, names: list[str]) -> None:
+        """Hear from a home that something is free."""
+        for name in names:
+            if (hall := self._halls.get(name)) is not None and hall.waiting:
+                hall.again = True
+                self._touch(hall)
+
+    def held(self, names: list[str]) -> dict[str, list[str]]:
+        """Return what is held of these limits, for a home that takes over."""
+        return {name: sorted(self._halls[name].held) for name in names if name in self._halls}
+
+    def figures(self) -> dict[str, tuple[int, int]]:
+        """Return how many places are held and waited for, by limit."""
+        return {name: (len(hall.held), len(hall.waiting)) for name, hall in self._halls.items()}
+
+    def _token(self) -> str:
+        return f"{self._mark}/{next(self._number)}"
+
+    def _hall(self, room: Room) -> _Hall:
+        hall = self._halls.get(room.name)
+        if hall is None:
+            hall = self._halls[room.name] = _Hall(room)
+        hall.room = room
+        return hall
+
+    def _touch(self, hall: _Hall) -> None:
+        """Tell the home in the next turn of the loop, with all that changes until then."""
+        hall.changed = True
+        if not hall.asking:
+            hall.asking = True
+            if hall.timer is not None:
+                hall.timer.cancel()
+                hall.timer = None
+            self._spawn(self._talk(hall))
+
+    async def _talk(self, hall: _Hall) -> None:
+        """Tell and ask until there is nothing new; one message of a limit is under way at a time, so none overtakes."""
+        wait = RENEW_S
+        while hall.changed or hall.again:
+            hall.changed = hall.again = False
+            wait = await self._tell(hall)
+        hall.asking = False
+        if hall.held or hall.waiting:
+            hall.timer = asyncio.get_running_loop().call_later(wait, self._touch, hall)
+
+    async def _tell(self, hall: _Hall) -> float:
+        room = hall.room
+        url = self._place(room.pool, room.name)
+        if url is None:
+            return AGAIN_S
+        wanted = list(itertools.islice(hall.waiting, _WANTED))
+        body = {
+            "worker": self._worker,
+            "url": self.url,
+            "limit": room.name,
+            "pool": room.pool,
+            "size": room.size,
+            "held": sorted(hall.held),
+            "wanted": wanted,
+        }
+        try:
+            answer = await self._send(url, body)
+        except StreamsError as error:
+            log.debug("no places from %s: %s", url, error)
+            return AGAIN_S
+        if answer.get("away"):
+            return AGAIN_S
+        for token in answer["given"]:
+            future = hall.waiting.pop(token, None)
+            if future is None or future.done():
+                hall.changed = True  # given up meanwhile: the next message is without it
+                continue
+            hall.held.add(token)
+            future.set_result(None)
+        return RENEW_S

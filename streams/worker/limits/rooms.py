@@ -1,0 +1,73 @@
+"""The home of places: who holds them is known from the workers themselves, so nothing is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from streams import clock
+from streams.errors import StreamsError
+from streams.worker.limits.slots import Slots
+
+if TYPE_CHECKING:
+    from streams.worker.limits.peers import Peers
+
+_STEP_S: Final = 0.2  # between questions to a worker that should be alive and does not answer
+
+Held = Callable[[list[str]], dict[str, list[str]]]
+Wake = Callable[[str, list[str]], Coroutine[Any, Any, None]]
+
+
+class Rooms:
+    """The places of all limits whose home is one slice; a new home first asks all live workers what they hold."""
+
+    def __init__(
+        self, peers: Peers, own: Held, spawn: Callable[[Coroutine[Any, Any, None]], object], call: Wake
+    ) -> None:
+        """`own` tells what this worker itself holds, `call` tells a worker by its URL that places are free."""
+        self._own = own
+        self._peers = peers
+        self._spawn = spawn
+        self._call = call
+        self._slots: dict[str, Slots] = {}
+        self._urls: dict[str, str] = {}
+        self.live = True
+
+    async def answer(self, ask: dict[str, Any]) -> dict[str, Any]:
+        """Take in what a worker holds, and give it what it wants as far as places are free."""
+        limit, worker, size = str(ask["limit"]), str(ask["worker"]), int(ask["size"])
+        slots = self._slots.get(limit)
+        if slots is None:
+            slots = await self._take_over(limit)
+        self._urls[worker] = str(ask["url"])
+        now = clock.monotonic()
+        slots.tell(worker, frozenset(ask["held"]), now)
+        given = slots.want(worker, list(ask["wanted"]), size, now)
+        for other in slots.to_wake(worker, size, now):
+            self._spawn(self._call(self._urls[other], [limit]))
+        return {"given": given}
+
+    async def _take_over(self, limit: str) -> Slots:
+        """Learn who holds places of a limit; who asks meanwhile waits, too."""
+        slots, asked = Slots(), set[str]()
+        while self.live:
+            missing = sorted(set(self._peers.others()) - asked)
+            if not missing and self._peers.settled():
+                break
+            answers = await asyncio.gather(*(self._held(url, limit) for url in missing))
+            for url, answer in zip(missing, answers, strict=True):
+                if answer is not None:
+                    asked.add(url)
+                    slots.tell(str(answer["worker"]), frozenset(answer["held"].get(limit, ())), clock.monotonic())
+            if None in answers or not self._peers.settled():
+                await asyncio.sleep(_STEP_S)  # no event tells that a worker answers again
+        slots.tell(self._peers.id, frozenset(self._own([limit]).get(limit, ())), clock.monotonic())
+        return self._slots.setdefault(limit, slots)
+
+    async def _held(self, url: str, limit: str) -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = await self._peers.post(url, "/owner/held", {"limits": [limit]}, 1.0)
+        except StreamsError:
+            return None
+        return answer
