@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONTEXT = 8192  # tokens, shared by the slots: what the small model was trained for
 SLOTS = 2  # answers at a time; more only share the same cores
+FREQUENCY_PENALTY = 0.5  # without it so small a model repeats one sentence to the end of its tokens
 QUIET = 1  # llama.cpp's level for errors only
 CHECK_TIMEOUT = 60.0  # seconds
 
@@ -102,6 +103,7 @@ def serve(file: Path, port: int) -> None:
     params.verbosity = QUIET
     params.fit_params = False  # nothing to fit: a model this small runs anywhere
     params.warmup = False
+    params.sampling.penalty_freq = FREQUENCY_PENALTY
     params.ui = False
     server = Server(params)
     print(f"{file.stem} answers at {server.listening_address}/v1", flush=True)  # noqa: T201 - this process's log
