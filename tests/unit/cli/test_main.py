@@ -45,6 +45,7 @@ COMMANDS = {
     "dead": ["list", "show"],
     "workers": ["list"],
     "agents": ["list"],
+    "schedules": ["list"],
     "new": ["agent", "tool", "source", "reaction", "table"],
 }
 ALL = [[name] for name in GROUPS] + [[group, name] for group, names in COMMANDS.items() for name in names]
