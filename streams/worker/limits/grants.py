@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
 PREFIX: Final = b"g/"
-_SOON_S: Final = 0.12  # to come back for what was kept for others who are due
+_SOON_S: Final = 0.2  # to come back for what was kept for others who are due
 
 
 def key_of(limit: str, request: str) -> bytes:

@@ -96,7 +96,7 @@ class Demand:
 
     __slots__ = ("_others",)
 
-    LATE_S: Final = 0.1  # how late a worker may come back before its share goes to others
+    LATE_S: Final = 0.08  # how late a worker may come back before its share goes to others
 
     def __init__(self) -> None:
         """Know of nobody."""

@@ -1,0 +1,1 @@
+"""Agents and tools with limits, whose calls leave lines with times in files."""

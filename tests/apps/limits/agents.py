@@ -1,0 +1,124 @@
+"""Each agent runs into one kind of limit; what happened, and when, is in files that all workers share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from streams import Breaker, RetryPolicy, Run, agent, tool
+from streams.clock import now_ms
+
+PATIENT = RetryPolicy(attempts=30, first=0.2, cap=0.5)
+
+
+class Task(BaseModel):
+    """Where the lines go, and how long a call takes, in seconds."""
+
+    folder: str
+    seconds: float = 0.0
+
+
+def line(folder: str, name: str, word: str = "call") -> None:
+    """Append one line with the time in milliseconds, in one write."""
+    handle = os.open(Path(folder) / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(handle, f"{now_ms()} {os.getpid()} {word}\n".encode())
+    finally:
+        os.close(handle)
+
+
+@tool(rate="30/10s", retry=PATIENT)
+async def paced(folder: str) -> str:
+    """Tell when it was called."""
+    line(folder, "paced")
+    return "done"
+
+
+@agent
+async def pacer(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(paced, folder=task.folder)
+
+
+@tool(rate="4/1s", retry=PATIENT)
+def quick(folder: str) -> str:
+    """Tell when it was called; the window is short enough to be recorded nowhere."""
+    line(folder, "quick")
+    return "done"
+
+
+@agent
+async def quicker(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(quick, folder=task.folder)
+
+
+@tool(cache=60.0, timeout=10, retry=PATIENT)
+async def shared(folder: str, seconds: float) -> str:
+    """Take a while, and tell when."""
+    line(folder, "shared")
+    await asyncio.sleep(seconds)
+    return f"answer of {os.getpid()}"
+
+
+@agent
+async def sharer(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(shared, folder=task.folder, seconds=task.seconds)
+
+
+@tool(breaker=Breaker(failures=3, cooldown=3.0), retry=RetryPolicy(attempts=1))
+async def flaky(folder: str) -> str:
+    """Fail while there is no file `up`."""
+    line(folder, "flaky")
+    if not (Path(folder) / "up").exists():
+        raise RuntimeError("down")
+    return "up"
+
+
+@agent
+async def knocker(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(flaky, folder=task.folder)
+
+
+@tool(concurrency=3, retry=PATIENT)
+async def narrow(folder: str, seconds: float) -> str:
+    """Tell when it begins and when it ends."""
+    line(folder, "narrow", "begin")
+    await asyncio.sleep(seconds)
+    line(folder, "narrow", "end")
+    return "done"
+
+
+@agent
+async def squeezer(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(narrow, folder=task.folder, seconds=task.seconds)
+
+
+@agent(concurrency=3)
+async def few(task: Task, run: Run) -> str:
+    """Do one step that tells when it begins and ends."""
+
+    async def act() -> str:
+        line(task.folder, "few", "begin")
+        await asyncio.sleep(task.seconds)
+        line(task.folder, "few", "end")
+        return "done"
+
+    return await run.step(act)
+
+
+@agent(rate="10/2s")
+async def starter(task: Task, run: Run) -> str:
+    """Tell when it began."""
+
+    async def act() -> str:
+        line(task.folder, "starter")
+        return "done"
+
+    return await run.step(act)
