@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 SOURCE = "streams dev"
-PROGRAM = (sys.executable, "-m", "streams")
+PROGRAM = (sys.executable, "-P", "-m", "streams")  # -P: a folder `topics` of the user does not stand in for ours
 KAFKA, MODEL, WORKER, GATEWAY = range(4)  # ranks: what others need is stopped after them
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 DRAIN = 20.0  # seconds that a worker has to finish its batches and to leave its group
