@@ -122,13 +122,15 @@ class EventProducer:
         traceparent: str | None = None,
         source: str | None = None,
         time_ms: int | None = None,
+        partition: int | None = None,
     ) -> "Pending":
         """Put an event under way; several at once need no task each.
 
         ``id`` becomes ``ce_id`` (random if not given), ``key`` replaces the event's own, ``headers`` go beside the
         CloudEvents attributes; ``source`` and ``time_ms`` say where and when the event was made, if elsewhere and
-        earlier. Raises NotAcknowledged, RecordTooLargeError, TopicError for a topic that does not exist, and
-        SchemaError for an event that cannot be encoded; what comes later is raised by ``acknowledged``.
+        earlier; ``partition`` replaces the one that the key gives. Raises NotAcknowledged, RecordTooLargeError,
+        TopicError for a topic that does not exist, and SchemaError for an event that cannot be encoded; what comes
+        later is raised by ``acknowledged``.
         """
         attributes = Attributes(
             id=id or new_id(),
@@ -140,7 +142,11 @@ class EventProducer:
         )
         text = event.key_text() if key is None else key
         delivery = self._produce(
-            topic, self._codec.encode(event), None if text is None else text.encode(), attributes.to_headers()
+            topic,
+            self._codec.encode(event),
+            None if text is None else text.encode(),
+            attributes.to_headers(),
+            partition,
         )
         return Pending(attributes.id, topic, delivery, self)
 

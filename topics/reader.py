@@ -5,7 +5,7 @@ Blocking: call it from a thread where an event loop is running. Never joins a gr
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -31,8 +31,9 @@ class Time:
     ms: int
 
 
-#: Where to begin or end, per partition: an end of the log, an offset, or a time.
-Position: TypeAlias = Literal["earliest", "latest"] | int | Time
+#: Where to begin or end, per partition: an end of the log, an offset, a time, or an offset for each (those that have
+#: none begin at the earliest record, so that nothing is missed).
+Position: TypeAlias = Literal["earliest", "latest"] | int | Time | Mapping[int, int]
 
 
 @dataclass(slots=True)
@@ -176,6 +177,8 @@ class _Reading:
             raise self._silence(error) from error
         if isinstance(position, int):
             return {number: min(max(position, low), high) for number, (low, high) in marks.items()}
+        if isinstance(position, Mapping):
+            return {number: min(max(position.get(number, 0), low), high) for number, (low, high) in marks.items()}
         return {number: low if position == "earliest" else high for number, (low, high) in marks.items()}
 
     def assign(self, start: dict[int, int]) -> None:

@@ -1,35 +1,54 @@
-"""`streams dead …`: what failed for good, and why."""
+"""`streams dead …`: what failed for good, why, and what to do about it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import LimitOption, Output, OutputOption
+from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption
 
-app = typer.Typer(help="Dead letters: list, show.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from streams.cli.client import Gateway
+
+app = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True)
+
+
+class State(StrEnum):
+    """What became of a dead letter."""
+
+    OPEN = "open"
+    REDRIVEN = "redriven"
+    DISCARDED = "discarded"
+    ALL = "all"
+
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="ids, or enough of their beginnings")]
+Fingerprint = Annotated[str | None, typer.Option("--fingerprint", help="all open ones with this kind of failure")]
 
 
 @app.command("list")
 def list_dead(
     *,
     group: Annotated[bool, typer.Option("--group", help="one line for each kind of failure")] = False,
+    state: Annotated[State, typer.Option("--state", help="what became of them")] = State.OPEN,
+    fingerprint: Fingerprint = None,
     limit: LimitOption = 100,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List dead letters, the newest first."""
-    from streams.cli.letters import grouped, letters
+    from streams.cli.letters import letters, lines
     from streams.cli.output import print_rows
+    from streams.query.letters import MOST
+    from streams.query.shown import grouped
 
-    found = letters(limit)
+    page = letters(MOST if group else limit, None if state is State.ALL else state.value, fingerprint)
     if group:
-        print_rows(
-            grouped(found), ("count", "fingerprint", "consumer", "error_type", "error", "last"), output, empty=_NONE
-        )
-        return
-    columns = ("dead_id", "source_topic", "source_partition", "source_offset", "consumer", "error_type", "error")
-    print_rows(found, columns, output, empty=_NONE)
+        print_rows(grouped(page.letters)[:limit], _GROUP, output, empty=_NONE)
+    else:
+        print_rows(lines(page), _LINE, output, empty=_NONE)
 
 
 @app.command("show")
@@ -41,8 +60,127 @@ def show_dead(
     from streams.cli.letters import find
     from streams.cli.output import print_record
 
-    record: dict[str, Any] = find(letter)
-    print_record(record, output)
+    print_record(find(letter), output)
+
+
+@app.command("redrive")
+def redrive_dead(
+    letters: Ids = None,
+    *,
+    fingerprint: Fingerprint = None,
+    edit: Annotated[str | None, typer.Option("--edit", metavar="JSON|@FILE|-", help="the record's new value")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.1, max=1000, help="so many a second")] = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Hand dead letters to their consumers again, which handle them as if they had never failed."""
+    from streams.cli.data import read_json
+    from streams.cli.pipeline import gateway
+
+    _check(letters, fingerprint)
+    if edit is not None and len(letters or ()) != 1:
+        raise typer.BadParameter("--edit changes one dead letter: name it")
+    body = {} if edit is None else {"edit": read_json(edit)}
+    with gateway() as server:
+        if fingerprint is not None:
+            _redrive_kind(server, fingerprint, rate, output, dry_run=dry_run)
+        else:
+            _each(server, letters or [], "redrive", body, output, rate=rate, dry_run=dry_run)
+
+
+@app.command("discard")
+def discard_dead(
+    letters: Ids = None,
+    *,
+    fingerprint: Fingerprint = None,
+    reason: Annotated[str, typer.Option("--reason", help="why; kept with it")] = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Let dead letters go: they stay on the log, and are no more listed as open."""
+    from streams.cli import letters as log
+    from streams.cli.pipeline import gateway
+    from streams.query.letters import MOST
+
+    _check(letters, fingerprint)
+    given = list(letters or ())
+    if fingerprint is not None:
+        given = [letter.letter.dead_id for letter in log.letters(MOST, State.OPEN.value, fingerprint).letters]
+    with gateway() as server:
+        _each(server, given, "discard", {"reason": reason} if reason else {}, output, dry_run=dry_run)
+
+
+def _check(letters: list[str] | None, fingerprint: str | None) -> None:
+    if bool(letters) == (fingerprint is not None):
+        raise typer.BadParameter("name dead letters by their ids, or a kind of failure with --fingerprint")
+
+
+def _redrive_kind(server: Gateway, fingerprint: str, rate: float | None, output: Output, *, dry_run: bool) -> None:
+    """Ask for a few seconds' worth after the other until none is left."""
+    from rich.progress import Progress
+
+    from streams.cli.output import console
+
+    asked: dict[str, Any] = {"fingerprint": fingerprint, **({} if rate is None else {"rate": rate})}
+    if dry_run:
+        found = server.post("/dead-letters/redrive", {**asked, "dry_run": True})
+        _say(output, f"{found['matching']} dead letters would be redriven.", found)
+        return
+    done: list[str] = []
+    refused: dict[str, str] = {}
+    with Progress(console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("redriving", total=None)
+        while True:
+            said = server.post("/dead-letters/redrive", asked)
+            done += said["redriven"]
+            refused |= {one["dead_id"]: one["detail"] for one in said["refused"]}
+            progress.update(task, completed=len(done), total=len(done) + said["left"])
+            if not said["left"] or not said["redriven"]:
+                break
+    text = f"{len(done)} dead letters redriven, {len(refused)} refused."
+    _say(output, text, {"redriven": done, "refused": refused})
+
+
+def _each(
+    server: Gateway,
+    given: list[str],
+    order: str,
+    body: dict[str, Any],
+    output: Output,
+    *,
+    rate: float | None = None,
+    dry_run: bool = False,
+) -> None:
+    from streams.cli.client import pause
+    from streams.cli.letters import ids_of
+
+    found = ids_of(given)
+    if dry_run:
+        verb = "redriven" if order == "redrive" else "discarded"
+        _say(output, f"{len(found)} dead letters would be {verb}.", {"matching": len(found), "dead_ids": found})
+        return
+    said: list[Any] = []
+    for dead_id in found:
+        if said and rate is not None:
+            pause(1 / rate)
+        said.append(server.post(f"/dead-letters/{quote(dead_id, safe='')}/{order}", body))
+        if output is Output.TEXT:
+            print(f"{dead_id}: {said[-1]['state']}")
+    if output is Output.JSON:
+        _say(output, "", said)
+    elif not said:
+        print(_NONE)
+
+
+def _say(output: Output, text: str, value: Any) -> None:
+    from streams.cli.output import print_json
+
+    if output is Output.JSON:
+        print_json(value)
+    else:
+        print(text)
 
 
 _NONE = "No dead letters."
+_LINE = ("dead_id", "state", "time", "consumer", "error_type", "error", "fingerprint")
+_GROUP = ("count", "fingerprint", "consumer", "error_type", "error", "last")

@@ -1,52 +1,60 @@
-"""Reads dead letters from the log and groups them by what went wrong."""
+"""Finds dead letters for the command line: on the log itself, so that they can be read while nothing else runs."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streams.cli.log import open_log
-from streams.cli.tail import decoded
 from streams.errors import StreamsError
-from topics.reader import read
+from streams.query.letters import MOST, Letter, LetterBook, Page
+from streams.query.shown import shown, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class NoSuchLetter(StreamsError):
     """Raised for an id that no dead letter has, or more than one."""
 
 
-def letters(limit: int | None = None) -> list[dict[str, Any]]:
-    """Return the dead letters on the log, the newest first; those that were discarded since are no more there."""
-    log = open_log()
-    found: deque[dict[str, Any]] = deque(maxlen=limit)
-    for event in decoded(log, read(log.kafka, log.names.dead_letters, start="earliest", end="latest")):
-        if isinstance(event.get("data"), dict):
-            found.append({**event["data"], "at": event["timestamp"]})
-    return list(reversed(found))
-
-
-def grouped(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for each fingerprint, the most frequent first."""
-    counts = Counter(letter["fingerprint"] for letter in found)
-    newest = {letter["fingerprint"]: letter for letter in reversed(found)}
-    return [
-        {
-            "count": count,
-            "fingerprint": fingerprint,
-            "consumer": newest[fingerprint]["consumer"],
-            "error_type": newest[fingerprint]["error_type"],
-            "error": newest[fingerprint]["error"],
-            "last": newest[fingerprint]["at"],
-        }
-        for fingerprint, count in counts.most_common()
-    ]
+def letters(limit: int, state: str | None = None, fingerprint: str | None = None) -> Page:
+    """Return the newest dead letters, with this state and fingerprint where one is given."""
+    return _book().newest(_fits(state, fingerprint), limit)
 
 
 def find(id: str) -> dict[str, Any]:
-    """Return the dead letter with this id, or the only one whose id begins so; NoSuchLetter else."""
-    found = [letter for letter in letters() if letter["dead_id"].startswith(id)]
+    """Return everything about the dead letter with this id, or the only one whose id begins so; NoSuchLetter else."""
+    book = _book()
+    return whole(_found(book, id), book)
+
+
+def ids_of(given: list[str]) -> list[str]:
+    """Return the full ids of letters named by their beginnings; NoSuchLetter for one that names none or several."""
+    book = _book()
+    return [_found(book, id).letter.dead_id for id in given]
+
+
+def lines(page: Page) -> list[dict[str, Any]]:
+    """Return letters as rows of a list."""
+    return [shown(letter) for letter in page.letters]
+
+
+def _book() -> LetterBook:
+    log = open_log()
+    return LetterBook(log.kafka, log.names, log.codec)
+
+
+def _found(book: LetterBook, id: str) -> Letter:
+    exact = book.find(id)
+    if exact is not None:
+        return exact
+    found = book.newest(lambda letter: letter.letter.dead_id.startswith(id), MOST).letters
     if len(found) != 1:
         what = "No dead letter has" if not found else f"{len(found)} dead letters have"
         message = f"{what} an id that begins with {id!r}: `streams dead list` shows them."
         raise NoSuchLetter(message)
     return found[0]
+
+
+def _fits(state: str | None, fingerprint: str | None) -> Callable[[Letter], bool]:
+    return lambda letter: state in (None, letter.state) and fingerprint in (None, letter.letter.fingerprint)

@@ -16,7 +16,9 @@ from streams.gateway.archive import Archive
 from streams.gateway.commands import Commands
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.endpoint import Endpoint, Guard
+from streams.gateway.letters import Letters
 from streams.gateway.lists import RunList
+from streams.gateway.log_operations import of_archive, of_letters
 from streams.gateway.meter import Meter
 from streams.gateway.openapi import document
 from streams.gateway.operation import Call, Operation
@@ -29,6 +31,7 @@ from streams.gateway.runs import Runs
 from streams.gateway.submission import Submissions
 from streams.gateway.submit import Submit
 from streams.gateway.tables import Tables
+from streams.gateway.threads import Threads
 from streams.gateway.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -75,16 +78,18 @@ def build(
 
 def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation]:
     """Return every operation, those with the most traffic first, since routes are tried in order."""
-    runs = Runs(deps)
+    runs, threads = Runs(deps), Threads()
     submissions = Submissions(deps.catalog, deps.names)
+    webhooks = Webhooks(deps, submissions, runs, deliveries, meter)
     return [
-        *operations.of_webhooks(Webhooks(deps, submissions, runs, deliveries, meter)),
+        *operations.of_webhooks(webhooks),
         Publish(deps).operation(),
         Submit(deps, submissions, runs).operation(),
         *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs)),
         *operations.of_commands(Commands(deps, runs)),
         *operations.of_tables(Tables(deps)),
-        *operations.of_archive(Archive(deps)),
+        *of_archive(Archive(deps, threads)),
+        *of_letters(Letters(deps, threads, webhooks)),
         *operations.of_people(People(deps)),
         *operations.of_probes(Probes(deps, meter)),
     ]

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     import asyncio
     from contextlib import AbstractContextManager
+    from typing import TypeVar
 
     from pydantic import SecretStr
 
     from schemas import Event
     from streams.app import Catalog
+    from streams.query.letters import Letter, Page
     from streams.query.owners import Answer
     from streams.settings import ApiKey
     from topics.names import Names
     from topics.producer import Ack
+
+    E = TypeVar("E", bound=Event)
 
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
 """A readiness check: None if all is well, else one line that says what is not."""
@@ -56,6 +60,7 @@ class Producer(Protocol):
         traceparent: str | None = None,
         source: str | None = None,
         time_ms: int | None = None,
+        partition: int | None = None,
     ) -> Pending: ...
 
 
@@ -77,6 +82,16 @@ class History(Protocol):
     ) -> Iterable[dict[str, Any]]: ...
 
 
+class Book(Protocol):
+    """Dead letters; blocking, so the gateway calls it in a thread. `streams.query.letters.LetterBook` is one."""
+
+    def newest(self, wanted: Callable[[Letter], bool], limit: int) -> Page: ...  # noqa: D102
+    def find(self, dead_id: str) -> Letter | None: ...  # noqa: D102
+    def last(self, topic: str, key: bytes, kind: type[E]) -> E | None: ...  # noqa: D102
+    def encode(self, event: Event) -> bytes: ...  # noqa: D102
+    def fields(self, value: bytes) -> dict[str, Any]: ...  # noqa: D102
+
+
 class Changes(Protocol):
     """Tells when a run's journal grew; `streams.query.changes.RunChanges` does."""
 
@@ -94,4 +109,5 @@ class Deps:
     names: Names
     history: History | None = None
     changes: Changes | None = None
+    letters: Book | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)

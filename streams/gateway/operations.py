@@ -10,7 +10,6 @@ from streams.gateway.pages import MAX_LIMIT
 from streams.gateway.submit import IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
-    from streams.gateway.archive import Archive
     from streams.gateway.commands import Commands
     from streams.gateway.lists import RunList
     from streams.gateway.people import People
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from streams.gateway.tables import Tables
     from streams.gateway.webhooks import Webhooks
 
-_TEXT: Final[dict[str, Any]] = {"type": "string"}
-_OBJECT: Final[dict[str, Any]] = {"type": "object"}
-_LIMIT: Final = Param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "how many at most")
-_CURSOR: Final = Param("cursor", _TEXT, "next of the answer before")
+TEXT: Final[dict[str, Any]] = {"type": "string"}
+OBJECT: Final[dict[str, Any]] = {"type": "object"}
+LIMIT: Final = Param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "how many at most")
+_CURSOR: Final = Param("cursor", TEXT, "next of the answer before")
 _READ: Final = ("unknown-run", "owner-unavailable")
 _WRITE: Final = (
     "malformed-json",
@@ -40,34 +39,36 @@ _WRITE: Final = (
 _ACCEPTED: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["run_id", "id", "accepted"],
-    "properties": {"run_id": _TEXT, "id": _TEXT, "accepted": _TEXT},
+    "properties": {"run_id": TEXT, "id": TEXT, "accepted": TEXT},
 }
 
 
-def _texts(*names: str) -> tuple[Param, ...]:
-    return tuple(Param(name, _TEXT, f"only those with this {name}") for name in names)
+def texts(*names: str) -> tuple[Param, ...]:
+    """Return query parameters that filter."""
+    return tuple(Param(name, TEXT, f"only those with this {name}") for name in names)
 
 
-def _list_of(name: str, *, paged: bool = False) -> dict[str, Any]:
+def list_of(name: str, *, paged: bool = False) -> dict[str, Any]:
+    """Return the schema of an answer that lists."""
     paging = {"next": {"type": ["string", "null"]}} if paged else {}
     return {
         "type": "object",
         "required": [name, *paging],
-        "properties": {name: {"type": "array", "items": _OBJECT}, **paging},
+        "properties": {name: {"type": "array", "items": OBJECT}, **paging},
     }
 
 
 def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
     """Return the endpoints that read runs."""
     filters = (
-        *_texts("agent", "parent"),
+        *texts("agent", "parent"),
         Param("status", {"type": "string", "enum": list(STATUSES)}, "only those with this status"),
         Param("since", {"type": "string", "format": "date-time"}, "only those created at or after this time"),
-        _LIMIT,
+        LIMIT,
         _CURSOR,
     )
     problems = ("invalid-request", "owner-unavailable")
-    result = {"type": "object", "required": ["run_id"], "properties": {"run_id": _TEXT, "result": {}}}
+    result = {"type": "object", "required": ["run_id"], "properties": {"run_id": TEXT, "result": {}}}
     resume = (Param("Last-Event-ID", {"type": "string"}, "the id of the last event that was seen", "header"),)
     return [
         Operation(
@@ -76,26 +77,26 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             events,
             "read",
             "A run's events as they come",
-            {200: _TEXT},
+            {200: TEXT},
             (*_READ, "log-unavailable"),
             resume,
             media="text/event-stream",
         ),
-        Operation("GET", "/runs/{id}", runs.show, "read", "A run's state", {200: _OBJECT}, _READ),
+        Operation("GET", "/runs/{id}", runs.show, "read", "A run's state", {200: OBJECT}, _READ),
         Operation(
             "GET",
             "/runs/{id}/result",
             runs.result,
             "read",
             "A run's result; 202 while it is not finished",
-            {200: result, 202: _OBJECT},
+            {200: result, 202: OBJECT},
             (*_READ, "run-not-succeeded"),
         ),
         Operation(
-            "GET", "/runs/{id}/history", runs.history, "read", "A run's journal", {200: _list_of("entries")}, _READ
+            "GET", "/runs/{id}/history", runs.history, "read", "A run's journal", {200: list_of("entries")}, _READ
         ),
         Operation(
-            "GET", "/runs", listed, "read", "Runs, newest first", {200: _list_of("runs", paged=True)}, problems, filters
+            "GET", "/runs", listed, "read", "Runs, newest first", {200: list_of("runs", paged=True)}, problems, filters
         ),
     ]
 
@@ -104,7 +105,7 @@ def of_commands(commands: Commands) -> list[Operation]:
     """Return the endpoints that change a run."""
     key = (IDEMPOTENCY_KEY,)
     json = "application/json"
-    reason = {json: {"type": "object", "properties": {"reason": _TEXT}, "additionalProperties": False}}
+    reason = {json: {"type": "object", "properties": {"reason": TEXT}, "additionalProperties": False}}
     nothing = {json: {"type": "object", "additionalProperties": False}}
     fork = {
         json: {
@@ -114,7 +115,7 @@ def of_commands(commands: Commands) -> list[Operation]:
             "properties": {"at": {"type": ["string", "integer"]}, "edits": {"type": ["object", "null"]}},
         }
     }
-    forked = {"type": "object", "required": ["run_id"], "properties": {"run_id": _TEXT, "forked_from": _TEXT}}
+    forked = {"type": "object", "required": ["run_id"], "properties": {"run_id": TEXT, "forked_from": TEXT}}
     accepted = {202: _ACCEPTED}
     return [
         Operation(
@@ -172,9 +173,9 @@ def of_webhooks(webhooks: Webhooks) -> list[Operation]:
         "type": "object",
         "required": ["id", "events", "runs"],
         "properties": {
-            "id": _TEXT,
-            "events": {"type": "array", "items": _TEXT},
-            "runs": {"type": "array", "items": _TEXT},
+            "id": TEXT,
+            "events": {"type": "array", "items": TEXT},
+            "runs": {"type": "array", "items": TEXT},
             "duplicate": {"type": "boolean"},
         },
     }
@@ -196,7 +197,7 @@ def of_webhooks(webhooks: Webhooks) -> list[Operation]:
             webhooks,
             "optional",
             "A signed delivery",
-            {200: _OBJECT, 202: taken},
+            {200: OBJECT, 202: taken},
             problems,
             body={"application/json": {}, "application/x-www-form-urlencoded": {}},
             tag="events",
@@ -209,15 +210,15 @@ def of_tables(tables: Tables) -> list[Operation]:
     """Return the endpoints that read tables."""
     row_params = (
         Param("consistency", {"type": "string", "pattern": "^offset:[0-9]+$"}, "wait until this offset is applied"),
-        Param("topic", _TEXT, "the topic of that offset; events if not given"),
-        Param("at", _TEXT, "an offset or time in the past"),
+        Param("topic", TEXT, "the topic of that offset; events if not given"),
+        Param("at", TEXT, "an offset or time in the past"),
     )
     problems = ("unknown-table", "invalid-request", "owner-unavailable")
-    row = {"type": "object", "required": ["key", "value"], "properties": {"key": _TEXT, "value": {}}}
-    scan = (Param("prefix", _TEXT, "only keys that begin so"), _LIMIT, _CURSOR)
-    rows = {200: _list_of("rows", paged=True)}
+    row = {"type": "object", "required": ["key", "value"], "properties": {"key": TEXT, "value": {}}}
+    scan = (Param("prefix", TEXT, "only keys that begin so"), LIMIT, _CURSOR)
+    rows = {200: list_of("rows", paged=True)}
     return [
-        Operation("GET", "/tables", tables.list, "read", "The tables", {200: _list_of("tables")}, tag="tables"),
+        Operation("GET", "/tables", tables.list, "read", "The tables", {200: list_of("tables")}, tag="tables"),
         Operation(
             "GET",
             "/tables/{name}",
@@ -243,49 +244,10 @@ def of_tables(tables: Tables) -> list[Operation]:
     ]
 
 
-def of_archive(archive: Archive) -> list[Operation]:
-    """Return the endpoints that read topics."""
-    params = (
-        Param("from", _TEXT, "earliest, an offset or a time, inclusive"),
-        Param("to", _TEXT, "latest, an offset or a time, exclusive"),
-        *_texts("key", "type"),
-        _LIMIT,
-    )
-    problems = ("unknown-topic", "invalid-request", "log-unavailable")
-    letters = {200: _list_of("letters")}
-    return [
-        Operation(
-            "GET", "/topics", archive.topics, "read", "The topics", {200: _list_of("topics")}, problems[2:], tag="log"
-        ),
-        Operation(
-            "GET",
-            "/topics/{name}/events",
-            archive.events,
-            "read",
-            "Decoded events of a topic",
-            {200: _list_of("events")},
-            problems,
-            params,
-            tag="log",
-        ),
-        Operation(
-            "GET",
-            "/dead-letters",
-            archive.letters,
-            "read",
-            "What was given up, newest first",
-            letters,
-            problems[1:],
-            (*_texts("fingerprint"), _LIMIT),
-            tag="log",
-        ),
-    ]
-
-
 def of_people(people: People) -> list[Operation]:
     """Return the endpoints that show what exists."""
     return [
-        Operation("GET", f"/{name}", handler, "read", f"The {name}", {200: _list_of(name)}, tag="people")
+        Operation("GET", f"/{name}", handler, "read", f"The {name}", {200: list_of(name)}, tag="people")
         for name, handler in (
             ("agents", people.agents),
             ("tools", people.tools),
@@ -298,17 +260,17 @@ def of_people(people: People) -> list[Operation]:
 def of_probes(probes: Probes) -> list[Operation]:
     """Return the endpoints for the machinery around a gateway."""
     return [
-        Operation("GET", "/healthz", probes.healthz, "open", "The process answers", {200: _OBJECT}, tag="probes"),
+        Operation("GET", "/healthz", probes.healthz, "open", "The process answers", {200: OBJECT}, tag="probes"),
         Operation(
             "GET",
             "/readyz",
             probes.readyz,
             "open",
             "Broker, topics and model answer",
-            {200: _OBJECT, 503: _OBJECT},
+            {200: OBJECT, 503: OBJECT},
             tag="probes",
         ),
         Operation(
-            "GET", "/metrics", probes.metrics, "open", "Prometheus text", {200: _TEXT}, media="text/plain", tag="probes"
+            "GET", "/metrics", probes.metrics, "open", "Prometheus text", {200: TEXT}, media="text/plain", tag="probes"
         ),
     ]

@@ -23,6 +23,7 @@ from streams.query.changes import RunChanges
 from streams.query.codec import codec_of
 from streams.query.following import Follower
 from streams.query.history import TopicHistory
+from streams.query.letters import LetterBook
 from streams.query.owners import Owners
 from streams.query.partitions import Partitions
 from topics.catalogue import catalogue
@@ -94,7 +95,8 @@ def application(settings: Settings) -> Starlette:
         "model": ModelCheck(settings, client),
     }
     changes = RunChanges(kafka, names)
-    deps = Deps(settings, catalog, producer, owners, names, history, changes, checks)
+    letters = LetterBook(kafka, names, codec)
+    deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, checks)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

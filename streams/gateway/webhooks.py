@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.responses import Response
 
-    from streams.gateway.deps import Deps
+    from streams.gateway.deps import Book, Deps
     from streams.gateway.meter import Meter
     from streams.gateway.operation import Call
     from streams.gateway.runs import Runs
@@ -107,6 +107,24 @@ class Webhooks:
             self._meter.duplicate(name)
             shown["duplicate"] = True
         return answer(shown, 202)
+
+    def kept(self, book: Book, name: str, delivery_id: bytes) -> WebhookReceived:
+        """Return a raw delivery from the log; blocking. Problem 409 when it, or its source, is no more there."""
+        topic = self._topics.get(name)
+        found = None if topic is None else book.last(topic, delivery_id, WebhookReceived)
+        if found is None:
+            raise Problem("conflict", "The raw delivery is no longer on the log, or its source is gone: discard it.")
+        return found
+
+    async def again(self, name: str, raw: WebhookReceived, traceparent: str | None) -> None:
+        """Translate a kept delivery once more and write what it means; Problem 409 when the source fails again."""
+        source = self._deps.catalog.sources[name]
+        meaning = self._meaning(source, Delivery(raw.headers, raw.body), raw.delivery_id)
+        if meaning.error is not None:
+            raise Problem("conflict", f"Source {name} fails on it again: {_line(meaning.error)}"[:500])
+        await write_all(self._deps.producer, meaning.records, traceparent)
+        for record in meaning.records:
+            self._runs.started(record.event)
 
     def _trusted(self, source: Source, call: Call, headers: Mapping[str, str], body: bytes) -> bool:
         """Tell whether the sender proved itself, by signature or, where the source says so, by an API key."""

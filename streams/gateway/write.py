@@ -29,6 +29,7 @@ class Record(NamedTuple):
     headers: Mapping[str, str] | None = None
     source: str | None = None
     time_ms: int | None = None
+    partition: int | None = None
 
 
 async def write(producer: Producer, record: Record, traceparent: str | None, **named: Any) -> Ack:
@@ -59,6 +60,7 @@ def _begin(producer: Producer, record: Record, traceparent: str | None) -> Pendi
         traceparent=traceparent,
         source=record.source,
         time_ms=record.time_ms,
+        partition=record.partition,
     )
 
 

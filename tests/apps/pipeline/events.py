@@ -10,7 +10,7 @@ class Counted(Event, type="probe.counted", key="name"):
 
     name: str
     amount: int = 1
-    then: str = "echo"  # echo, start, nothing, fail, mixed
+    then: str = "echo"  # echo, start, nothing, fail, mixed, mend
 
 
 class Echoed(Event, type="probe.echoed", key="name"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from streams import RetryPolicy, StartRun, on
@@ -19,6 +20,8 @@ async def echo(event: Counted) -> Any:
         return StartRun(work, Task(folder=event.name.partition("#")[2], steps=1))
     if event.then == "mixed":
         return [said, StartRun(work, {"steps": "not a number"})]
+    if event.then == "mend" and not (Path(event.name.partition("#")[2]) / "mended").exists():
+        raise RuntimeError("the dependency is down")
     if event.then == "fail":
         raise RuntimeError("this event cannot be handled")
     return None if event.then == "nothing" else said

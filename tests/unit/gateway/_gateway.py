@@ -105,6 +105,7 @@ class Written:
     traceparent: str | None
     source: str | None
     time_ms: int | None
+    partition: int | None = None
 
 
 @dataclass
@@ -138,13 +139,16 @@ class FakeLog:
         traceparent: str | None = None,
         source: str | None = None,
         time_ms: int | None = None,
+        partition: int | None = None,
     ) -> FakePending:
         if self.error:
             raise self.error
         if self.down:
             return FakePending(Ack(id or "random", topic, -1, -1), down=True)
         key = event.key_text() if key is None else key
-        self.written.append(Written(topic, event, id or "random", key, headers or {}, traceparent, source, time_ms))
+        self.written.append(
+            Written(topic, event, id or "random", key, headers or {}, traceparent, source, time_ms, partition)
+        )
         return FakePending(Ack(id or "random", topic, 1, len(self.written) - 1))
 
     def on(self, topic: str) -> list[Written]:

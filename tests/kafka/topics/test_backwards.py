@@ -1,0 +1,51 @@
+"""Reading backwards finds each record once, the newest first, in steps that are bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.avro.codec import Codec
+from schemas.avro.registry import FileRegistry
+from schemas.dead import DeadLettered, DeadRedriven
+from streams.clock import now_ms
+from streams.query.letters import LetterBook
+from tests.kafka.topics.test_reader import made, values, written
+from topics.backwards import backwards
+from topics.names import Names
+from topics.producer import EventProducer
+
+
+def test_steps_go_back_to_the_beginning_and_meet_every_record_once(bootstrap: str, prefix: str) -> None:
+    topic = f"{prefix}.back"
+    config = made(bootstrap, topic, partitions=2)
+    for key in ("a", "b", "c", "d"):
+        written(config, topic, [f"{key}{number}" for number in range(5)], key=key)
+    steps = list(backwards(config, topic, first=2, most=4))
+    assert len(steps) > 2
+    assert [bool(step.unread) for step in steps] == [True] * (len(steps) - 1) + [False]
+    found = [value for step in steps for value in values(step.records)]
+    assert sorted(found) == sorted(f"{key}{number}" for key in "abcd" for number in range(5))
+    assert list(backwards(made(bootstrap, f"{prefix}.empty"), f"{prefix}.empty")) == []
+
+
+def test_the_newest_letters_are_found_over_all_partitions(bootstrap: str, prefix: str) -> None:
+    names, codec = Names(prefix), Codec(FileRegistry())
+    config = made(bootstrap, names.dead_letters, partitions=3)
+
+    async def write() -> None:
+        producer = EventProducer(config, codec, "/tests", now_ms=now_ms)
+        place = {"source_topic": "events", "source_partition": 0, "source_offset": 1, "consumer": "c", "error": "x"}
+        for number in range(20):
+            await producer.send(names.dead_letters, DeadLettered.model_validate({"dead_id": f"d{number}", **place}))
+        await producer.send(names.dead_letters, DeadRedriven(dead_id="d19", attempt=1, at_ms=now_ms()))
+        await producer.close()
+
+    asyncio.run(write())
+    book = LetterBook(config, names, codec)
+    page = book.newest(lambda letter: letter.state == "open", 3)
+    assert ([letter.letter.dead_id for letter in page.letters], page.complete) == (["d18", "d17", "d16"], False)
+    assert len(book.newest(lambda _: True, 100).letters) == 20
+    found = book.find("d19")
+    assert found is not None
+    assert (found.state, found.redrives) == ("redriven", 1)
+    assert book.find("d99") is None
