@@ -246,12 +246,12 @@ class Driver:
         for entry in entries:
             if self.outcome is not None:
                 break
+            if entry.path[0] != "~":
+                journal.remaining -= 1  # what the function does once it has the last one is new: a fork may end here
             if entry.path[0] == "~" or entry.kind == "stage":
                 special(entry)
             else:
                 self._replay_one(entry)
-            if entry.path[0] != "~":
-                journal.remaining -= 1
             self.drain()
         if self.outcome is not None and journal.remaining > 0 and journal.void_seq is None:
             raise JournalMismatch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.entry import INBOX, RESUME, STARTED, SUBMITTED, Entry
 from streams.engine.messages import CancelAsked, ChildDone, Message, ResumeAsked, SignalArrived
@@ -60,17 +60,23 @@ class Observed:
 
     def endings(self, path: str, child: str) -> list[tuple[Moment, ChildDone]]:
         """Return what the run heard of a child that it called at a path, with the times: it may end more than once."""
-        found = []
+        return [
+            (
+                self.moment(entry),
+                ChildDone(path, child, heard.ending, heard.status, entry.output, entry.error, entry.usage),
+            )
+            for entry in self.entries
+            if (heard := _heard(entry)) is not None and heard.child == child
+        ]
+
+    def heard(self) -> set[int]:
+        """Return the ranks at which the run first heard of endings of its children."""
+        first: dict[_Heard, int] = {}
         for entry in self.entries:
-            told = entry.input if isinstance(entry.input, dict) else {}
-            early = entry.kind == "child" and entry.name == child
-            if early or (entry.kind == "call" and entry.status in _DECIDED and told.get("child") == child):
-                error = entry.error if isinstance(entry.error, dict) else None
-                status = "succeeded" if error is None else error.get("status", "failed")
-                ending = entry.attempt if early else 1 if error is None else error.get("ending", 1)
-                done = ChildDone(path, child, ending, status, entry.output, error, entry.usage)
-                found.append((self.moment(entry), done))
-        return found
+            heard = _heard(entry)
+            if heard is not None:
+                first.setdefault(heard, entry.seq)
+        return set(first.values())
 
     def children(self) -> set[str]:
         """Return the ids of all runs that this one called or started."""
@@ -103,6 +109,26 @@ class Observed:
             if message is not None:
                 found.append((self.moment(entry), message))
         return found
+
+
+class _Heard(NamedTuple):
+    """An ending of a child; a success is the last there is, whatever its number."""
+
+    child: str
+    status: str
+    ending: int
+
+
+def _heard(entry: Entry) -> _Heard | None:
+    """Return the child's ending that an entry tells of: one that was waited for, or one that lay in the inbox."""
+    error = entry.error if isinstance(entry.error, dict) else None
+    status = "succeeded" if error is None else error.get("status", "failed")
+    if entry.kind == "child":
+        return _Heard(entry.name, status, 1 if error is None else entry.attempt)
+    told = entry.input if isinstance(entry.input, dict) else {}
+    if entry.kind != "call" or entry.status not in _DECIDED or "child" not in told:
+        return None
+    return _Heard(told["child"], status, 1 if error is None else error.get("ending", 1))
 
 
 def asked_of(perform: Perform) -> str:

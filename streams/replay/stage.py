@@ -175,5 +175,5 @@ def _came_to(entry: Entry | None) -> Any:
         return None
     error = entry.error
     if isinstance(error, dict):
-        error = {name: value for name, value in error.items() if name != "traceback"}
+        error = {name: value for name, value in error.items() if name not in ("traceback", "rejected")}
     return {"status": entry.status, "output": entry.output, "error": error}

@@ -17,7 +17,7 @@ from schemas.run import RunSubmitted
 from streams.clock import monotonic
 from streams.engine.inbound import message_of
 from streams.engine.machine import Machine
-from streams.engine.messages import ChildDone, EffectDone, Message, Start, Submit, TimerFired
+from streams.engine.messages import ChildDone, EffectDone, Message, SignalArrived, Start, Submit, TimerFired
 from streams.engine.timers import NOT_BEFORE
 from streams.engine.view import ENDED
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from streams.replay.observed import Moment, Observed
 
 _UNRANKED: Final = 1 << 60  # at the same time, what the log knows comes before what it does not
+
+
+_Queued = tuple[int, int, int, str, Message, bool]  # time, rank, number, run, message, whether it is expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,13 @@ class World:
         self._agents = agents
         self._answers = answers
         self._observed = observed or {}
-        self._queue: list[tuple[int, int, int, str, Message, bool]] = []
+        self._queue: list[_Queued] = []
         self._number = itertools.count()
         self._expected = 0  # messages in the queue that are more than a timer
         self._asked: dict[tuple[str, str], Perform] = {}  # attempts under way
         self._parked: list[tuple[str, Perform]] = []  # those of them that the log has no answer to
         self._early: dict[str, list[Message]] = {}
+        self._awaited: dict[str, set[int]] = {}  # ranks at which runs are still to hear of their children
 
     def submit(self, event: RunSubmitted, at_ms: int) -> None:
         """Queue a submission at its time (milliseconds since the epoch)."""
@@ -104,8 +108,10 @@ class World:
             return await self._settle()
         if not self._queue:
             return False
-        at, _, _, run_id, message, expected = heapq.heappop(self._queue)
+        at, rank, _, run_id, message, expected = self._next()
         self._expected -= expected
+        if isinstance(message, ChildDone) and run_id in self._awaited:
+            self._awaited[run_id].discard(rank)
         self.now_ms = max(self.now_ms, at)
         await self._deliver(run_id, message)
         return True
@@ -121,6 +127,31 @@ class World:
             machine.drop()
 
     # what happens
+
+    def _next(self) -> _Queued:
+        """Take the next message; in the same millisecond, one that does not wait for a child's ending goes first."""
+        first = heapq.heappop(self._queue)
+        if not self._too_early(first):
+            return first
+        passed = [first]
+        while self._queue and self._queue[0][0] == first[0]:
+            chosen = heapq.heappop(self._queue)
+            if not self._too_early(chosen):
+                break
+            passed.append(chosen)
+        else:
+            chosen = passed.pop(0)
+        for one in passed:
+            heapq.heappush(self._queue, one)
+        return chosen
+
+    def _too_early(self, queued: _Queued) -> bool:
+        """Say whether a child's ending, which is still on its way, came to the run before this.
+
+        Ranks order what happened to one run; between runs there is only the time, and what causes what.
+        """
+        awaited = self._awaited.get(queued[3])
+        return bool(awaited) and queued[1] != _UNRANKED and min(awaited or ()) < queued[1]
 
     async def _deliver(self, run_id: str, message: Message) -> None:
         if isinstance(message, Submit):
@@ -158,12 +189,15 @@ class World:
         elif (observed is None or not observed.ended) and (event.not_before_ms or 0) <= self.now_ms:
             self._push((self.now_ms, _UNRANKED), run_id, Start())
         for moment, letter in () if observed is None else observed.letters():
-            self._push(moment, run_id, letter)
+            caused = event.parent is not None and not isinstance(letter, SignalArrived)
+            self._push((moment[0], _UNRANKED) if caused else moment, run_id, letter)  # after what its parent did then
 
     def _create(self, agent: Agent[Any, Any], run_id: str) -> Machine:
         machine = Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms)
         self.machines[run_id] = machine
         self.tallies[run_id] = Tally()
+        if run_id in self._observed:
+            self._awaited[run_id] = self._observed[run_id].heard()
         return machine
 
     def _unknown(self, event: RunSubmitted) -> None:
@@ -210,7 +244,8 @@ class World:
             moment = (self.now_ms, _UNRANKED)
             observed = self._observed.get(output.key)
             if observed is not None and isinstance(message, ChildDone):
-                moment = max(moment, _heard(observed, message))
+                heard = _heard(observed, message)
+                moment = moment if heard is None else _not_before(self.now_ms, heard)
             self._push(moment, output.key, message)
 
     def _arm(self, run_id: str, timer: Timer) -> None:
@@ -220,7 +255,7 @@ class World:
         entry = None if observed is None else observed.entry(timer.path, timer.resume)
         if observed is not None and entry is not None and entry.status in ("fired", "timed_out"):
             known = entry.due_ms in (None, timer.due_ms)
-            moment = max(moment, observed.moment(entry)) if known else moment
+            moment = _not_before(timer.due_ms, observed.moment(entry)) if known else moment
         self._push(moment, run_id, TimerFired(timer.path, timer.due_ms), expected=known)
 
     def _answered(self, run_id: str, perform: Perform, answer: Answer) -> None:
@@ -277,9 +312,15 @@ class World:
         heapq.heappush(self._queue, (*moment, next(self._number), run_id, message, expected))
 
 
-def _heard(observed: Observed, message: ChildDone) -> Moment:
-    """Return when the run heard of that ending of its child; a success is the last there is, whatever its number."""
+def _heard(observed: Observed, message: ChildDone) -> Moment | None:
+    """Return when the run heard of that ending of its child; the log does not number successes."""
+    number = 1 if message.status == "succeeded" else message.ending
     for moment, done in observed.endings(message.path, message.child_id):
-        if done.status == message.status and done.ending in (message.ending, 1):
+        if (done.status, done.ending) == (message.status, number):
             return moment
-    return (0, 0)
+    return None
+
+
+def _not_before(at_ms: int, moment: Moment) -> Moment:
+    """Return a moment of the log, at the earliest at a time, keeping its rank among what happened then."""
+    return max(at_ms, moment[0]), moment[1]

@@ -20,7 +20,7 @@ from streams.testing import BEGINNING_MS, Harness
 from tests.unit.engine.programs import Outside, fragile_program_of, interpreter, leaf, program_of
 
 AGENTS = {agent.name: agent for agent in (interpreter, leaf)}
-MANY = settings(max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=800, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def happened(
