@@ -1,0 +1,1 @@
+"""A user's package for the tests of schedules."""

@@ -1,0 +1,44 @@
+"""A pipeline whose app has schedules."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from streams.app import discover
+from streams.local.kafka import EmbeddedKafka
+from streams.query.codec import codec_of
+from streams.worker.courier import Courier
+from tests.faults.rig.pipeline import Pipeline
+
+
+class Clock(Pipeline):
+    """The pipeline of `tests.apps.clock`."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        """Keep everything local under `folder`."""
+        super().__init__(bootstrap, folder)
+        self.settings = self.settings.changed(apps=("tests.apps.clock",))
+        self.catalog = discover(self.settings.apps)
+        self.codec = codec_of(self.settings, self.catalog)
+        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+
+
+@pytest_asyncio.fixture
+async def clock(kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Clock]:
+    """Return a pipeline of the test's own."""
+    async with Clock(kafka.bootstrap, tmp_path) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clock]:
+    """Return a pipeline with one worker, which must survive the module."""
+    async with Clock(kafka.bootstrap, tmp_path_factory.mktemp("clock")) as made:
+        worker = await made.running("a")
+        yield made
+        assert not worker.ended, worker.words()
+        assert await worker.stop() == 0, worker.words()

@@ -1,0 +1,179 @@
+"""Schedules through a real worker: overlap of runs, orders, backfills, and a function that fails."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import Any
+
+import pytest
+
+from schemas.schedule import ScheduleCommanded
+from streams import clock as wall
+from streams.engine.ids import slot_id
+from tests.faults.rig.pipeline import Worker
+from tests.faults.rig.waiting import until
+from tests.kafka.schedules.conftest import Clock
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DAY = 24 * 3_600_000
+
+
+@pytest.fixture
+def worker(shared: Clock) -> Worker:
+    """Return the shared pipeline's worker."""
+    return shared.workers[0]
+
+
+async def row(worker: Worker, name: str) -> dict[str, Any]:
+    answer = await worker.owner.get("/owner/schedules")
+    found: list[dict[str, Any]] = answer.json()["schedules"] if answer.status_code == 200 else []
+    return next((one for one in found if one["name"] == name), {})
+
+
+async def order(shared: Clock, name: str, command: str, **more: Any) -> str:
+    request_id = more.pop("request_id", uuid.uuid4().hex)
+    event = ScheduleCommanded(schedule=name, command=command, request_id=request_id, **more)
+    await shared.producer.send(shared.names.signals, event, headers={"pool": "default"})
+    return str(request_id)
+
+
+async def ticks(shared: Clock, name: str) -> list[Any]:
+    events = await shared.events(shared.names.ticks)
+    return [one for one in events if one.event is not None and vars(one.event)["schedule"] == name]
+
+
+async def runs(shared: Clock, *schedules: str) -> dict[str, list[str]]:
+    """Return how the runs ended, in order of slots, by schedule."""
+    endings = await shared.endings()
+    found: dict[str, list[str]] = {}
+    for name in schedules:
+        ids = [one.attributes.id for one in await ticks(shared, name)]
+        found[name] = [endings[id][0].event_type if id in endings else "" for id in ids]
+    return found
+
+
+async def reaches(worker: Worker, name: str, **least: int) -> dict[str, Any]:
+    """Wait until the schedule's counts are at least so high."""
+    found: dict[str, Any] = {}
+
+    async def reached() -> bool:
+        found.update(await row(worker, name))
+        return bool(found) and all(found[field] >= count for field, count in least.items())
+
+    await until(reached, 40, lambda: f"{name}: {found} {worker.words()}")
+    return found
+
+
+async def test_skip_leaves_out_slots_while_the_run_goes_on(shared: Clock, worker: Worker) -> None:
+    """Runs of 3.2 s at one slot a second: of four slots one fires."""
+    found = await reaches(worker, "skips", fired=3)
+    assert found["skipped"] >= 2 * (found["fired"] - 1)
+    slots = [vars(one.event)["slot_ms"] for one in await ticks(shared, "skips")]
+    assert min(after - before for before, after in itertools.pairwise(slots)) >= 4000
+
+
+async def test_buffer_one_fires_one_slot_late_as_soon_as_the_run_has_ended(shared: Clock, worker: Worker) -> None:
+    found = await reaches(worker, "buffers", fired=3)
+    late = [one.attributes.time - vars(one.event)["slot_ms"] for one in await ticks(shared, "buffers")]
+    assert len([lag for lag in late if lag > 1000]) >= len(late) - 1
+    assert found["waiting"] <= 2
+
+
+async def test_cancel_other_ends_the_run_of_the_slot_before(shared: Clock, worker: Worker) -> None:
+    await reaches(worker, "cancels", fired=4)
+    found = (await runs(shared, "cancels"))["cancels"]
+    assert set(found[:-2]) == {"run.cancelled"}
+    assert len((await row(worker, "cancels"))["running"]) <= 1
+
+
+async def test_a_slow_function_holds_neither_its_slots_nor_others(shared: Clock, worker: Worker) -> None:
+    """Three functions of 2.5 s overlap where that is allowed, and no slot is left out."""
+    await reaches(worker, "slow_function", fired=6)
+    slots = [vars(one.event)["slot_ms"] for one in await ticks(shared, "slow_function")]
+    assert slots == list(range(slots[0], slots[-1] + 1, 1000))
+
+
+async def test_a_function_that_fails_is_tried_again_and_then_a_dead_letter_with_its_tick(
+    shared: Clock, worker: Worker
+) -> None:
+    await reaches(worker, "broken", failed=1)
+    letters = [letter for letter in await shared.letters() if letter.consumer == "broken"]
+    first = letters[0]
+    assert (first.error, first.error_type, first.attempts) == ("this schedule has a defect", "ValueError", 3)
+    assert first.source_topic == shared.names.ticks
+    ticked = {f"{one.attributes.id}/failed/3": one.event.data for one in await ticks(shared, "broken")}
+    assert ticked[first.dead_id] == {"failed": "this schedule has a defect"}
+
+
+async def test_paused_it_fires_nothing_and_resumed_only_what_comes_then(shared: Clock, worker: Worker) -> None:
+    await reaches(worker, "every_second", fired=2)
+    await order(shared, "every_second", "pause")
+
+    async def paused() -> bool:
+        return bool((await row(worker, "every_second")).get("paused"))
+
+    await until(paused, 10)
+    before = await row(worker, "every_second")
+    assert before["next_slot"] is None
+    await reaches(worker, "slow_function", fired=(await row(worker, "slow_function"))["fired"] + 3)
+    resumed_ms = wall.now_ms()
+    await order(shared, "every_second", "resume")
+    await reaches(worker, "every_second", fired=before["fired"] + 3)
+    later = [vars(one.event)["slot_ms"] for one in await ticks(shared, "every_second")][-3:]
+    assert min(later) >= resumed_ms - 1000
+    assert (await row(worker, "every_second"))["missed"] == before["missed"]
+
+
+async def test_a_trigger_fires_once_for_each_request(shared: Clock, worker: Worker) -> None:
+    count = len(await ticks(shared, "daily"))
+    request_id = await order(shared, "daily", "trigger", slot_from_ms=123_000)
+    await order(shared, "daily", "trigger", slot_from_ms=123_000, request_id=request_id)
+    await order(shared, "daily", "trigger", slot_from_ms=123_000)
+
+    async def both() -> bool:
+        return len(await ticks(shared, "daily")) >= count + 2
+
+    await until(both, 10, worker.words)
+    fired = (await ticks(shared, "daily"))[count:]
+    assert len(fired) == 2
+    assert {one.event.data["cause"] for one in fired} == {"trigger"}
+    assert len({one.attributes.id for one in fired}) == 2
+    assert all(one.attributes.id.startswith(slot_id("daily", 123_000) + "~") for one in fired)
+
+
+async def test_a_backfill_keeps_slot_ids_and_repeats_only_when_forced(shared: Clock, worker: Worker) -> None:
+    start = wall.now_ms() // DAY * DAY - 20 * DAY
+    span = {"slot_from_ms": start, "slot_to_ms": start + 12 * DAY}
+    wanted = [slot_id("daily", start + day * DAY) for day in range(12)]
+
+    async def filled() -> list[str]:
+        ids = [one.attributes.id for one in await ticks(shared, "daily") if one.event.data["cause"] == "backfill"]
+        return [id for id in ids if id.partition("~")[0] in wanted]
+
+    async def count(number: int) -> None:
+        async def reached() -> bool:
+            return len(await filled()) >= number and not (await row(worker, "daily"))["backfills"]
+
+        await until(reached, 20, worker.words)
+        assert len(await filled()) == number
+
+    await order(shared, "daily", "backfill", **span)
+    await count(12)
+    assert await filled() == wanted
+    await order(shared, "daily", "backfill", slot_from_ms=start - 2 * DAY, slot_to_ms=start + 3 * DAY)
+    await order(shared, "daily", "backfill", **span, force=True)
+    await count(24)
+    assert len(set(await filled())) == 24
+
+
+async def test_an_order_that_makes_no_sense_is_a_dead_letter(shared: Clock, worker: Worker) -> None:
+    await order(shared, "nothing_such", "pause")
+    await order(shared, "daily", "dance")
+
+    async def given_up() -> bool:
+        texts = [letter.error for letter in await shared.letters() if letter.consumer == "signals"]
+        return any("nothing_such" in text for text in texts) and any("dance" in text for text in texts)
+
+    await until(given_up, 10, worker.words)

@@ -1,0 +1,84 @@
+"""A schedule whose owner is killed: each slot once by its id, none missing, and its run once, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import httpx
+
+from streams.engine.ids import slot_id
+from tests.faults.rig.pipeline import Worker
+from tests.faults.rig.waiting import until
+from tests.kafka.schedules.conftest import Clock
+
+NAME, RUNS = "every_second", "run_every_second"
+SECOND = 1000
+
+
+async def ticks(clock: Clock, name: str = NAME) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for arrived in await clock.events(clock.names.ticks):
+        event: Any = arrived.event
+        if event.schedule == name:
+            found.append((arrived.attributes.id, event.slot_ms))
+    return found
+
+
+async def owns(worker: Worker, name: str = NAME) -> bool:
+    try:
+        answer = await worker.owner.get("/owner/schedules")
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 200 and any(row["name"] == name for row in answer.json()["schedules"])
+
+
+async def owner(workers: list[Worker]) -> Worker:
+    found: list[Worker] = []
+
+    async def some() -> bool:
+        found[:] = [worker for worker in workers if await owns(worker)]
+        return bool(found)
+
+    await until(some, 30, lambda: [worker.words()[-800:] for worker in workers])
+    return found[0]
+
+
+async def grown(clock: Clock, by: int) -> None:
+    count = len(await ticks(clock)) + by
+
+    async def reached() -> bool:
+        return len(await ticks(clock)) >= count
+
+    await until(reached, 60, lambda: [worker.words()[-800:] for worker in clock.workers])
+
+
+async def test_every_second_while_its_owner_is_killed_twice(clock: Clock) -> None:
+    first, second = await asyncio.gather(clock.running("a"), clock.running("b"))
+    alive = [first, second]
+    await grown(clock, 5)
+    for slot in ("c", "d"):
+        mine = await owner(alive)
+        mine.kill()
+        alive.remove(mine)
+        alive.append(clock.start(slot))
+        await grown(clock, 8)
+    await grown(clock, 3)
+
+    for name in (NAME, RUNS):
+        await complete(clock, name)
+    said = Counter(one.attributes.id for one in await clock.events(clock.names.events))
+    assert {said[f"{id}/{NAME}/0"] for id, _ in await ticks(clock)} == {1}
+    runs = await clock.ended([id for id, _ in await ticks(clock, RUNS)])
+    assert {len(endings) for endings in runs.values()} == {1}
+
+
+async def complete(clock: Clock, name: str) -> None:
+    """Check that each second from the first tick to the last has one tick under its own id."""
+    found = await ticks(clock, name)
+    slots = sorted(slot for _, slot in found)
+    assert [id for id, slot in found if id != slot_id(name, slot)] == []
+    assert [slot for slot, count in Counter(slots).items() if count > 1] == [], "fired twice"
+    assert sorted(set(range(slots[0], slots[-1] + 1, SECOND)) - set(slots)) == [], "missing"
+    assert len(slots) >= 24
