@@ -18,6 +18,7 @@ from streams.cli import (
     produce,
     run,
     runs,
+    schedules,
     schemas,
     show_settings,
     tables,
@@ -50,7 +51,7 @@ app.add_typer(tables.app, name="tables")
 app.add_typer(dead.app, name="dead")
 app.add_typer(people.workers, name="workers")
 app.add_typer(people.agents, name="agents")
-app.add_typer(people.schedules, name="schedules")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(new.app, name="new")
 
 

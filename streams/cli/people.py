@@ -1,4 +1,4 @@
-"""`streams workers …`, `agents …`, `schedules …`: who is there to do the work, and what happens by the clock."""
+"""`streams workers …`, `streams agents …`: who is there to do the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from streams.cli.options import Output, OutputOption
 
 workers = typer.Typer(help="Workers that are alive.", no_args_is_help=True)
 agents = typer.Typer(help="Agents that can be run.", no_args_is_help=True)
-schedules = typer.Typer(help="Schedules: what happens by the clock.", no_args_is_help=True)
 
 
 @workers.command("list")
@@ -25,13 +24,6 @@ def list_agents(output: OutputOption = Output.TEXT) -> None:
     """List agents with the input that they take."""
     columns = ("name", "pool", "concurrency", "priority", "doc")
     _print("/agents", "agents", columns, output, "No agents: `streams new agent NAME` writes one.")
-
-
-@schedules.command("list")
-def list_schedules(output: OutputOption = Output.TEXT) -> None:
-    """List schedules with when they fire."""
-    columns = ("name", "cron", "every_s", "tz", "overlap", "catch_up_s", "doc")
-    _print("/schedules", "schedules", columns, output, "No schedules: a function with @schedule makes one.")
 
 
 def _print(path: str, name: str, columns: tuple[str, ...], output: Output, empty: str) -> None:

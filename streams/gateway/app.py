@@ -28,6 +28,7 @@ from streams.gateway.problem import Problem
 from streams.gateway.publish import Publish
 from streams.gateway.run_events import RunEvents
 from streams.gateway.runs import Runs
+from streams.gateway.schedules import Schedules, of_schedules
 from streams.gateway.submission import Submissions
 from streams.gateway.submit import Submit
 from streams.gateway.tables import Tables
@@ -91,6 +92,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation
         *of_archive(Archive(deps, threads)),
         *of_letters(Letters(deps, threads, webhooks)),
         *operations.of_people(People(deps)),
+        *of_schedules(Schedules(deps)),
         *operations.of_probes(Probes(deps, meter)),
     ]
 

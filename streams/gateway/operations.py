@@ -78,7 +78,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             "read",
             "A run's events as they come",
             {200: TEXT},
-            (*_READ, "log-unavailable"),
+            (*_READ, "log-unavailable", "busy"),
             resume,
             media="text/event-stream",
         ),
@@ -251,7 +251,6 @@ def of_people(people: People) -> list[Operation]:
         for name, handler in (
             ("agents", people.agents),
             ("tools", people.tools),
-            ("schedules", people.schedules),
             ("workers", people.workers),
         )
     ]

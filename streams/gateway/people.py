@@ -1,4 +1,4 @@
-"""What exists: agents, tools, schedules and workers, as the console and `agents list` show them."""
+"""What exists: agents, tools and workers, as the console and `agents list` show them."""
 
 from __future__ import annotations
 
@@ -49,17 +49,6 @@ class People:
             }
             for _, tool in sorted(catalog.tools.items())
         ]
-        self._schedules = [
-            {
-                "name": schedule.name,
-                "doc": schedule.doc,
-                "cron": schedule.cron,
-                "every_s": schedule.every,
-                "tz": schedule.tz,
-                "overlap": schedule.overlap,
-            }
-            for _, schedule in sorted(catalog.schedules.items())
-        ]
 
     async def agents(self, _: Call) -> Response:
         """`GET /agents`."""
@@ -68,10 +57,6 @@ class People:
     async def tools(self, _: Call) -> Response:
         """`GET /tools`."""
         return answer({"tools": self._tools})
-
-    async def schedules(self, _: Call) -> Response:
-        """`GET /schedules`."""
-        return answer({"schedules": self._schedules})
 
     async def workers(self, _: Call) -> Response:
         """`GET /workers`."""

@@ -63,11 +63,11 @@ class Redrive:
             live = self._desk.find(batch.slice, asked.run_id)
             if live is not None:
                 self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
-        elif asked.consumer in self._intakes:
-            self._intakes[asked.consumer].again(batch, record)
         elif asked.source_topic == self._courier.names.ticks:
             if self._schedules is not None:
                 self._schedules.again(batch, asked)
+        elif asked.consumer in self._intakes:
+            self._intakes[asked.consumer].again(batch, record)
         elif self._bus is not None:
             self._bus.again(batch, record, asked.consumer)
 

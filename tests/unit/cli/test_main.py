@@ -45,7 +45,7 @@ COMMANDS = {
     "dead": ["list", "show", "redrive", "discard"],
     "workers": ["list"],
     "agents": ["list"],
-    "schedules": ["list"],
+    "schedules": ["list", "pause", "resume", "trigger", "backfill"],
     "new": ["agent", "tool", "source", "reaction", "table"],
 }
 ALL = [[name] for name in GROUPS] + [[group, name] for group, names in COMMANDS.items() for name in names]
