@@ -13,6 +13,7 @@ from streams.cli import (
     doctor,
     history,
     new,
+    past,
     people,
     processes,
     produce,
@@ -47,6 +48,7 @@ history.add_to(app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
+past.add_to(tables.app)
 app.add_typer(tables.app, name="tables")
 app.add_typer(dead.app, name="dead")
 app.add_typer(people.workers, name="workers")

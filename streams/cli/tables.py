@@ -9,7 +9,7 @@ import typer
 
 from streams.cli.options import LimitOption, Output, OutputOption
 
-app = typer.Typer(help="Tables: list, get a row, scan.", no_args_is_help=True)
+app = typer.Typer(help="Tables: list, get a row, scan, as they were, rebuilt.", no_args_is_help=True)
 
 TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name")]
 

@@ -239,7 +239,7 @@ class World:
         event: Any = output.event
         if output.to == "agents" and isinstance(event, RunSubmitted):
             self.submit(event, self.now_ms)
-        elif output.to == "signals":
+        elif output.to == "signals" and not isinstance(event, ScheduleRunEnded):
             message = message_of(event)
             moment = (self.now_ms, _UNRANKED)
             observed = self._observed.get(output.key)
