@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.run import RunSubmitted
+from schemas.schedule import ScheduleRunEnded
 from streams.clock import monotonic
 from streams.engine.inbound import message_of
 from streams.engine.machine import Machine

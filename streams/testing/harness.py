@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from schemas import Event
 from schemas.run import RunSubmitted
+from schemas.schedule import ScheduleRunEnded
 from streams.define.agents import Agent
 from streams.engine.decision import Decision, Output, Perform
 from streams.engine.entry import Entry
@@ -264,7 +265,7 @@ class Harness:
             journal[entry.key()] = entry
         for output in decision.outputs:
             self.outputs.append(output)
-            if output.to in ("agents", "signals"):
+            if output.to in ("agents", "signals") and not isinstance(output.event, ScheduleRunEnded):
                 self._messages.append((output.key, message_of(output.event)))
         for path in decision.cancel:
             self._effects = [one for one in self._effects if one[0] != run_id or one[1].path != path]
