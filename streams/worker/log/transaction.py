@@ -24,6 +24,7 @@ Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
 
 _PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
+_STUCK_S: Final = 15.0  # a call that was told to take 5 s at most will not come back any more
 _MEMBER: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -59,6 +60,12 @@ class Transactions:
         self._producer = Producer(config.producer(client, transactional_id), logger=None)
         self._refused: KafkaError | None = None
         self._probe = probe
+        self._called_at: float | None = None  # begin of the call that is under way
+
+    def stuck(self) -> bool:
+        """Return whether the library does not come back from a call (any thread); seen when a coordinator went."""
+        called_at = self._called_at
+        return called_at is not None and clock.monotonic() - called_at > _STUCK_S
 
     def open(self) -> None:
         """Fence a predecessor with the same id and abort what it left open; waits for the broker as long as it takes.
@@ -146,6 +153,7 @@ class Transactions:
         """Repeat a call that timed out or may be retried: a time-out says nothing about the outcome."""
         end = clock.monotonic() + _PATIENCE_S
         while True:
+            self._called_at = clock.monotonic()
             try:
                 call()
             except KafkaException as error:
@@ -155,6 +163,8 @@ class Transactions:
                     raise
             else:
                 return
+            finally:
+                self._called_at = None
 
     def _abandon(self, error: KafkaException) -> None:
         reason: KafkaError = error.args[0]

@@ -33,6 +33,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 PROOF_S: Final = (
     2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
 )
+_LOOK_S: Final = 5.0
 IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
 
 LedgerRow = tuple["Slice", Write]
@@ -213,7 +214,7 @@ class Committer:
         while True:
             began = clock.monotonic()
             try:
-                await loop.run_in_executor(self._thread, self._transact, units, pair, careful)
+                await self._watched(loop.run_in_executor(self._thread, self._transact, units, pair, careful))
             except MemberRefusedError as error:
                 self._say(f"refused as a group member ({error}); sending what is still ours again")
                 await self._owner.next_pair()
@@ -236,6 +237,13 @@ class Committer:
                 return
             if not units:
                 return
+
+    async def _watched(self, work: asyncio.Future[None]) -> None:
+        """Wait for the commit thread, but not for ever: raises OutcomeUnknownError when the library hangs."""
+        while not (await asyncio.wait({work}, timeout=_LOOK_S))[0]:
+            if self._transactions.stuck():
+                raise OutcomeUnknownError("the client library does not come back from a commit: the process must end")
+        await work
 
     def _alive(self, units: Sequence[Unit], pair: Pair) -> list[Unit]:
         kept = []
