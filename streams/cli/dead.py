@@ -128,7 +128,8 @@ def _redrive_kind(server: Gateway, fingerprint: str, rate: float | None, output:
         return
     done: list[str] = []
     refused: dict[str, str] = {}
-    with Progress(console=console(stderr=True), transient=True) as progress:
+    screen = console(stderr=True)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         task = progress.add_task("redriving", total=None)
         while True:
             said = server.post("/dead-letters/redrive", asked)

@@ -29,6 +29,7 @@ from streams.gateway.publish import Publish
 from streams.gateway.run_events import RunEvents
 from streams.gateway.runs import Runs
 from streams.gateway.schedules import Schedules, of_schedules
+from streams.gateway.sse import Streams
 from streams.gateway.submission import Submissions
 from streams.gateway.submit import Submit
 from streams.gateway.tables import Tables
@@ -61,7 +62,8 @@ def build(
         else LOCAL_HOSTS | {host_name(settings.gateway_host), host_name(_host(settings.advertised_url))}
     )
     remembered = deliveries or Deliveries()
-    served = declared(deps, remembered, meter)
+    streams = Streams()
+    served = declared(deps, remembered, meter, streams)
     openapi = document(served, version("streams"), settings.advertised_url)
 
     async def describe(_: Call) -> Response:
@@ -74,10 +76,11 @@ def build(
     routes = _routes(served, Guard(keys, hosts, meter))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
     app.state.deliveries = remembered
+    app.state.streams = streams
     return app
 
 
-def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation]:
+def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams) -> list[Operation]:
     """Return every operation, those with the most traffic first, since routes are tried in order."""
     runs, threads = Runs(deps), Threads()
     submissions = Submissions(deps.catalog, deps.names)
@@ -86,10 +89,10 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter) -> list[Operation
         *operations.of_webhooks(webhooks),
         Publish(deps).operation(),
         Submit(deps, submissions, runs).operation(),
-        *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs)),
+        *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams)),
         *operations.of_commands(Commands(deps, runs)),
         *operations.of_tables(Tables(deps)),
-        *of_archive(Archive(deps, threads)),
+        *of_archive(Archive(deps, threads, streams)),
         *of_letters(Letters(deps, threads, webhooks)),
         *operations.of_people(People(deps)),
         *of_schedules(Schedules(deps)),

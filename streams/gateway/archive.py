@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from streams.gateway.answers import answer
 from streams.gateway.pages import limit_of
 from streams.gateway.problem import Problem
+from streams.gateway.sse import MEDIA_TYPE, Streams
+from streams.gateway.topic_events import TopicEvents
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 class Archive:
     """Reads pages in threads."""
 
-    def __init__(self, deps: Deps, threads: Threads) -> None:
+    def __init__(self, deps: Deps, threads: Threads, streams: Streams) -> None:
         self._history = deps.history
         self._names = deps.names
         self._threads = threads
+        self._stream = TopicEvents(threads, streams)
 
     async def topics(self, _: Call) -> Response:
         """`GET /topics`."""
@@ -30,9 +33,17 @@ class Archive:
         return answer({"topics": await self._threads.run(history.topics)})
 
     async def events(self, call: Call) -> Response:
-        """`GET /topics/{name}/events`: from the earliest to what is committed now, unless the query says otherwise."""
+        """`GET /topics/{name}/events`: from the earliest to what is committed now, unless the query says otherwise.
+
+        Who accepts `text/event-stream` gets what comes from now on.
+        """
         query, history, limit = call.query_params, self._open(), limit_of(call)
         name = self._names.topic(self._names.bare(call.param("name")))
+        known = await self._threads.run(history.topics)
+        if name not in {topic["name"] for topic in known if topic["partitions"]}:
+            raise Problem("unknown-topic", "No topic of this pipeline has that name; see GET /topics.")
+        if MEDIA_TYPE in call.headers.get("accept", ""):
+            return await self._stream(call, history, name, limit if "limit" in query else None)
         start, end = query.get("from", "earliest"), query.get("to", "latest")
 
         def page() -> list[dict[str, Any]]:
@@ -41,9 +52,6 @@ class Archive:
             )
             return list(found)
 
-        known = await self._threads.run(history.topics)
-        if name not in {topic["name"] for topic in known if topic["partitions"]}:
-            raise Problem("unknown-topic", "No topic of this pipeline has that name; see GET /topics.")
         return answer({"events": await self._threads.run(page)})
 
     def _open(self) -> History:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import asyncio
+    import threading
     from contextlib import AbstractContextManager
     from typing import TypeVar
 
@@ -79,6 +80,10 @@ class History(Protocol):
     def topics(self) -> list[dict[str, Any]]: ...  # noqa: D102
     def page(  # noqa: D102
         self, topic: str, *, start: str, end: str, key: str | None, event_type: str | None, limit: int
+    ) -> Iterable[dict[str, Any]]: ...
+    def start(self, topic: str, where: str | Mapping[int, int]) -> dict[int, int]: ...  # noqa: D102
+    def follow(  # noqa: D102
+        self, topic: str, start: Mapping[int, int], *, key: str | None, stop: threading.Event
     ) -> Iterable[dict[str, Any]]: ...
 
 

@@ -40,6 +40,7 @@ def of_archive(archive: Archive) -> list[Operation]:
         Param("to", TEXT, "latest, an offset or a time, exclusive"),
         *texts("key", "type"),
         LIMIT,
+        Param("Last-Event-ID", TEXT, "for a stream: the id of the last event that was seen", "header"),
     )
     problems = ("unknown-topic", "invalid-request", "log-unavailable")
     return [
@@ -51,11 +52,12 @@ def of_archive(archive: Archive) -> list[Operation]:
             "/topics/{name}/events",
             archive.events,
             "read",
-            "Decoded events of a topic",
+            "Decoded events of a topic; as server-sent events where those are accepted",
             {200: list_of("events")},
-            problems,
+            (*problems, "busy"),
             params,
             tag="log",
+            streamed=True,
         ),
     ]
 

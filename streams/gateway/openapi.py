@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.gateway.problem import KINDS, MEDIA_TYPE, TYPE_PREFIX
+from streams.gateway.sse import MEDIA_TYPE as MEDIA_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ _PROBLEM: Final = {
         },
     },
 }
+_STREAM: Final = {MEDIA_STREAM: {"schema": {"type": "string"}}}
 _SECURED: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}, {}]
 _ALWAYS: Final = ("internal",)
 _GUARDED: Final = ("unauthenticated", "forbidden", "foreign-origin")
@@ -82,7 +84,7 @@ def _answers(operation: Operation) -> dict[str, Any]:
     return {
         str(status): {
             "description": HTTPStatus(status).phrase,
-            "content": {operation.media: {"schema": schema}},
+            "content": {operation.media: {"schema": schema}, **(_STREAM if operation.streamed else {})},
         }
         for status, schema in operation.answers.items()
     }

@@ -60,5 +60,8 @@ class Operation:
     body_required: bool = True
     media: str = "application/json"
     tag: str = "runs"
+    streamed: bool = False
+    """True where who accepts `text/event-stream` gets events as they come instead."""
+
     foreign: bool = False
     """True where senders are other sites and prove themselves by a signature."""

@@ -32,10 +32,12 @@ from topics.producer import EventProducer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import FrameType
 
     from starlette.applications import Starlette
 
     from schemas.avro.codec import Codec
+    from streams.gateway.sse import Streams
     from streams.settings import Settings
     from topics.reader import RawRecord
 
@@ -49,9 +51,10 @@ HEADER_BYTES: Final = 32 * 1024
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way get DRAIN_S seconds to end."""
-    server = uvicorn.Server(
+    app = application(settings)
+    server = _Server(
         uvicorn.Config(
-            application(settings),
+            app,
             host=settings.gateway_host,
             port=settings.gateway_port,
             timeout_keep_alive=KEEP_ALIVE_S,
@@ -61,9 +64,23 @@ def serve(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             log_config=None,
-        )
+        ),
+        app.state.streams,
     )
     server.run()
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams at the signal to stop: whoever reads one would hold the gateway up until it drains."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        super().__init__(config)
+        self._streams = streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self._streams.close()
+        super().handle_exit(sig, frame)
 
 
 def application(settings: Settings) -> Starlette:

@@ -11,10 +11,11 @@ from schemas.errors import SchemaError
 from streams.clock import iso
 from streams.errors import StreamsError
 from topics.admin import topic_names
-from topics.reader import Position, Time, read
+from topics.reader import Position, Time, follow, offsets, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
+    from collections.abc import Iterator, Mapping
 
     from schemas.avro.codec import Codec
     from topics.kafka import KafkaConfig
@@ -81,6 +82,17 @@ class TopicHistory:
                 found += 1
                 if found == limit:
                     return
+
+    def start(self, topic: str, where: str | Mapping[int, int]) -> dict[int, int]:
+        """Return each partition's offset at a position, within what there is; raises PositionError, TopicError."""
+        return offsets(self._config, topic, position(where) if isinstance(where, str) else where)
+
+    def follow(
+        self, topic: str, start: Mapping[int, int], *, key: str | None, stop: threading.Event
+    ) -> Iterator[dict[str, Any]]:
+        """Yield records from these offsets on as they come, until `stop` is set; raises TopicError."""
+        for record in follow(self._config, topic, start=start, key=key, stop=stop):
+            yield self.show(record)
 
     def show(self, record: RawRecord) -> dict[str, Any]:
         """Return a record for people; what cannot be decoded is shown with the reason, and its bytes in base64."""
