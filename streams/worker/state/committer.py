@@ -70,6 +70,9 @@ class Transactor(Protocol):
     ) -> dict[tuple[str, int], int]:
         """Commit records and offsets; return the next offset of each changelog partition written."""
 
+    def stuck(self) -> bool:
+        """Return whether a call does not come back (any thread)."""
+
 
 class Committer:
     """Take sealed units in order, commit them in groups, then write the stores and tell the units."""
