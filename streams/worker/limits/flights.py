@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from streams import clock
@@ -14,7 +14,7 @@ from streams.errors import StreamsError
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S: Final = 3.0  # without a home for so long, a call is made as if there was no cache
+PATIENCE_S: Final = 15.0  # longer than a home takes to move; without one for so long, a call is made all the same
 AGAIN_S: Final = 0.3
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]  # the call's hash, the question
@@ -36,9 +36,10 @@ Compute = Callable[[Confirm], Awaitable[tuple[Any, bool]]]
 class Flights:
     """All answers that this worker waits for."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         """`ask` puts a question to the home of a hash."""
         self._ask = ask
+        self._spawn = spawn
         self._mark = uuid.uuid4().hex
         self._number = itertools.count(1)
         self._flying: dict[str, asyncio.Future[tuple[Any] | Exception | None]] = {}
@@ -86,10 +87,11 @@ class Flights:
         try:
             value, recorded = await compute(confirm)
         except BaseException:
-            await self._tell(cached.call, {"do": "fail", "holder": holder})
+            self._spawn(self._tell(cached.call, {"do": "fail", "holder": holder}))
             raise
-        if not recorded:
-            await self._tell(cached.call, {"do": "put", "value": value, "ttl": cached.ttl})
+        told = {"do": "put", "value": value, "ttl": cached.ttl}
+        if not recorded and not await self._told(cached.call, told):
+            self._spawn(self._tell(cached.call, told))
         return value, recorded
 
     async def _look(self, cached: Cached, holder: str, lease: float) -> Found | None:
@@ -114,7 +116,16 @@ class Flights:
                 end = clock.monotonic() + PATIENCE_S
 
     async def _tell(self, call: str, what: dict[str, Any]) -> None:
+        """Tell the home, also one that moves at the moment."""
+        end = clock.monotonic() + PATIENCE_S
+        while not await self._told(call, what):
+            if clock.monotonic() > end:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    async def _told(self, call: str, what: dict[str, Any]) -> bool:
         try:
-            await self._ask(call, what)
+            return not (await self._ask(call, what)).get("away")
         except StreamsError as error:
             log.debug("a shared answer does not reach its home: %s", error)
+            return False

@@ -44,7 +44,7 @@ class Limits:
         self.peers = peers = Peers(runtime, pool, worker_id, codec)
         self.tickets = Tickets(peers.place, self._send_asks, spawn, worker_id)
         self.places = Places(peers.place, self._send_word, spawn, worker_id)
-        self.flights = Flights(self._send_question)
+        self.flights = Flights(self._send_question, spawn)
         self.breakers = Breakers(tools, worker_id, self._send_gossip, spawn)
         self.breakers.others = peers.others
         self.guard = Guard(self.tickets, self.places, self.flights, self.breakers, self._prove)

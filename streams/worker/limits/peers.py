@@ -47,6 +47,7 @@ class Peers:
         self._follower: Follower | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = clock.monotonic()
+        self._ended = False
         self.id = worker_id
         self.url = ""
         self.on_news: list[Callable[[], None]] = []  # a worker came, went or owns something else now
@@ -60,7 +61,8 @@ class Peers:
         self._follower.begin()
 
     async def end(self) -> None:
-        """Follow no more."""
+        """Follow no more, and ask nobody."""
+        self._ended = True
         if self._follower is not None:
             await asyncio.to_thread(self._follower.end)
         await self._client.aclose()
@@ -83,7 +85,7 @@ class Peers:
 
     def here(self, pool: str, limit: str) -> Slice | None:
         """Return the slice that is the home of a limit of `pool`, if it is owned here and may answer."""
-        if pool != self._pool or not self._runtime.opened.is_set():
+        if self._ended or pool != self._pool or not self._runtime.opened.is_set():
             return None
         owned = self._runtime.slices.get(self._partition(limit))
         return owned if owned is not None and owned.live and owned.ready else None
@@ -99,6 +101,8 @@ class Peers:
 
     async def post(self, url: str, path: str, body: Any, seconds: float) -> Any:
         """Return a worker's answer; raises HomeAwayError when it gives none in time or is not the home any more."""
+        if self._ended:
+            raise HomeAwayError("this worker leaves")
         try:
             response = await self._client.post(url + path, content=orjson.dumps(body), timeout=seconds)
         except httpx.HTTPError as error:

@@ -147,7 +147,7 @@ class Places:
             "limit": room.name,
             "pool": room.pool,
             "size": room.size,
-            "held": sorted(hall.held),
+            "held": list(hall.held),
             "wanted": wanted,
         }
         try:

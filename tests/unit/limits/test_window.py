@@ -58,7 +58,8 @@ class World:
         deadline = sent + terms(self.rate).use
         if self.now <= deadline and request not in self.used and self.chance.random() < 0.9:
             self.used.add(request)
-            self.calls.append(self.chance.uniform(self.now, deadline))
+            at_the_edge = self.chance.choice([self.now, deadline])
+            self.calls.append(self.chance.choice([at_the_edge, self.chance.uniform(self.now, deadline)]))
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,90 @@
+"""A slice, its store and its committer in memory, and tasks that a test waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from streams.worker.errors import DeadAssignmentError
+from streams.worker.journal import LEDGER
+from streams.worker.state.unit import Unit
+
+
+class Store:
+    """Committed rows, and those of open units."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.dirty: dict[bytes, tuple[bytes | None, Unit]] = {}
+        self.name, self.topic, self.partition = LEDGER, "journal.default", 0
+
+    def committed(self, key: bytes) -> bytes | None:
+        return self.rows.get(key)
+
+    def scan_committed(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        yield from sorted((key, row) for key, row in self.rows.items() if key.startswith(prefix))
+
+
+class Owned:
+    """A slice."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store or Store()
+        self.live = self.ready = True
+        self.partition = 0
+        self.stores = {LEDGER: self.store}
+        self.on_death: list[Callable[[], None]] = []
+
+
+class Committer:
+    """Commits at once, unless the slice is dead."""
+
+    def __init__(self) -> None:
+        self.units = 0
+
+    def proven(self) -> bool:
+        return True
+
+    def add(self, unit: Unit) -> None:
+        unit.sealed = True
+        self.units += 1
+        if not unit.slice.live:
+            if unit.on_refuse is not None:
+                unit.on_refuse(DeadAssignmentError("gone"))
+            return
+        for store, key, value in unit.writes:
+            if value is None:
+                vars(store)["rows"].pop(key, None)
+            else:
+                vars(store)["rows"][key] = value
+        unit.settle()
+        for callback in unit.on_commit:
+            callback()
+
+
+class Tasks:
+    """Tasks of one test; an error in one of them is the test's."""
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.tasks.add(task)
+        return task
+
+    async def over(self) -> None:
+        """Wait until no task is under way."""
+        while self.tasks:
+            done, self.tasks = self.tasks, set()
+            await asyncio.gather(*done)
+
+
+async def turns(until: Callable[[], bool], most: int = 1000) -> None:
+    """Give the loop turns until something is so."""
+    for _ in range(most):
+        if until():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came about")
