@@ -55,7 +55,7 @@ class Pages:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Count the request and answer it; the report only once it is released."""
-        path = request.path
+        path = request.path.partition("?")[0]
         if path not in PAGES:
             request.send_error(404)
             return
