@@ -14,6 +14,7 @@ from streams.gateway.access import LOCAL_HOSTS, Keys, check_bind, host_name
 from streams.gateway.answers import answer
 from streams.gateway.archive import Archive
 from streams.gateway.commands import Commands
+from streams.gateway.console import Console
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.endpoint import Endpoint, Guard
 from streams.gateway.letters import Letters
@@ -97,6 +98,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams)
         *operations.of_people(People(deps)),
         *of_schedules(Schedules(deps)),
         *operations.of_probes(Probes(deps, meter)),
+        *Console().operations(),
     ]
 
 
