@@ -204,6 +204,12 @@ class Settings(BaseSettings):
     fetch_allow: Names = Field(
         (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
     )
+    data_sources: Names = Field(
+        (), description="URLs and files that monitor_data_sources looks at every hour, comma-separated"
+    )
+    alert_webhook: SecretStr | None = Field(None, description="URL that alerts are posted to, as Standard Webhooks")
+    alert_webhook_secret: SecretStr | None = Field(None, description="secret that signs alerts: whsec_ and base64")
+    alert_slack: SecretStr | None = Field(None, description="incoming webhook of Slack, or one like it, for alerts")
 
     # Logs
     log_format: Literal["text", "json"] = Field("text", description="lines for people or for machines")

@@ -21,7 +21,8 @@ class Clock(Pipeline):
     def __init__(self, bootstrap: str, folder: Path) -> None:
         """Keep everything local under `folder`."""
         super().__init__(bootstrap, folder)
-        self.settings = self.settings.changed(apps=("tests.apps.clock",))
+        self.feed = folder / "feed.txt"
+        self.settings = self.settings.changed(apps=("tests.apps.clock",), data_sources=(str(self.feed),))
         self.catalog = discover(self.settings.apps)
         self.codec = codec_of(self.settings, self.catalog)
         self.courier = Courier(self.names, self.codec, self.catalog.events, "default")

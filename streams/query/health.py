@@ -1,0 +1,102 @@
+"""How the pipeline is, asked of the log and the model: for the health check that the clock starts. Blocking."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from schemas.dead import DeadLettered
+from schemas.errors import SchemaError
+from schemas.worker import WorkerHeartbeat
+from streams.app import Catalog, discover
+from streams.query.codec import codec_of
+from topics.groups import lag
+from topics.names import Names
+from topics.reader import Time, read
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+MOST_BEHIND: Final = 10_000
+"""Records that a topic's workers may be behind."""
+
+ALIVE_MS: Final = 15_000
+"""A worker beats every second."""
+
+WINDOW_MS: Final = 15 * 60 * 1000
+"""Dead letters of this long count; a consumer without one for so long is well again."""
+
+_ANSWER_S: Final = 5.0
+_BROKEN: Final = 500
+
+
+def problems(settings: Settings, now_ms: int) -> dict[str, str]:
+    """Return what is wrong by name: health/workers, health/lag, health/model, and dead/CONSUMER.
+
+    Raises TopicError when the log cannot be read.
+    """
+    catalog = discover(settings.apps)
+    found = {
+        "health/workers": _workers(settings, catalog, now_ms),
+        "health/lag": _lag(settings, catalog),
+        "health/model": _model(settings),
+    }
+    return {name: text for name, text in found.items() if text} | _dead(settings, now_ms)
+
+
+def _workers(settings: Settings, catalog: Catalog, now_ms: int) -> str | None:
+    codec = codec_of(settings, Catalog())
+    alive: dict[bytes | None, str] = {}
+    for record in read(settings.kafka(), Names(settings.topic_prefix).workers):
+        alive.pop(record.key, None)
+        if record.value is not None:
+            beat = codec.decode(record.value, WorkerHeartbeat)
+            if now_ms - beat.at_ms < ALIVE_MS and beat.state == "running":
+                alive[record.key] = beat.pool
+    missing = sorted({"default", *catalog.pools()} - set(alive.values()))
+    return f"no worker of pool {', '.join(missing)} is alive" if missing else None
+
+
+def _lag(settings: Settings, catalog: Catalog) -> str | None:
+    names = Names(settings.topic_prefix)
+    topics: dict[str, list[str]] = {"default": [names.events]}
+    for agent in catalog.agents.values():
+        topics.setdefault(agent.pool, []).append(names.agents(agent.name))
+    behind: dict[str, int] = {}
+    for pool, wanted in topics.items():
+        behind |= lag(settings.kafka(), names.topic(f"streams.{pool}"), wanted)
+    worst = [f"{topic} by {count}" for topic, count in sorted(behind.items()) if count > MOST_BEHIND]
+    return f"workers are behind: {', '.join(worst)}" if worst else None
+
+
+def _model(settings: Settings) -> str | None:
+    if settings.llm_base_url is None:
+        return None
+    key = settings.llm_api_key
+    headers = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    try:
+        said = httpx.get(f"{settings.llm_base_url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_S)
+    except httpx.HTTPError as error:
+        return f"the model endpoint does not answer ({type(error).__name__})"
+    return f"the model endpoint answers {said.status_code}" if said.status_code >= _BROKEN else None
+
+
+def _dead(settings: Settings, now_ms: int) -> dict[str, str]:
+    """Return a line for each consumer that gave something up lately, failed runs among them."""
+    codec = codec_of(settings, Catalog())
+    count: Counter[str] = Counter()
+    last: dict[str, str] = {}
+    topic = Names(settings.topic_prefix).dead_letters
+    for record in read(settings.kafka(), topic, start=Time(now_ms - WINDOW_MS)):
+        kind = dict(record.headers).get("ce_type")
+        if record.value is None or kind != DeadLettered.event_type.encode():
+            continue
+        try:
+            letter = codec.decode(record.value, DeadLettered)
+        except SchemaError:
+            continue  # of a newer version: somebody else's to tell
+        count[letter.consumer] += 1
+        last[letter.consumer] = letter.error
+    return {f"dead/{name}": f"{number} given up, the last: {last[name][:300]}" for name, number in count.items()}

@@ -1,0 +1,27 @@
+"""Which problems were told of and are not over: so that each is told once, and its end, too."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from schemas import Event
+from schemas.alert import AlertRaised, AlertResolved
+from streams import table
+
+
+class Alert(BaseModel):
+    """A problem: how often it has come, whether it lasts, and what was said last."""
+
+    open: bool = True
+    times: int = 0
+    severity: str = ""
+    summary: str = ""
+
+
+@table(of=[AlertRaised, AlertResolved], row=Alert)
+def alerts(row: Alert | None, event: Event) -> Alert | None:
+    """Open a problem, or close it."""
+    before = row or Alert()
+    if isinstance(event, AlertRaised):
+        return Alert(open=True, times=before.times + 1, severity=event.severity, summary=event.summary)
+    return before.model_copy(update={"open": False})

@@ -1,0 +1,76 @@
+"""How far consumer groups are, and dropping what is old and read by them; blocking, as all of `topics.admin`."""
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from topics.errors import BrokerUnavailableError, TopicError
+from topics.kafka import KafkaConfig
+from topics.reader import Time, offsets
+
+_LOG = logging.getLogger(__name__)
+_ANSWER_S = 10.0
+
+Place = tuple[str, int]
+
+
+def committed(config: KafkaConfig, group: str, *, timeout: float = _ANSWER_S) -> dict[Place, int]:
+    """Return a group's next offset by topic and partition, where it has one; none for an unknown group.
+
+    Raises BrokerUnavailableError if no broker answers within ``timeout`` seconds.
+    """
+    client = _client(config)  # kept: its futures fail with its end
+    try:
+        futures = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=timeout)
+        found = futures[group].result(timeout)
+    except (KafkaException, TimeoutError) as error:
+        if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        message = f"{config.bootstrap_servers} does not tell the offsets of group {group}; is it running?"
+        raise BrokerUnavailableError(message) from error
+    return {(place.topic, place.partition): place.offset for place in found.topic_partitions or () if place.offset >= 0}
+
+
+def lag(config: KafkaConfig, group: str, topics: Iterable[str], *, timeout: float = _ANSWER_S) -> dict[str, int]:
+    """Return how many records (commit markers count) lie before a group by topic; one without offset has all before it.
+
+    Raises as ``committed`` does, and TopicError for an unknown topic.
+    """
+    done = committed(config, group, timeout=timeout)
+    behind = {}
+    for topic in topics:
+        ends = offsets(config, topic, "latest", timeout=timeout)
+        starts = offsets(config, topic, "earliest", timeout=timeout)
+        behind[topic] = sum(
+            max(end - max(done.get((topic, partition), 0), starts[partition]), 0) for partition, end in ends.items()
+        )
+    return behind
+
+
+def drop_before(config: KafkaConfig, topic: str, ms: int, groups: Iterable[str]) -> Mapping[int, int]:
+    """Delete a topic's records from before a time (milliseconds since the epoch) that all ``groups`` are past.
+
+    Returns the new first offset by partition, where something was deleted. The broker drops whole segments only, so a
+    quiet topic keeps records long after their retention. Raises as ``lag`` does.
+    """
+    ends = dict(offsets(config, topic, Time(ms)))
+    starts = offsets(config, topic, "earliest")
+    for group in groups:
+        done = committed(config, group)
+        ends = {partition: min(end, done.get((topic, partition), 0)) for partition, end in ends.items()}
+    doomed = [TopicPartition(topic, partition, end) for partition, end in ends.items() if end > starts[partition]]
+    if not doomed:
+        return {}
+    client = _client(config)
+    try:
+        futures = client.delete_records(doomed, request_timeout=_ANSWER_S)
+        return {place.partition: future.result(_ANSWER_S).low_watermark for place, future in futures.items()}
+    except (KafkaException, TimeoutError) as error:
+        message = f"{topic}: its old records could not be deleted ({error}); look at the broker"
+        raise TopicError(message) from error
+
+
+def _client(config: KafkaConfig) -> AdminClient:
+    return AdminClient(config.client(), logger=_LOG)
