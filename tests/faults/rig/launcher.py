@@ -6,6 +6,7 @@ counted from the start, since it is part of it. A worker without a stage in its 
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ class Fuse:
 
 def launch(arguments: list[str]) -> None:
     """Run the worker that the environment describes."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, for who looks into a failure
     settings = load()
     if arguments:
         name = arguments[2] if len(arguments) > 2 else "SIGKILL"

@@ -67,9 +67,10 @@ class Worker:
 
     async def ready(self, seconds: float = 40) -> None:
         """Wait until it says that it is ready."""
-        await until(self._is_ready, seconds, lambda: f"the worker is ready: {self.words()}")
+        await until(self.is_ready, seconds, lambda: f"the worker is ready: {self.words()}")
 
-    async def _is_ready(self) -> bool:
+    async def is_ready(self) -> bool:
+        """Return whether it says that it is ready; AssertionError when it has ended."""
         assert not self.ended, self.words()
         try:
             return (await self.owner.get("/readyz")).status_code == 200

@@ -1,0 +1,74 @@
+"""A gateway as a process, asked over HTTP as users do."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from streams.local.ports import free_ports
+from streams.local.spawn import spawn
+from streams.settings import child_environment
+from tests.faults.rig.pipeline import ROOT, Pipeline
+from tests.faults.rig.waiting import until
+
+
+class Gateway:
+    """One gateway of a pipeline, and the ledger of what it has acknowledged."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Start it."""
+        self._pipeline = pipeline
+        port = free_ports([0])[0]
+        self.log = pipeline.folder / "gateway.log"
+        environment = child_environment(pipeline.settings, gateway_port=port)
+        with self.log.open("wb") as output:
+            self.process = spawn(
+                [sys.executable, "-m", "streams", "gateway"], output=output, environment=environment, folder=ROOT
+            )
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        self.acknowledged: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        """Wait until it serves."""
+
+        async def alive() -> bool:
+            assert self.process.poll() is None, self.log.read_text("utf-8", "replace")[-2000:]
+            try:
+                return (await self.http.get("/healthz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(alive, 30)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        await self.http.aclose()
+        self.process.kill()
+        self.process.wait()
+
+    async def submit(self, run_id: str | None = None) -> httpx.Response:
+        """Ask for a run and note it if it was acknowledged."""
+        run_id = run_id or f"r{uuid.uuid4().hex[:16]}"
+        body: dict[str, Any] = {"agent": "work", "input": self._pipeline.task(steps=2), "run_id": run_id}
+        answer = await self.http.post("/runs", json=body)
+        if answer.status_code == 202:
+            self.acknowledged.append(answer.json()["run_id"])
+        return answer
+
+    async def submit_until_acknowledged(self, run_id: str | None = None, seconds: float = 60) -> None:
+        """Repeat with the same id until it is acknowledged, as the problem of a 503 says."""
+        wanted = run_id or f"r{uuid.uuid4().hex[:16]}"
+
+        async def done() -> bool:
+            answer = await self.submit(wanted)
+            assert answer.status_code in (202, 503), answer.text
+            return answer.status_code == 202
+
+        await until(done, seconds, lambda: self.log.read_text("utf-8", "replace")[-2000:])

@@ -1,0 +1,177 @@
+"""The broker stops, is killed, is away for long, or is not there at the start: work resumes and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest_asyncio
+
+from streams import clock
+from streams.local.kafka import EmbeddedKafka
+from streams.settings import cache_home
+from tests.faults.rig.gateway import Gateway
+from tests.faults.rig.keeper import Keeper
+from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.waiting import until
+
+RESUMES_S = 30  # from the broker's return to the end of what was submitted before it went
+
+
+@dataclass(slots=True)
+class Scene:
+    """A broker of the test's own with everything around it."""
+
+    broker: EmbeddedKafka
+    pipeline: Pipeline
+    gateway: Gateway
+    keeper: Keeper
+
+    async def submitted(self, count: int) -> None:
+        """Have runs acknowledged."""
+        await asyncio.gather(*(self.gateway.submit_until_acknowledged() for _ in range(count)))
+
+    async def refused(self) -> str:
+        """Submit once while there is no broker and return the id to repeat with."""
+        run_id = f"r{uuid.uuid4().hex[:16]}"
+        began = clock.monotonic()
+        answer = await self.gateway.submit(run_id)
+        assert answer.status_code == 503, answer.text
+        assert clock.monotonic() - began < 12
+        assert answer.headers["retry-after"]
+        assert answer.json()["run_id"] == run_id
+        return run_id
+
+    async def back(self) -> float:
+        """Start the broker again; return when it answers."""
+        await asyncio.to_thread(self.broker.start)
+        await asyncio.to_thread(self.broker.wait_ready)
+        return clock.monotonic()
+
+    async def settled(self, since: float) -> float:
+        """Wait until what was acknowledged has ended, each once; return the seconds since `since`."""
+        endings = await self.pipeline.ended(self.gateway.acknowledged, RESUMES_S)
+        took = clock.monotonic() - since
+        await self.submitted(10)
+        endings = await self.pipeline.ended(self.gateway.acknowledged, RESUMES_S)
+        assert await self.keeper.current.stop() == 0, self.keeper.words()
+        endings = await self.pipeline.endings(self.gateway.acknowledged)
+        assert {len(found) for found in endings.values()} == {1}
+        assert max(self.pipeline.effects().values()) <= 1 + self.keeper.restarts, self.keeper.words()
+        print(f"resumed after {took:.1f} s with {self.keeper.restarts} restarts of the worker")
+        assert took < RESUMES_S, self.keeper.words()
+        return took
+
+
+@pytest_asyncio.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    """Return a pipeline that works, on a broker that may be harmed."""
+    broker = EmbeddedKafka(tmp_path, cache_home())
+    await asyncio.to_thread(broker.start)
+    await asyncio.to_thread(broker.wait_ready)
+    try:
+        async with (
+            Pipeline(broker.bootstrap, tmp_path / "pipeline") as pipeline,
+            Gateway(pipeline) as gateway,
+            Keeper(pipeline) as keeper,
+        ):
+            await keeper.ready()
+            made = Scene(broker, pipeline, gateway, keeper)
+            await made.submitted(20)
+            yield made
+    finally:
+        await asyncio.to_thread(broker.kill)
+
+
+async def test_a_clean_stop_and_start(scene: Scene) -> None:
+    giving = asyncio.create_task(scene.submitted(60))
+    await asyncio.to_thread(scene.broker.stop)
+    since = await scene.back()
+    await giving
+    await scene.settled(since)
+
+
+async def test_a_kill_in_the_middle_of_work(scene: Scene) -> None:
+    giving = asyncio.create_task(scene.submitted(60))
+    await until(lambda: len(scene.pipeline.effects()) > 42, 20)
+    await asyncio.to_thread(scene.broker.kill)
+    since = await scene.back()
+    await giving
+    await scene.settled(since)
+
+
+async def test_an_outage_of_half_a_minute(scene: Scene) -> None:
+    """As long as three submissions in a row take to be refused, which is some 25 s."""
+    giving = asyncio.create_task(scene.submitted(20))
+    await asyncio.to_thread(scene.broker.kill)
+    began = clock.monotonic()
+    refused = [await scene.refused() for _ in range(3)]
+    assert clock.monotonic() - began > 15
+    since = await scene.back()
+    for run_id in refused:
+        await scene.gateway.submit_until_acknowledged(run_id)
+    await giving
+    await scene.settled(since)
+
+
+async def test_workers_that_are_killed_while_it_is_away(scene: Scene) -> None:
+    giving = asyncio.create_task(scene.submitted(20))
+    await asyncio.to_thread(scene.broker.kill)
+    scene.keeper.current.kill()
+    await until(lambda: scene.keeper.restarts == 1, 5)
+    await scene.refused()
+    since = await scene.back()
+    await giving
+    await scene.settled(since)
+
+
+async def test_a_worker_that_is_told_to_go_while_it_is_away_goes(scene: Scene) -> None:
+    """Whatever it had is on the log or will be done by its successor; it must not hang."""
+    await asyncio.to_thread(scene.broker.kill)
+    await until(not_answering(scene), 20)
+    first = scene.keeper.current
+    first.send(signal.SIGTERM)
+    await until(lambda: first.ended, 30, first.words)
+    since = await scene.back()
+    await scene.settled(since)
+
+
+async def test_a_worker_that_starts_before_the_broker_waits_for_it(tmp_path: Path) -> None:
+    broker = EmbeddedKafka(tmp_path, cache_home())
+    await asyncio.to_thread(broker.start)
+    await asyncio.to_thread(broker.wait_ready)
+    try:
+        async with Pipeline(broker.bootstrap, tmp_path / "pipeline") as pipeline:
+            runs = await pipeline.submit_many(10)
+            await asyncio.to_thread(broker.stop)
+            async with Keeper(pipeline) as keeper:
+                worker = keeper.current
+
+                async def serves() -> bool:
+                    return not await worker.is_ready() and (await worker.owner.get("/healthz")).status_code == 200
+
+                await until(lambda: worker.log.read_text("utf-8", "replace") != "" or worker.ended, 30)
+                since = clock.monotonic()
+                await asyncio.to_thread(broker.start)
+                await asyncio.to_thread(broker.wait_ready)
+                assert {len(found) for found in (await pipeline.ended(runs, RESUMES_S)).values()} == {1}
+                print(f"resumed after {clock.monotonic() - since:.1f} s with {keeper.restarts} restarts")
+                assert await keeper.current.stop() == 0, keeper.words()
+    finally:
+        await asyncio.to_thread(broker.kill)
+
+
+def not_answering(scene: Scene) -> Callable[[], bool]:
+    """Return a condition: the broker's process is gone."""
+
+    def gone() -> bool:
+        try:
+            return scene.broker.process.poll() is not None
+        except Exception:  # noqa: BLE001 - the broker says so when it was killed
+            return True
+
+    return gone
