@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SETTLED_S: Final = 1.2  # every live worker beats once in that time
+SETTLED_S: Final = 2.0  # every live worker is heard of in that time: it beats once a second
 
 
 class HomeAwayError(WorkerError):

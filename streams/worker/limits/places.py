@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3
 _WANTED: Final = 200  # of one request
+_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
 
 Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -33,13 +34,14 @@ class Room(NamedTuple):
 class _Hall:
     """What this worker holds and wants of one limit."""
 
-    __slots__ = ("again", "asking", "changed", "held", "room", "timer", "waiting")
+    __slots__ = ("again", "asking", "changed", "held", "room", "silent", "timer", "waiting")
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.held: set[str] = set()
         self.waiting: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
         self.asking = False
+        self.silent = 0
         self.changed = False  # there is something to tell
         self.again = False  # the home has called, perhaps behind an answer that is on its way
         self.timer: asyncio.TimerHandle | None = None
@@ -139,7 +141,7 @@ class Places:
         room = hall.room
         url = self._place(room.pool, room.name)
         if url is None:
-            return AGAIN_S
+            return self._silence(hall)
         wanted = list(itertools.islice(hall.waiting, _WANTED))
         body = {
             "worker": self._worker,
@@ -154,9 +156,10 @@ class Places:
             answer = await self._send(url, body)
         except StreamsError as error:
             log.debug("no places from %s: %s", url, error)
-            return AGAIN_S
+            return self._silence(hall)
         if answer.get("away"):
-            return AGAIN_S
+            return self._silence(hall)
+        hall.silent = 0
         for token in answer["given"]:
             future = hall.waiting.pop(token, None)
             if future is None or future.done():
@@ -165,3 +168,12 @@ class Places:
             hall.held.add(token)
             future.set_result(None)
         return RENEW_S
+
+    @staticmethod
+    def _silence(hall: _Hall) -> float:
+        """Return when to ask again; say once that a home is away for so long that somebody should look."""
+        hall.silent += 1
+        if hall.silent == _WORRY and hall.waiting:
+            room, count = hall.room, len(hall.waiting)
+            log.warning("%d wait for a place: no worker of pool %r answers for %s", count, room.pool, room.name)
+        return AGAIN_S

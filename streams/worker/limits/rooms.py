@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
 from streams.errors import StreamsError
-from streams.worker.limits.slots import Slots
+from streams.worker.limits.slots import LEASE_S, Slots
 
 if TYPE_CHECKING:
     from streams.worker.limits.peers import Peers
+
+log = logging.getLogger(__name__)
 
 _STEP_S: Final = 0.2  # between questions to a worker that should be alive and does not answer
 
@@ -51,9 +54,13 @@ class Rooms:
     async def _take_over(self, limit: str) -> Slots:
         """Learn who holds places of a limit; who asks meanwhile waits, too."""
         slots, asked = Slots(), set[str]()
+        end = clock.monotonic() + LEASE_S
         while self.live:
             missing = sorted(set(self._peers.others()) - asked)
             if not missing and self._peers.settled():
+                break
+            if clock.monotonic() > end:
+                log.warning("%s do not tell which places of %s they hold; going on without", missing, limit)
                 break
             answers = await asyncio.gather(*(self._held(url, limit) for url in missing))
             for url, answer in zip(missing, answers, strict=True):

@@ -18,6 +18,7 @@ from streams.worker.limits.window import terms
 log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3  # until a home that did not answer is looked for again
+_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
 
 Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[list[dict[str, Any]]]]
@@ -45,12 +46,13 @@ class _Ticket:
 class _Queue:
     """The calls that wait for one limit, in order."""
 
-    __slots__ = ("asking", "limit", "timer", "waiting")
+    __slots__ = ("asking", "limit", "silent", "timer", "waiting")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.waiting: OrderedDict[_Ticket, None] = OrderedDict()
         self.asking = False
+        self.silent = 0
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -107,7 +109,7 @@ class Tickets:
                 continue
             url = self._place(queue.limit.pool, queue.limit.name)
             if url is None:
-                self._later(queue, AGAIN_S)
+                self._silence(queue)
             else:
                 homes.setdefault(url, []).append(queue)
         for url, queues in homes.items():
@@ -141,8 +143,9 @@ class Tickets:
             queue.asking = False
             answer = answers.get(queue.limit.name)
             if answer is None or answer.get("away"):
-                self._later(queue, AGAIN_S)
+                self._silence(queue)
                 continue
+            queue.silent = 0
             self._give(queue, asked[queue.limit.name], frozenset(answer["granted"]))
             if queue.waiting:
                 self._later(queue, float(answer["retry_after"]))
@@ -166,6 +169,14 @@ class Tickets:
             elif clock.monotonic() < deadline and not ticket.future.done():
                 queue.waiting.pop(ticket, None)
                 ticket.future.set_result(deadline)
+
+    def _silence(self, queue: _Queue) -> None:
+        """Ask again soon; say once that a home is away for so long that somebody should look."""
+        queue.silent += 1
+        if queue.silent == _WORRY:
+            limit, count = queue.limit, len(queue.waiting)
+            log.warning("%d calls wait: no worker of pool %r answers for %s", count, limit.pool, limit.name)
+        self._later(queue, AGAIN_S)
 
     def _later(self, queue: _Queue, seconds: float) -> None:
         if queue.timer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,26 @@ from tests.faults.rig import pipeline as rig
 from tests.faults.rig.pipeline import Pipeline
 
 
+@pytest.fixture(scope="module", autouse=True)
+def app() -> Iterator[None]:
+    """Let pipelines of this folder serve the agents that have limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig, "APP", "tests.apps.limits")
+        yield
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory, app: None) -> AsyncIterator[Pipeline]:
+    """Return a pipeline with two workers, which must survive all that the module does to them."""
+    async with Pipeline(kafka.bootstrap, tmp_path_factory.mktemp("limits"), partitions=8) as made:
+        await asyncio.gather(made.running("a"), made.running("b"))
+        yield made
+        assert not any(worker.ended for worker in made.workers)
+
+
 @pytest_asyncio.fixture
-async def pair(kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pipeline]:
-    """Return a pipeline with two workers, which share its partitions."""
-    monkeypatch.setattr(rig, "APP", "tests.apps.limits")
+async def pair(kafka: EmbeddedKafka, tmp_path: Path, app: None) -> AsyncIterator[Pipeline]:
+    """Return a pipeline with two workers of the test's own."""
     async with Pipeline(kafka.bootstrap, tmp_path, partitions=8) as made:
         await asyncio.gather(made.running("a"), made.running("b"))
         yield made
