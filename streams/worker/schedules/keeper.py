@@ -205,6 +205,7 @@ class Keeper:
     def _start(self, entry: Entry) -> None:
         """Run the function now, or after a transaction that proves the partition to be ours still."""
         entry.began_ms = clock.now_ms()
+        entry.first_ms = entry.first_ms or entry.began_ms
         if self._parts.committer().proven():
             self._call(entry)
             return

@@ -1,8 +1,8 @@
 """Which waiting slots start now and which are given up, as a schedule's `overlap` says. Pure.
 
 A slot overlaps with the slot before it while a run that the earlier one started has not ended, or while the earlier
-one's function has been running for a second and did so when the slot came. Slots that are caught up after a gap wait
-for each other's functions, which is no overlap.
+one's function has been running (or failing, between attempts) for a second and did so when the slot came. Slots that
+are caught up after a gap wait for each other's functions, which is no overlap.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
     made.start = [entry for entry in state.waiting if entry.cause != CLOCK and _idle(entry, now_ms)]
     if overlap == "allow":
         made.start += [entry for entry in clock if _idle(entry, now_ms)]
-    elif clock and clock[0].began_ms is not None:
+    elif clock and clock[0].first_ms is not None:
         _behind_function(made, clock[0], clock[1:], overlap, now_ms)
-    elif clock and state.running and clock[0].attempt == 1:
+        if _idle(clock[0], now_ms):
+            made.start.append(clock[0])
+    elif clock and state.running:
         _behind_runs(made, clock, state.running, overlap)
     elif clock and _idle(clock[0], now_ms):
         made.start.append(clock[0])
@@ -46,16 +48,16 @@ def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
 
 
 def _behind_function(made: Turn, first: Entry, others: list[Entry], overlap: Overlap, now_ms: int) -> None:
-    began = first.began_ms or 0
-    if now_ms - began < LONG_MS:
+    begun = first.first_ms or 0
+    if now_ms - begun < LONG_MS:
         return
-    came = [entry for entry in others if entry.slot_ms > began]
+    came = [entry for entry in others if entry.slot_ms > begun]
     if overlap == "skip":
         made.drop = came
     elif overlap == "buffer_one":
         made.drop = came[1:]
     elif overlap == "cancel_other" and came:
-        made.stop = first
+        made.stop = first if first.began_ms is not None else None
         made.drop = came[:-1]
 
 

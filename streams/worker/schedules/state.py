@@ -24,6 +24,7 @@ class Entry:
     attempt: int = 1
     due_ms: int = 0  # not before; a retry waits
     durable: bool = False
+    first_ms: int | None = None  # its function was called first, by this owner
     began_ms: int | None = None  # its function runs since
     stopped: bool = False  # its function was cancelled by a later slot
     task: asyncio.Task[None] | None = None

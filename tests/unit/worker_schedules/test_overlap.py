@@ -53,7 +53,7 @@ def test_while_a_run_of_an_earlier_slot_has_not_ended(
 def test_slots_that_are_caught_up_wait_for_the_function_before_them_and_none_is_dropped(overlap: Overlap) -> None:
     """After a gap three slots came at once; the first one's function runs, however long it takes."""
     given = state(1, 2, 3)
-    given.waiting[0].began_ms = NOW
+    given.waiting[0].first_ms = given.waiting[0].began_ms = NOW
     for now in (NOW, NOW + 10 * LONG_MS):
         made = turn(given, overlap, now)
         assert (made.start, made.drop, made.stop) == ([], [], None)
@@ -65,7 +65,7 @@ def test_slots_that_are_caught_up_wait_for_the_function_before_them_and_none_is_
 )
 def test_slots_that_came_while_a_function_was_running_for_long(overlap: Overlap, drop: list[int], stops: bool) -> None:
     given = state(1, NOW + 2, NOW + 3)
-    given.waiting[0].began_ms = NOW
+    given.waiting[0].first_ms = given.waiting[0].began_ms = NOW
     made = turn(given, overlap, NOW + LONG_MS)
     assert [entry.slot_ms - NOW for entry in made.drop] == drop
     assert (made.stop is given.waiting[0]) is stops
@@ -80,10 +80,11 @@ def test_what_a_person_asked_for_starts_whatever_runs() -> None:
 
 
 def test_a_retry_waits_for_its_time_and_holds_its_successors() -> None:
-    given = state(1, 2)
-    given.waiting[0].attempt, given.waiting[0].due_ms = 2, NOW + 500
+    given = state(1, 2, NOW + 1)
+    given.waiting[0].attempt, given.waiting[0].due_ms, given.waiting[0].first_ms = 2, NOW + 1500, NOW
     assert turn(given, "skip", NOW).start == []
-    assert [entry.slot_ms for entry in turn(given, "skip", NOW + 500).start] == [1]
+    assert [entry.slot_ms for entry in turn(given, "skip", NOW + 1500).start] == [1]
+    assert [entry.slot_ms for entry in turn(given, "skip", NOW + 1200).drop] == [NOW + 1]
 
 
 def test_a_state_survives_its_row() -> None:
