@@ -42,9 +42,11 @@ def lag(config: KafkaConfig, group: str, topics: Iterable[str], *, timeout: floa
     behind = {}
     for topic in topics:
         ends = offsets(config, topic, "latest", timeout=timeout)
-        starts = offsets(config, topic, "earliest", timeout=timeout)
+        unread = any((topic, partition) not in done for partition in ends)
+        starts = offsets(config, topic, "earliest", timeout=timeout) if unread else {}
         behind[topic] = sum(
-            max(end - max(done.get((topic, partition), 0), starts[partition]), 0) for partition, end in ends.items()
+            max(end - max(done.get((topic, partition), 0), starts.get(partition, 0)), 0)
+            for partition, end in ends.items()
         )
     return behind
 

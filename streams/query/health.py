@@ -28,6 +28,7 @@ ALIVE_MS: Final = 15_000
 WINDOW_MS: Final = 15 * 60 * 1000
 """Dead letters of this long count; a consumer without one for so long is well again."""
 
+_LETTERS: Final = 5_000  # so many say enough
 _ANSWER_S: Final = 5.0
 _BROKEN: Final = 500
 
@@ -49,7 +50,8 @@ def problems(settings: Settings, now_ms: int) -> dict[str, str]:
 def _workers(settings: Settings, catalog: Catalog, now_ms: int) -> str | None:
     codec = codec_of(settings, Catalog())
     alive: dict[bytes | None, str] = {}
-    for record in read(settings.kafka(), Names(settings.topic_prefix).workers):
+    beats = Names(settings.topic_prefix).workers
+    for record in read(settings.kafka(), beats, start=Time(now_ms - ALIVE_MS)):
         alive.pop(record.key, None)
         if record.value is not None:
             beat = codec.decode(record.value, WorkerHeartbeat)
@@ -89,7 +91,7 @@ def _dead(settings: Settings, now_ms: int) -> dict[str, str]:
     count: Counter[str] = Counter()
     last: dict[str, str] = {}
     topic = Names(settings.topic_prefix).dead_letters
-    for record in read(settings.kafka(), topic, start=Time(now_ms - WINDOW_MS)):
+    for record in read(settings.kafka(), topic, start=Time(now_ms - WINDOW_MS), limit=_LETTERS):
         kind = dict(record.headers).get("ce_type")
         if record.value is None or kind != DeadLettered.event_type.encode():
             continue

@@ -42,6 +42,7 @@ from streams.worker.runs.redrive import Redrive
 from streams.worker.runs.signals import Signals
 from streams.worker.runs.timers import Timers
 from streams.worker.runtime import Runtime, RuntimeSettings
+from streams.worker.schedules.figures import ScheduleFigures
 from streams.worker.schedules.keeper import Parts
 from streams.worker.schedules.schedules import Schedules
 from streams.worker.seam.app import App, end_process
@@ -164,6 +165,8 @@ class Worker:
             loop.add_signal_handler(number, stop.set)
         registry = CollectorRegistry()
         metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
+        if self._schedules is not None:
+            registry.register(ScheduleFigures(self._schedules))
         server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
         url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
