@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Pass(NamedTuple):
-    """What a run begins with: a token of its place, and until when (monotonic seconds) it may begin; None: no limit."""
+    """What a run begins with: whether it holds a place, and the monotonic second until which it may begin, if any."""
 
-    token: str | None
+    placed: bool
     deadline: float | None
 
     def late(self) -> bool:
@@ -39,26 +39,28 @@ class Admission:
     async def admit(self, agent: Agent[Any, Any]) -> Pass:
         """Wait for a place and then for a grant; a place that is held meanwhile begins nothing else."""
         room = self._room(agent)
-        token = None if room is None else await self._places.take(room)
+        if room is not None:
+            await self._places.take(room)
         if agent.rate is None:
-            return Pass(token, None)
+            return Pass(room is not None, None)
         try:
             deadline = await self._tickets.take(Limit(agent.pool, f"agent:{agent.name}", agent.rate))
         except BaseException:
-            self.free(agent, token)
+            self.free(agent)
             raise
-        return Pass(token, deadline)
+        return Pass(room is not None, deadline)
 
-    def force(self, agent: Agent[Any, Any]) -> str | None:
+    def force(self, agent: Agent[Any, Any]) -> None:
         """Take a place for a run that goes on: it has begun before, here or elsewhere."""
         room = self._room(agent)
-        return None if room is None else self._places.force(room)
+        if room is not None:
+            self._places.force(room)
 
-    def free(self, agent: Agent[Any, Any], token: str | None) -> None:
+    def free(self, agent: Agent[Any, Any]) -> None:
         """Give a place back."""
         room = self._room(agent)
-        if room is not None and token is not None:
-            self._places.free(room, token)
+        if room is not None:
+            self._places.free(room)
 
     def _room(self, agent: Agent[Any, Any]) -> Room | None:
         return None if agent.concurrency is None else Room(agent.pool, f"agent:{agent.name}", agent.concurrency)

@@ -72,11 +72,11 @@ class Guard:
         if tool.concurrency is None:
             return await self._admitted(passage, confirm, circuit)
         room = Room(HOME, f"tool:{tool.name}", tool.concurrency)
-        token = await self._places.take(room)
+        await self._places.take(room)
         try:
             return await self._admitted(passage, confirm, circuit)
         finally:
-            self._places.free(room, token)
+            self._places.free(room)
 
     async def _admitted(self, passage: _Passage, confirm: Confirm, circuit: Circuit | None) -> tuple[Any, bool]:
         """Wait for a grant, make the call; again if the grant was used too late."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
@@ -16,7 +14,6 @@ from streams.worker.limits.slots import RENEW_S
 log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3
-_WANTED: Final = 200  # of one request
 _WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
 
 Place = Callable[[str, str], str | None]
@@ -38,8 +35,8 @@ class _Hall:
 
     def __init__(self, room: Room) -> None:
         self.room = room
-        self.held: set[str] = set()
-        self.waiting: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
+        self.held = 0
+        self.waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self.asking = False
         self.silent = 0
         self.changed = False  # there is something to tell
@@ -58,39 +55,33 @@ class Places:
         self._send = send
         self._spawn = spawn
         self._worker = worker
-        self._mark = uuid.uuid4().hex[:8]
-        self._number = itertools.count(1)
         self._halls: dict[str, _Hall] = {}
         self.url = url
 
-    async def take(self, room: Room) -> str:
-        """Wait for a place and return its token; cancelling gives up waiting."""
+    async def take(self, room: Room) -> None:
+        """Wait for a place; cancelling gives up waiting."""
         hall = self._hall(room)
-        token = self._token()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        hall.waiting[token] = future
+        hall.waiting[future] = None
         self._touch(hall)
         try:
             await future
         except asyncio.CancelledError:
-            hall.waiting.pop(token, None)
-            self.free(room, token)
+            if hall.waiting.pop(future, future) is future:
+                self.free(room)  # it had been given
             raise
-        return token
 
-    def force(self, room: Room) -> str:
+    def force(self, room: Room) -> None:
         """Take a place though none may be free: a run that has begun goes on; no other begins until there are fewer."""
-        hall, token = self._hall(room), self._token()
-        hall.held.add(token)
+        hall = self._hall(room)
+        hall.held += 1
         self._touch(hall)
-        return token
 
-    def free(self, room: Room, token: str) -> None:
+    def free(self, room: Room) -> None:
         """Give a place back."""
         hall = self._hall(room)
-        if token in hall.held:
-            hall.held.discard(token)
-            self._touch(hall)
+        hall.held -= 1
+        self._touch(hall)
 
     def called(self, names: list[str]) -> None:
         """Hear from a home that something is free."""
@@ -99,16 +90,13 @@ class Places:
                 hall.again = True
                 self._touch(hall)
 
-    def held(self, names: list[str]) -> dict[str, list[str]]:
+    def held(self, names: list[str]) -> dict[str, int]:
         """Return what is held of these limits, for a home that takes over."""
-        return {name: sorted(self._halls[name].held) for name in names if name in self._halls}
+        return {name: self._halls[name].held for name in names if name in self._halls}
 
     def figures(self) -> dict[str, tuple[int, int]]:
         """Return how many places are held and waited for, by limit."""
-        return {name: (len(hall.held), len(hall.waiting)) for name, hall in self._halls.items()}
-
-    def _token(self) -> str:
-        return f"{self._mark}/{next(self._number)}"
+        return {name: (hall.held, len(hall.waiting)) for name, hall in self._halls.items()}
 
     def _hall(self, room: Room) -> _Hall:
         hall = self._halls.get(room.name)
@@ -142,15 +130,14 @@ class Places:
         url = self._place(room.pool, room.name)
         if url is None:
             return self._silence(hall)
-        wanted = list(itertools.islice(hall.waiting, _WANTED))
         body = {
             "worker": self._worker,
             "url": self.url,
             "limit": room.name,
             "pool": room.pool,
             "size": room.size,
-            "held": list(hall.held),
-            "wanted": wanted,
+            "held": hall.held,
+            "wanted": len(hall.waiting),
         }
         try:
             answer = await self._send(url, body)
@@ -160,13 +147,14 @@ class Places:
         if answer.get("away"):
             return self._silence(hall)
         hall.silent = 0
-        for token in answer["given"]:
-            future = hall.waiting.pop(token, None)
-            if future is None or future.done():
-                hall.changed = True  # given up meanwhile: the next message is without it
-                continue
-            hall.held.add(token)
-            future.set_result(None)
+        for _ in range(int(answer["given"])):
+            if not hall.waiting:
+                hall.changed = True  # somebody has given up meanwhile: the next message takes less
+                break
+            future, _ = hall.waiting.popitem(last=False)
+            hall.held += 1  # also for one that is being cancelled: it gives the place back itself
+            if not future.done():
+                future.set_result(None)
         return RENEW_S
 
     @staticmethod

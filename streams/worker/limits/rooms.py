@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _STEP_S: Final = 0.2  # between questions to a worker that should be alive and does not answer
 
-Held = Callable[[list[str]], dict[str, list[str]]]
+Held = Callable[[list[str]], dict[str, int]]
 Wake = Callable[[str, list[str]], Coroutine[Any, Any, None]]
 
 
@@ -45,8 +45,8 @@ class Rooms:
             slots = await self._take_over(limit)
         self._urls[worker] = str(ask["url"])
         now = clock.monotonic()
-        slots.tell(worker, frozenset(ask["held"]), now)
-        given = slots.want(worker, list(ask["wanted"]), size, now)
+        slots.tell(worker, int(ask["held"]), now)
+        given = slots.want(worker, int(ask["wanted"]), size, now)
         for other in slots.to_wake(worker, size, now):
             self._spawn(self._call(self._urls[other], [limit]))
         return {"given": given}
@@ -66,10 +66,10 @@ class Rooms:
             for url, answer in zip(missing, answers, strict=True):
                 if answer is not None:
                     asked.add(url)
-                    slots.tell(str(answer["worker"]), frozenset(answer["held"].get(limit, ())), clock.monotonic())
+                    slots.tell(str(answer["worker"]), int(answer["held"].get(limit, 0)), clock.monotonic())
             if None in answers or not self._peers.settled():
                 await asyncio.sleep(_STEP_S)  # no event tells that a worker answers again
-        slots.tell(self._peers.id, frozenset(self._own([limit]).get(limit, ())), clock.monotonic())
+        slots.tell(self._peers.id, self._own([limit]).get(limit, 0), clock.monotonic())
         return self._slots.setdefault(limit, slots)
 
     async def _held(self, url: str, limit: str) -> dict[str, Any] | None:

@@ -40,8 +40,7 @@ class Dispatcher:
         self._spawn = spawn
         self._limited = {name: agent for name, agent in agents.items() if admission.limited(agent)}
         self._asking: dict[str, int] = dict.fromkeys(self._limited, 0)
-        self._tokens: dict[Live, str | None] = {}
-        self._offered: str | None = None  # the place of the run that is being begun
+        self._offered = False  # a place is there for the run that is being begun
         self._queues: dict[str, list[Queued]] = {name: [] for name in agents}
         self._places = {name: agent.concurrency or _PLACES for name, agent in agents.items()}
         self._used: dict[str, int] = dict.fromkeys(agents, 0)
@@ -60,8 +59,9 @@ class Dispatcher:
             live.executing = True
             self._used[live.agent.name] += 1
             if live.agent.name in self._limited:
-                self._tokens[live] = self._offered or self._admission.force(live.agent)
-                self._offered = None
+                if not self._offered:
+                    self._admission.force(live.agent)
+                self._offered = False
 
     def rested(self, live: Live) -> None:
         """Free the place of a run that waits or has ended."""
@@ -69,7 +69,7 @@ class Dispatcher:
             live.executing = False
             self._used[live.agent.name] -= 1
             if live.agent.name in self._limited:
-                self._admission.free(live.agent, self._tokens.pop(live, None))
+                self._admission.free(live.agent)
             self._soon()
 
     def queued(self) -> dict[str, int]:
@@ -116,11 +116,11 @@ class Dispatcher:
         queue = self._queues[name]
         while queue and not queue[0][2].live:
             heapq.heappop(queue)
-        self._offered = given.token
+        self._offered = given.placed
         if queue and not given.late():
             _, _, owned, run_id = heapq.heappop(queue)
             self._begin(owned, run_id)
-        if self._offered is not None:  # no run has taken it: it waited at once, or was cancelled
-            self._admission.free(self._limited[name], self._offered)
-            self._offered = None
+        if self._offered:  # no run has taken it: it waited at once, or was cancelled
+            self._admission.free(self._limited[name])
+            self._offered = False
         self._soon()
