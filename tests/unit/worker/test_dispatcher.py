@@ -1,0 +1,137 @@
+"""Who begins next: the oldest, with a head start for priority, within the agent's places, never of a dead slice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+from streams.define.agents import Agent
+from streams.worker.limits.admission import Admission
+from streams.worker.runs.desk import Live
+from streams.worker.runs.dispatcher import Dispatcher
+from streams.worker.state.slice import Slice
+from tests.unit.worker._fakes import owned_slice
+
+MINUTE = 60_000
+
+
+async def nothing() -> None:
+    """Be an agent's function."""
+
+
+class Unlimited:
+    """Admission without limits beyond the worker."""
+
+    def limited(self, _agent: object) -> bool:
+        return False
+
+
+class Run:
+    """What the dispatcher knows of a run in memory."""
+
+    def __init__(self, agent: Agent[Any, Any]) -> None:
+        self.agent = agent
+        self.executing = False
+
+
+class Hall:
+    """A dispatcher whose begun runs are noted, and executing until told otherwise."""
+
+    def __init__(self, places: int | None = None) -> None:
+        self.agent: Agent[Any, Any] = Agent("a", nothing, None, None, concurrency=places)
+        self.begun: list[str] = []
+        self.runs: dict[str, Run] = {}
+
+        def spawn(_work: Coroutine[Any, Any, None]) -> object:
+            raise AssertionError("without limits nobody is asked")
+
+        self.dispatcher = Dispatcher({"a": self.agent}, self._begin, cast("Admission", Unlimited()), spawn)
+
+    def _begin(self, _owned: Slice, run_id: str) -> None:
+        self.begun.append(run_id)
+        self.runs[run_id] = Run(self.agent)
+        self.dispatcher.woke(cast("Live", self.runs[run_id]))
+
+    def add(self, owned: Slice, run_id: str, priority: str = "default", created: int = 0) -> None:
+        self.dispatcher.add(owned, run_id, "a", priority, created)
+
+    async def ends(self, run_id: str) -> None:
+        self.dispatcher.rested(cast("Live", self.runs[run_id]))
+        await asyncio.sleep(0)
+
+
+async def test_a_run_begins_in_a_later_turn_so_that_its_intake_is_handed_over_first(tmp_path: Path) -> None:
+    hall = Hall()
+    hall.add(owned_slice(tmp_path), "r")
+    assert hall.begun == []
+    await asyncio.sleep(0)
+    assert hall.begun == ["r"]
+
+
+async def test_no_more_begin_than_there_are_places(tmp_path: Path) -> None:
+    hall, owned = Hall(places=2), owned_slice(tmp_path)
+    for number in range(5):
+        hall.add(owned, f"r{number}", created=number)
+    await asyncio.sleep(0)
+    assert hall.begun == ["r0", "r1"]
+    assert (hall.dispatcher.queued(), hall.dispatcher.executing()) == ({"a": 3}, 2)
+    await hall.ends("r1")
+    assert hall.begun == ["r0", "r1", "r2"]
+
+
+async def test_high_overtakes_default_and_low_but_nobody_starves(tmp_path: Path) -> None:
+    """A low run is overtaken for two minutes at most."""
+    hall, owned = Hall(places=1), owned_slice(tmp_path)
+    hall.add(owned, "first", created=0)
+    await asyncio.sleep(0)
+    hall.add(owned, "low", "low", created=1)
+    hall.add(owned, "default", created=2)
+    hall.add(owned, "high", "high", created=3)
+    hall.add(owned, "high, two minutes later", "high", created=2 * MINUTE + 2)
+    order = []
+    for _ in range(4):
+        await hall.ends(hall.begun[-1])
+        order.append(hall.begun[-1])
+    assert order == ["high", "default", "low", "high, two minutes later"]
+
+
+async def test_equals_begin_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    hall, owned = Hall(), owned_slice(tmp_path)
+    for number in range(50):
+        hall.add(owned, f"r{number}")
+    await asyncio.sleep(0)
+    assert hall.begun == [f"r{number}" for number in range(50)]
+
+
+async def test_queued_runs_of_a_dead_slice_are_passed_over(tmp_path: Path) -> None:
+    hall, dead, alive = Hall(places=1), owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    hall.add(dead, "gone")
+    hall.add(alive, "here", created=1)
+    dead.kill()
+    await asyncio.sleep(0)
+    assert hall.begun == ["here"]
+
+
+async def test_a_place_is_given_back_once(tmp_path: Path) -> None:
+    hall, owned = Hall(places=1), owned_slice(tmp_path)
+    for number in range(3):
+        hall.add(owned, f"r{number}", created=number)
+    await asyncio.sleep(0)
+    await hall.ends("r0")
+    await hall.ends("r0")
+    assert hall.begun == ["r0", "r1"]
+
+
+async def test_a_run_that_goes_on_takes_its_place_again(tmp_path: Path) -> None:
+    hall, owned = Hall(places=1), owned_slice(tmp_path)
+    hall.add(owned, "waits")
+    await asyncio.sleep(0)
+    await hall.ends("waits")
+    hall.dispatcher.woke(cast("Live", hall.runs["waits"]))
+    hall.add(owned, "next")
+    await asyncio.sleep(0)
+    assert hall.begun == ["waits"]
+    await hall.ends("waits")
+    assert hall.begun == ["waits", "next"]

@@ -1,0 +1,140 @@
+"""One clockwork for all timers, on a loop and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streams import clock
+from streams.engine.decision import Timer
+from streams.worker.runs.timers import Timers
+from streams.worker.state.slice import Slice
+from tests.unit.worker._fakes import owned_slice
+
+
+class Handle:
+    """A call that is set for later."""
+
+    def __init__(self, at: int, call: Callable[[], None]) -> None:
+        self.at = at
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Loop:
+    """A loop whose time stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_000_000
+        self.handles: list[Handle] = []
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Handle:
+        self.handles.append(Handle(self.now_ms + round(seconds * 1000), call))
+        return self.handles[-1]
+
+    def until(self, now_ms: int) -> None:
+        """Let time pass, ringing what is due on the way."""
+        while True:
+            due = [one for one in self.handles if not one.cancelled and one.at <= now_ms]
+            if not due:
+                break
+            first = min(due, key=lambda one: one.at)
+            self.handles.remove(first)
+            self.now_ms = max(self.now_ms, first.at)
+            first.call()
+        self.now_ms = now_ms
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    made = Loop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: made)
+    monkeypatch.setattr(clock, "now_ms", lambda: made.now_ms)
+    return made
+
+
+Fired = list[tuple[str, str, int]]
+
+
+def clockwork(fired: Fired, loop: Loop) -> Timers:
+    return Timers(lambda _owned, run_id, timer: fired.append((run_id, timer.path, loop.now_ms)))
+
+
+def test_timers_fire_when_they_are_due_and_never_before(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    timers.add(owned, "late", Timer("1", 1_005_000))
+    timers.add(owned, "soon", Timer("1", 1_002_000))
+    timers.add(owned, "soon", Timer("2", 1_002_000))
+    loop.until(1_001_999)
+    assert fired == []
+    loop.until(1_010_000)
+    assert fired == [("soon", "1", 1_002_000), ("soon", "2", 1_002_000), ("late", "1", 1_005_000)]
+    assert len(timers) == 0
+
+
+def test_one_that_is_overdue_fires_at_once(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer("1", 5))
+    loop.until(1_000_000)
+    assert fired == [("r", "1", 1_000_000)]
+
+
+def test_a_run_that_is_brought_back_does_not_get_its_timer_twice(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    for _ in range(3):
+        timers.add(owned, "r", Timer("1", 1_002_000))
+    loop.until(1_010_000)
+    assert len(fired) == 1
+    timers.add(owned, "r", Timer("1", 1_002_000))
+    loop.until(1_010_000)
+    assert len(fired) == 2, "it may ask again after it fired: the machine ignores what it does not wait for"
+
+
+def test_timers_of_a_dead_slice_are_dropped(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    dead, alive, timers = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1), clockwork(fired, loop)
+    timers.add(dead, "r", Timer("1", 1_001_000))
+    timers.add(alive, "s", Timer("1", 1_001_000))
+    dead.kill()
+    loop.until(1_010_000)
+    assert fired == [("s", "1", 1_001_000)]
+
+
+def test_one_that_is_a_week_away_fires_on_time(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    week = 1_000_000 + 7 * 24 * 3600 * 1000
+    clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer("1", week))
+    loop.until(week + 1)
+    assert fired == [("r", "1", week)]
+
+
+def test_a_timer_added_by_a_firing_is_not_forgotten(loop: Loop, tmp_path: Path) -> None:
+    owned = owned_slice(tmp_path)
+    fired: list[int] = []
+
+    def fire(where: Slice, run_id: str, timer: Timer) -> None:
+        fired.append(timer.due_ms)
+        if len(fired) < 4:
+            timers.add(where, run_id, Timer("1", timer.due_ms + 1000))
+
+    timers = Timers(fire)
+    timers.add(owned, "r", Timer("1", 1_001_000))
+    loop.until(1_100_000)
+    assert fired == [1_001_000, 1_002_000, 1_003_000, 1_004_000]
+
+
+def test_nothing_fires_after_stop(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    timers = clockwork(fired, loop)
+    timers.add(owned_slice(tmp_path), "r", Timer("1", 1_001_000))
+    timers.stop()
+    loop.until(1_100_000)
+    assert fired == []
