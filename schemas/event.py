@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import SchemaError
 
-_TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+_TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+(-[a-z0-9_]+)*)*")  # senders' own words may have hyphens
 
 
 class Record(BaseModel):

@@ -58,9 +58,11 @@ class Letters:
             named = all(getattr(told, name) == value for name, value in wanted.items())
             return named and state in (None, letter.state)
 
-        group = query.get("group", "false").lower() in {"true", "1", ""}
-        page = await self._threads.run(lambda: book.newest(fits, MOST if group else limit))
-        if group:
+        group = query.get("group", "false")
+        if group not in {"true", "false"}:
+            raise wrong("group", "it must be true or false")
+        page = await self._threads.run(lambda: book.newest(fits, MOST if group == "true" else limit))
+        if group == "true":
             return answer({"groups": grouped(page.letters)[:limit], "complete": page.complete})
         return answer({"letters": [shown(letter) for letter in page.letters], "complete": page.complete})
 
@@ -86,14 +88,16 @@ class Letters:
         """
         body = await _body(call, "fingerprint", "rate", "limit", "dry_run")
         fingerprint, rate, limit = _fingerprint(body), _rate(body), _limit(body)
-        book = self._open()
+        book, dry = self._open(), body.get("dry_run", False)
+        if not isinstance(dry, bool):
+            raise wrong("dry_run", "it must be true or false")
 
         def fits(letter: Letter) -> bool:
             return letter.state == "open" and letter.letter.fingerprint == fingerprint
 
         page = await self._threads.run(lambda: book.newest(fits, MOST))
         chosen = page.letters[::-1][:limit]
-        if body.get("dry_run") is True:
+        if dry:
             ids = [letter.letter.dead_id for letter in chosen]
             return answer({"matching": len(page.letters), "would_redrive": ids, "complete": page.complete})
         done, refused = await self._at_rate(call, chosen, rate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.gateway.problem import KINDS, MEDIA_TYPE, TYPE_PREFIX
 from streams.gateway.sse import MEDIA_TYPE as MEDIA_STREAM
+from streams.gateway.sse import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ _PROBLEM: Final = {
         },
     },
 }
-_STREAM: Final = {MEDIA_STREAM: {"schema": {"type": "string"}}}
+_STREAM: Final = {MEDIA_STREAM: {"schema": SCHEMA}}
 _SECURED: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}, {}]
 _ALWAYS: Final = ("internal",)
 _GUARDED: Final = ("unauthenticated", "forbidden", "foreign-origin")

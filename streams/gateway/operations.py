@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from streams.gateway import sse
 from streams.gateway.lists import STATUSES
 from streams.gateway.operation import Operation, Param
 from streams.gateway.pages import MAX_LIMIT
@@ -77,10 +78,10 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             events,
             "read",
             "A run's events as they come",
-            {200: TEXT},
+            {200: sse.SCHEMA},
             (*_READ, "log-unavailable", "busy"),
             resume,
-            media="text/event-stream",
+            media=sse.MEDIA_TYPE,
         ),
         Operation("GET", "/runs/{id}", runs.show, "read", "A run's state", {200: OBJECT}, _READ),
         Operation(

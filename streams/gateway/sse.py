@@ -25,6 +25,12 @@ ALIVE_S: Final = 10.0
 MOST: Final = 500
 """Streams that one gateway keeps open."""
 
+SCHEMA: Final[dict[str, Any]] = {
+    "description": "Each event of the stream; its data is JSON.",
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
+
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 

@@ -192,8 +192,8 @@ class Webhooks:
         kept = {name: value for name, value in delivery.headers.items() if not _is_secret(name)}
         raw = WebhookReceived(source=source.name, delivery_id=delivery_id, headers=kept, body=delivery.body)
         records = [
+            *meaning.records,  # first, because one that cannot be encoded must leave nothing behind
             Record(self._topics[source.name], raw, f"{source.name}/{delivery_id}", delivery_id),
-            *meaning.records,
         ]
         if meaning.error is not None:
             self._meter.failed(source.name)

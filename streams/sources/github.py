@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Payload = dict[str, Any]
 
+_ODD = re.compile(r"[^a-z0-9_-]+|-(?=-)")
+
 
 @source(verify=hmac_sha256("x-hub-signature-256", prefix="sha256="), once_per="x-github-delivery")
 def github(delivery: Delivery) -> Event:
@@ -38,7 +41,7 @@ def github(delivery: Delivery) -> Event:
     payload = _payload(delivery)
     name = delivery.headers.get("x-github-event", "")
     action = payload.get("action")
-    event_type = f"github.{name}.{action}" if isinstance(action, str) and action else f"github.{name}"
+    event_type = f"github.{name}.{_word(action)}" if isinstance(action, str) and action else f"github.{name}"
     common = {
         "repository": _repository(payload),
         "action": action if isinstance(action, str) else "",
@@ -55,9 +58,14 @@ def github(delivery: Delivery) -> Event:
     try:
         kind = github_event(event_type)
     except SchemaError:
-        message = "X-GitHub-Event must name an event, and the payload's action must be a plain word"
+        message = "X-GitHub-Event must name an event, in lower-case letters, digits and underscores"
         raise Reject(message) from None
     return kind(**common, payload=payload)
+
+
+def _word(action: str) -> str:
+    """Return an action as part of a type; that of a `repository_dispatch` is any text that its sender chose."""
+    return _ODD.sub("_", action.lower())[:100].strip("-") or "_"
 
 
 def _payload(delivery: Delivery) -> Payload:

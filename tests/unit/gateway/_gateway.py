@@ -16,6 +16,8 @@ from pydantic import BaseModel, SecretStr
 from starlette.applications import Starlette
 
 from schemas import Event
+from schemas.avro.codec import Codec
+from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from schemas.catalogue import events
 from streams import Delivery, Reject, StartRun, agent, hmac_sha256, source, table
@@ -47,6 +49,9 @@ class Row(BaseModel):
 
 class Opened(Event, type="help.opened", key="ticket"):
     ticket: str
+
+
+CODEC = Codec(FileRegistry(own=[Opened]))
 
 
 @agent(deadline=60.0)
@@ -143,6 +148,7 @@ class FakeLog:
     ) -> FakePending:
         if self.error:
             raise self.error
+        CODEC.encode(event)
         if self.down:
             return FakePending(Ack(id or "random", topic, -1, -1), down=True)
         key = event.key_text() if key is None else key

@@ -149,6 +149,19 @@ async def test_other_github_events_keep_their_payload() -> None:
         assert (thing.event.event_type, thing.key) == ("github.custom_thing", "installation/3")
 
 
+@pytest.mark.parametrize(
+    ("action", "word"),
+    [("on-demand-test", "on-demand-test"), ("Deploy Prod!", "deploy_prod_"), ("--", "_"), ("a..b", "a_b"), ("é", "_")],
+)
+async def test_an_action_that_somebody_chose_is_a_word_of_the_type(action: str, word: str) -> None:
+    async with world() as it:
+        payload = {"action": action, "repository": {"full_name": "o/r"}}
+        assert (await it.deliver(payload, "repository_dispatch")).status_code == 202
+        [event] = it.log.on("events")
+        assert event.event.event_type == f"github.repository_dispatch.{word}"
+        assert vars(event.event)["action"] == action
+
+
 async def test_github_may_send_a_form() -> None:
     async with world() as it:
         raw = b"payload=" + orjson.dumps({"zen": "quiet"}).replace(b" ", b"+")
