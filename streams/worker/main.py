@@ -13,6 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from streams import clock, telemetry
 from streams.app import Catalog, discover
+from streams.engine.messages import TimerFired
+from streams.engine.timers import NOT_BEFORE
+from streams.errors import StreamsError
 from streams.model.configured import chat_model
 from streams.query.codec import codec_of
 from streams.worker import metrics, slots
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
     from streams.engine.decision import Timer
     from streams.model.chat import ChatModel
+    from streams.model.openai_chat import OpenAIChat
     from streams.settings import Settings
     from streams.worker.state.slice import Slice
 
@@ -117,7 +121,7 @@ class Worker:
             crash=self._crash,
             say=log.info,
         )
-        self._model: ChatModel | None = None
+        self._model: OpenAIChat | None = None
         self._limits = Limits(self._runtime, pool, f"{pool}.{slot.identity}", codec, catalog.tools.values())
         self._effects = Effects(self._runtime.tasks, self._chat, self._limits.guard, probe)
         self._timers = Timers(self._fire)
@@ -200,6 +204,8 @@ class Worker:
         self._probe("leaving")
         await self._app.stop()
         await self._limits.end()
+        if self._model is not None:
+            await self._model.aclose()
         await heartbeat.beat()
         server.stop()
         await producer.close()
@@ -276,9 +282,6 @@ class Worker:
         return self._model
 
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
-        from streams.engine.messages import TimerFired  # noqa: PLC0415 - keeps the import list to what is assembled
-        from streams.engine.timers import NOT_BEFORE  # noqa: PLC0415
-
         live = self._desk.find(owned, run_id)
         if live is None:
             return
@@ -291,7 +294,8 @@ class Worker:
 
     def _crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
-        log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=error)
+        known = isinstance(error, StreamsError)  # its message says what to do; a traceback would hide it
+        log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)
         sys.stderr.flush()
         end_process(3)
 

@@ -55,7 +55,7 @@ class Runtime:
         """Prepare; `crash` ends the process with an error, `say` takes one line for people."""
         self.settings = settings
         self.tasks = Tasks(crash)
-        self._crash = crash
+        self.crash = crash
         self._say = say
         self._thread: ConsumerThread | None = None
         self._ownership: Ownership | None = None
@@ -118,7 +118,7 @@ class Runtime:
             options=s.options,
             restorer=restorer,
             deliver=self._deliver,
-            crash=self._crash,
+            crash=self.crash,
             spawn=self.tasks.spawn,
             say=self._say,
             probe=s.probe,
@@ -130,7 +130,7 @@ class Runtime:
             self,
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},
-            crash=self._crash,
+            crash=self.crash,
             say=self._say,
             probe=s.probe,
         )

@@ -36,6 +36,13 @@ class Admission:
         """Return whether an agent has a limit that is kept here."""
         return agent.rate is not None or agent.concurrency is not None
 
+    def at_once(self, agent: Agent[Any, Any]) -> Pass | None:
+        """Return what a run can begin with now, if that needs nobody else."""
+        room = self._room(agent)
+        if agent.rate is not None or room is None or not self._places.take_now(room):
+            return None
+        return Pass(placed=True, deadline=None)
+
     async def admit(self, agent: Agent[Any, Any]) -> Pass:
         """Wait for a place and then for a grant; a place that is held meanwhile begins nothing else."""
         room = self._room(agent)

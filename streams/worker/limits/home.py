@@ -14,6 +14,7 @@ from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
     from streams.worker.limits.peers import Peers
+    from streams.worker.limits.places import Room
     from streams.worker.limits.rooms import Held
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
@@ -87,6 +88,14 @@ class Homes:
         """Answer what a worker holds and wants of one limit."""
         home = await self._home(str(body["limit"]))
         return dict(_AWAY) if home is None else await home.rooms.answer(body)
+
+    def places_now(self, room: Room, worker: str, held: int, wanted: int) -> int | None:
+        """Answer this worker itself without a turn of the loop; None where that cannot be done."""
+        owned = self._peers.here(room.pool, room.name)
+        home = None if owned is None else self._homes.get(owned)
+        if home is None or not self._runtime.committer.proven():
+            return None
+        return home.rooms.now(room.name, worker, room.size, held, wanted)
 
     async def shared(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answer a question for a shared answer, or take it in."""

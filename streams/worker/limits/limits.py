@@ -49,6 +49,7 @@ class Limits:
         self.breakers.others = peers.others
         self.guard = Guard(self.tickets, self.places, self.flights, self.breakers, self._prove)
         self.homes = Homes(runtime, peers, pool, self.places.held, spawn, self._call)
+        self.places.now = self.homes.places_now
         self._sweep = LimitSweep(runtime)
 
     def begin(self, kafka: KafkaConfig, topic: str, url: str) -> None:

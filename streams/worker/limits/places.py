@@ -50,13 +50,26 @@ class Places:
     def __init__(
         self, place: Place, send: Send, spawn: Callable[[Coroutine[Any, Any, None]], object], worker: str, url: str = ""
     ) -> None:
-        """`place` finds the home of a limit, `send` asks there; the home calls `url` when something is free."""
+        """`place` finds the home of a limit, `send` asks there; the home calls `url` when something is free.
+
+        `now` asks a home in this process, for as many as are held and wanted; None where there is none.
+        """
         self._place = place
         self._send = send
         self._spawn = spawn
         self._worker = worker
         self._halls: dict[str, _Hall] = {}
         self.url = url
+        self.now: Callable[[Room, str, int, int], int | None] = _elsewhere
+
+    def take_now(self, room: Room) -> bool:
+        """Take a place if the home is here and has one for us; nobody who waits is overtaken."""
+        hall = self._hall(room)
+        if hall.asking or hall.waiting or self.now(room, self._worker, hall.held, 1) != 1:
+            return False
+        hall.held += 1
+        self._arm(hall, RENEW_S)
+        return True
 
     async def take(self, room: Room) -> None:
         """Wait for a place; cancelling gives up waiting."""
@@ -106,14 +119,21 @@ class Places:
         return hall
 
     def _touch(self, hall: _Hall) -> None:
-        """Tell the home in the next turn of the loop, with all that changes until then."""
+        """Tell the home: at once if it is here, else in the next turn of the loop, with all that changes until then."""
         hall.changed = True
-        if not hall.asking:
-            hall.asking = True
-            if hall.timer is not None:
-                hall.timer.cancel()
-                hall.timer = None
-            self._spawn(self._talk(hall))
+        if hall.asking:
+            return
+        given = self.now(hall.room, self._worker, hall.held, len(hall.waiting))
+        if given is not None:
+            hall.changed = hall.again = False
+            self._give(hall, given)
+            self._arm(hall, RENEW_S)
+            return
+        hall.asking = True
+        if hall.timer is not None:
+            hall.timer.cancel()
+            hall.timer = None
+        self._spawn(self._talk(hall))
 
     async def _talk(self, hall: _Hall) -> None:
         """Tell and ask until there is nothing new; one message of a limit is under way at a time, so none overtakes."""
@@ -122,8 +142,27 @@ class Places:
             hall.changed = hall.again = False
             wait = await self._tell(hall)
         hall.asking = False
-        if hall.held or hall.waiting:
-            hall.timer = asyncio.get_running_loop().call_later(wait, self._touch, hall)
+        self._arm(hall, wait)
+
+    def _arm(self, hall: _Hall, seconds: float) -> None:
+        """Tell again in a while, as long as there is something to tell."""
+        if hall.timer is None and (hall.held or hall.waiting):
+            hall.timer = asyncio.get_running_loop().call_later(seconds, self._ring, hall)
+
+    def _ring(self, hall: _Hall) -> None:
+        hall.timer = None
+        self._touch(hall)
+
+    def _give(self, hall: _Hall, given: int) -> None:
+        """Let the first who wait in."""
+        for _ in range(given):
+            if not hall.waiting:
+                hall.changed = True  # somebody has given up meanwhile: the next message takes less
+                break
+            future, _ = hall.waiting.popitem(last=False)
+            hall.held += 1  # also for one that is being cancelled: it gives the place back itself
+            if not future.done():
+                future.set_result(None)
 
     async def _tell(self, hall: _Hall) -> float:
         room = hall.room
@@ -147,14 +186,7 @@ class Places:
         if answer.get("away"):
             return self._silence(hall)
         hall.silent = 0
-        for _ in range(int(answer["given"])):
-            if not hall.waiting:
-                hall.changed = True  # somebody has given up meanwhile: the next message takes less
-                break
-            future, _ = hall.waiting.popitem(last=False)
-            hall.held += 1  # also for one that is being cancelled: it gives the place back itself
-            if not future.done():
-                future.set_result(None)
+        self._give(hall, int(answer["given"] or 0))
         return RENEW_S
 
     @staticmethod
@@ -165,3 +197,7 @@ class Places:
             room, count = hall.room, len(hall.waiting)
             log.warning("%d wait for a place: no worker of pool %r answers for %s", count, room.pool, room.name)
         return AGAIN_S
+
+
+def _elsewhere(_room: Room, _worker: str, _held: int, _wanted: int) -> None:
+    return

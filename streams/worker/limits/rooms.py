@@ -40,18 +40,24 @@ class Rooms:
     async def answer(self, ask: dict[str, Any]) -> dict[str, Any]:
         """Take in what a worker holds, and give it what it wants as far as places are free."""
         limit, worker, size = str(ask["limit"]), str(ask["worker"]), int(ask["size"])
+        self._urls[worker] = str(ask["url"])
+        if limit not in self._slots:
+            await self._take_over(limit)
+        return {"given": self.now(limit, worker, size, int(ask["held"]), int(ask["wanted"]))}
+
+    def now(self, limit: str, worker: str, size: int, held: int, wanted: int) -> int | None:
+        """Answer at once; None if this home has yet to learn who holds places of the limit."""
         slots = self._slots.get(limit)
         if slots is None:
-            slots = await self._take_over(limit)
-        self._urls[worker] = str(ask["url"])
+            return None
         now = clock.monotonic()
-        slots.tell(worker, int(ask["held"]), now)
-        given = slots.want(worker, int(ask["wanted"]), size, now)
+        slots.tell(worker, held, now)
+        given = slots.want(worker, wanted, size, now)
         for other in slots.to_wake(worker, size, now):
-            self._spawn(self._call(self._urls[other], [limit]))
-        return {"given": given}
+            self._spawn(self._call(self._urls.get(other, self._peers.url), [limit]))
+        return given
 
-    async def _take_over(self, limit: str) -> Slots:
+    async def _take_over(self, limit: str) -> None:
         """Learn who holds places of a limit; who asks meanwhile waits, too."""
         slots, asked = Slots(), set[str]()
         end = clock.monotonic() + LEASE_S
@@ -70,7 +76,7 @@ class Rooms:
             if None in answers or not self._peers.settled():
                 await asyncio.sleep(_STEP_S)  # no event tells that a worker answers again
         slots.tell(self._peers.id, self._own([limit]).get(limit, 0), clock.monotonic())
-        return self._slots.setdefault(limit, slots)
+        self._slots.setdefault(limit, slots)
 
     async def _held(self, url: str, limit: str) -> dict[str, Any] | None:
         try:

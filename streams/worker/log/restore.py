@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from streams.worker.state.store import Store
 
 _CHUNK: Final = 5000
+_ANSWER_S: Final = 5.0  # for the committed offsets, while a former owner's transaction may be pending
 _TOMBSTONE_MS: Final = 12 * 3600 * 1000  # half of the changelogs' delete.retention.ms: older marks may miss deletions
 
 Say = Callable[[str], None]
@@ -68,27 +69,34 @@ class Restorer:
 
         Raises RestoreError when a source has fewer records than were committed of it (it was made anew).
         """
+        committed = self._committed(owned)
         reader = Consumer(config.reader(self._client, self._group), logger=None)
         try:
-            committed = self._committed(reader, owned)
             readings = self._readings(owned)
             self._read(reader, readings)
         finally:
             reader.close()
         return {one: self._starts(one, committed) for one in owned if one.live}
 
-    def _committed(self, reader: Consumer, owned: Sequence[Slice]) -> dict[tuple[str, int], int]:
-        """Return the group's offsets, asked again until the broker answers: going on without them would lose work."""
+    def _committed(self, owned: Sequence[Slice]) -> dict[tuple[str, int], int]:
+        """Return the group's offsets, asked again until the broker answers: going on without them would lose work.
+
+        Each time by a new handle: one that first asked while the broker was loading its groups was seen to get no
+        answer for ever, while others were answered at once.
+        """
         wanted = [TopicPartition(topic, one.partition) for one in owned for topic in one.sources]
         while True:
+            asker = Consumer(config.reader(self._client, self._group), logger=None)
             try:
-                answer = reader.committed(wanted, 10)
+                answer = asker.committed(wanted, _ANSWER_S)
             except KafkaException as error:
                 if not any(one.live for one in owned):
                     return {}
                 self._say(f"waiting for the committed offsets of {len(wanted)} partitions: {error.args[0].str()}")
             else:
                 return {(place.topic, place.partition): place.offset for place in answer}
+            finally:
+                asker.close()
 
     def _readings(self, owned: Sequence[Slice]) -> list[_Reading]:
         stores = [(one, store) for one in owned if one.live for store in one.stores.values()]

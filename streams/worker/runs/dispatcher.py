@@ -97,9 +97,15 @@ class Dispatcher:
                     self._begin(owned, run_id)
 
     def _ask(self, name: str) -> None:
-        """Wait for as many admissions as can be used; which run gets one is decided when it is there."""
+        """Begin what can begin at once; wait for as many admissions as can be used: which run gets one is seen then."""
+        agent, queue = self._limited[name], self._queues[name]
+        while queue and not self._asking[name] and self._used[name] < self._places[name]:
+            given = self._admission.at_once(agent)
+            if given is None:
+                break
+            self._begin_first(name, given)
         room = self._places[name] - self._used[name]
-        for _ in range(min(len(self._queues[name]), room, _ASKING) - self._asking[name]):
+        for _ in range(min(len(queue), room, _ASKING) - self._asking[name]):
             self._asking[name] += 1
             self._spawn(self._admit(name))
 
@@ -112,6 +118,10 @@ class Dispatcher:
         asyncio.get_running_loop().call_soon(self._admitted, name, given)
 
     def _admitted(self, name: str, given: Pass) -> None:
+        self._begin_first(name, given)
+        self._soon()
+
+    def _begin_first(self, name: str, given: Pass) -> None:
         """Begin the first run, if there still is one and the grant still counts."""
         queue = self._queues[name]
         while queue and not queue[0][2].live:
@@ -123,4 +133,3 @@ class Dispatcher:
         if self._offered:  # no run has taken it: it waited at once, or was cancelled
             self._admission.free(self._limited[name])
             self._offered = False
-        self._soon()

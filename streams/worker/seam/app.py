@@ -49,6 +49,10 @@ class App(faust.App):
         self._assignment: set[TP] = owned
         self.unassigned = not owned
 
+    async def crash(self, reason: BaseException) -> None:
+        """End the process: a service of Faust's that died would leave a worker that looks alive and does nothing."""
+        self.runtime.crash(reason if isinstance(reason, Exception) else RuntimeError(repr(reason)))
+
     def _create_directories(self) -> None:
         """Make nothing: the stores make their own folders."""
 

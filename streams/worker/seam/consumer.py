@@ -8,6 +8,8 @@ from typing import Any
 from faust.transport import consumer
 from faust.types import TP, ConsumerMessage
 
+from streams.worker.errors import WorkerError
+
 
 class Consumer(consumer.Consumer):
     """What Faust asks of a consumer. Fetching, commits, seeks and rebalances are the runtime's."""
@@ -20,7 +22,11 @@ class Consumer(consumer.Consumer):
         app = self.app
         sources = [topic for topic in topics if topic not in app.tables.changelog_topics]
         runtime = app.runtime
-        await runtime.open(sources)
+        try:
+            await runtime.open(sources)
+        except WorkerError as error:
+            runtime.crash(error)
+            return
         runtime.deliver = app.topics.deliver
         runtime.ownership.on_change.append(app.on_slices_changed)
         for hook in app.on_slice_ready:
