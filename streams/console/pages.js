@@ -137,11 +137,25 @@ export async function eventsPage(root, signal, name) {
 const SCHEDULES = [
   { title: "Schedule", cell: (one) => h("b", {}, one.name) },
   { title: "What it does", class: "wrap", cell: (one) => (one.doc ?? "").split("\n")[0] },
-  { title: "When", class: "mono", cell: (one) => one.cron ?? (one.every_s ? `every ${one.every_s} s` : "") },
+  { title: "When", class: "mono still", cell: (one) => one.cron ?? (one.every_s ? `every ${one.every_s} s` : "") },
   { title: "Zone", cell: (one) => one.tz },
-  { title: "Overlap", cell: (one) => one.overlap },
-  { title: "State", cell: (one) => (one.state ? badge(one.state) : "") },
+  { title: "Next", cell: (one) => (one.paused ? badge("paused") : moment(one.next_slot)) },
+  { title: "Last", cell: (one) => ago(one.last_slot) },
+  { title: "Missed", class: "num", cell: (one) => one.missed ?? "" },
+  { title: "Skipped", class: "num", cell: (one) => one.skipped ?? "" },
+  { title: "", class: "still", cell: (one) => h("span", { class: "tags" }, (one.paused ? ["resume", "trigger"] : ["pause", "trigger"]).map((verb) => h("button", { onclick: () => order(one, verb) }, verb))) },
 ];
+
+function moment(text) {
+  const at = new Date(text ?? NaN);
+  return Number.isNaN(at.getTime()) ? "" : h("time", { datetime: at.toISOString() }, at.toLocaleString());
+}
+
+function order(one, verb) {
+  post(path("schedules", one.name, verb)).then(
+    () => { toast(`${one.name}: ${verb}`); setTimeout(() => window.dispatchEvent(new Event("hashchange")), 600); },
+    (error) => toast(error.message, true));
+}
 
 export async function schedulesPage(root, signal) {
   const { schedules } = await get("/schedules", signal);
