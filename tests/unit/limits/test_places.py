@@ -28,7 +28,9 @@ class World:
         )
 
     def new_home(self) -> Rooms:
-        peers = SimpleNamespace(id="home", others=lambda: list(self.workers), settled=lambda: True, post=self.post)
+        peers = SimpleNamespace(
+            id="home", url="http://w0", others=lambda: list(self.workers), settled=lambda: True, post=self.post
+        )
         return Rooms(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
 
     async def send(self, _url: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -100,3 +102,16 @@ async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
     places.free(ROOM)
     await turns(second.done)
     assert first.cancelled()
+
+
+async def test_beside_its_home_a_worker_waits_for_no_turn_of_the_loop() -> None:
+    world = World(2)
+    near, far = world.workers.values()
+    await far.take(ROOM)  # the home knows who is inside from now on
+    near.now = lambda room, worker, held, wanted: world.home.now(room.name, worker, room.size, held, wanted)
+    assert [near.take_now(ROOM) for _ in range(3)] == [True, True, False]
+    waiting = world.tasks.spawn(near.take(ROOM))
+    await turns(lambda: near.figures()["tool:x"] == (2, 1))
+    assert not near.take_now(ROOM), "nobody who waits is overtaken"
+    far.free(ROOM)
+    await turns(waiting.done)
