@@ -59,7 +59,7 @@ def end_run(
         outputs.append(_to_parent(journal, outcome, number, result, error))
     elif outcome == "failed":
         outputs.append(_dead_letter(journal, agent, number, error or {}))
-    if view.meta.get("schedule") is not None:
+    if due is None and view.meta.get("schedule") is not None:
         outputs.append(_to_schedule(journal, outcome, number))
     _stop(journal, driver, outcome)
     journal.decision.ended = outcome

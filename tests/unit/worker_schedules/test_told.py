@@ -25,6 +25,13 @@ async def nightly(task: Task, run: Run) -> str:
     return str(await run.step(act, retry=RetryPolicy(attempts=1)))
 
 
+@agent(auto_resume=1, after=1.0)
+async def stubborn(task: Task, run: Run) -> None:
+    """Fail, twice."""
+    del task, run
+    raise RuntimeError("no")
+
+
 def told(*, fails: bool, schedule: str | None) -> Harness:
     harness = Harness(nightly)
     harness.submit(nightly, Task(fails=fails), run_id="t-1", schedule=schedule)
@@ -42,6 +49,15 @@ def test_a_failed_run_of_a_schedule_is_a_dead_letter_as_well() -> None:
     harness = told(fails=True, schedule="digest")
     assert [vars(event)["status"] for event in harness.records("signals")] == ["failed"]
     assert len(harness.records("dead-letters")) == 1
+
+
+def test_a_run_that_resumes_itself_has_not_ended_for_its_schedule() -> None:
+    """It fails, resumes after a second, fails again: the schedule hears of the second ending."""
+    harness = Harness(stubborn)
+    harness.submit(stubborn, Task(fails=True), run_id="t-1", schedule="digest")
+    harness.run()
+    harness.advance(5)
+    assert [(vars(event)["ending"], vars(event)["status"]) for event in harness.records("signals")] == [(2, "failed")]
 
 
 def test_a_run_of_nobody_tells_nobody() -> None:
