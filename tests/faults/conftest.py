@@ -12,24 +12,29 @@ import pytest_asyncio
 from streams.local.kafka import EmbeddedKafka
 from tests.faults.rig.kills import Outcome
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.report import table
+from tests.faults.rig.report import Scene, Tell, scene_table, table
 
 SEED = pytest.StashKey[int]()
 OUTCOMES = pytest.StashKey[list[Outcome]]()
+SCENES = pytest.StashKey[list[Scene]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed, or take the one of `FAULTS_SEED`."""
     config.stash[SEED] = int(os.environ.get("FAULTS_SEED") or secrets.randbelow(1_000_000))
     config.stash[OUTCOMES] = []
+    config.stash[SCENES] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the report."""
-    outcomes = config.stash.get(OUTCOMES, [])
-    if outcomes:
+    outcomes, scenes = config.stash.get(OUTCOMES, []), config.stash.get(SCENES, [])
+    if outcomes or scenes:
         terminalreporter.write_line(f"faults, FAULTS_SEED={config.stash[SEED]}")
+    if outcomes:
         terminalreporter.write_line(table(outcomes))
+    if scenes:
+        terminalreporter.write_line(scene_table(scenes))
 
 
 @pytest.fixture
@@ -44,6 +49,16 @@ def seed(request: pytest.FixtureRequest) -> int:
 def outcomes(request: pytest.FixtureRequest) -> list[Outcome]:
     """Return where outcomes are collected for the report."""
     return request.config.stash[OUTCOMES]
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Return what takes a line for the report, under the test's name."""
+
+    def told(**figures: float) -> None:
+        request.config.stash[SCENES].append((request.node.name.removeprefix("test_").replace("_", " "), figures))
+
+    return told
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from streams import clock
@@ -17,6 +18,7 @@ from streams.settings import cache_home
 from tests.faults.rig.gateway import Gateway
 from tests.faults.rig.keeper import Keeper
 from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.report import Tell
 from tests.faults.rig.waiting import until
 
 RESUMES_S = 30  # from the broker's return to the end of what was submitted before it went
@@ -30,10 +32,11 @@ class Scene:
     pipeline: Pipeline
     gateway: Gateway
     keeper: Keeper
+    tell: Tell
 
     async def submitted(self, count: int) -> None:
         """Have runs acknowledged."""
-        await asyncio.gather(*(self.gateway.submit_until_acknowledged() for _ in range(count)))
+        await asyncio.gather(*(self.gateway.submit_until_acknowledged(seconds=180) for _ in range(count)))
 
     async def refused(self) -> str:
         """Submit once while there is no broker and return the id to repeat with."""
@@ -62,13 +65,19 @@ class Scene:
         endings = await self.pipeline.endings(self.gateway.acknowledged)
         assert {len(found) for found in endings.values()} == {1}
         assert max(self.pipeline.effects().values()) <= 1 + self.keeper.restarts, self.keeper.words()
-        print(f"resumed after {took:.1f} s with {self.keeper.restarts} restarts of the worker")
+        self.tell(
+            runs=len(self.gateway.acknowledged),
+            lost=len(set(self.gateway.acknowledged)) - len(endings),
+            repeated=sum(len(found) - 1 for found in endings.values()),
+            goes_on_s=took,
+            restarts=self.keeper.restarts,
+        )
         assert took < RESUMES_S, self.keeper.words()
         return took
 
 
 @pytest_asyncio.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+async def scene(tmp_path: Path, tell: Tell) -> AsyncIterator[Scene]:
     """Return a pipeline that works, on a broker that may be harmed."""
     broker = EmbeddedKafka(tmp_path, cache_home())
     await asyncio.to_thread(broker.start)
@@ -80,13 +89,14 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
             Keeper(pipeline) as keeper,
         ):
             await keeper.ready()
-            made = Scene(broker, pipeline, gateway, keeper)
+            made = Scene(broker, pipeline, gateway, keeper, tell)
             await made.submitted(20)
             yield made
     finally:
         await asyncio.to_thread(broker.kill)
 
 
+@pytest.mark.faults_long
 async def test_a_clean_stop_and_start(scene: Scene) -> None:
     giving = asyncio.create_task(scene.submitted(60))
     await asyncio.to_thread(scene.broker.stop)
@@ -106,11 +116,21 @@ async def test_a_kill_in_the_middle_of_work(scene: Scene) -> None:
 
 async def test_an_outage_of_half_a_minute(scene: Scene) -> None:
     """As long as three submissions in a row take to be refused, which is some 25 s."""
+    await outage(scene, 3)
+
+
+@pytest.mark.faults_long
+async def test_an_outage_of_more_than_a_minute(scene: Scene) -> None:
+    await outage(scene, 9)
+
+
+async def outage(scene: Scene, refusals: int) -> None:
+    """Take the broker away until so many submissions in a row were refused: each takes some 8 s."""
     giving = asyncio.create_task(scene.submitted(20))
     await asyncio.to_thread(scene.broker.kill)
     began = clock.monotonic()
-    refused = [await scene.refused() for _ in range(3)]
-    assert clock.monotonic() - began > 15
+    refused = [await scene.refused() for _ in range(refusals)]
+    assert clock.monotonic() - began > refusals * 5
     since = await scene.back()
     for run_id in refused:
         await scene.gateway.submit_until_acknowledged(run_id)
@@ -118,6 +138,7 @@ async def test_an_outage_of_half_a_minute(scene: Scene) -> None:
     await scene.settled(since)
 
 
+@pytest.mark.faults_long
 async def test_workers_that_are_killed_while_it_is_away(scene: Scene) -> None:
     giving = asyncio.create_task(scene.submitted(20))
     await asyncio.to_thread(scene.broker.kill)
@@ -140,7 +161,7 @@ async def test_a_worker_that_is_told_to_go_while_it_is_away_goes(scene: Scene) -
     await scene.settled(since)
 
 
-async def test_a_worker_that_starts_before_the_broker_waits_for_it(tmp_path: Path) -> None:
+async def test_a_worker_that_starts_before_the_broker_waits_for_it(tmp_path: Path, tell: Tell) -> None:
     broker = EmbeddedKafka(tmp_path, cache_home())
     await asyncio.to_thread(broker.start)
     await asyncio.to_thread(broker.wait_ready)
@@ -151,15 +172,12 @@ async def test_a_worker_that_starts_before_the_broker_waits_for_it(tmp_path: Pat
             async with Keeper(pipeline) as keeper:
                 worker = keeper.current
 
-                async def serves() -> bool:
-                    return not await worker.is_ready() and (await worker.owner.get("/healthz")).status_code == 200
-
                 await until(lambda: worker.log.read_text("utf-8", "replace") != "" or worker.ended, 30)
                 since = clock.monotonic()
                 await asyncio.to_thread(broker.start)
                 await asyncio.to_thread(broker.wait_ready)
                 assert {len(found) for found in (await pipeline.ended(runs, RESUMES_S)).values()} == {1}
-                print(f"resumed after {clock.monotonic() - since:.1f} s with {keeper.restarts} restarts")
+                tell(goes_on_s=clock.monotonic() - since, restarts=keeper.restarts)
                 assert await keeper.current.stop() == 0, keeper.words()
     finally:
         await asyncio.to_thread(broker.kill)

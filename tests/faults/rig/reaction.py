@@ -7,6 +7,7 @@ around them, so that thousands of events a second flow while the process is kill
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import signal
 import sys
@@ -78,6 +79,7 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
 
 def launch(arguments: list[str]) -> None:
     """Run with the arguments of the command line."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, for who looks into a failure
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     bootstrap, prefix, slot, folder, *fuse = arguments
     made = Fuse(fuse[0], int(fuse[1]), int(signal.Signals[fuse[2]]), armed=True) if fuse else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.faults.rig.kills import Outcome
+
+Scene = tuple[str, Mapping[str, float]]
+Tell = Callable[..., None]
 
 HEAD = "| point | kills | runs | events | lost | duplicates | effects repeated | wrong rows | ready again, s | seeds |"
 
@@ -28,4 +31,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
             ", ".join(str(one.seed) for one in found[:3]) + (", …" if len(found) > 3 else ""),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def scene_table(scenes: Sequence[Scene]) -> str:
+    """Return a Markdown table with one line for each scenario and one column for each figure."""
+    names = list(dict.fromkeys(name for _, figures in scenes for name in figures))
+    lines = ["| scenario | " + " | ".join(name.replace("_", " ") for name in names) + " |"]
+    lines.append("| --- " * (len(names) + 1) + "|")
+    for scenario, figures in scenes:
+        cells = [f"{figures[name]:.6g}" if name in figures else "" for name in names]
+        lines.append(f"| {scenario} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
