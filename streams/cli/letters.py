@@ -53,7 +53,7 @@ def _found(book: LetterBook, id: str) -> Letter:
         what = "No dead letter has" if not found else f"{len(found)} dead letters have"
         message = f"{what} an id that begins with {id!r}: `streams dead list` shows them."
         raise NoSuchLetter(message)
-    return found[0]
+    return book.whole(found)[0]
 
 
 def _fits(state: str | None, fingerprint: str | None) -> Callable[[Letter], bool]:

@@ -91,6 +91,7 @@ class Book(Protocol):
     """Dead letters; blocking, so the gateway calls it in a thread. `streams.query.letters.LetterBook` is one."""
 
     def newest(self, wanted: Callable[[Letter], bool], limit: int) -> Page: ...  # noqa: D102
+    def whole(self, letters: Sequence[Letter]) -> list[Letter]: ...  # noqa: D102
     def find(self, dead_id: str) -> Letter | None: ...  # noqa: D102
     def last(self, topic: str, key: bytes, kind: type[E]) -> E | None: ...  # noqa: D102
     def encode(self, event: Event) -> bytes: ...  # noqa: D102

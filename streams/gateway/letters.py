@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.dead import DeadDiscarded, DeadRedriven
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _MAX_REASON: Final = 1_000
 _MAX_RATE: Final = 1_000.0
 _AT_ONCE: Final = 1_000
+_TOGETHER: Final = 50
+"""Letters that are held whole at the same time."""
+
 _OURS: Final = 500
 _BUDGET_S: Final = 10.0
 """Seconds that one request may hand letters over; what is left then is asked for again."""
@@ -122,20 +126,22 @@ class Letters:
         self, call: Call, letters: list[Letter], rate: float | None
     ) -> tuple[list[str], list[dict[str, str]]]:
         """Hand over what fits into the budget; one that cannot be redriven does not hold the others back."""
-        began, done, refused = monotonic(), list[str](), list[dict[str, str]]()
-        for letter in letters:
-            wait = 0.0 if rate is None else began + len(done) / rate - monotonic()
-            if monotonic() + max(wait, 0) > began + _BUDGET_S:
-                break
-            await _pause(wait)
-            try:
-                await self._hand_over(call, letter, None, _mark(call, letter, "redrive", None))
-            except Problem as problem:
-                if problem.status >= _OURS:
-                    raise
-                refused.append({"dead_id": letter.letter.dead_id, "detail": problem.detail})
-            else:
-                done.append(letter.letter.dead_id)
+        began, done, refused, book = monotonic(), list[str](), list[dict[str, str]](), self._open()
+        for first in range(0, len(letters), _TOGETHER):
+            some = letters[first : first + _TOGETHER]
+            for letter in await self._threads.run(partial(book.whole, some)):
+                wait = 0.0 if rate is None else began + len(done) / rate - monotonic()
+                if monotonic() + max(wait, 0) > began + _BUDGET_S:
+                    return done, refused
+                await _pause(wait)
+                try:
+                    await self._hand_over(call, letter, None, _mark(call, letter, "redrive", None))
+                except Problem as problem:
+                    if problem.status >= _OURS:
+                        raise
+                    refused.append({"dead_id": letter.letter.dead_id, "detail": problem.detail})
+                else:
+                    done.append(letter.letter.dead_id)
         return done, refused
 
     async def _hand_over(self, call: Call, found: Letter, edit: Edit | None, mark: str) -> None:

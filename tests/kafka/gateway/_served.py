@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import httpx
 from pydantic import SecretStr
@@ -17,6 +18,13 @@ from streams.local.declare import declare_topics
 from streams.settings import Settings
 
 SECRET = "gateway-secret"
+
+
+class OnAPort(NamedTuple):
+    """A gateway that others reach, and its application to look into."""
+
+    url: str
+    app: Starlette
 
 
 def settings(bootstrap: str, prefix: str) -> Settings:

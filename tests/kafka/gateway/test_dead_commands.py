@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
-import uvicorn
 
 from schemas.attributes import Attributes
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from schemas.dead import DeadLettered, RedriveRequested
-from streams.app import discover
 from streams.cli.main import main
 from streams.clock import now_ms
-from streams.gateway.serve import application
-from streams.local.declare import declare_topics
-from streams.local.ports import free_ports
-from tests.kafka.gateway._served import settings
+from tests.kafka.gateway._served import OnAPort
 from topics.kafka import KafkaConfig
 from topics.producer import EventProducer
 from topics.reader import read
@@ -33,29 +27,15 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def gateway(bootstrap: str, prefix: str) -> Iterator[str]:
-    """Serve a gateway in a thread and return its address."""
-    given, port = settings(bootstrap, prefix), free_ports([0])[0]
-    declare_topics(given, discover(given.apps))
-    app = application(given)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
-
-
-@pytest.fixture
 def run(
-    gateway: str, bootstrap: str, prefix: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    on_a_port: OnAPort, bootstrap: str, prefix: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     """Run the command line against that gateway and log."""
     environment = {
         "STREAMS_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "STREAMS_TOPIC_PREFIX": prefix,
         "STREAMS_PARTITIONS": "2",
-        "STREAMS_ADVERTISED_URL": gateway,
+        "STREAMS_ADVERTISED_URL": on_a_port.url,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

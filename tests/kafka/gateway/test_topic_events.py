@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 from typing import Any
 
 import httpx
 import orjson
+import uvicorn
 
-from tests.kafka.gateway._served import served, settings
+from streams.gateway.serve import _Server
+from streams.gateway.sse import Streams
+from tests.faults.rig.waiting import until
+from tests.kafka.gateway._served import OnAPort, served, settings
 
 
 async def read(client: httpx.AsyncClient, query: str, last: str | None = None) -> tuple[list[dict[str, Any]], str]:
@@ -36,3 +43,33 @@ async def test_a_topic_is_streamed_and_resumed(bootstrap: str, prefix: str) -> N
         assert sorted(seen) == list("abcdefgh")
         keyed, _ = await read(client, "from=earliest&limit=1&key=g")
         assert [event["data"]["source"] for event in keyed] == ["g"]
+
+
+async def test_a_reader_that_leaves_leaves_nothing_behind(on_a_port: OnAPort) -> None:
+    async with httpx.AsyncClient(base_url=on_a_port.url, timeout=20) as client:
+        headers = {"accept": "text/event-stream"}
+        for _ in range(100):  # until the gateway listens
+            try:
+                await client.get("/healthz")
+                break
+            except httpx.ConnectError:
+                await asyncio.to_thread(threading.Event().wait, 0.1)
+        async with client.stream("GET", "/topics/events/events", headers=headers) as answer:
+            first = await anext(answer.aiter_lines())
+            assert first.startswith("id: ")
+            assert len(on_a_port.app.state.streams._open) == 1
+            assert followers() == 1
+    await until(lambda: not on_a_port.app.state.streams._open and not followers(), 10)
+
+
+def followers() -> int:
+    return sum(thread.name.startswith("stream ") for thread in threading.enumerate())
+
+
+def test_the_signal_to_stop_ends_the_streams() -> None:
+    """Who reads a stream would hold a gateway up for as long as it drains."""
+    streams = Streams()
+    server = _Server(uvicorn.Config(lambda: None), streams)
+    server.handle_exit(signal.SIGTERM, None)
+    assert streams.closed
+    assert server.should_exit

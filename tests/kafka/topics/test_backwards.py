@@ -9,10 +9,15 @@ from schemas.avro.registry import FileRegistry
 from schemas.dead import DeadLettered, DeadRedriven
 from streams.clock import now_ms
 from streams.query.letters import LetterBook
-from tests.kafka.topics.test_reader import made, values, written
+from tests.kafka.topics.test_reader import made, written
 from topics.backwards import backwards
 from topics.names import Names
 from topics.producer import EventProducer
+from topics.reader import RawRecord
+
+
+def value(record: RawRecord) -> str:
+    return (record.value or b"").decode()
 
 
 def test_steps_go_back_to_the_beginning_and_meet_every_record_once(bootstrap: str, prefix: str) -> None:
@@ -20,12 +25,12 @@ def test_steps_go_back_to_the_beginning_and_meet_every_record_once(bootstrap: st
     config = made(bootstrap, topic, partitions=2)
     for key in ("a", "b", "c", "d"):
         written(config, topic, [f"{key}{number}" for number in range(5)], key=key)
-    steps = list(backwards(config, topic, first=2, most=4))
+    steps = list(backwards(config, topic, value, first=2, most=4))
     assert len(steps) > 2
     assert [bool(step.unread) for step in steps] == [True] * (len(steps) - 1) + [False]
-    found = [value for step in steps for value in values(step.records)]
+    found = [kept for step in steps for kept in step.kept]
     assert sorted(found) == sorted(f"{key}{number}" for key in "abcd" for number in range(5))
-    assert list(backwards(made(bootstrap, f"{prefix}.empty"), f"{prefix}.empty")) == []
+    assert list(backwards(made(bootstrap, f"{prefix}.empty"), f"{prefix}.empty", value)) == []
 
 
 def test_the_newest_letters_are_found_over_all_partitions(bootstrap: str, prefix: str) -> None:
@@ -34,7 +39,14 @@ def test_the_newest_letters_are_found_over_all_partitions(bootstrap: str, prefix
 
     async def write() -> None:
         producer = EventProducer(config, codec, "/tests", now_ms=now_ms)
-        place = {"source_topic": "events", "source_partition": 0, "source_offset": 1, "consumer": "c", "error": "x"}
+        place = {
+            "source_topic": "events",
+            "source_partition": 0,
+            "source_offset": 1,
+            "consumer": "c",
+            "error": "x",
+            "value": b"v",
+        }
         for number in range(20):
             await producer.send(names.dead_letters, DeadLettered.model_validate({"dead_id": f"d{number}", **place}))
         await producer.send(names.dead_letters, DeadRedriven(dead_id="d19", attempt=1, at_ms=now_ms()))
@@ -48,4 +60,7 @@ def test_the_newest_letters_are_found_over_all_partitions(bootstrap: str, prefix
     found = book.find("d19")
     assert found is not None
     assert (found.state, found.redrives) == ("redriven", 1)
+    assert found.letter.value == b"v"
+    assert {letter.letter.value for letter in page.letters} == {None}
+    assert [letter.letter.value for letter in book.whole(page.letters)] == [b"v"] * 3
     assert book.find("d99") is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -36,6 +36,9 @@ class FakeBook:
     def newest(self, wanted: Callable[[Letter], bool], limit: int) -> Page:
         found = [letter for letter in self.letters if wanted(letter)]
         return Page(found[:limit], len(found) <= limit)
+
+    def whole(self, letters: Sequence[Letter]) -> list[Letter]:
+        return list(letters)
 
     def find(self, dead_id: str) -> Letter | None:
         return next((letter for letter in self.letters if letter.letter.dead_id == dead_id), None)

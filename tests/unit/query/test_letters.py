@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from schemas.dead import DeadDiscarded, DeadLettered, DeadRedriven
-from streams.query.letters import Fold, Letter
-from topics.reader import RawRecord
+from streams.query.letters import Fold, Letter, Said
 
-Said = DeadLettered | DeadRedriven | DeadDiscarded
+Event = DeadLettered | DeadRedriven | DeadDiscarded
 
 
 def lettered() -> DeadLettered:
@@ -19,15 +18,15 @@ def redriven(attempt: int, at_ms: int) -> DeadRedriven:
     return DeadRedriven(dead_id="d", attempt=attempt, at_ms=at_ms)
 
 
-def folded(*log: tuple[int, Said]) -> Letter:
+def folded(*log: tuple[int, Event]) -> Letter:
     """Fold what is on the log at these times, given in its order."""
-    fold = Fold()
+    fold = Fold(lambda _: True)
     for offset, (at_ms, event) in reversed(list(enumerate(log))):
-        fold.take(RawRecord("dead-letters", 0, offset, at_ms, b"d", b"", []), event, f"e{offset}")
+        fold.take(Said("dead-letters", 0, offset, at_ms, event, f"e{offset}"))
     return fold.letters["d"]
 
 
-def state(*log: tuple[int, Said]) -> tuple[str, int, str | None]:
+def state(*log: tuple[int, Event]) -> tuple[str, int, str | None]:
     found = folded(*log)
     return found.state, found.redrives, found.mark
 
@@ -49,6 +48,15 @@ def test_one_that_failed_again_before_its_redrive_was_noted_is_open() -> None:
 
 
 def test_orders_for_letters_that_are_gone_are_nothing() -> None:
-    fold = Fold()
-    fold.take(RawRecord("dead-letters", 0, 0, 1, b"d", b"", []), redriven(1, 1), "e")
+    fold = Fold(lambda _: True)
+    fold.take(Said("dead-letters", 0, 0, 1, redriven(1, 1), "e"))
+    fold.take(Said("dead-letters", 0, 0, 1, None, ""))
+    assert fold.letters == {}
+
+
+def test_what_is_not_wanted_is_not_kept_and_its_older_letterings_are_not_met_again() -> None:
+    fold = Fold(lambda letter: letter.state == "open")
+    fold.take(Said("dead-letters", 0, 3, 9, redriven(1, 9), "e3"))
+    fold.take(Said("dead-letters", 0, 2, 5, lettered(), "e2"))
+    fold.take(Said("dead-letters", 0, 1, 1, lettered(), "e1"))
     assert fold.letters == {}
