@@ -11,17 +11,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams import clock
 from streams.app import discover
 from streams.local.declare import wanted
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
+from streams.replay.errors import ReplayError, RetentionError
 from streams.replay.log import Log
 from streams.replay.replaying import Plan, Replay
 from streams.replay.shadow import Shadow
+from streams.replay.stage import run_stage
+from streams.replay.tables import At, TableHistory
 from streams.settings import child_environment
 from streams.worker.courier import Courier
 from tests.apps.pipeline.events import Counted
@@ -33,6 +39,8 @@ from topics.reader import read
 
 APPS = ("tests.apps.replayed", "tests.apps.pipeline")
 RUNS = 200
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # the producer belongs to the loop of the pipeline
 
 
 class Recorded(Pipeline):
@@ -115,18 +123,20 @@ async def test_what_comes_out_lies_in_the_shadow_and_nothing_in_the_originals(re
 
 async def test_the_command_says_the_same_and_exits_with_one_for_a_miss(recorded: Recorded) -> None:
     """Against another model's name nothing is recorded, so that every run lacks its first answer."""
-    done, report = await command(recorded, "agents.inquire", "--dry-run")
+    done, report = await command(recorded, "replay", "agents.inquire", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert (report["totals"]["equal"], report["totals"]["missing"], report["dry_run"]) == (2 * RUNS, 0, True)
     assert not [name for name in topic_names(recorded.kafka) if ".replay-" in name]
-    done, report = await command(recorded, "agents.inquire", "--to", "5", "--dry-run", STREAMS_LLM_MODEL="another")
+    done, report = await command(
+        recorded, "replay", "agents.inquire", "--to", "5", "--dry-run", STREAMS_LLM_MODEL="another"
+    )
     assert done.returncode == 1
     assert {miss["kind"] for miss in report["misses"]} == {"llm"}
     assert {run["replayed"] for run in report["runs"]} == {"unanswered"}
 
 
 async def test_a_topic_that_nobody_handles_is_refused_in_one_line(recorded: Recorded) -> None:
-    done, _ = await command(recorded, "calls")
+    done, _ = await command(recorded, "replay", "calls")
     assert done.returncode == 1
     assert done.stderr.decode().count("\n") == 1
     assert "agents.<name>" in done.stderr.decode()
@@ -152,6 +162,82 @@ async def test_a_range_is_inclusive_at_its_start_and_exclusive_at_its_end(record
     assert first.records + second.records == whole.records
 
 
+async def test_one_stage_comes_to_the_same_from_the_log_alone(recorded: Recorded) -> None:
+    before = recorded.looked_up()
+    log = Log.of(recorded.settings, recorded.catalog)
+    run_id = next(iter(await recorded.endings()))
+    found = (await recorded.endings([run_id]))[run_id][0]
+    stage = "JUDGING" if found.agent == "inquire" else "text"
+    report = await run_stage(log, run_id, stage)
+    assert report.equal, report
+    assert (report.agent, report.recorded, report.made, recorded.looked_up()) == (found.agent, 1, 0, before)
+    with pytest.raises(ReplayError, match="no run"):
+        await run_stage(log, "nothing-such", stage)
+
+
+async def test_a_table_folded_again_is_what_is_served(recorded: Recorded) -> None:
+    log = Log.of(recorded.settings, recorded.catalog)
+    for table in ("counts", "echoes"):
+        check = await asyncio.to_thread(TableHistory(log, table).check)
+        assert (check.equal, check.rows, check.served, check.failed) == (True, 7, 7, 0), check
+    done, shown = await command(recorded, "tables", "rebuild", "counts")
+    assert (done.returncode, shown["equal"], shown["rows"]) == (0, True, 7)
+
+
+async def test_a_row_that_is_wrong_is_found(recorded: Recorded) -> None:
+    """Somebody wrote into the changelog of a table of our own copy: the check names the row and both values."""
+    log, table = Log.of(recorded.settings, recorded.catalog), recorded.catalog.tables["counts"]
+    changelog = recorded.names.table("counts", 1, "default")
+    original = next(one for one in read(recorded.kafka, changelog, key="n3", limit=None))
+    last = list(read(recorded.kafka, changelog, key="n3"))[-1]
+    wrong = recorded.codec.encode(table.row(events=1, total=-1))
+    await recorded.producer.send_raw(changelog, wrong, key=b"n3", partition=original.partition)
+    check = await asyncio.to_thread(TableHistory(log, "counts").check)
+    await recorded.producer.send_raw(changelog, last.value, key=b"n3", partition=original.partition)
+    assert (check.equal, check.differing, check.different[0]["key"]) == (False, 1, "n3")
+    assert check.different[0]["served"] == {"events": 1, "total": -1}
+    assert check.different[0]["folded"]["events"] > 1
+
+
+async def test_a_row_is_told_as_it_was_after_each_of_its_events(recorded: Recorded) -> None:
+    log = Log.of(recorded.settings, recorded.catalog)
+    total, events = 0, 0
+    for record in read(recorded.kafka, recorded.names.events, key="n3"):
+        event = log.arrival(record).event
+        if not isinstance(event, Counted):
+            continue
+        total, events = total + event.amount, events + 1
+        row = await asyncio.to_thread(TableHistory(log, "counts").row, "n3", At(offset=record.offset))
+        assert row["value"] == {"events": events, "total": total}
+        assert (row["partition"], row["offset"]) == (record.partition, record.offset)
+    with pytest.raises(ReplayError, match="yet"):
+        TableHistory(log, "counts").row("n3", At(offset=10_000))
+    rows = await asyncio.to_thread(TableHistory(log, "counts").rows, At(time_ms=clock.now_ms()))
+    assert sum(row["value"]["events"] for row in rows) == 40
+    with pytest.raises(ReplayError, match="had no row"):
+        TableHistory(log, "counts").row("n3", At(time_ms=1_000))
+
+
+async def test_what_retention_has_deleted_is_said(recorded: Recorded) -> None:
+    """Records of one partition are deleted up to its end: rows of then are the changelog's, or honestly not known."""
+    log = Log.of(recorded.settings, recorded.catalog)
+    place = recorded.partition("n3")
+    moment = list(read(recorded.kafka, recorded.names.events, key="n3"))[-1].timestamp + 60_000
+    admin = AdminClient(recorded.kafka.client())
+    end = log.stretch(recorded.names.events, "earliest", "latest").end[place]
+    for gone in admin.delete_records([TopicPartition(recorded.names.events, place, end)]).values():
+        await asyncio.to_thread(gone.result, 10)
+    with pytest.raises(RetentionError, match="retention"):
+        TableHistory(log, "counts").check()
+    with pytest.raises(RetentionError, match="retention"):
+        TableHistory(log, "counts").row("n3", At(offset=0))
+    row = await asyncio.to_thread(TableHistory(log, "counts").row, "n3", At(time_ms=moment))
+    assert row["value"]["events"] > 1
+    done, _ = await command(recorded, "tables", "rebuild", "counts")
+    assert done.returncode == 1
+    assert done.stderr.decode().count("\n") == 1
+
+
 def rows(recorded: Recorded, topic: str) -> dict[bytes | None, bytes | None]:
     return {one.key: one.value for one in read(recorded.kafka, topic)}
 
@@ -160,7 +246,7 @@ async def command(recorded: Recorded, *arguments: str, **extra: str) -> tuple[su
     environment = {**child_environment(recorded.settings), **extra}
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "streams", "replay", *arguments, "-o", "json"],
+        [sys.executable, "-m", "streams", *arguments, "-o", "json"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
