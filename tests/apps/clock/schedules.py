@@ -18,6 +18,12 @@ def every_second() -> Struck:
     return Struck(name="every_second")
 
 
+@schedule(every=1, catch_up=2, overlap="allow")
+def fleeting() -> Struck:
+    """Say something that is of no use two seconds later."""
+    return Struck(name="fleeting")
+
+
 @schedule(cron="* * * * * *", overlap="buffer_all")
 def run_every_second() -> StartRun:
     """Start a run that ends at once; where it cannot, the next one waits."""

@@ -13,7 +13,7 @@ from tests.faults.rig.pipeline import Worker
 from tests.faults.rig.waiting import until
 from tests.kafka.schedules.conftest import Clock
 
-NAME, RUNS = "every_second", "run_every_second"
+NAME, RUNS, FLEETING = "every_second", "run_every_second", "fleeting"
 SECOND = 1000
 
 
@@ -70,8 +70,29 @@ async def test_every_second_while_its_owner_is_killed_twice(clock: Clock) -> Non
         await complete(clock, name)
     said = Counter(one.attributes.id for one in await clock.events(clock.names.events))
     assert {said[f"{id}/{NAME}/0"] for id, _ in await ticks(clock)} == {1}
+    await accounted_for(clock, alive)
     runs = await clock.ended([id for id, _ in await ticks(clock, RUNS)])
     assert {len(endings) for endings in runs.values()} == {1}
+
+
+async def accounted_for(clock: Clock, workers: list[Worker]) -> None:
+    """Check that each slot of a schedule with little patience fired, or is counted as missed."""
+    last = ""
+
+    async def adds_up() -> bool:
+        nonlocal last
+        for worker in workers:
+            if await owns(worker, FLEETING):
+                answer = await worker.owner.get("/owner/schedules")
+                rows = [row for row in answer.json().get("schedules", []) if row["name"] == FLEETING]
+                slots = [slot for _, slot in await ticks(clock, FLEETING)]
+                assert len(slots) == len(set(slots))
+                span = (max(slots) - min(slots)) // SECOND + 1
+                last = f"{len(slots)} fired of {span}; {rows}"
+                return bool(rows) and len(slots) + int(rows[0]["missed"]) == span
+        return False
+
+    await until(adds_up, 30, lambda: last)
 
 
 async def complete(clock: Clock, name: str) -> None:
