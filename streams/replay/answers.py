@@ -76,12 +76,13 @@ class Answers:
         return await self._recorded(run_id, perform, entry)
 
     async def _recorded(self, run_id: str, perform: Perform, entry: Entry | None) -> Answer | None:
+        """Answer by hash; the journal under the same arguments is as good, but for models, whose schemas it lacks."""
         if perform.kind == "llm":
             return await self._asked_model(run_id, perform, None)
+        if entry is not None:  # for a tool, too: an answer that was shared between runs is recorded for the first only
+            return Answer(entry.output, recorded=1)
         if perform.kind == "tool":
             return self._called(run_id, perform)
-        if entry is not None:
-            return Answer(entry.output, recorded=1)
         return await self.make(run_id, perform) if perform.pure else None
 
     async def make(self, run_id: str, perform: Perform) -> Answer:

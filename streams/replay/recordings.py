@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.model.chat import ChatAnswer
+from streams.model.configured import LOCAL_MODEL, OPENAI_MODEL
 from streams.model.hash import call_hash, request_hash
 from streams.replay.errors import NotRecordedError
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from streams.model.chat import ChatModel, ChatRequest
+
+
+_USUAL: Final = (LOCAL_MODEL, OPENAI_MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,23 @@ class Recordings:
         """Take a `call.recorded` by its fields; failed calls are left to the run's journal."""
         if call.get("error") is not None:
             return
-        name = call["hash"]
-        if call["kind"] == "llm" and self._model is None:
-            name = _anonymous(call["request"])
         recording = Recording(call.get("run_id"), call.get("path", ""), call["answer"])
-        self._by_hash.setdefault(name, {}).setdefault(recording.run_id, []).append(recording)
+        names = {call["hash"]}
+        if call["kind"] == "llm" and self._model is None:
+            names.add(call_hash("llm", "", 1, call["request"]))
+        for name in names:
+            self._by_hash.setdefault(name, {}).setdefault(recording.run_id, []).append(recording)
         self.count += 1
 
     def name_of(self, request: ChatRequest) -> str:
-        """Return the hash under which the answer to a request is looked for."""
-        return _anonymous(request.to_json()) if self._model is None else request_hash(request, self._model)
+        """Return the hash under which the answer to a request is looked for.
+
+        Who does not say which model: the request by itself, or as it is kept when an endpoint's usual model was asked.
+        """
+        if self._model is not None:
+            return request_hash(request, self._model)
+        names = [call_hash("llm", "", 1, request.to_json()), *(request_hash(request, model) for model in _USUAL)]
+        return next((name for name in names if name in self._by_hash), names[0])
 
     def find(self, name: str, run_id: str, path: str, nth: int) -> Recording | None:
         """Return what this step got, the nth time; else what this run got elsewhere; else what any run got last."""
@@ -101,8 +112,3 @@ class RecordedModel:
             raise NotRecordedError(f"no recorded answer to this request (hash {name[:16]})")
         self.calls += 1
         return await self._live.complete(request, on_delta)
-
-
-def _anonymous(request: Any) -> str:
-    """Return the hash of a request by itself, without the name of the endpoint's own model."""
-    return call_hash("llm", request.get("model") or "", 1, request)

@@ -73,8 +73,8 @@ def model() -> ScriptedModel:
     )
 
 
-async def recorded(count: int = 1, *, name: str | None = None) -> Known:
-    """Run for real and return what is on the log then."""
+async def recorded(count: int = 1, *, name: str | None = None, kinds: str = "llm tool") -> Known:
+    """Run for real and return what is on the log then, calls of some kinds only."""
     outside = model()
     live = Rerun(AGENTS, Known(), "live", lambda: outside)
     runs: dict[str, Observed] = {}
@@ -83,7 +83,7 @@ async def recorded(count: int = 1, *, name: str | None = None) -> Known:
         _, world = await live.root(submission)
         runs |= {run_id: Observed(machine.journal.entries) for run_id, machine in world.machines.items()}
         for _, output in world.outputs:
-            if output.to == "calls":
+            if output.to == "calls" and output.event.kind in kinds:  # type: ignore[attr-defined]
                 recordings.add(output.event.model_dump())
     calls.clear()
     return Known(runs, recordings)

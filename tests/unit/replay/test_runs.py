@@ -138,3 +138,9 @@ def test_runs_under_way_and_repeated_submissions_are_left_out(known: Known) -> N
 def test_nothing_is_answered_where_nothing_is_recorded() -> None:
     pairs = made.run(Known())
     assert {miss.kind for miss in itertools.chain(*(world.misses for _, world in pairs))} == {"tool"}
+
+
+def test_a_tools_answer_that_another_run_paid_for_is_in_the_journal() -> None:
+    """Shared answers are recorded once, perhaps long before; the run that got one has it in its journal."""
+    [(reports, world)] = made.run(asyncio.run(made.recorded(kinds="llm")))
+    assert (world.misses, {report.equal for report in reports}) == ([], {True})
