@@ -39,7 +39,8 @@ class Redriver:
     def __init__(self, catalog: Catalog, names: Names, book: Book) -> None:
         self._events = catalog.events
         self._pools = {agent.name: agent.pool for agent in catalog.agents.values()}
-        self._consumers = {*catalog.agents, *catalog.reactions, *catalog.schedules, "events", "tables", SIGNALS}
+        tables = (f"table:{name}" for name in catalog.tables)
+        self._consumers = {*catalog.agents, *catalog.reactions, *catalog.schedules, *tables, "events", SIGNALS}
         self._names = names
         self._book = book
 

@@ -89,10 +89,9 @@ class BusReplay:
 
     def _fold(self, arrival: Arrival, event: Event) -> None:
         with walled():
-            try:
-                self.rows.fold(event, arrival.record.partition, arrival.record.key)
-            except Exception as error:  # noqa: BLE001 - a fold is users' code; live its error is a dead letter
-                self._failed("tables", arrival.record.offset, error)
+            failed = self.rows.fold(event, arrival.record.partition, arrival.record.key)
+        for name, error in failed:
+            self._failed(f"table {name}", arrival.record.offset, error)
 
     def _wait(self, partition: int, lane: str, window: float, item: _Item) -> None:
         """Let an event lie in its window; the last one of a lane replaces those before it."""

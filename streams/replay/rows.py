@@ -52,19 +52,24 @@ class Rows:
             for kind in table.of:
                 self._by_type[kind.event_type].append(table)
 
-    def fold(self, event: Event, partition: int, key: bytes | None) -> int:
-        """Apply an event to each table that wants it and return how many did; raises whatever a fold raises."""
-        wanting = self._by_type.get(type(event).event_type, ())
+    def fold(self, event: Event, partition: int, key: bytes | None) -> list[tuple[str, Exception]]:
+        """Apply an event to each table that wants it; return the tables whose fold raised, with the error."""
+        failed: list[tuple[str, Exception]] = []
         place = (partition, key or b"")
-        for table in wanting:
+        for table in self._by_type.get(type(event).event_type, ()):
             rows = self.rows[table.name]
             before = rows.get(place)
-            row = table.fn(None if before is None else self._codec.decode(before, table.row), event)
-            if row is None:
+            try:
+                row = table.fn(None if before is None else self._codec.decode(before, table.row), event)
+                after = None if row is None else self._codec.encode(row)
+            except Exception as error:  # noqa: BLE001 - a fold is users' code: live its error is its table's dead letter
+                failed.append((table.name, error))
+                continue
+            if after is None:
                 rows.pop(place, None)
             else:
-                rows[place] = self._codec.encode(row)
-        return len(wanting)
+                rows[place] = after
+        return failed
 
     def json(self, name: str, place: Place) -> Any:
         """Return a row as JSON values, None if there is none."""

@@ -143,10 +143,7 @@ class TableHistory:
             arrival = self._log.arrival(record)
             if arrival.event is None or arrival.attributes is None or self._seen.again(record, arrival.attributes):
                 continue
-            try:
-                self._rows.fold(arrival.event, record.partition, record.key)
-            except Exception:  # noqa: BLE001 - a fold is users' code: live its error is a dead letter and no row
-                self._failed += 1
+            self._failed += len(self._rows.fold(arrival.event, record.partition, record.key))
 
     def _read(self, start: dict[int, int], end: Position, until: dict[int, int] | None) -> Iterator[RawRecord]:
         if not start:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from streams.worker.state.batch import Batch
     from streams.worker.state.slice import Slice
 
+TABLE = "table:"
+"""How the consumer of an event that a table failed at begins."""
+
 _PARKED = b"q/"
 
 
@@ -67,7 +70,7 @@ class Bus:
             await self._lanes.handle(batch, items)
 
     def again(self, batch: Batch, message: Record, consumer: str) -> None:
-        """Handle a redriven event: by one reaction, by the tables, or (it could not be read before) by all.
+        """Handle a redriven event: by one reaction, by one table, or (it could not be read before) by all.
 
         Raises SchemaError when it still cannot be read.
         """
@@ -75,9 +78,11 @@ class Bus:
         if arrived.event is None:
             return
         event_id, reaction = arrived.attributes.id, self._by_name.get(consumer)
+        if consumer.startswith(TABLE):
+            self._fold(batch, message, arrived.event, consumer.removeprefix(TABLE))
+            return
         if reaction is None:
             items = self._handle(batch, message, event_id, arrived.event)
-            items = [] if consumer == "tables" else items
         else:
             items = [self._item(batch, reaction, event_id, arrived.event, message)]
         for item in items:
@@ -123,14 +128,16 @@ class Bus:
         return False
 
     def _handle(self, batch: Batch, message: Record, event_id: str, event: Event) -> list[Item]:
-        try:
-            self._folds.fold(batch, event, message.key())
-        except Exception as error:  # noqa: BLE001 - a fold is users' code; its error is this event's dead letter
-            dead_letter(batch, self._courier, message, error, "tables")
+        self._fold(batch, message, event)
         return [
             self._item(batch, reaction, event_id, event, message)
             for reaction in self._reactions.get(type(event).event_type, ())
         ]
+
+    def _fold(self, batch: Batch, message: Record, event: Event, only: str | None = None) -> None:
+        """Fold an event; a table that fails is a dead letter of its own, so that a redrive counts it nowhere twice."""
+        for name, error in self._folds.fold(batch, event, message.key(), only):
+            dead_letter(batch, self._courier, message, error, TABLE + name)
 
     def _item(self, batch: Batch, reaction: Reaction, event_id: str, event: Event, message: Record) -> Item:
         lane = (message.key() or b"").decode("utf-8", "replace")

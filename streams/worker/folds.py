@@ -37,23 +37,29 @@ class Folds:
             for kind in table.of:
                 self._by_type[kind.event_type].append(table)
 
-    def fold(self, batch: Batch, event: Event, key: bytes | None) -> None:
-        """Apply `event` to each table that wants it; the row's key is the event's key.
+    def fold(
+        self, batch: Batch, event: Event, key: bytes | None, only: str | None = None
+    ) -> list[tuple[str, Exception]]:
+        """Apply `event` to each table that wants it, or to `only` one; the row's key is the event's key.
 
-        Raises whatever the fold raises; rows of tables before it stay in the unit.
+        Returns the tables whose fold raised, with the error: those rows are as they were, all others have the event.
         """
+        failed: list[tuple[str, Exception]] = []
         for table in self._by_type.get(type(event).event_type, ()):
-            row_key = key if key is not None else b""
-            store = batch.slice.stores[store_name(table)]
-            before = store.get(row_key)
-            row = table.fn(None if before is None else self.decode(table, before), event)
-            if row is None:
-                if before is not None:
-                    batch.put(store, row_key, None)
-                continue
-            after = self._codec.encode(row)
-            if after != before:
-                batch.put(store, row_key, after)
+            if only in (None, table.name):
+                try:
+                    self._apply(batch, table, event, key if key is not None else b"")
+                except Exception as error:  # noqa: BLE001 - a fold is users' code; its error is its own table's
+                    failed.append((table.name, error))
+        return failed
+
+    def _apply(self, batch: Batch, table: TableDef, event: Event, row_key: bytes) -> None:
+        store = batch.slice.stores[store_name(table)]
+        before = store.get(row_key)
+        row = table.fn(None if before is None else self.decode(table, before), event)
+        after = None if row is None else self._codec.encode(row)
+        if after != before:
+            batch.put(store, row_key, after)
 
     def decode(self, table: TableDef, data: bytes) -> Any:
         """Return a row as the table's type."""
