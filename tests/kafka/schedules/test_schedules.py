@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas.dead import RedriveRequested
 from schemas.schedule import ScheduleCommanded
 from streams import clock as wall
 from streams.engine.ids import slot_id
@@ -105,6 +106,24 @@ async def test_a_function_that_fails_is_tried_again_and_then_a_dead_letter_with_
     assert first.source_topic == shared.names.ticks
     ticked = {f"{one.attributes.id}/failed/3": one.event.data for one in await ticks(shared, "broken")}
     assert ticked[first.dead_id] == {"failed": "this schedule has a defect"}
+
+
+async def test_a_redriven_slot_runs_its_function_again_and_has_no_second_tick(shared: Clock, worker: Worker) -> None:
+    await reaches(worker, "broken", failed=1)
+    letter = next(one for one in await shared.letters() if one.consumer == "broken")
+    names = ("dead_id", "consumer", "source_topic", "source_partition", "source_offset", "key", "value", "headers")
+    asked = RedriveRequested(attempt=1, **{name: getattr(letter, name) for name in names})
+    headers = {"pool": "default"}
+    for _ in range(2):  # the same order again does nothing
+        await shared.producer.send(shared.names.signals, asked, key="broken", headers=headers)
+
+    async def given_up_again() -> bool:
+        return any(one.dead_id == f"{letter.dead_id}/again" for one in await shared.letters())
+
+    await until(given_up_again, 30, worker.words)
+    id = letter.dead_id.partition("/")[0]
+    assert [one.attributes.id for one in await ticks(shared, "broken")].count(id) == 1
+    assert len([one for one in await shared.letters() if one.dead_id.startswith(id)]) == 2
 
 
 async def test_paused_it_fires_nothing_and_resumed_only_what_comes_then(shared: Clock, worker: Worker) -> None:
