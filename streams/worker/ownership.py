@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
 
 Deliver = Callable[["Source", "list[Record]"], None]
-SliceHook = Callable[["Slice"], None]
+SliceHook = Callable[["Slice"], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Ownership:
                 starts = await asyncio.to_thread(self._open, batch)
                 self._opening = []
                 for one in batch:
-                    self._start(one, starts.get(one, {}))
+                    await self._start(one, starts.get(one, {}))
         except Exception as error:  # noqa: BLE001 - a slice that cannot be restored must stop the worker, loudly
             self._crash(error)
         finally:
@@ -144,16 +144,22 @@ class Ownership:
         self._probe("restored")
         return starts
 
-    def _start(self, one: Slice, starts: dict[str, int | None]) -> None:
+    async def _start(self, one: Slice, starts: dict[str, int | None]) -> None:
         if not one.live:
             one.bury()
             return
         self.slices[one.partition] = one
-        for hook in self.on_ready:
-            hook(one)
+        await self.opened(one)
         if self.thread is not None:
             self.thread.begin(one, starts)
         self._changed()
+
+    async def opened(self, one: Slice) -> None:
+        """Tell those who have work to go on with in a slice, before any record of it comes."""
+        for hook in self.on_ready:
+            pending = hook(one)
+            if pending is not None:
+                await pending
 
     async def _drain(self, gone: Sequence[Slice]) -> None:
         self._probe("draining")

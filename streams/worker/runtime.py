@@ -199,8 +199,10 @@ class Runtime:
         new.stores = {name: store.clean() for name, store in old.stores.items()}
         old.bury()
         self.ownership.slices[new.partition] = new
-        for hook in self.ownership.on_ready:
-            hook(new)
+        self.tasks.spawn(self._renewed(old, new))
+
+    async def _renewed(self, old: Slice, new: Slice) -> None:
+        await self.ownership.opened(new)
         _running(self._thread).renew(old, new)
 
     # -- at start

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, cast
 
 import faust
 from faust.types import TP
 
+from streams.worker.ownership import SliceHook
 from streams.worker.runtime import Runtime
 from streams.worker.seam.assignor import Assignor
 from streams.worker.seam.consumer import Consumer
 from streams.worker.seam.stream import Stream
 from streams.worker.seam.table import Table, TableManager
-from streams.worker.state.slice import Slice
 
 
 class App(faust.App):
@@ -41,7 +40,7 @@ class App(faust.App):
             **options,
         )
         self.runtime = runtime
-        self.on_slice_ready: list[Callable[[Slice], None]] = []
+        self.on_slice_ready: list[SliceHook] = []
 
     def on_slices_changed(self) -> None:
         """Tell Faust what this worker owns now."""
