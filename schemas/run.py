@@ -10,6 +10,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     Times are milliseconds since the epoch: ``deadline_ms`` is when the run must have ended, ``not_before_ms`` when it
     may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``; ``schedule``
     is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with.
+    ``root`` is the run at the top of the family of a run that has a parent.
     """
 
     run_id: str
@@ -26,6 +27,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     forked_from: str | None = None
     history: Json = None
     schedule: str | None = None
+    root: str | None = None
 
 
 class RunStarted(Event, type="run.started", key="run_id"):

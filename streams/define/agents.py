@@ -27,7 +27,8 @@ class Agent(Generic[InT, OutT]):
     """A durable function with its queue: what it takes and returns, and how many of it may run.
 
     `deadline` and `auto_resume_after` are seconds. `concurrency` and `rate` hold over all workers;
-    `concurrency_key` names a field of the input whose equal values run one at a time.
+    `concurrency_key` names a field of the input whose equal values run one at a time, from start to end; the
+    descendants of the run that holds a value pass, and null is no value.
     """
 
     name: str
@@ -113,6 +114,7 @@ def _make(fn: Callable[..., Coroutine[Any, Any, Any]], options: dict[str, Any]) 
     wanted["retry"] = wanted.get("retry") or RetryPolicy()
     wanted["auto_resume_after"] = wanted.pop("after", 0.0)
     takes_input, takes_run, input_type = _inputs(fn)
+    _check_key(fn, wanted.get("concurrency_key"), input_type)
     return Agent(
         name=fn.__name__,
         fn=fn,
@@ -123,6 +125,13 @@ def _make(fn: Callable[..., Coroutine[Any, Any, Any]], options: dict[str, Any]) 
         takes_input=takes_input,
         **wanted,
     )
+
+
+def _check_key(fn: Callable[..., Any], key: str | None, input_type: Any) -> None:
+    """Raise DefinitionError for a concurrency key that is no field of the input."""
+    fields = getattr(input_type, "model_fields", None)
+    if key is not None and (input_type is type(None) or (fields is not None and key not in fields)):
+        raise DefinitionError(f"{where(fn)}: concurrency_key={key!r} must be a field of the agent's input")
 
 
 def _inputs(fn: Callable[..., Any]) -> tuple[bool, bool, Any]:

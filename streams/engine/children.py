@@ -258,5 +258,6 @@ def submit(
         idempotency_key=None,
         forked_from=None,
         history=None,
+        root=meta.get("root") or journal.run_id,
     )
     journal.decision.outputs.append(Output("agents", event, f"{run_id}/submitted/0", run_id, agent.name, agent.pool))

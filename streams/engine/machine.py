@@ -33,7 +33,17 @@ from streams.engine.view import ENDED
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import ForkError
 
-_META = ("parent", "parent_path", "parent_pool", "priority", "not_before_ms", "caller", "forked_from", "schedule")
+_META = (
+    "parent",
+    "parent_path",
+    "parent_pool",
+    "root",
+    "priority",
+    "not_before_ms",
+    "caller",
+    "forked_from",
+    "schedule",
+)
 
 
 class Machine(Clocked):

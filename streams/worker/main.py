@@ -23,6 +23,7 @@ from streams.worker.bus import Bus
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
+from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
 from streams.worker.http.limits import LimitPages
 from streams.worker.http.proof import Proof
@@ -30,6 +31,8 @@ from streams.worker.http.runs import RunPages
 from streams.worker.http.schedules import SchedulePages
 from streams.worker.http.tables import TablePages
 from streams.worker.journal import LEDGER, Journal
+from streams.worker.keys.gate import Gate
+from streams.worker.keys.homes import KeyHomes
 from streams.worker.limits.admission import Admission
 from streams.worker.limits.limits import Limits
 from streams.worker.ownership import StoreSpec
@@ -41,6 +44,7 @@ from streams.worker.runs.desk import Desk
 from streams.worker.runs.dispatcher import Dispatcher
 from streams.worker.runs.effects import Effects
 from streams.worker.runs.intake import Intake
+from streams.worker.runs.pauses import Pauses
 from streams.worker.runs.redrive import Redrive
 from streams.worker.runs.signals import Signals
 from streams.worker.runs.timers import Timers
@@ -141,6 +145,11 @@ class Worker:
             Admission(self._limits.tickets, self._limits.places),
             self._runtime.tasks.spawn,
         )
+        self._gate = Gate(self._agents, self._dispatcher, self._desk, self._courier, lambda: self._runtime.committer)
+        self._keys = KeyHomes(self._courier, pool)
+        self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
+        self._desk.on_end = self._gate.ended
+        self._desk.holds_back = self._gate.holds_back
         self._desk.on_rest = self._dispatcher.rested
         self._desk.on_wake = self._dispatcher.woke
         self._lanes = Lanes(
@@ -215,7 +224,7 @@ class Worker:
 
     def _build(self) -> App:
         intakes = {
-            name: Intake(agent, self._desk, self._dispatcher, self._journal, self._courier, self._probe)
+            name: Intake(agent, self._desk, self._gate, self._journal, self._courier, self._probe)
             for name, agent in self._agents.items()
         }
         redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
@@ -224,12 +233,22 @@ class Worker:
             self._names,
             self._pool,
             intakes=intakes,
-            signals=Signals(self._desk, self._courier, redrive, self._pool, self._schedules),
+            signals=Signals(
+                self._desk,
+                self._courier,
+                redrive,
+                self._pool,
+                gate=self._gate,
+                keys=self._keys,
+                pauses=self._pauses,
+                schedules=self._schedules,
+            ),
             bus=self._bus,
             folds=self._folds,
         )
-        reload_ = Reload(self._agents, self._journal, self._desk, self._dispatcher, self._timers, log.info)
+        reload_ = Reload(self._agents, self._journal, self._desk, self._gate, self._timers, log.info)
         app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
+        app.on_slice_ready += [self._keys.restored, self._pauses.restored]
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
@@ -245,6 +264,7 @@ class Worker:
             TablePages(proof, self._folds, self._names.events),
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
+            AgentPages(proof, self._pauses),
             self._missing,
             registry,
         )
@@ -286,9 +306,7 @@ class Worker:
         if live is None:
             return
         if timer.path == NOT_BEFORE:
-            view = live.machine.journal.view
-            priority = view.meta.get("priority", "default")
-            self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
+            self._gate.enqueue(owned, live.machine.journal.view)
         else:
             self._desk.tell(live, TimerFired(timer.path, timer.due_ms))
 

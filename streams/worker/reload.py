@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
     from streams.worker.journal import Journal
+    from streams.worker.keys.gate import Gate
     from streams.worker.runs.desk import Desk
-    from streams.worker.runs.dispatcher import Dispatcher
     from streams.worker.runs.timers import Timers
     from streams.worker.state.slice import Slice
 
@@ -28,7 +28,7 @@ class Reload:
         agents: dict[str, Agent[Any, Any]],
         journal: Journal,
         desk: Desk,
-        dispatcher: Dispatcher,
+        gate: Gate,
         timers: Timers,
         say: Callable[[str], None],
     ) -> None:
@@ -36,7 +36,7 @@ class Reload:
         self._agents = agents
         self._journal = journal
         self._desk = desk
-        self._dispatcher = dispatcher
+        self._gate = gate
         self._timers = timers
         self._say = say
 
@@ -64,6 +64,5 @@ class Reload:
         for timer in timers:
             self._timers.add(owned, run_id, timer)
         if view.status == "queued" and all(timer.path != NOT_BEFORE for timer in timers):
-            priority = view.meta.get("priority", "default")
-            self._dispatcher.add(owned, run_id, view.agent, priority, view.created_ms)
+            self._gate.enqueue(owned, view)
         return run_id if view.status == "running" else None

@@ -18,6 +18,7 @@ from streams.worker.http.answers import answer, problem
 from streams.worker.http.proof import NotOwnerError, NotReadyError
 
 if TYPE_CHECKING:
+    from streams.worker.http.agents import AgentPages
     from streams.worker.http.limits import LimitPages
     from streams.worker.http.runs import RunPages
     from streams.worker.http.schedules import SchedulePages
@@ -31,6 +32,7 @@ def application(
     tables: TablePages,
     limits: LimitPages,
     schedules: SchedulePages,
+    agents: AgentPages,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
 ) -> Starlette:
@@ -56,6 +58,7 @@ def application(
             Route("/owner/tables/{name}/{key:path}", tables.row),
             Route("/owner/schedules", schedules.list),
             *limits.routes(),
+            *agents.routes(),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),

@@ -79,6 +79,8 @@ class Desk:
         self._resting: OrderedDict[tuple[Slice, str], Live] = OrderedDict()
         self.on_rest: Callable[[Live], None] = _ignore  # the run waits or has ended: its place is free
         self.on_wake: Callable[[Live], None] = _ignore  # the run goes on
+        self.on_end: Callable[[Live, Unit], None] = _nothing  # what else belongs into the unit of an end
+        self.holds_back: Callable[[Live, Message, Unit | None], bool] = _never  # a resume that must wait for its turn
 
     def create(self, owned: Slice, run_id: str, agent: Agent[Any, Any]) -> Live:
         """Make the machine of a new run."""
@@ -107,7 +109,7 @@ class Desk:
 
     def tell(self, live: Live, message: Message, unit: Unit | None = None) -> None:
         """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
-        if not live.slice.live:
+        if not live.slice.live or self.holds_back(live, message, unit):
             return
         try:
             self.carry(live, live.machine.handle(message, clock.now_ms()), unit)
@@ -168,6 +170,8 @@ class Desk:
             rows = [self._journal.encode(entry) for entry in decision.entries]
             for output in decision.outputs:
                 self._courier.send(target, placed(output, live))
+            if decision.ended is not None:
+                self.on_end(live, target)
         except (StreamsError, SchemaError):
             target.rollback(mark)
             raise
@@ -254,3 +258,11 @@ def placed(output: Output, live: Live) -> Output:
 
 def _ignore(_live: Live) -> None:
     return
+
+
+def _nothing(_live: Live, _unit: Unit) -> None:
+    return
+
+
+def _never(_live: Live, _message: Message, _unit: Unit | None) -> bool:
+    return False

@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from streams import clock
+
 if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.worker.limits.admission import Admission, Pass
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
 # A run is ordered by its age plus this head start, in milliseconds: so low is overtaken for two minutes at most by high
 # ones that come after it, and starves never.
-_HEAD_START_MS: Final = {"high": -60_000, "default": 0, "low": 60_000}
+HEAD_START_MS: Final = {"high": -60_000, "default": 0, "low": 60_000}
 _PLACES: Final = 5000  # executing runs of an agent without a limit of its own: what one event loop holds
 _ASKING: Final = 100  # admissions of an agent that are waited for at a time
+
+_TURN_S: Final = 0.02  # how long runs are begun before the loop serves others
 
 Begin = Callable[["Slice", str], None]
 Queued = tuple[int, int, "Slice", str]
@@ -44,14 +48,48 @@ class Dispatcher:
         self._queues: dict[str, list[Queued]] = {name: [] for name in agents}
         self._places = {name: agent.concurrency or _PLACES for name, agent in agents.items()}
         self._used: dict[str, int] = dict.fromkeys(agents, 0)
+        self._paused: dict[str, dict[Slice, list[Queued]]] = {}  # what waits for a resume
         self._order = itertools.count()
         self._pumping = False
 
     def add(self, owned: Slice, run_id: str, agent: str, priority: str, created_ms: int) -> None:
         """Queue a run; it starts in a later turn of the loop, so that its intake is handed over first."""
-        rank = created_ms + _HEAD_START_MS.get(priority, 0)
-        heapq.heappush(self._queues[agent], (rank, next(self._order), owned, run_id))
+        rank = created_ms + HEAD_START_MS.get(priority, 0)
+        queued = (rank, next(self._order), owned, run_id)
+        if (kept := self._paused.get(agent, {}).get(owned)) is not None:
+            kept.append(queued)
+            return
+        heapq.heappush(self._queues[agent], queued)
         self._soon()
+
+    def pause(self, owned: Slice, agent: str) -> None:
+        """Begin no run of `agent` in that slice until it is resumed; those that have begun go on."""
+        slices = self._paused.setdefault(agent, {})
+        if owned in slices:
+            return
+        slices[owned] = [one for one in self._queues.get(agent, ()) if one[2] is owned]
+        owned.on_death.append(lambda: self._buried(owned, agent))
+        if slices[owned]:
+            self._queues[agent] = [one for one in self._queues[agent] if one[2] is not owned]
+            heapq.heapify(self._queues[agent])
+
+    def resume(self, owned: Slice, agent: str) -> None:
+        """Let the runs of `agent` begin again, in their order."""
+        kept = self._forget(owned, agent)
+        if kept and agent in self._queues:
+            for one in kept:
+                heapq.heappush(self._queues[agent], one)
+            self._soon()
+
+    def paused(self) -> set[str]:
+        """Return the agents that are paused in a slice of this worker."""
+        return {agent for agent, slices in self._paused.items() if slices}
+
+    def _buried(self, owned: Slice, agent: str) -> None:
+        self._forget(owned, agent)
+
+    def _forget(self, owned: Slice, agent: str) -> list[Queued]:
+        return self._paused.get(agent, {}).pop(owned, [])
 
     def woke(self, live: Live) -> None:
         """Count a run that goes on."""
@@ -74,7 +112,10 @@ class Dispatcher:
 
     def queued(self) -> dict[str, int]:
         """Return how many runs wait for a place, by agent."""
-        return {name: len(queue) for name, queue in self._queues.items()}
+        return {
+            name: len(queue) + sum(map(len, self._paused.get(name, {}).values()))
+            for name, queue in self._queues.items()
+        }
 
     def executing(self) -> int:
         """Return how many runs hold a place."""
@@ -87,11 +128,15 @@ class Dispatcher:
 
     def _pump(self) -> None:
         self._pumping = False
+        end = clock.monotonic() + _TURN_S
         for name, queue in self._queues.items():
             if name in self._limited:
                 self._ask(name)
                 continue
             while queue and self._used[name] < self._places[name]:
+                if clock.monotonic() > end:
+                    self._soon()  # others of the loop have their turn first
+                    return
                 _, _, owned, run_id = heapq.heappop(queue)
                 if owned.live:
                     self._begin(owned, run_id)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from streams.engine.entry import Entry
     from streams.worker.courier import Courier
     from streams.worker.journal import Journal
+    from streams.worker.keys.gate import Gate
     from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
-    from streams.worker.runs.dispatcher import Dispatcher
     from streams.worker.state.batch import Batch
 
 
@@ -43,7 +43,7 @@ class Intake:
         self,
         agent: Agent[Any, Any],
         desk: Desk,
-        dispatcher: Dispatcher,
+        gate: Gate,
         journal: Journal,
         courier: Courier,
         probe: Callable[[str], None],
@@ -51,7 +51,7 @@ class Intake:
         """Take in for `agent`; `probe` is told before and after each batch."""
         self._agent = agent
         self._desk = desk
-        self._dispatcher = dispatcher
+        self._gate = gate
         self._journal = journal
         self._courier = courier
         self._probe = probe
@@ -96,8 +96,7 @@ class Intake:
             raise
         joined(batch, live, self._desk)
         if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
-            view = live.machine.journal.view
-            self._dispatcher.add(batch.slice, event.run_id, self._agent.name, event.priority, view.created_ms)
+            self._gate.enqueue(batch.slice, live.machine.journal.view, batch)
 
     def _compare(self, known: Entry, event: RunSubmitted) -> None:
         if known.digest and known.digest != digest(event.agent, to_json(event.input)):

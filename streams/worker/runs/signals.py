@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from schemas.agent import AgentCommanded, AgentSwitched
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
+from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from streams.engine.messages import CancelAsked, ChildDone, ForkAsked, Message, ResumeAsked, SignalArrived
@@ -15,8 +17,11 @@ from streams.worker.runs.early import keep
 
 if TYPE_CHECKING:
     from streams.worker.courier import Courier
+    from streams.worker.keys.gate import Gate
+    from streams.worker.keys.homes import KeyHomes
     from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
+    from streams.worker.runs.pauses import Pauses
     from streams.worker.runs.redrive import Redrive
     from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
@@ -26,9 +31,21 @@ class Signals:
     """Takes batches of the topic `signals`; all pools read it, each handles its own runs."""
 
     def __init__(
-        self, desk: Desk, courier: Courier, redrive: Redrive, pool: str, schedules: Schedules | None = None
+        self,
+        desk: Desk,
+        courier: Courier,
+        redrive: Redrive,
+        pool: str,
+        *,
+        gate: Gate,
+        keys: KeyHomes,
+        pauses: Pauses,
+        schedules: Schedules | None = None,
     ) -> None:
-        """Handle the runs of `pool`, and its schedules."""
+        """Handle the runs of `pool`, the locks and queues of its agents, and its schedules."""
+        self._gate = gate
+        self._keys = keys
+        self._pauses = pauses
         self._schedules = schedules
         self._desk = desk
         self._courier = courier
@@ -48,12 +65,7 @@ class Signals:
         if pool is not None and pool != self._pool:
             return
         event: Any = self._courier.read(record).event
-        if isinstance(event, RedriveRequested):
-            self._redrive.take(batch, event)
-            return
-        if isinstance(event, ScheduleCommanded | ScheduleRunEnded):
-            if self._schedules is not None:
-                self._schedules.hear(batch, event)
+        if self._others(batch, event):
             return
         message = _message(event)
         run_id: str = event.run_id
@@ -62,6 +74,24 @@ class Signals:
             self._desk.tell(live, message, batch)
         elif pool is not None or self._pool == b"default":
             keep(batch, run_id, message)
+
+    def _others(self, batch: Batch, event: Any) -> bool:
+        """Give what is not said to a run to whom it is said to; return whether that is so."""
+        match event:
+            case RedriveRequested():
+                self._redrive.take(batch, event)
+            case ScheduleCommanded() | ScheduleRunEnded():
+                if self._schedules is not None:
+                    self._schedules.hear(batch, event)
+            case KeyWanted() | KeyReleased():
+                self._keys.take(batch, event)
+            case KeyGranted():
+                self._gate.granted(self._desk.find(batch.slice, event.run_id), event, batch)
+            case AgentCommanded() | AgentSwitched():
+                self._pauses.take(batch, event)
+            case _:
+                return False
+        return True
 
 
 def _message(event: Any) -> Message:

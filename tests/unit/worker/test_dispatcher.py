@@ -135,3 +135,32 @@ async def test_a_run_that_goes_on_takes_its_place_again(tmp_path: Path) -> None:
     assert hall.begun == ["waits"]
     await hall.ends("waits")
     assert hall.begun == ["waits", "next"]
+
+
+async def test_a_paused_queue_keeps_its_runs_and_goes_on_in_order(tmp_path: Path) -> None:
+    hall, here, there = Hall(), owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    hall.add(here, "before", created=1)
+    hall.dispatcher.pause(here, "a")
+    hall.dispatcher.pause(here, "a")
+    hall.add(here, "later", created=3)
+    hall.add(here, "urgent", "high", created=4)
+    hall.add(there, "elsewhere", created=5)
+    await asyncio.sleep(0)
+    assert hall.begun == ["elsewhere"]
+    assert (hall.dispatcher.queued(), hall.dispatcher.paused()) == ({"a": 3}, {"a"})
+    hall.dispatcher.resume(here, "a")
+    await asyncio.sleep(0)
+    assert hall.begun[1:] == ["urgent", "before", "later"]
+    assert (hall.dispatcher.queued(), hall.dispatcher.paused()) == ({"a": 0}, set())
+
+
+async def test_a_pause_is_forgotten_with_its_slice(tmp_path: Path) -> None:
+    hall, owned = Hall(), owned_slice(tmp_path)
+    hall.dispatcher.pause(owned, "a")
+    hall.add(owned, "r")
+    owned.kill()
+    owned.bury()
+    assert (hall.dispatcher.queued(), hall.dispatcher.paused()) == ({"a": 0}, set())
+    hall.dispatcher.resume(owned, "a")
+    await asyncio.sleep(0)
+    assert hall.begun == []

@@ -1,0 +1,33 @@
+"""The queues of agents as this worker sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from streams.worker.http.answers import answer
+
+if TYPE_CHECKING:
+    from streams.worker.http.proof import Proof
+    from streams.worker.runs.pauses import Pauses
+
+
+class AgentPages:
+    """`/owner/agents`."""
+
+    def __init__(self, proof: Proof, pauses: Pauses) -> None:
+        """Tell what `pauses` knows."""
+        self._proof = proof
+        self._pauses = pauses
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [Route("/owner/agents", self.list)]
+
+    async def list(self, _: Request) -> Response:
+        """Answer the agents of this worker's pool: how many runs are queued here, and whether the queue is paused."""
+        self._proof.slices()
+        return answer({"agents": self._pauses.rows()})

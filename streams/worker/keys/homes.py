@@ -1,0 +1,87 @@
+"""The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it was told.
+
+Wishes, grants and releases are records on `signals`, so none is lost or doubled, and a home that moves finds its claims
+as rows. There are no leases: a lock is held until its run ends, wherever that goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from schemas.key import KeyGranted, KeyReleased, KeyWanted
+from streams.engine.decision import Output
+from streams.worker.journal import LEDGER
+from streams.worker.keys.lock import Claim, Lock
+
+if TYPE_CHECKING:
+    from streams.worker.courier import Courier
+    from streams.worker.state.batch import Batch
+    from streams.worker.state.slice import Slice
+
+PREFIX: Final = b"k/"
+
+
+class KeyHomes:
+    """All locks whose home is a slice of this worker."""
+
+    def __init__(self, courier: Courier, pool: str) -> None:
+        """Answer the runs of `pool`."""
+        self._courier = courier
+        self._pool = pool
+        self._locks: dict[Slice, dict[str, Lock]] = {}
+
+    def restored(self, owned: Slice) -> None:
+        """Take over what the rows of a slice say."""
+        claims: dict[str, list[Claim]] = {}
+        for _, row in owned.stores[LEDGER].scan_committed(PREFIX):
+            fields = orjson.loads(row)
+            claims.setdefault(fields.pop("lock"), []).append(Claim(**fields))
+        locks = self._locks[owned] = {}
+        for name, found in claims.items():
+            locks[name] = Lock()
+            locks[name].load(found)
+        owned.on_death.append(lambda: self._gone(owned))
+
+    def take(self, batch: Batch, event: KeyWanted | KeyReleased) -> None:
+        """Handle a wish or a release."""
+        locks = self._locks.setdefault(batch.slice, {})
+        lock = locks.setdefault(event.lock, Lock())
+        if isinstance(event, KeyWanted):
+            claim = Claim(event.run_id, event.root, event.rank, event.ending)
+            given = lock.want(claim)
+            self._put(batch, event.lock, lock.claims[event.run_id])
+        else:
+            gone, given = lock.release(event.run_id, event.ending)
+            if gone is not None:
+                batch.put(batch.slice.stores[LEDGER], _row_key(event.lock, event.run_id), None)
+            if not lock.claims:
+                del locks[event.lock]
+        for claim in given:
+            self._put(batch, event.lock, claim)
+            self._grant(batch, event.lock, claim)
+
+    def _gone(self, owned: Slice) -> None:
+        self._locks.pop(owned, None)
+
+    def waiting(self) -> int:
+        """Return how many runs wait for a lock."""
+        return sum(
+            not one.held for locks in self._locks.values() for lock in locks.values() for one in lock.claims.values()
+        )
+
+    @staticmethod
+    def _put(batch: Batch, lock: str, claim: Claim) -> None:
+        fields = {name: getattr(claim, name) for name in Claim.__slots__}
+        batch.put(batch.slice.stores[LEDGER], _row_key(lock, claim.run_id), orjson.dumps({"lock": lock, **fields}))
+
+    def _grant(self, batch: Batch, lock: str, claim: Claim) -> None:
+        event = KeyGranted(run_id=claim.run_id, lock=lock, ending=claim.ending)
+        agent = lock.partition("/")[0]
+        name = f"{claim.run_id}/granted/{claim.ending}"
+        self._courier.send(batch, Output("signals", event, name, claim.run_id, agent, self._pool))
+
+
+def _row_key(lock: str, run_id: str) -> bytes:
+    return PREFIX + f"{lock}/{run_id}".encode()
