@@ -43,6 +43,19 @@ async def pacer(task: Task, run: Run) -> str:
     return await run.tool(paced, folder=task.folder)
 
 
+@tool(rate="20/5s", retry=PATIENT)
+async def brisk(folder: str) -> str:
+    """Tell when it was called; its window is short enough to see several while a worker dies."""
+    line(folder, "brisk")
+    return "done"
+
+
+@agent
+async def brisker(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(brisk, folder=task.folder)
+
+
 @tool(rate="4/1s", retry=PATIENT)
 def quick(folder: str) -> str:
     """Tell when it was called; the window is short enough to be recorded nowhere."""

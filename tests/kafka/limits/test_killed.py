@@ -8,25 +8,25 @@ from tests.faults.rig.pipeline import Pipeline
 from tests.faults.rig.waiting import until
 from tests.kafka.limits.lines import busiest, lines, times
 
-LIMIT, PER_S = 30, 10.0
+LIMIT, PER_S = 20, 5.0
 
 
 @pytest.mark.parametrize("home", [True, False], ids=["home", "other"])
 async def test_a_rate_holds_while_a_worker_is_killed(pair: Pipeline, home: bool) -> None:
-    runs = await pair.submit_many(90, "pacer")
+    runs = await pair.submit_many(80, "brisker")
 
     def begun() -> bool:
-        return len(times(pair.effects_folder, "paced")) >= 40
+        return len(times(pair.effects_folder, "brisk")) >= 30
 
     await until(begun, 30)
-    place = pair.partition("tool:paced")
+    place = pair.partition("tool:brisk")
     beats = [one.event for one in await pair.events(pair.names.workers)]
     owner = next(beat for beat in reversed(beats) if beat is not None and place in vars(beat)["partitions"])
     victim = next(one for one in pair.workers if (one.process.pid == vars(owner)["pid"]) is home)
     victim.kill()
     await pair.ended(runs, 120)
-    at = times(pair.effects_folder, "paced")
-    assert len(at) >= 90
+    at = times(pair.effects_folder, "brisk")
+    assert len(at) >= 80
     assert busiest(at, PER_S) <= LIMIT
 
 
@@ -50,11 +50,11 @@ async def test_places_of_a_killed_worker_come_back(pair: Pipeline) -> None:
 
 async def test_a_worker_that_leaves_while_calls_wait_leaves_in_peace(pair: Pipeline) -> None:
     runs = [
-        *await pair.submit_many(45, "pacer"),
+        *await pair.submit_many(45, "brisker"),
         *await pair.submit_many(10, "squeezer", seconds=0.5),
         *await pair.submit_many(5, "sharer", seconds=2.0),
     ]
-    await until(lambda: len(lines(pair.effects_folder, "paced")) >= 30, 30)
+    await until(lambda: len(lines(pair.effects_folder, "brisk")) >= 20, 30)
     assert await pair.workers[0].stop() == 0, pair.workers[0].words()
     await pair.ended(runs, 60)
-    assert busiest(times(pair.effects_folder, "paced"), PER_S) <= LIMIT
+    assert busiest(times(pair.effects_folder, "brisk"), PER_S) <= LIMIT
