@@ -96,8 +96,29 @@ class Schedules:
     # -- what is told
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return each kept schedule as people read it."""
-        return [_shown(keeper) for _, (owned, keeper, _) in sorted(self._keepers.items()) if owned.ready]
+        """Return each kept schedule as people read it: what is committed, so that its ticks are on the log."""
+        rows = []
+        for name, (owned, _, _) in sorted(self._keepers.items()):
+            row = owned.stores[LEDGER].committed(state_key(name)) if owned.ready and owned.live else None
+            if row is not None:
+                rows.append(self._shown(self._parts.courier.codec.decode(row, ScheduleState)))
+        return rows
+
+    def _shown(self, state: ScheduleState) -> dict[str, Any]:
+        following = None if state.paused else self._slots[state.schedule].next(state.cursor_ms)
+        return {
+            "name": state.schedule,
+            "next_slot": clock.iso(following),
+            "last_slot": clock.iso(state.last_ms),
+            "paused": state.paused,
+            "fired": state.fired,
+            "failed": state.failed,
+            "missed": state.missed,
+            "skipped": state.skipped,
+            "waiting": len(state.waiting),
+            "running": [run.run_id for run in state.running],
+            "backfills": len(state.backfills),
+        }
 
     def _fired(self, name: str, start_ms: int, end_ms: int) -> set[str]:
         """Return the ids of a schedule's ticks on the log since `start_ms`; blocks."""
@@ -128,20 +149,3 @@ def _order(keeper: Keeper, backfills: Backfills, said: ScheduleCommanded) -> Non
             backfills.add(job)
         case _:
             raise SchemaError(f"{said.command!r} is no order to a schedule: pause, resume, trigger, backfill")
-
-
-def _shown(keeper: Keeper) -> dict[str, Any]:
-    state = keeper.state
-    return {
-        "name": state.schedule,
-        "next_slot": clock.iso(keeper.next_slot()),
-        "last_slot": clock.iso(state.last_ms),
-        "paused": state.paused,
-        "fired": state.fired,
-        "failed": state.failed,
-        "missed": state.missed,
-        "skipped": state.skipped,
-        "waiting": len(state.waiting),
-        "running": [run.run_id for run in state.running],
-        "backfills": len(state.backfills),
-    }
