@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,9 @@ def submit(
     run_id: Annotated[str | None, typer.Option(help="an id of your own; the same id is the same run")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="the same key is the same run")] = None,
     deadline: Annotated[float | None, typer.Option(help="seconds after which the run is stopped")] = None,
+    not_before: Annotated[
+        str | None, typer.Option(metavar="TIME|SECONDS", help="when it may begin: a time, or seconds from now")
+    ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it ends and print its result")] = False,
     output: OutputOption = Output.TEXT,
@@ -32,7 +37,7 @@ def submit(
     from streams.cli.pipeline import gateway
 
     body: dict[str, Any] = {"agent": agent, "input": read_json(given)}
-    optional = {"priority": priority, "run_id": run_id, "deadline_s": deadline}
+    optional = {"priority": priority, "run_id": run_id, "deadline_s": deadline, "not_before": _moment(not_before)}
     body |= {name: value for name, value in optional.items() if value is not None}
     with gateway() as server:
         answer = server.post("/runs", body, key=idempotency_key)
@@ -40,3 +45,15 @@ def submit(
             print_json(answer) if output is Output.JSON else print(answer["run_id"])
             return
         raise typer.Exit(follow_run(server, answer["run_id"], output))
+
+
+def _moment(text: str | None) -> str | float | None:
+    """Return what POST /runs takes; a time without offset is this machine's."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is neither a time nor a number of seconds") from None

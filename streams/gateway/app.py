@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from streams.gateway import operations
 from streams.gateway.access import LOCAL_HOSTS, Keys, check_bind, host_name
+from streams.gateway.agents import Agents, of_agents
 from streams.gateway.answers import answer
 from streams.gateway.archive import Archive
 from streams.gateway.commands import Commands
@@ -95,6 +96,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams)
         *operations.of_tables(Tables(deps)),
         *of_archive(Archive(deps, threads, streams)),
         *of_letters(Letters(deps, threads, webhooks)),
+        *of_agents(Agents(deps)),
         *operations.of_people(People(deps)),
         *of_schedules(Schedules(deps)),
         *operations.of_probes(Probes(deps, meter)),

@@ -250,7 +250,6 @@ def of_people(people: People) -> list[Operation]:
     return [
         Operation("GET", f"/{name}", handler, "read", f"The {name}", {200: list_of(name)}, tag="people")
         for name, handler in (
-            ("agents", people.agents),
             ("tools", people.tools),
             ("workers", people.workers),
         )

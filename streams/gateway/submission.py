@@ -71,7 +71,7 @@ class Submissions:
             input=self.jsonable(agent.name, start.input),
             priority=start.priority or agent.priority,
             deadline_ms=None if start.deadline is None else now + round(start.deadline * 1000),
-            not_before_ms=_moment(start.not_before, now),
+            not_before_ms=moment(start.not_before, now),
             caller=caller,
             idempotency_key=start.idempotency_key,
         )
@@ -87,7 +87,8 @@ def submission_id(run_id: str, seal: bytes) -> str:
     return f"{run_id}/submitted/{hashlib.sha256(seal).hexdigest()[:16]}"
 
 
-def _moment(value: datetime | float | None, now: int) -> int | None:
+def moment(value: datetime | float | None, now: int) -> int | None:
+    """Return a time, or seconds after `now`, in milliseconds since the epoch."""
     if value is None:
         return None
     if isinstance(value, datetime):

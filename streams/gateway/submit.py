@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas.attributes import new_id
@@ -13,7 +14,7 @@ from streams.gateway.body import parse, read
 from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import Call, Operation, Param
 from streams.gateway.problem import Problem
-from streams.gateway.submission import Submissions, digest, submission_id
+from streams.gateway.submission import Submissions, digest, moment, submission_id
 from streams.gateway.write import Record, write
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from streams.gateway.runs import Runs
 
 PRIORITIES: Final = ("high", "default", "low")
-_MEMBERS: Final = frozenset({"agent", "input", "priority", "run_id", "deadline_s"})
+_MEMBERS: Final = frozenset({"agent", "input", "priority", "run_id", "deadline_s", "not_before"})
 _MAX_DEADLINE_S: Final = 10 * 365 * 86_400
 
 
@@ -35,6 +36,7 @@ class Asked(NamedTuple):
     priority: str | None
     run_id: str | None
     deadline_s: float | None
+    not_before: datetime | float | None
 
 
 class Submit:
@@ -63,6 +65,7 @@ class Submit:
             input=asked.input,
             priority=asked.priority or agent.priority,
             deadline_ms=None if asked.deadline_s is None else now_ms() + round(asked.deadline_s * 1000),
+            not_before_ms=moment(asked.not_before, now_ms()),
             caller=caller or None,
             idempotency_key=key,
         )
@@ -84,6 +87,13 @@ class Submit:
                 "priority": {"type": "string", "enum": list(PRIORITIES)},
                 "run_id": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$"},
                 "deadline_s": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_DEADLINE_S},
+                "not_before": {
+                    "description": "when the run may begin: a time, or seconds from now",
+                    "oneOf": [
+                        {"type": "string", "format": "date-time"},
+                        {"type": "number", "minimum": 0, "maximum": _MAX_DEADLINE_S},
+                    ],
+                },
             },
         }
         answers = {
@@ -151,6 +161,7 @@ def _asked(value: object) -> Asked:
         priority,
         None if run_id is None else check_id(run_id, "run_id"),
         _deadline(value.get("deadline_s")),
+        _not_before(value.get("not_before")),
     )
 
 
@@ -161,6 +172,25 @@ def _deadline(value: object) -> float | None:
         raise wrong("deadline_s", "it must be a number of seconds")
     if not 0 < value <= _MAX_DEADLINE_S:
         raise wrong("deadline_s", "it must be more than 0 and at most ten years")
+    return float(value)
+
+
+def _not_before(value: object) -> datetime | float | None:
+    """Return a time with its offset (RFC 3339), or seconds from now."""
+    message = "it must be a time with its offset, such as 2026-01-31T12:00:00Z, or seconds from now, at most ten years"
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            found = datetime.fromisoformat(value)
+            late = found.tzinfo is None or found.timestamp() > now_ms() / 1000 + _MAX_DEADLINE_S
+        except (ValueError, OverflowError):
+            raise wrong("not_before", message) from None
+        if late:
+            raise wrong("not_before", message)
+        return found
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_DEADLINE_S:
+        raise wrong("not_before", message)
     return float(value)
 
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from schemas.run import RunSubmitted
+from streams.clock import now_ms
 from tests.unit.gateway._gateway import Settings, api_key, problem, world
 
 TASK = {"agent": "research", "input": {"topic": "kafka"}}
@@ -26,6 +27,17 @@ async def test_a_submission_is_on_the_agents_queue_before_the_202() -> None:
         assert isinstance(event, RunSubmitted)
         assert (event.input, event.priority) == ({"topic": "kafka"}, "high")
         assert event.deadline_ms is not None
+
+
+async def test_a_delayed_run_carries_its_moment() -> None:
+    async with world() as it:
+        await it.post("/runs", {**TASK, "not_before": "2026-01-31T13:00:00+01:00"})
+        before = now_ms()
+        await it.post("/runs", {**TASK, "not_before": 90})
+        after = now_ms()
+        times = [vars(record.event)["not_before_ms"] for record in it.log.written]
+        assert times[0] == 1_769_860_800_000
+        assert before + 90_000 <= times[1] <= after + 90_000
 
 
 async def test_a_run_is_found_right_after_its_202_although_no_worker_has_it_yet() -> None:
@@ -71,6 +83,11 @@ async def test_an_input_that_does_not_fit_is_422_naming_the_field(given: object,
         ({"run_id": ""}, "run_id"),
         ({"run_id": 7}, "run_id"),
         ({"deadline_s": 0}, "deadline_s"),
+        ({"not_before": -1}, "not_before"),
+        ({"not_before": True}, "not_before"),
+        ({"not_before": "tomorrow"}, "not_before"),
+        ({"not_before": "2026-01-31T12:00:00"}, "not_before"),
+        ({"not_before": "9999-01-31T12:00:00Z"}, "not_before"),
         ({"deadline_s": -1}, "deadline_s"),
         ({"deadline_s": True}, "deadline_s"),
         ({"deadline_s": "1"}, "deadline_s"),
