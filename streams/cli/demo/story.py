@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from schemas.errors import SchemaError
+from streams.cli.demo.again import replay, tick
 from streams.cli.demo.crash import crash_and_resume
 from streams.cli.demo.crew import crew
 from streams.cli.demo.ending import rows_and_timeline, stage_again
@@ -51,7 +52,9 @@ async def _acts(settings: Settings, log: MergedLog, report: Report) -> None:
         before = await follow_to_the_slow_page(stage, report, run)
         await crash_and_resume(stage, report, run, before)
         await rows_and_timeline(stage, report, run)
+        await replay(stage, report, run)
         await stage_again(stage, report, run)
+        await tick(stage, report)
         await crew(stage, report)
 
 

@@ -46,7 +46,7 @@ class Redrive:
         self._courier = courier
 
     def take(self, batch: Batch, asked: RedriveRequested) -> None:
-        """Handle the record again; what fails again is a dead letter again, with the redrive in its id."""
+        """Handle the record again; what fails again is the same dead letter again, with more attempts."""
         store = batch.slice.stores[LEDGER]
         done = f"x/{asked.dead_id}/{asked.attempt}".encode()
         if store.get(done) is not None:
