@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
 
-_PERIOD_S: Final = 30.0
+_PERIOD_S: Final = 30.0  # at most; a shorter retention is swept more often
 _IDS: Final = 2000  # keys looked at in one go
 _RUNS: Final = 200
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -44,6 +44,7 @@ class Sweep:
         self._journal = journal
         self._dedupe_ms = int(dedupe_hours * 3600 * 1000)
         self._history_ms = int(history_days * _DAY_MS)
+        self._period = min(_PERIOD_S, max(self._history_ms / 10_000, 1.0))
         self._say = say
         self._ids: dict[int, bytes] = {}  # where the last look ended, by partition
         self._runs: dict[int, bytes] = {}
@@ -52,7 +53,7 @@ class Sweep:
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            await asyncio.sleep(_PERIOD_S)
+            await asyncio.sleep(self._period)
             for owned in list(self._runtime.slices.values()):
                 if owned.live and owned.ready:
                     self.ids(owned, clock.now_ms())

@@ -1,0 +1,47 @@
+"""History after its retention on a real worker: rows and log keys go, the marker stays, the id starts nothing again."""
+
+from __future__ import annotations
+
+from streams.engine.entry import EXPIRED
+from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.waiting import until
+from tests.kafka.limits.lines import lines
+
+DAY_S = 24 * 3600
+
+
+async def test_an_expired_run_leaves_its_marker_and_never_runs_again(pipeline: Pipeline) -> None:
+    pipeline.settings = pipeline.settings.changed(history_days=2 / DAY_S)
+    worker = await pipeline.running("a")
+    given = pipeline.task()
+    run_id = await pipeline.submit("plain", given)
+    await pipeline.ended([run_id])
+    prefix = f"r/{run_id}/"
+
+    async def rows() -> dict[str, bool]:
+        """Return the run's keys on the journal, and whether the newest record of each has a value."""
+        found = {}
+        for record in await pipeline.log(pipeline.names.journal("default")).all():
+            key = (record.key() or b"").decode("utf-8", "replace")
+            if key.startswith(prefix):
+                found[key.removeprefix(prefix)] = record.value() is not None
+        return found
+
+    assert len([path for path, there in (await rows()).items() if there]) > 1
+
+    async def swept() -> bool:
+        return [path for path, there in (await rows()).items() if there] == [EXPIRED]
+
+    await until(swept, 30, worker.words)
+    await pipeline.submit("plain", given, run_id)
+    again = await pipeline.submit("plain", given)
+    await pipeline.ended([again])
+    assert len((await pipeline.endings([run_id]))[run_id]) == 1
+    assert sum(line.endswith("begin") for line in lines(pipeline.effects_folder, "plain")) == 2
+    await pipeline.submit("plain", pipeline.task(customer="another"), run_id)
+
+    async def refused() -> bool:
+        return [letter.run_id or letter.key for letter in await pipeline.letters()] != []
+
+    await until(refused, 10)
+    assert "RunConflictError" in str((await pipeline.letters())[0].error_type)
