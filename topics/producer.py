@@ -167,6 +167,12 @@ class EventProducer:
         await delivery.future
         if delivery.error is not None:
             raise self._failure(topic, delivery.error)
+        if delivery.place[1] < 0:
+            # The broker took it for a repetition, and the library reports that as a success. It may never have been
+            # written: on a partition that is new to the producer, a batch that follows one that was refused for the
+            # moment is accepted, and the refused one then looks old.
+            message = f"{topic}: the broker did not say where the record lies; it may not have it, send it again"
+            raise NotAcknowledged(message)
         return delivery.place
 
     def _produce(

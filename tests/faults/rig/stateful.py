@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Producer
+from confluent_kafka import Message, Producer
 
 from streams import clock
 from streams.local.spawn import spawn
@@ -41,6 +41,7 @@ class Feed:
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
+                "max.in.flight": 1,  # with more, a batch can be overtaken and lost on a partition that is new
                 "message.timeout.ms": 120_000,
             }
         )
@@ -62,8 +63,9 @@ class Feed:
                 self.sent += 1
             self._producer.poll(0)
 
-    def _acknowledged(self, error: object, _message: object) -> None:
+    def _acknowledged(self, error: object, message: Message) -> None:
         assert error is None, error
+        assert message.offset() is not None, "the broker does not say where it is"
         self.acked += 1
 
     async def stop(self) -> int:
