@@ -146,7 +146,7 @@ class Worker:
             self._runtime.tasks.spawn,
         )
         self._gate = Gate(self._agents, self._dispatcher, self._desk, self._courier, lambda: self._runtime.committer)
-        self._keys = KeyHomes(self._courier, pool)
+        self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
         self._desk.on_end = self._gate.ended
         self._desk.holds_back = self._gate.holds_back

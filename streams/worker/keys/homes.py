@@ -1,11 +1,13 @@
 """The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it was told.
 
 Wishes, grants and releases are records on `signals`, so none is lost or doubled, and a home that moves finds its claims
-as rows. There are no leases: a lock is held until its run ends, wherever that goes on.
+as rows. There are no leases: a lock is held until its run ends, wherever that goes on. A new home tells holders again
+that they hold, and those that have ended meanwhile (under code in which their agent had no key) give the lock back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -14,20 +16,25 @@ from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from streams.engine.decision import Output
 from streams.worker.journal import LEDGER
 from streams.worker.keys.lock import Claim, Lock
+from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
     from streams.worker.courier import Courier
     from streams.worker.state.batch import Batch
+    from streams.worker.state.committer import Committer
     from streams.worker.state.slice import Slice
 
 PREFIX: Final = b"k/"
+_TOLD: Final = 1000  # holders in one unit
 
 
 class KeyHomes:
     """All locks whose home is a slice of this worker."""
 
-    def __init__(self, courier: Courier, pool: str) -> None:
-        """Answer the runs of `pool`."""
+    def __init__(self, agents: Container[str], courier: Courier, committer: Callable[[], Committer], pool: str) -> None:
+        """Answer the runs of `agents`, which are in `pool`."""
+        self._agents = agents
+        self._committer = committer
         self._courier = courier
         self._pool = pool
         self._locks: dict[Slice, dict[str, Lock]] = {}
@@ -43,6 +50,12 @@ class KeyHomes:
             locks[name] = Lock()
             locks[name].load(found)
         owned.on_death.append(lambda: self._gone(owned))
+        held = [(name, one) for name, found in claims.items() for one in found if one.held and self._served(name)]
+        for start in range(0, len(held), _TOLD):
+            unit = Unit(owned)
+            for name, claim in held[start : start + _TOLD]:
+                self._grant(unit, name, claim)
+            self._committer().add(unit)
 
     def take(self, batch: Batch, event: KeyWanted | KeyReleased) -> None:
         """Handle a wish or a release."""
@@ -62,6 +75,9 @@ class KeyHomes:
             self._put(batch, event.lock, claim)
             self._grant(batch, event.lock, claim)
 
+    def _served(self, lock: str) -> bool:
+        return lock.partition("/")[0] in self._agents
+
     def _gone(self, owned: Slice) -> None:
         self._locks.pop(owned, None)
 
@@ -76,11 +92,11 @@ class KeyHomes:
         fields = {name: getattr(claim, name) for name in Claim.__slots__}
         batch.put(batch.slice.stores[LEDGER], _row_key(lock, claim.run_id), orjson.dumps({"lock": lock, **fields}))
 
-    def _grant(self, batch: Batch, lock: str, claim: Claim) -> None:
+    def _grant(self, unit: Unit, lock: str, claim: Claim) -> None:
         event = KeyGranted(run_id=claim.run_id, lock=lock, ending=claim.ending)
         agent = lock.partition("/")[0]
         name = f"{claim.run_id}/granted/{claim.ending}"
-        self._courier.send(batch, Output("signals", event, name, claim.run_id, agent, self._pool))
+        self._courier.send(unit, Output("signals", event, name, claim.run_id, agent, self._pool))
 
 
 def _row_key(lock: str, run_id: str) -> bytes:
