@@ -1,0 +1,180 @@
+"""Each outcome of a transaction told apart, by a producer that answers from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streams import clock
+from streams.worker.errors import (
+    MemberRefusedError,
+    OutcomeUnknownError,
+    RecordRefusedError,
+    TransactionAbortedError,
+)
+from streams.worker.log.transaction import Transactions
+
+OUTS = [("t.out", b"v", b"k", -1, None), ("t.log", b"r", b"k", 3, None)]
+
+
+def failure(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaException:
+    return KafkaException(KafkaError(code, "as scripted", fatal=fatal, retriable=retriable, txn_requires_abort=abort))
+
+
+class Said:
+    """A delivered record."""
+
+    def topic(self) -> str:
+        return "t.log"
+
+    def partition(self) -> int:
+        return 3
+
+    def offset(self) -> int:
+        return 41
+
+
+class Script:
+    """A producer: each of its calls takes the next answer of its script, an exception or None."""
+
+    def __init__(self, **answers: Iterable[KafkaException | None]) -> None:
+        self.answers = {name: list(given) for name, given in answers.items()}
+        self.calls: list[str] = []
+        self.delivery: KafkaError | None = None
+        self.before: Callable[[], None] = lambda: None
+
+    def _answer(self, name: str) -> None:
+        self.calls.append(name)
+        self.before()
+        waiting = self.answers.get(name, [])
+        answer = waiting.pop(0) if waiting else None
+        if answer is not None:
+            raise answer
+
+    def begin_transaction(self) -> None:
+        self._answer("begin")
+
+    def produce(self, topic: str, value: Any, key: Any, partition: int, report: Any, *rest: Any) -> None:
+        self.calls.append(f"produce {topic}")
+        if report is not None:
+            report(self.delivery, Said())
+
+    def send_offsets_to_transaction(self, *_: Any) -> None:
+        self._answer("offsets")
+
+    def commit_transaction(self, *_: Any) -> None:
+        self._answer("commit")
+
+    def abort_transaction(self, *_: Any) -> None:
+        self._answer("abort")
+
+    def init_transactions(self, *_: Any) -> None:
+        self._answer("init")
+
+
+def over(script: Script) -> Transactions:
+    made = Transactions({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None)
+    made._producer = cast("Any", script)
+    return made
+
+
+def committed(script: Script, *, careful: bool = False) -> dict[tuple[str, int], int]:
+    outs = cast("Any", OUTS)
+    return over(script).commit(outs, {("t.in", 3): 5}, "member", frozenset({"t.log"}), careful=careful)
+
+
+def test_offsets_go_after_the_records_and_before_the_commit() -> None:
+    script = Script()
+    assert committed(script) == {("t.log", 3): 42}
+    assert script.calls == ["begin", "produce t.out", "produce t.log", "offsets", "commit"]
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit"])
+def test_a_call_that_timed_out_is_made_again_and_nothing_is_assumed(call: str) -> None:
+    late = failure(KafkaError._TIMED_OUT)
+    script = Script(**{call: [late, failure(KafkaError._TRANSPORT, retriable=True), None]})
+    committed(script)
+    assert script.calls.count(call) == 3
+    assert "abort" not in script.calls
+
+
+def test_a_call_that_never_answers_is_unknown_after_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    script = Script(commit=[failure(KafkaError._TIMED_OUT) for _ in range(100)])
+    script.before = lambda: now.__setitem__(0, now[0] + 5)
+    with pytest.raises(OutcomeUnknownError):
+        committed(script)
+    assert 6 <= script.calls.count("commit") <= 8
+    assert "abort" not in script.calls
+
+
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.STALE_MEMBER_EPOCH],
+)
+def test_a_refused_member_is_told_after_the_abort(code: int) -> None:
+    script = Script(offsets=[failure(code, abort=True)])
+    with pytest.raises(MemberRefusedError):
+        committed(script)
+    assert script.calls[-1] == "abort"
+
+
+def test_an_abort_for_no_record_may_be_sent_again() -> None:
+    script = Script(commit=[failure(KafkaError._MSG_TIMED_OUT, abort=True)])
+    with pytest.raises(TransactionAbortedError):
+        committed(script)
+
+
+def test_a_refused_record_is_told_by_its_delivery() -> None:
+    script = Script(commit=[failure(KafkaError.MSG_SIZE_TOO_LARGE, abort=True)])
+    script.delivery = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+    with pytest.raises(RecordRefusedError):
+        committed(script, careful=True)
+
+
+@pytest.mark.parametrize("call", ["begin", "offsets", "commit"])
+def test_after_a_fatal_error_nothing_is_aborted_and_the_slot_is_named(call: str) -> None:
+    script = Script(**{call: [failure(KafkaError._FENCED, fatal=True)]})
+    with pytest.raises(OutcomeUnknownError, match=r"slot of t\.a"):
+        committed(script)
+    assert "abort" not in script.calls
+
+
+def test_a_failed_abort_is_unknown() -> None:
+    """Seen after a broker's kill -9: the abort itself is refused, and the process has to end."""
+    script = Script(
+        commit=[failure(KafkaError._MSG_TIMED_OUT, abort=True)],
+        abort=[failure(KafkaError.INVALID_TXN_STATE, fatal=True)],
+    )
+    with pytest.raises(OutcomeUnknownError, match="restart"):
+        committed(script)
+
+
+def test_opening_waits_for_the_broker_but_not_for_a_fence() -> None:
+    waiting = Script(init=[failure(KafkaError._TIMED_OUT, retriable=True) for _ in range(5)])
+    over(waiting).open()
+    assert waiting.calls == ["init"] * 6
+    with pytest.raises(OutcomeUnknownError):
+        over(Script(init=[failure(KafkaError._FENCED, fatal=True)])).open()
+
+
+def test_a_call_is_stuck_when_it_takes_much_longer_than_it_was_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    script = Script()
+    transactions = over(script)
+    seen: list[bool] = []
+
+    def hang() -> None:
+        seen.append(transactions.stuck())
+        now[0] += 16
+        seen.append(transactions.stuck())
+
+    script.before = hang
+    transactions.commit([], {("t.in", 0): 1}, "member", frozenset())
+    assert seen[2:] == [False, True, False, True]  # offsets and commit; begin has no limit of its own
+    assert not transactions.stuck()
