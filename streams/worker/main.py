@@ -33,6 +33,7 @@ from streams.worker.http.tables import TablePages
 from streams.worker.journal import LEDGER, Journal
 from streams.worker.keys.gate import Gate
 from streams.worker.keys.homes import KeyHomes
+from streams.worker.letters import dead_letter
 from streams.worker.limits.admission import Admission
 from streams.worker.limits.limits import Limits
 from streams.worker.ownership import StoreSpec
@@ -53,6 +54,7 @@ from streams.worker.schedules.figures import ScheduleFigures
 from streams.worker.schedules.keeper import Parts
 from streams.worker.schedules.schedules import Schedules
 from streams.worker.seam.app import App, end_process
+from streams.worker.state.batch import Batch
 from streams.worker.sweep import Sweep
 from streams.worker.watchdog import LoopWatch, Stall
 from topics.names import Names
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from streams.model.openai_chat import OpenAIChat
     from streams.settings import Settings
     from streams.worker.state.slice import Slice
+    from streams.worker.state.unit import Unit
 
 log = logging.getLogger("streams.worker")
 
@@ -138,7 +141,9 @@ class Worker:
             committer=lambda: self._runtime.committer,
             effects=self._effects,
             timers=self._timers,
+            refusals=lambda: self._runtime.refusals,
         )
+        self._runtime.bury = self._bury
         self._dispatcher = Dispatcher(
             self._agents,
             self._desk.start,
@@ -309,6 +314,11 @@ class Worker:
             self._gate.enqueue(owned, live.machine.journal.view)
         else:
             self._desk.tell(live, TimerFired(timer.path, timer.due_ms))
+
+    def _bury(self, unit: Unit, error: Exception) -> None:
+        """Keep a record whose outcome the broker refuses as a dead letter."""
+        if isinstance(unit, Batch):
+            dead_letter(unit, self._courier, unit.messages[0], error, unit.source.topic)
 
     def _crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.timers import NOT_BEFORE, timers_of
 from streams.engine.view import fold
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.timers import Timers
     from streams.worker.state.slice import Slice
+
+_CHUNK: Final = 100  # runs looked at in one turn of the loop
 
 
 class Reload:
@@ -40,19 +43,34 @@ class Reload:
         self._timers = timers
         self._say = say
 
-    def __call__(self, owned: Slice) -> None:
-        """Go on with everything that has not ended."""
+    async def __call__(self, owned: Slice) -> None:
+        """Go on with everything that has not ended; the loop serves others in between, for there may be many."""
         owned.on_death.append(lambda: self._desk.forget(owned))
-        found = [
-            self._place(owned, run_id, [self._journal.decode(row) for _, row in rows])
-            for run_id, rows in self._journal.runs(owned.stores[LEDGER])
-            if not over(path for path, _ in rows)
-        ]
-        running = [run_id for run_id in found if run_id is not None]
-        for run_id in running:
-            self._desk.revive(owned, run_id)
+        running: list[str] = []
+        seen = waiting = 0
+        for run_id, rows in self._journal.runs(owned.stores[LEDGER]):
+            seen += 1
+            if seen % _CHUNK == 0:
+                await asyncio.sleep(0)
+                if not owned.live:
+                    return
+            if over(path for path, _ in rows):
+                continue
+            under_way = self._place(owned, run_id, [self._journal.decode(row) for _, row in rows])
+            waiting += under_way is None
+            if under_way is not None:
+                running.append(under_way)
+        await self._revive(owned, running)
         if running:
-            self._say(f"partition {owned.partition}: {len(running)} runs go on, {len(found) - len(running)} wait")
+            self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
+
+    async def _revive(self, owned: Slice, running: list[str]) -> None:
+        for count, run_id in enumerate(running, 1):
+            self._desk.revive(owned, run_id)
+            if count % _CHUNK == 0:
+                await asyncio.sleep(0)
+                if not owned.live:
+                    return
 
     def _place(self, owned: Slice, run_id: str, entries: list[Entry]) -> str | None:
         """Set a run's timers and queue it if it has not begun; return its id if it was under way."""

@@ -21,8 +21,10 @@ from streams.worker.ownership import Ownership, StoreSpec
 from streams.worker.state.batch import Batch
 from streams.worker.state.committer import Committer
 from streams.worker.state.pair import Pair
+from streams.worker.state.poison import Poison
 from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import StoreOptions
+from streams.worker.state.unit import Unit
 from streams.worker.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -61,6 +63,9 @@ class Runtime:
         self._ownership: Ownership | None = None
         self._committer: Committer | None = None
         self.deliver: Callable[[Source, list[Record]], None] = _nobody
+        self.bury: Callable[[Unit, Exception], None] = self._cannot_bury
+        self.refusals: dict[tuple[int, str], Exception] = {}  # runs whose decision the broker refused, by partition
+        self._poison = Poison()
         self.topics: tuple[str, ...] = ()
         self.partitions = 0
         self.opened = asyncio.Event()
@@ -131,6 +136,7 @@ class Runtime:
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},
             crash=self.crash,
+            refused=self._refused,
             say=self._say,
             probe=s.probe,
         )
@@ -155,18 +161,41 @@ class Runtime:
             owned.bury()
         await self.tasks.stop()
 
+    def _cannot_bury(self, _batch: Unit, error: Exception) -> None:
+        self.crash(error)  # nobody keeps dead letters here
+
     def _deliver(self, source: Source, messages: list[Record]) -> None:
         self.deliver(source, messages)  # the conductor takes over after the parts were made
 
     # -- batches
 
-    def batch(self, source: Source, messages: list[Record], agents: int) -> Batch | None:
-        """Queue `messages` behind what the source has open; None when an unstarted batch took them up."""
-        if source.queue and source.queue[-1].grow(messages):
-            return None
-        batch = Batch(source, messages, agents, self._finished)
-        source.queue.append(batch)
-        return batch
+    def batches(self, source: Source, messages: list[Record], agents: int) -> list[Batch]:
+        """Queue `messages` behind what the source has open; return what is new: an unstarted batch may take them up."""
+        made = []
+        for part in self._poison.split(source, messages):
+            error = self._poison.error(part)
+            if error is not None:
+                self._pass_by(Batch(source, part, 1, self._finished), error)
+            elif len(part) < len(messages) or not (source.queue and source.queue[-1].grow(part)):
+                made.append(Batch(source, part, agents, self._finished))
+                source.queue.append(made[-1])
+        return made
+
+    def _pass_by(self, batch: Batch, error: Exception) -> None:
+        """Commit a refused record's dead letter and offset, and nothing else of it."""
+        batch.started = True
+        batch.source.queue.append(batch)
+        self.bury(batch, error)
+        batch.done()
+
+    def _refused(self, unit: Unit, error: Exception) -> None:
+        """Remember the culprit of a refused transaction, and read its slice again without it."""
+        self._say(f"the broker refuses a record of partition {unit.slice.partition}: {error}")
+        if isinstance(unit, Batch):
+            self._poison.refused(unit, error)
+        elif unit.culprit is not None:
+            self.refusals[unit.slice.partition, unit.culprit] = error
+        self.renew(unit.slice)
 
     def _finished(self, batch: Batch) -> None:
         """Hand the finished head run of a source to the committer: offsets never pass unfinished work."""
@@ -187,7 +216,7 @@ class Runtime:
         self.committer.between(lambda: self._renew(old))
 
     def _renew(self, old: Slice) -> None:
-        if not old.live or self.slices.get(old.partition) is not old:
+        if self.slices.get(old.partition) is not old:
             return
         old.kill()
         new = Slice(old.partition, {topic: Source(topic) for topic in old.sources})

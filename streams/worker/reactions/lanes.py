@@ -16,6 +16,7 @@ from streams import clock
 from streams.define.policies import Reject, Retry
 from streams.engine.ids import seeded
 from streams.errors import StreamsError
+from streams.worker.errors import DeadAssignmentError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
@@ -214,7 +215,15 @@ class Lanes:
         unit = Unit(item.owned)
         self._conclude(unit, item)
         self._unpark(unit, item)
+        unit.on_refuse = lambda error: self._refused(item, error)
         self._committer().add(unit)
+
+    def _refused(self, item: Item, error: Exception) -> None:
+        """Make a dead letter of a parked item whose outputs the broker refused."""
+        if item.owned.live and not isinstance(error, DeadAssignmentError) and item.error is None:
+            item.error = error
+            self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
+            self._finish(item)
 
     def _conclude(self, unit: Unit, item: Item) -> None:
         if item.error is None:

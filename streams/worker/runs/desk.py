@@ -66,6 +66,7 @@ class Desk:
         committer: Callable[[], Committer],
         effects: Effects,
         timers: Timers,
+        refusals: Callable[[], dict[tuple[int, str], Exception]],
     ) -> None:
         """Serve `agents`; the committer exists once partitions are assigned."""
         self._agents = agents
@@ -75,6 +76,7 @@ class Desk:
         self._committer = committer
         self._effects = effects
         self._timers = timers
+        self._refusals = refusals
         self.live: dict[tuple[Slice, str], Live] = {}
         self._resting: OrderedDict[tuple[Slice, str], Live] = OrderedDict()
         self.on_rest: Callable[[Live], None] = _ignore  # the run waits or has ended: its place is free
@@ -98,7 +100,10 @@ class Desk:
         if agent is None:
             return None
         live = self.create(owned, run_id, agent)
+        refusal = self._refusals().pop((owned.partition, run_id), None)
         self._carry(live, live.machine.restore(entries, clock.now_ms()), None)
+        if refusal is not None:
+            self._carry(live, live.machine.fail(refusal, clock.now_ms()), None)
         return live
 
     def revive(self, owned: Slice, run_id: str) -> None:
@@ -178,6 +183,7 @@ class Desk:
         ledger = live.slice.stores[LEDGER]
         for key, row in rows:
             target.put(ledger, key, row)
+        target.culprit = live.run_id if unit is None else None
         live.last = target
         if unit is None:
             self._committer().add(target)

@@ -58,8 +58,6 @@ class Conductor(conductor.Conductor):
     def deliver(self, source: Source, messages: list[Record]) -> None:
         """Give `messages` to each agent of the topic, growing a batch that nobody has begun."""
         channels = self._topic_name_index.get(source.topic) or ()
-        batch = self.app.runtime.batch(source, messages, len(channels))
-        if batch is None:
-            return
-        for channel in channels:
-            inbox_of(channel).put(batch)
+        for batch in self.app.runtime.batches(source, messages, len(channels)):
+            for channel in channels:
+                inbox_of(channel).put(batch)

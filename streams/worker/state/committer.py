@@ -85,6 +85,7 @@ class Committer:
         ledger: str,
         topic_ids: dict[str, str],
         crash: Callable[[Exception], None],
+        refused: Callable[[Unit, Exception], None],
         say: Callable[[str], None],
         probe: Callable[[str], None],
     ) -> None:
@@ -94,6 +95,7 @@ class Committer:
         self._ledger = ledger
         self._topic_ids = topic_ids
         self._crash = crash
+        self._refused = refused
         self._say = say
         self._probe = probe
         self._ready: deque[Unit] = deque()
@@ -326,10 +328,14 @@ class Committer:
 
     def _refuse(self, unit: Unit, error: Exception) -> None:
         unit.settle()
-        if unit.on_refuse is None:
-            self._crash(error)
+        if count := unit.count():
+            self._owner.release(count)
+        if unit.on_refuse is not None:
+            unit.on_refuse(error)  # it stood alone
             return
-        unit.on_refuse(error)
+        # What came after it in its slice may rest on it: the slice ends here and is read again without the culprit.
+        unit.slice.kill()
+        self._refused(unit, error)
 
     def _drop(self, unit: Unit) -> None:
         """Forget a unit whose assignment ended: its records come again to the next owner."""

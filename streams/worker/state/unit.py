@@ -28,7 +28,7 @@ class Unit:
 
     LIMIT: ClassVar[int] = 8 * 1024 * 1024  # bytes that may become true together
 
-    __slots__ = ("committed", "on_commit", "on_refuse", "outs", "sealed", "size", "slice", "writes")
+    __slots__ = ("committed", "culprit", "on_commit", "on_refuse", "outs", "sealed", "size", "slice", "writes")
 
     def __init__(self, owner: Slice) -> None:
         """Start an empty unit of `owner`."""
@@ -39,6 +39,8 @@ class Unit:
         self.sealed = False
         self.committed = False
         self.on_commit: list[Callback] = []
+        self.culprit: str | None = None  # the run whose decision this is
+        # Set where nothing rests on the unit; without it a refusal ends the slice.
         self.on_refuse: Callable[[Exception], None] | None = None
 
     def send(
