@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
-    ConfigEntry,  # type: ignore[attr-defined]
-    ConfigResource,  # type: ignore[attr-defined]
-    ResourceType,  # type: ignore[attr-defined]
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
 )
 
 from tests.apps.pipeline.events import Counted
