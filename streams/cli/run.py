@@ -37,7 +37,7 @@ def submit(
     from streams.cli.pipeline import gateway
 
     body: dict[str, Any] = {"agent": agent, "input": read_json(given)}
-    optional = {"priority": priority, "run_id": run_id, "deadline_s": deadline, "not_before": _moment(not_before)}
+    optional = {"priority": priority, "run_id": run_id, "deadline_s": deadline, "not_before": moment(not_before)}
     body |= {name: value for name, value in optional.items() if value is not None}
     with gateway() as server:
         answer = server.post("/runs", body, key=idempotency_key)
@@ -47,8 +47,8 @@ def submit(
         raise typer.Exit(follow_run(server, answer["run_id"], output))
 
 
-def _moment(text: str | None) -> str | float | None:
-    """Return what POST /runs takes; a time without offset is this machine's."""
+def moment(text: str | None) -> str | float | None:
+    """Return what POST /runs takes; a time without offset is in this machine's zone."""
     if text is None:
         return None
     if re.fullmatch(r"\d+(\.\d+)?", text):

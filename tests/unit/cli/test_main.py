@@ -44,7 +44,7 @@ COMMANDS = {
     "tables": ["list", "get", "scan"],
     "dead": ["list", "show", "redrive", "discard"],
     "workers": ["list"],
-    "agents": ["list"],
+    "agents": ["list", "pause", "resume"],
     "schedules": ["list", "pause", "resume", "trigger", "backfill"],
     "new": ["agent", "tool", "source", "reaction", "table"],
 }
