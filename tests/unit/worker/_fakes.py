@@ -135,6 +135,7 @@ class Bench:
 
     def __init__(self, transactions: FakeTransactions, owner: FakeOwner) -> None:
         self.crashes: list[Exception] = []
+        self.refused: list[tuple[Unit, Exception]] = []
         self.stages: list[str] = []
         self.committer = Committer(
             transactions,
@@ -142,6 +143,7 @@ class Bench:
             ledger=JOURNAL,
             topic_ids=TOPICS,
             crash=self.crashes.append,
+            refused=lambda unit, error: self.refused.append((unit, error)),
             say=lambda _text: None,
             probe=self.stages.append,
         )

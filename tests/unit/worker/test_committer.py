@@ -194,15 +194,21 @@ async def test_a_transaction_that_was_aborted_for_no_record_is_sent_again(tmp_pa
     assert log.values == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_a_refused_unit_that_nobody_answers_for_ends_the_process(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+async def test_a_refused_unit_that_nobody_answers_for_ends_its_slice_and_no_other(tmp_path: Path) -> None:
+    """What came after it in its slice may rest on it, so that is read again; other slices go on."""
+    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
 
     def judge(asked: Committed) -> None:
-        raise RecordRefusedError("no") if asked.careful else TransactionAbortedError("no")
+        if b"bad" in [out[1] for out in asked.outs]:
+            raise RecordRefusedError("no") if asked.careful else TransactionAbortedError("no")
 
-    bench = Bench(FakeTransactions(judge), FakeOwner(one))
-    await bench.through(saying(one, b"x"))
-    assert [type(error) for error in bench.crashes] == [RecordRefusedError]
+    log = FakeTransactions(judge)
+    bench = Bench(log, FakeOwner(one, two))
+    bad = saying(one, b"bad")
+    await bench.through(saying(one, b"before"), bad, saying(two, b"other"), saying(one, b"after"))
+    assert log.values == [b"before", b"other"]
+    assert [unit for unit, _ in bench.refused] == [bad]
+    assert (one.live, two.live, bench.crashes) == (False, True, [])
 
 
 async def test_after_an_unknown_outcome_nothing_is_concluded_and_the_process_ends(tmp_path: Path) -> None:
