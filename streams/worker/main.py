@@ -189,6 +189,7 @@ class Worker:
         url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
         registry.register(self._limits)
+        registry.register(self._keys)
         self._limits.begin(self._kafka, self._names.workers, url)
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop

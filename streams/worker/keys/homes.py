@@ -7,10 +7,11 @@ that they hold, and those that have ended meanwhile (under code in which their a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Final
 
 import orjson
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from streams.engine.decision import Output
@@ -86,6 +87,10 @@ class KeyHomes:
         return sum(
             not one.held for locks in self._locks.values() for lock in locks.values() for one in lock.claims.values()
         )
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures of all locks whose home is here."""
+        yield GaugeMetricFamily("streams_keys_waiting", "Runs that wait for a concurrency key", self.waiting())
 
     @staticmethod
     def _put(batch: Batch, lock: str, claim: Claim) -> None:

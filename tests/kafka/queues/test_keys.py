@@ -20,6 +20,8 @@ async def test_runs_of_one_customer_go_one_at_a_time_and_those_of_others_beside_
         assert len(times(shared.effects_folder, name, "end")) == 12
         assert together(shared.effects_folder, name) == 1
         assert len(processes(shared.effects_folder, name)) == 2, "both workers had some"
+    for worker in shared.workers:
+        assert "streams_keys_waiting 0.0" in (await worker.owner.get("/metrics")).text
     assert times(shared.effects_folder, "keyed-two", "begin")[0] < times(shared.effects_folder, "keyed-one", "end")[-1]
 
 
