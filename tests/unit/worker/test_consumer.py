@@ -66,3 +66,22 @@ def test_without_credit_the_thread_holds_back_until_enough_is_released(thread: C
     thread.release(10_001)
     assert thread._credit.is_set()
     assert thread._hold_back() == []
+
+
+def test_a_stop_is_clean_also_when_the_library_stumbles_over_its_own_close(
+    thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen in a drained worker; a failure would have been told to the handler, which has no such method here."""
+
+    class Stumbling:
+        def close(self) -> None:
+            raise SystemError("_PyErr_SetObject: exception <class 'str'> is not a BaseException subclass")
+
+    warned: list[str] = []
+    real = thread._consumer
+    thread._warn = warned.append
+    thread._halt = True
+    thread._consumer = cast("Any", Stumbling())
+    thread._run()
+    thread._consumer = real
+    assert len(warned) == 1
