@@ -103,7 +103,7 @@ class Fold:
         letter.redrives = self._redrives.get(event.dead_id, 0)
         order, mark = self._orders.get(event.dead_id, (None, None))
         # a redrive may fail before the order to it is noted: such a letter lies before the note and is later than it
-        if isinstance(order, DeadDiscarded) or (order is not None and said.at_ms < order.at_ms):
+        if isinstance(order, DeadDiscarded) or (order is not None and said.at_ms <= order.at_ms):
             letter.state = "discarded" if isinstance(order, DeadDiscarded) else "redriven"
             letter.mark = mark
         return letter

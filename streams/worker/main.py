@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streams.worker")
 
+_LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
 _GRACE_S: Final = 3.0  # after that a worker without partitions counts as ready: it is a spare
 
 
@@ -203,7 +204,12 @@ class Worker:
         self._runtime.tasks.spawn(self._sweep.run())
         await stop.wait()
         log.info("worker %s.%s drains", self._pool, self._slot.name)
-        await self._leave(heartbeat, producer, server)
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await self._leave(heartbeat, producer, server)
+        except TimeoutError:
+            log.warning("worker %s.%s could not drain in time: what is open comes again", self._pool, self._slot.name)
+            end_process(0)
 
     async def _announce(self, heartbeat: Heartbeat) -> None:
         """Beat from the moment on when there is a runtime to tell of."""
@@ -294,7 +300,7 @@ class Worker:
         if not self._runtime.opened.is_set():
             return "connecting to the broker"
         slices = self._runtime.slices.values()
-        if any(not owned.ready for owned in slices):
+        if self._runtime.ownership.restoring or any(not owned.ready for owned in slices):
             return "restoring partitions"
         if not slices and clock.monotonic() - self._began < _GRACE_S:
             return "waiting for partitions"

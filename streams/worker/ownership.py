@@ -68,6 +68,11 @@ class Ownership:
         self.on_ready: list[SliceHook] = []
         self.on_change: list[Callable[[], None]] = []
 
+    @property
+    def restoring(self) -> bool:
+        """Return whether slices are assigned that are not ready yet."""
+        return self._restoring or bool(self._waiting)
+
     # -- called in the consumer's thread
 
     def assigned(self, owned: Slice) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
+from streams.worker.log.asking import answered
 from streams.worker.log.consumer import ConsumerThread
 from streams.worker.log.probe import probe
 from streams.worker.log.restore import Restorer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from streams.worker.record import Record
 T = TypeVar("T")
 
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,17 +238,21 @@ class Runtime:
     # -- at start
 
     def _describe(self, topics: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
-        admin = AdminClient(self.settings.client, logger=None)
-        futures = admin.describe_topics(TopicCollection(sorted(set(topics))), request_timeout=_PATIENCE_S)
-        counts, ids = {}, {}
-        for topic, future in futures.items():
-            try:
-                found = future.result(_PATIENCE_S)
-            except KafkaException as error:
-                raise ClusterUnfitError(
-                    f"topic {topic} cannot be used ({error.args[0].str()}): run `streams topics apply`"
-                ) from error
-            counts[topic], ids[topic] = len(found.partitions), str(found.topic_id)
+        counts: dict[str, int] = {}
+        ids: dict[str, str] = {}
+
+        def ask(admin: AdminClient) -> None:
+            futures = admin.describe_topics(TopicCollection(sorted(set(topics))), request_timeout=_PATIENCE_S)
+            for topic, future in futures.items():
+                try:
+                    found = future.result(_PATIENCE_S + 1)
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise
+                    raise ClusterUnfitError(f"topic {topic} is not there: run `streams topics apply`") from error
+                counts[topic], ids[topic] = len(found.partitions), str(found.topic_id)
+
+        answered(self.settings.client, ask, self._say)
         return counts, ids
 
     def _common(self, counts: dict[str, int]) -> int:

@@ -21,6 +21,11 @@ TRANSACTION_TIMEOUT_S: Final = 10.0  # bounds how long a killed worker's open tr
 MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.message.bytes, not records
 
 
+def quiet(client: Config) -> Config:
+    """Return the configuration of an admin client."""
+    return client | _QUIET
+
+
 def producer(client: Config, transactional_id: str) -> Config:
     """Return the configuration of the worker's one transactional producer."""
     return (

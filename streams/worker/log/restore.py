@@ -26,6 +26,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from streams import clock
 from streams.worker.errors import RestoreError
 from streams.worker.log import config
+from streams.worker.log.asking import answered
 from streams.worker.state.store import OFFSET_KEY, Mark
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ class Restorer:
         self._group = group
         self._ledger = ledger
         self._say = say
-        self._admin = AdminClient(client, logger=None)
 
     def restore(self, owned: Sequence[Slice]) -> dict[Slice, dict[str, int | None]]:
         """Bring `owned` up to date (blocks; any thread) and return the start offsets that differ from the group's.
@@ -70,6 +70,8 @@ class Restorer:
         Raises RestoreError when a source has fewer records than were committed of it (it was made anew).
         """
         committed = self._committed(owned)
+        if not any(one.live for one in owned):
+            return {}
         reader = Consumer(config.reader(self._client, self._group), logger=None)
         try:
             readings = self._readings(owned)
@@ -204,11 +206,20 @@ class Restorer:
         return starts
 
     def _topic_ids(self, topics: set[str]) -> dict[str, str]:
-        futures = self._admin.describe_topics(TopicCollection(sorted(topics)))
-        return {topic: str(future.result(30).topic_id) for topic, future in futures.items()}
+        def ask(admin: AdminClient) -> dict[str, str]:
+            futures = admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ANSWER_S)
+            return {topic: str(future.result(_ANSWER_S + 1).topic_id) for topic, future in futures.items()}
+
+        return answered(self._client, ask, self._say)
 
     def _offsets(self, places: set[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
         """Return log ends regardless of open transactions (isolation read_uncommitted)."""
         request = {TopicPartition(topic, partition): spec for topic, partition in places}
-        futures = self._admin.list_offsets(request, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=30)
-        return {(place.topic, place.partition): future.result(30).offset for place, future in futures.items()}
+
+        def ask(admin: AdminClient) -> dict[tuple[str, int], int]:
+            futures = admin.list_offsets(
+                request, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_S
+            )
+            return {(at.topic, at.partition): future.result(_ANSWER_S + 1).offset for at, future in futures.items()}
+
+        return answered(self._client, ask, self._say)
