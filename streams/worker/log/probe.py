@@ -6,6 +6,8 @@ is pending, a read_committed handle must get no answer; after the commit it must
 
 from __future__ import annotations
 
+from typing import Final
+
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streams.worker.errors import ClusterUnfitError
@@ -16,6 +18,8 @@ _NEEDS = (
     "(Apache Kafka 4.0 or newer)"
 )
 
+_TRIES: Final = 5
+
 
 def probe(client: config.Config, app: str, topic: str, partition: int, identity: str) -> None:
     """Check stable offset fetch with a group and a transactional id of its own; blocks for about a second.
@@ -24,28 +28,38 @@ def probe(client: config.Config, app: str, topic: str, partition: int, identity:
     """
     group = f"{app}.probe.{identity}"
     producer = Producer(config.producer(client, f"{app}.probe.{identity}"), logger=None)
-    reader = Consumer(config.reader(client, group), logger=None)
     place = TopicPartition(topic, partition)
     try:
         producer.init_transactions(30)
         producer.begin_transaction()
-        producer.send_offsets_to_transaction(
-            [TopicPartition(topic, partition, 1)], reader.consumer_group_metadata(), 10
-        )
-        if _answer(reader, place, 0.3) is not None:
+        positions = [TopicPartition(topic, partition, 1)]
+        producer.send_offsets_to_transaction(positions, _metadata(client, group), 10)
+        if _answer(client, group, place, 0.3) is not None:
             raise ClusterUnfitError(f"{_NEEDS}: it tells offsets whose transaction is still open")
         producer.commit_transaction(10)
-        if _answer(reader, place, 10) != 1:
+        if all(_answer(client, group, place, 3) != 1 for _ in range(_TRIES)):
             raise ClusterUnfitError(f"{_NEEDS}: it does not tell an offset that was committed")
     except KafkaException as error:
         raise ClusterUnfitError(f"{_NEEDS}: {error.args[0].str()}") from error
+
+
+def _metadata(client: config.Config, group: str) -> object:
+    reader = Consumer(config.reader(client, group), logger=None)
+    try:
+        return reader.consumer_group_metadata()
     finally:
         reader.close()
 
 
-def _answer(reader: Consumer, place: TopicPartition, timeout: float) -> int | None:
-    """Return the committed offset, None when the broker does not tell within `timeout` seconds."""
+def _answer(client: config.Config, group: str, place: TopicPartition, timeout: float) -> int | None:
+    """Return the committed offset, None when the broker does not tell within `timeout` seconds.
+
+    Each time by a new handle: one that asks while a broker loads its groups may get no answer for ever.
+    """
+    reader = Consumer(config.reader(client, group), logger=None)
     try:
         return int(reader.committed([place], timeout)[0].offset)
     except KafkaException:
         return None
+    finally:
+        reader.close()

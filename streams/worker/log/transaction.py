@@ -168,7 +168,9 @@ class Transactions:
 
     def _abandon(self, error: KafkaException) -> None:
         reason: KafkaError = error.args[0]
-        if reason.fatal() or not reason.txn_requires_abort():
+        # produce() says "erroneous state" when the broker has refused an earlier record of the same transaction already
+        spoiled = reason.txn_requires_abort() or reason.code() == KafkaError._STATE  # noqa: SLF001
+        if reason.fatal() or not spoiled:
             raise OutcomeUnknownError(_explain(self.id, reason)) from error
         try:
             self._patiently(lambda: self._producer.abort_transaction(5))
