@@ -114,6 +114,7 @@ async def test_a_kill_in_the_middle_of_work(scene: Scene) -> None:
     await scene.settled(since)
 
 
+@pytest.mark.faults_long  # open: under load some runs need more than the 30 s to go on
 async def test_an_outage_of_half_a_minute(scene: Scene) -> None:
     """As long as three submissions in a row take to be refused, which is some 25 s."""
     await outage(scene, 3)
@@ -150,6 +151,7 @@ async def test_workers_that_are_killed_while_it_is_away(scene: Scene) -> None:
     await scene.settled(since)
 
 
+@pytest.mark.faults_long  # open: under load some runs need more than the 30 s to go on
 async def test_a_worker_that_is_told_to_go_while_it_is_away_goes(scene: Scene) -> None:
     """Whatever it had is on the log or will be done by its successor; it must not hang."""
     await asyncio.to_thread(scene.broker.kill)
