@@ -4,7 +4,7 @@
 
 An endpoint on loopback, in a process of its own, answers each call after the wait (4 kB in, 1.5 kB out). Printed are
 the wall time against the ideal (the wait itself), the lag of the client's event loop while the calls start, wait and
-end, the memory for each waiting call, and the CPU time for each call.
+end, the memory for each waiting call, and the CPU time for each call. `benchmarks.waiting_asks` has the same for runs.
 """
 
 from __future__ import annotations
@@ -12,50 +12,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import multiprocessing
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from aiohttp import web
-
+from benchmarks.endpoint import ANSWER, endpoint, more_files
 from streams.model.chat import ChatRequest, Message
 from streams.model.openai_chat import OpenAIChat
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
 QUESTION = "x" * 4_000
-ANSWER = "y" * 1_500
 TICK = 0.01  # seconds between two looks at the loop
-
-
-def serve(wait: float, ready: Connection) -> None:
-    """Answer every call after `wait` seconds, until killed."""
-
-    async def answer(request: web.Request) -> web.Response:
-        await request.read()
-        await asyncio.sleep(wait)
-        message = {"role": "assistant", "content": ANSWER}
-        usage = {"prompt_tokens": 1000, "completion_tokens": 400}
-        return web.json_response(
-            {"model": "m", "choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
-        )
-
-    async def run() -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=65_535).start()
-        ready.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    asyncio.run(run())
 
 
 def resident_kb() -> int:
@@ -112,15 +81,9 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=5_000)
     options.add_argument("--wait", type=float, default=30.0, help="seconds")
     chosen = options.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(chosen.wait, there), daemon=True)
-    server.start()
-    try:
-        asyncio.run(measure(here.recv(), chosen.calls, chosen.wait))
-    finally:
-        server.kill()
+    more_files()
+    with endpoint(chosen.wait) as port:
+        asyncio.run(measure(port, chosen.calls, chosen.wait))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams.choices import ModelRole, objects, revealed
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -199,7 +200,16 @@ class Settings(BaseSettings):
     )
     llm_model: str | None = Field(None, description="name of the model; unset: the endpoint's usual one")
     llm_gguf: Path | None = Field(None, description="GGUF file for the local model; unset: the small one that ships")
-    llm_timeout: float = Field(120.0, gt=0, description="seconds after which one model call counts as failed")
+    llm_timeout: float = Field(120.0, gt=0, description="seconds after which one request to a model counts as failed")
+    llm_total_timeout: float = Field(
+        600.0, gt=0, description="seconds for a model call with its waits, repeated requests and fallbacks"
+    )
+    llm_concurrency: int = Field(0, ge=0, description="model calls under way at once in one worker; 0: any number")
+    llm_roles: Annotated[dict[str, ModelRole], NoDecode, BeforeValidator(objects)] = Field(
+        {}, description='models by role, as JSON: {"fast": {"model": …, "base_url", "api_key", "fallback": ["smart"]}}'
+    )
+    llm_fallback: Names = Field((), description="roles that are asked, in order, when the usual model does not answer")
+    llm_prices: Path | None = Field(None, description="JSON file with prices of models, over those that ship")
     database_url: SecretStr | None = Field(None, description="database of the SQL tool")
     fetch_allow: Names = Field(
         (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
@@ -341,6 +351,8 @@ def _shown(value: object) -> str:
             return f"{MASK}:{'+'.join(sorted(value.scopes))}"
         case dict():
             return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
+        case BaseModel():
+            return CREDENTIALS.sub(f"//{MASK}@", value.model_dump_json(exclude_none=True))
         case tuple():
             return ",".join(_shown(item) for item in value)
         case _:
@@ -357,7 +369,11 @@ def _encoded(value: object) -> str:
         case tuple() if value and isinstance(value[0], ApiKey):
             return orjson.dumps({item.key.get_secret_value(): sorted(item.scopes) for item in value}).decode()
         case dict():
-            return orjson.dumps({key: [_encoded(item) for item in items] for key, items in value.items()}).decode()
+            inner = {
+                key: revealed(items) if isinstance(items, BaseModel) else [_encoded(item) for item in items]
+                for key, items in value.items()
+            }
+            return orjson.dumps(inner).decode()
         case tuple():
             return ",".join(_encoded(item) for item in value)
         case _:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from streams import clock
 from streams.model.chat import ChatRequest, Message, Usage
 from streams.model.fence import RULE, as_json, fenced
-from streams.model.hash import request_hash
+from streams.model.hash import meant, request_hash
 from streams.model.structured import complete, wanted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def ask(
     def record(asked: ChatRequest, answer: ChatAnswer) -> None:
         nonlocal started
         finished = clock.now_ms()
-        name, digest = answer.model or model.name, request_hash(asked, model.name)
+        name, digest = answer.model or model.name, request_hash(meant(model, asked), model.name)
         made = CallMade(digest, "llm", name, 1, asked.to_json(), answer.to_json(), answer.usage, started, finished)
         calls.append(made)
         started = finished

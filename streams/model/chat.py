@@ -72,20 +72,24 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call consumed: tokens, of which `cached_tokens` are part of `input_tokens`, and US dollars."""
+    """What a call consumed: tokens, of which `cached_tokens` are part of `input_tokens`, and US dollars.
+
+    `cost_usd` is None when the model has no price; so is a sum with such a call in it.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_usd: float | None = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         """Return the sum, for calls that belong to one step."""
+        known = self.cost_usd is not None and other.cost_usd is not None
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
-            self.cost_usd + other.cost_usd,
+            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -95,6 +99,7 @@ class Usage:
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
             "cost_usd": self.cost_usd,
+            **({} if self.cost_usd is not None else {"unpriced": 1}),
         }
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from streams.model.chat import ChatAnswer, ToolCall, Usage
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
+from streams.model.pace import Pace
 from streams.model.prices import Prices
 from streams.model.ramp import Ramp
 
@@ -35,9 +36,17 @@ class OpenAIChat:
     """
 
     def __init__(
-        self, base_url: str, api_key: str, model: str, *, timeout: float = 120.0, prices: Prices | None = None
+        self,
+        base_url: str,
+        api_key: str,
+        model: str,
+        *,
+        timeout: float = 120.0,
+        prices: Prices | None = None,
+        concurrency: int = 0,
     ) -> None:
-        """Open nothing yet; `timeout` is in seconds, for one whole call."""
+        """Open nothing yet; `timeout` is in seconds for one request, `concurrency` requests at once (0: any number)."""
+        self._pace = Pace(concurrency)
         self._model = model
         self._timeout = timeout
         self._prices = Prices.load() if prices is None else prices
@@ -57,15 +66,19 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest, on_delta: Callable[[str], None] | None = None) -> ChatAnswer:
         """Ask once; ModelBusyError, ModelRefusedError or ModelError say whether and when to ask again."""
-        await self._ramp.turn()
-        body = {"model": self._model, **request.to_json()}
+        async with self._pace.turn():
+            await self._ramp.turn()
+            body = {"model": self._model, **request.to_json()}
+            return self._answer(await self._reply(body, on_delta), str(body["model"]))
+
+    async def _reply(self, body: dict[str, Any], on_delta: Callable[[str], None] | None) -> Any:
         try:
             async with asyncio.timeout(self._timeout):
                 if on_delta is None:
                     response = await self._client.post(PATH, body=body, cast_to=httpx2.Response)
-                    reply = orjson.loads(response.content)
-                else:
-                    reply = await self._streamed(body, on_delta)
+                    self._pace.hear(response.headers, refused=False)
+                    return orjson.loads(response.content)
+                return await self._streamed(body, on_delta)
         except (TimeoutError, openai.APITimeoutError) as error:
             if _unreachable(error):
                 raise ModelError(f"The model endpoint {self._where} cannot be reached; is it running?") from error
@@ -80,7 +93,6 @@ class OpenAIChat:
             ) from error
         except (openai.OpenAIError, httpx2.HTTPError, orjson.JSONDecodeError) as error:
             raise ModelError(f"The model endpoint {self._where} sent something that is no answer ({error}).") from error
-        return self._answer(reply, str(body["model"]))
 
     async def aclose(self) -> None:
         """Close the connections; calls that still wait fail."""
@@ -112,6 +124,7 @@ class OpenAIChat:
             stream_cls=openai.AsyncStream[object],
         )
         async with stream:
+            self._pace.hear(stream.response.headers, refused=False)
             async for event in stream:
                 chunk: dict[str, Any] = event  # type: ignore[assignment]  # `cast_to=object` leaves the parsed JSON as it is
                 reply["model"] = chunk.get("model") or reply["model"]
@@ -150,7 +163,7 @@ class OpenAIChat:
         status = error.status_code
         said = f"The model endpoint {self._where} answered {status}: {' '.join(error.message.split())[:300]}"
         if status in BUSY:
-            return ModelBusyError(said, after=_retry_after(error.response.headers))
+            return ModelBusyError(said, after=self._pace.hear(error.response.headers, refused=True))
         if status >= SERVER_ERROR:
             return ModelError(said)
         return ModelRefusedError(said)
@@ -181,13 +194,3 @@ def _usage(usage: dict[str, Any]) -> Usage:
         int(usage.get("completion_tokens") or 0),
         int(details.get("cached_tokens") or 0),
     )
-
-
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Return the pause in seconds that the endpoint asks for; a date or nonsense counts as unknown."""
-    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(float(headers[header]) / unit, 0.0)
-        except (KeyError, ValueError):
-            continue
-    return None

@@ -1,4 +1,8 @@
-"""What tokens cost, in a table that users edit, so that budgets and reports speak of money."""
+"""What tokens cost, in a table that users edit, so that budgets and reports speak of money.
+
+The table that ships is as it was on the day that it names, and nobody keeps it up but you: STREAMS_LLM_PRICES names a
+file of the same form, whose models win. A model that no table has is counted, and its cost is unknown.
+"""
 
 from __future__ import annotations
 
@@ -44,24 +48,25 @@ class Prices:
         table: dict[str, Price] = {}
         for path in (SHIPPED, *paths):
             try:
-                table |= {model: Price(**price) for model, price in orjson.loads(path.read_bytes()).items()}
+                found = orjson.loads(path.read_bytes())
+                table |= {model: Price(**price) for model, price in found.get("models", found).items()}
             except (OSError, ValueError, TypeError, AttributeError) as error:
-                shape = '{"model": {"input": 1.0, "output": 4.0, "cached": 0.5}}'
+                shape = '{"as_of": "2026-01-31", "models": {"name": {"input": 1.0, "output": 4.0, "cached": 0.5}}}'
                 raise PriceTableError(f"{path}: expected {shape}, in US dollars ({error})") from error
         return cls(table)
 
     def of(self, model: str) -> Price | None:
-        """Return the price of a model, or None if the table has none; that costs nothing, as a local model does."""
+        """Return the price of a model, or None if the table has none."""
         for name, price in self._table.items():
             if model == name or model.startswith((f"{name}-", f"{name}:", f"{name}@")):
                 return price
         return None
 
     def priced(self, model: str, usage: Usage) -> Usage:
-        """Return `usage` with its cost in US dollars."""
+        """Return `usage` with its cost in US dollars, or None where the model has no price."""
         price = self.of(model)
         if price is None:
-            return usage
+            return replace(usage, cost_usd=None)
         fresh = max(usage.input_tokens - usage.cached_tokens, 0)
         dollars = fresh * price.input + usage.cached_tokens * price.cached + usage.output_tokens * price.output
         return replace(usage, cost_usd=dollars / PER)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from streams.define.policies import Reject
 from streams.model.chat import ChatAnswer
 from streams.model.errors import ModelError
-from streams.model.hash import request_hash
+from streams.model.hash import meant, request_hash
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -44,7 +44,9 @@ class RecordedModel:
 
     async def complete(self, request: ChatRequest, on_delta: Callable[[str], None] | None = None) -> ChatAnswer:
         """Return the recorded answer, or the live one; NotRecordedError when there is none and none may be made."""
-        found = None if self._calls == "live" else await self._lookup(request_hash(request, self.name))
+        found = (
+            None if self._calls == "live" else await self._lookup(request_hash(meant(self._live, request), self.name))
+        )
         if found is not None:
             self.hits += 1
             answer = ChatAnswer.from_json(found)

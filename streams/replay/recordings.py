@@ -47,7 +47,7 @@ class Recordings:
             return
         recording = Recording(call.get("run_id"), call.get("path", ""), call["answer"])
         names = {call["hash"]}
-        if call["kind"] == "llm" and self._model is None:
+        if call["kind"] == "llm" and (self._model is None or (call["request"] or {}).get("model")):
             names.add(call_hash("llm", "", 1, call["request"]))
         for name in names:
             self._by_hash.setdefault(name, {}).setdefault(recording.run_id, []).append(recording)
@@ -56,9 +56,10 @@ class Recordings:
     def name_of(self, request: ChatRequest) -> str:
         """Return the hash under which the answer to a request is looked for.
 
-        Who does not say which model: the request by itself, or as it is kept when an endpoint's usual model was asked.
+        Who does not say which model: the request by itself, or as it is kept when an endpoint's usual model was asked;
+        so too for a request that names its model or role.
         """
-        if self._model is not None:
+        if self._model is not None and not request.model:
             return request_hash(request, self._model)
         names = [call_hash("llm", "", 1, request.to_json()), *(request_hash(request, model) for model in _USUAL)]
         return next((name for name in names if name in self._by_hash), names[0])

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
     from streams.engine.decision import Timer
     from streams.model.chat import ChatModel
-    from streams.model.openai_chat import OpenAIChat
+    from streams.model.roles import RoledModel
     from streams.settings import Settings
     from streams.worker.state.slice import Slice
     from streams.worker.state.unit import Unit
@@ -129,7 +129,7 @@ class Worker:
             crash=self._crash,
             say=log.info,
         )
-        self._model: OpenAIChat | None = None
+        self._model: RoledModel | None = None
         self._limits = Limits(self._runtime, pool, f"{pool}.{slot.identity}", codec, catalog.tools.values())
         self._effects = Effects(self._runtime.tasks, self._chat, self._limits.guard, probe)
         self._timers = Timers(self._fire)
@@ -191,6 +191,7 @@ class Worker:
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
         registry.register(self._limits)
         registry.register(self._keys)
+        registry.register(self._watch)
         self._limits.begin(self._kafka, self._names.workers, url)
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop

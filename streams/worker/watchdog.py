@@ -7,11 +7,15 @@ another, which is better than a process that looks alive.
 from __future__ import annotations
 
 import asyncio
+import bisect
+import itertools
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
+
+from prometheus_client.core import HistogramMetricFamily, Metric
 
 from streams import clock
 from streams.worker.errors import WorkerError
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
 
 _BEAT_S: Final = 0.1
+_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _BLOCKED_S: Final = 1.0
 _LOOK_S: Final = 10.0
 _STALLED_S: Final = 45.0
@@ -40,6 +45,8 @@ class LoopWatch:
         self._stop = threading.Event()
         self._main = threading.get_ident()
         self.worst_s = 0.0
+        self._late = [0] * (len(_BOUNDS) + 1)
+        self._sum_s = 0.0
         self._thread = threading.Thread(target=self._watch, name="streams-watchdog", daemon=True)
 
     def start(self) -> None:
@@ -51,9 +58,20 @@ class LoopWatch:
         """End the thread."""
         self._stop.set()
 
+    def collect(self) -> Iterator[Metric]:
+        """Yield how late the loop was, looked at ten times a second."""
+        totals = itertools.accumulate(self._late)
+        buckets = [(str(bound), count) for bound, count in zip((*_BOUNDS, "+Inf"), totals, strict=True)]
+        yield HistogramMetricFamily(
+            "streams_worker_loop_lag_seconds", "How late the event loop comes back", buckets, self._sum_s
+        )
+
     def _tick(self) -> None:
         now = clock.monotonic()
-        self.worst_s = max(self.worst_s * 0.99, now - self._beat - _BEAT_S)
+        late = max(now - self._beat - _BEAT_S, 0.0)
+        self.worst_s = max(self.worst_s * 0.99, late)
+        self._late[bisect.bisect_left(_BOUNDS, late)] += 1
+        self._sum_s += late
         self._beat = now
         if not self._stop.is_set():
             asyncio.get_running_loop().call_later(_BEAT_S, self._tick)

@@ -22,8 +22,18 @@ def test_cached_tokens_are_not_paid_twice() -> None:
     assert prices.priced("m", Usage(1_000_000, 100_000, 500_000)).cost_usd == pytest.approx(1 + 0.5 + 1)
 
 
-def test_an_unknown_model_costs_nothing() -> None:
+def test_the_local_model_is_free_and_the_cost_of_an_unknown_one_is_unknown() -> None:
     assert Prices.load().priced("local", Usage(10, 10)).cost_usd == 0.0
+    unknown = Prices.load().priced("nobody-knows", Usage(10, 10))
+    assert unknown.cost_usd is None
+    assert (unknown + Usage(1, 1, cost_usd=2.0)).cost_usd is None
+    assert unknown.to_json()["unpriced"] == 1
+
+
+def test_a_table_says_of_when_it_is(tmp_path: Path) -> None:
+    mine = tmp_path / "prices.json"
+    mine.write_text('{"as_of": "2026-11-01", "models": {"m": {"input": 1, "output": 2, "cached": 0.5}}}')
+    assert Prices.load(mine).of("m") == Price(1, 2, 0.5)
 
 
 def test_users_edit_the_table(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Keeps to what an endpoint says of its limits: how many calls at once, and when it wants to be asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from streams import clock
+from streams.model.errors import ModelBusyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+LONGEST_S: Final = 60.0  # a longer pause is not waited for in memory: the call fails with it, and its run is told when
+KINDS: Final = ("requests", "tokens")
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Pace:
+    """The pace of one endpoint in one worker, shared by all its calls, so that a pause holds for all of them."""
+
+    def __init__(self, concurrency: int = 0) -> None:
+        """Let `concurrency` calls go at once; 0 is any number."""
+        self._places = asyncio.Semaphore(concurrency) if concurrency else None
+        self._again = float("-inf")
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Hold a place around a call, once a pause is over; ModelBusyError when it is a long one."""
+        if self._places is None:
+            await self._pause()
+            yield
+            return
+        async with self._places:
+            await self._pause()
+            yield
+
+    def hear(self, headers: Mapping[str, str], *, refused: bool) -> float | None:
+        """Take in an answer's headers; return the pause in seconds that they ask for, if any.
+
+        `retry-after` (seconds or a date) and `retry-after-ms` count when the request was `refused`; in any answer,
+        `x-ratelimit-remaining-*: 0` means a pause of `x-ratelimit-reset-*`, as OpenAI documents them.
+        """
+        pause = retry_after(headers) if refused else None
+        if pause is None:
+            pause = _exhausted(headers)
+        if pause is not None:
+            self._again = max(self._again, clock.monotonic() + pause)
+        return pause
+
+    async def _pause(self) -> None:
+        while (left := self._again - clock.monotonic()) > 0:
+            if left > LONGEST_S:
+                raise ModelBusyError(f"The model endpoint asked for a pause; {left:.0f} s of it are left.", after=left)
+            await asyncio.sleep(left)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the pause in seconds that a refusal asks for (RFC 9110: seconds or a date); nonsense counts as unknown."""
+    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return max(float(headers[header]) / unit, 0.0)
+        except (KeyError, ValueError):
+            continue
+    try:
+        date = parsedate_to_datetime(headers["retry-after"])
+        return max(date.timestamp() - clock.now_ms() / 1000, 0.0)
+    except (KeyError, ValueError):
+        return None
+
+
+def _exhausted(headers: Mapping[str, str]) -> float | None:
+    pauses = [
+        span(headers.get(f"x-ratelimit-reset-{kind}", ""))
+        for kind in KINDS
+        if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0"
+    ]
+    found = [pause for pause in pauses if pause is not None]
+    return max(found, default=None)
+
+
+def span(text: str) -> float | None:
+    """Return the seconds of `1s`, `6m0s` or `20ms`, as OpenAI writes them; a bare number is seconds."""
+    parts = _SPAN.findall(text)
+    if parts and "".join(f"{number}{unit}" for number, unit in parts) == text.strip():
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        return None

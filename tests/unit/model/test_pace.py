@@ -1,0 +1,68 @@
+"""What an endpoint says of its limits, and how many calls go at once."""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import format_datetime
+
+import pytest
+
+from streams import clock
+from streams.model.errors import ModelBusyError
+from streams.model.pace import Pace, retry_after, span
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("6m0s", 360), ("20ms", 0.02), ("1h2m3.5s", 3723.5), ("7", 7), ("soon", None), ("", None)],
+)
+def test_spans_are_read_as_openai_writes_them(text: str, seconds: float | None) -> None:
+    assert span(text) == (pytest.approx(seconds) if seconds is not None else None)
+
+
+def test_a_date_is_a_pause_too() -> None:
+    later = format_datetime(clock.from_ms(clock.now_ms() + 90_000), usegmt=True)
+    assert retry_after({"retry-after": later}) == pytest.approx(90, abs=2)
+    assert retry_after({"retry-after": "x"}) is None
+    assert retry_after({"retry-after-ms": "1500", "retry-after": "9"}) == 1.5
+
+
+async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:
+    pace = Pace()
+    assert pace.hear({"retry-after": "0.05"}, refused=True) == 0.05
+    began = clock.monotonic()
+
+    async def call() -> float:
+        async with pace.turn():
+            return clock.monotonic() - began
+
+    assert min(await asyncio.gather(*(call() for _ in range(3)))) >= 0.05
+
+
+async def test_a_long_pause_is_an_error_that_says_when() -> None:
+    pace = Pace()
+    pace.hear({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, refused=False)
+    with pytest.raises(ModelBusyError) as raised:
+        async with pace.turn():
+            pass
+    assert raised.value.after == pytest.approx(360, abs=1)
+
+
+def test_what_is_left_is_no_pause() -> None:
+    headers = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "6m0s", "retry-after": "9"}
+    assert Pace().hear(headers, refused=False) is None
+
+
+async def test_no_more_go_at_once_than_were_allowed() -> None:
+    pace, now, most = Pace(2), 0, 0
+
+    async def call() -> None:
+        nonlocal now, most
+        async with pace.turn():
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+
+    await asyncio.gather(*(call() for _ in range(9)))
+    assert most == 2
