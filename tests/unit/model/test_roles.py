@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from streams import clock
 from streams.model import roles as module
 from streams.model.ask import ask
-from streams.model.chat import ChatRequest, Message
+from streams.model.chat import ChatAnswer, ChatRequest, Message
 from streams.model.configured import chat_model
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
 from streams.model.roles import USUAL, Role, RoledModel
@@ -79,9 +80,9 @@ async def test_a_role_that_means_another_model_is_another_call() -> None:
 
 async def test_the_whole_call_has_its_time() -> None:
     class Never(ScriptedModel):
-        async def complete(self, request: ChatRequest, on_delta: object = None) -> object:  # type: ignore[override]
+        async def complete(self, request: ChatRequest, on_delta: Callable[[str], None] | None = None) -> ChatAnswer:
             await asyncio.Event().wait()
-            return None
+            return ChatAnswer("never")
 
     model = RoledModel({USUAL: Role(USUAL, Never())}, total=0.05)
     with pytest.raises(ModelError, match="TOTAL_TIMEOUT"):
