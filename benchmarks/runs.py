@@ -95,7 +95,7 @@ class Bench:
             self.settings.topic_prefix,
             agents=[(agent.name, agent.pool) for agent in self.catalog.agents.values()],
             sources=sorted(self.catalog.sources),
-            tables=[(table.name, table.version, table.pool) for table in self.catalog.tables.values()],
+            tables=self.catalog.changelogs(),
             pools=self.catalog.pools(),
         )
         kafka = self.settings.kafka()

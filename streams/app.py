@@ -51,6 +51,18 @@ class Catalog:
             raise DiscoveryError(f"no agent is called {name!r}: there are {', '.join(sorted(self.agents)) or 'none'}")
         return found
 
+    def changelogs(self, *more: str) -> list[tuple[str, int, str]]:
+        """Return name, fold version and pool of each table's changelog; tables of runs have one in every pool.
+
+        `more` are pools that nothing is mapped to yet.
+        """
+        every = sorted({*self.pools(), *more})
+        return [
+            (table.name, table.version, pool)
+            for table in self.tables.values()
+            for pool in (every if table.of_runs else (table.pool,))
+        ]
+
     def pools(self) -> tuple[str, ...]:
         """Return the pools that agents and tables are mapped to, sorted, `default` always among them."""
         named = {agent.pool for agent in self.agents.values()} | {table.pool for table in self.tables.values()}

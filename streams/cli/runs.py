@@ -10,6 +10,7 @@ from streams.cli.options import LimitOption, Output, OutputOption, RunId
 
 app = typer.Typer(help="Runs: list, show, follow, cancel, resume, signal, fork.", no_args_is_help=True)
 
+PAGE = 1_000  # what the gateway gives at a time
 COLUMNS = ("run_id", "agent", "status", "stage", "progress", "step", "created_at")
 ENTRIES = ("seq", "path", "kind", "name", "status", "attempt", "started_at", "finished_at", "output", "error")
 
@@ -19,6 +20,7 @@ def list_runs(
     agent: Annotated[str | None, typer.Option(help="only runs of this agent")] = None,
     status: Annotated[str | None, typer.Option(help="queued, running, waiting, succeeded, failed or cancelled")] = None,
     since: Annotated[str | None, typer.Option(help="only runs made at or after this time")] = None,
+    key: Annotated[str | None, typer.Option(help="only runs with this concurrency key")] = None,
     limit: LimitOption = 50,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -26,8 +28,16 @@ def list_runs(
     from streams.cli.output import print_rows
     from streams.cli.pipeline import gateway
 
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
     with gateway() as server:
-        found = server.get("/runs", agent=agent, status=status, since=since, limit=limit)["runs"]
+        while len(found) < limit:
+            most = min(limit - len(found), PAGE)
+            page = server.get("/runs", agent=agent, status=status, since=since, key=key, limit=most, cursor=cursor)
+            found += page["runs"]
+            cursor = page["next"]
+            if not cursor:
+                break
     print_rows(found, COLUMNS, output, empty="No runs. Start one with `streams run AGENT --input JSON`.")
 
 
@@ -37,14 +47,17 @@ def show_run(
     output: OutputOption = Output.TEXT,
     *,
     history: Annotated[bool, typer.Option("--history/--no-history", help="with the journal's entries")] = True,
+    at: Annotated[int | None, typer.Option(min=1, help="as it was after the journal's entry with this seq")] = None,
 ) -> None:
     """Show a run and its timeline: every journal entry, in order."""
     from streams.cli.output import print_json, print_record, print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
-        view = server.get(f"/runs/{run}")
+        view = server.get(f"/runs/{run}", at=at)
         entries = server.get(f"/runs/{run}/history")["entries"] if history else None
+    if entries is not None and at is not None:
+        entries = [entry for entry in entries if entry["seq"] <= at]
     if output is Output.JSON:
         print_json(view if entries is None else {**view, "entries": entries})
         return

@@ -11,6 +11,8 @@ from streams.cli.options import LimitOption, Output, OutputOption
 
 app = typer.Typer(help="Tables: list, get a row, scan, as they were, rebuilt.", no_args_is_help=True)
 
+PAGE = 1_000  # what the gateway gives at a time
+
 TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name")]
 
 
@@ -43,6 +45,7 @@ def get_row(
 def scan_rows(
     table: TableName,
     prefix: Annotated[str | None, typer.Option(help="only keys that begin so")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE: only rows that this lookup finds")] = None,
     limit: LimitOption = 100,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -50,16 +53,26 @@ def scan_rows(
     from streams.cli.output import print_rows
     from streams.cli.pipeline import gateway
 
+    wishes = dict(_wish(text) for text in by or [])
     rows: list[dict[str, Any]] = []
     cursor: str | None = None
     with gateway() as server:
         while len(rows) < limit:
-            page = server.get(f"/tables/{quote(table, safe='')}", prefix=prefix, limit=limit - len(rows), cursor=cursor)
+            asked = {**wishes, "prefix": prefix, "limit": min(limit - len(rows), PAGE), "cursor": cursor}
+            page = server.get(f"/tables/{quote(table, safe='')}", **asked)
             rows += page["rows"]
             cursor = page.get("next")
             if not cursor:
                 break
     print_rows(rows, ("key", "value", "topic", "partition", "offset"), output, empty="No rows.")
+
+
+def _wish(text: str) -> tuple[str, str]:
+    field, equals, value = text.partition("=")
+    if not equals:
+        message = f"{text!r} is not FIELD=VALUE."
+        raise typer.BadParameter(message)
+    return field, value
 
 
 def _items(body: Any, name: str) -> list[dict[str, Any]]:

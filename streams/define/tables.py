@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from streams.define.signatures import doc_of, parameters_of, where
 from streams.errors import DefinitionError
 
+RESERVED: Final = frozenset({"prefix", "limit", "cursor", "at", "consistency", "topic"})
+"""What a request for rows may say besides a lookup."""
+
 
 @dataclass(frozen=True, eq=False)
 class TableDef:
-    """A fold: the row before (or None) and an event give the row after, or None to delete it."""
+    """A fold: the row before (or None) and an event give the row after, or None to delete it.
+
+    `lookups` are fields of the row by whose value rows are found without a scan. With `merge` each partition has its
+    part of a row, and who asks gets all parts merged.
+    """
 
     name: str
     fn: Callable[[Any, Any], Any]
@@ -22,10 +29,16 @@ class TableDef:
     pool: str = "default"
     lookups: tuple[str, ...] = ()
     doc: str = ""
+    merge: Callable[[Sequence[Any]], Any] | None = None
 
     def __call__(self, row: Any, event: Any) -> Any:
         """Fold one event, for tests."""
         return self.fn(row, event)
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether it folds what happens to runs, as their owners know it, and not events: every pool has one."""
+        return any(getattr(kind, "of_runs", False) for kind in self.of)
 
     def __repr__(self) -> str:
         return f"<table {self.name}>"
@@ -38,6 +51,7 @@ def table(
     version: int = 1,
     pool: str = "default",
     lookups: Sequence[str] = (),
+    merge: Callable[[Sequence[Any]], Any] | None = None,
 ) -> Callable[[Callable[[Any, Any], Any]], TableDef]:
     """Make a table of a fold; raise DefinitionError unless it folds (row, event) over at least one event type."""
 
@@ -49,6 +63,8 @@ def table(
         unknown = [name for name in lookups if name not in getattr(row, "model_fields", {})]
         if unknown:
             raise DefinitionError(f"{where(fn)}: lookups={unknown!r} are no fields of {row!r}")
-        return TableDef(fn.__name__, fn, tuple(of), row, version, pool, tuple(lookups), doc_of(fn))
+        if taken := RESERVED.intersection(lookups):
+            raise DefinitionError(f"{where(fn)}: lookups={sorted(taken)!r} mean something else in a request for rows")
+        return TableDef(fn.__name__, fn, tuple(of), row, version, pool, tuple(lookups), doc_of(fn), merge)
 
     return make

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from streams.clock import iso
 from streams.engine.entry import DEADLINE, END, INBOX, RESUME, STARTED, SUBMITTED, Entry
@@ -16,6 +16,9 @@ ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 class RunView:
     """The state of one run; `apply` takes its entries in log order. Times are milliseconds since the epoch."""
 
+    event_type: ClassVar[str] = "run.changed"  # tables of runs fold views, as others fold events
+    of_runs: ClassVar[bool] = True
+
     __slots__ = (
         "agent",
         "calls",
@@ -27,6 +30,7 @@ class RunView:
         "forked_from",
         "forks",
         "input",
+        "key",
         "meta",
         "open",
         "progress",
@@ -55,6 +59,7 @@ class RunView:
         self.result: Any = None
         self.reason: str | None = None
         self.failed_path: str | None = None
+        self.key: str | None = None  # the concurrency key, where somebody who knows the agent has set it
         self.meta: dict[str, Any] = {}
         self.usage: dict[str, Any] = {}
         self.calls = [0, 0]  # llm, tool

@@ -24,6 +24,7 @@ from streams.gateway.log_operations import of_archive, of_letters
 from streams.gateway.meter import Meter
 from streams.gateway.openapi import document
 from streams.gateway.operation import Call, Operation
+from streams.gateway.past import Past
 from streams.gateway.people import People
 from streams.gateway.probes import Probes
 from streams.gateway.problem import Problem
@@ -93,7 +94,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams)
         Submit(deps, submissions, runs).operation(),
         *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams)),
         *operations.of_commands(Commands(deps, runs)),
-        *operations.of_tables(Tables(deps)),
+        *operations.of_tables(Tables(deps, Past(deps, threads))),
         *of_archive(Archive(deps, threads, streams)),
         *of_letters(Letters(deps, threads, webhooks)),
         *of_agents(Agents(deps)),

@@ -98,6 +98,14 @@ class Book(Protocol):
     def fields(self, value: bytes) -> dict[str, Any]: ...  # noqa: D102
 
 
+class PastRows(Protocol):
+    """Rows of tables as they were; blocking, so the gateway calls it in a thread."""
+
+    def __call__(  # noqa: D102
+        self, table: str, key: str, *, offset: int | None, time_ms: int | None
+    ) -> dict[str, Any]: ...
+
+
 class Changes(Protocol):
     """Tells when a run's journal grew; `streams.query.changes.RunChanges` does."""
 
@@ -116,4 +124,5 @@ class Deps:
     history: History | None = None
     changes: Changes | None = None
     letters: Book | None = None
+    past: PastRows | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)

@@ -37,6 +37,7 @@ class RunList:
             "agent": query.get("agent"),
             "status": status,
             "parent": query.get("parent"),
+            "key": query.get("key"),
             "since": _since(query.get("since")),
             "limit": limit,
             "cursor": cursor_of(call),

@@ -63,6 +63,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
     """Return the endpoints that read runs."""
     filters = (
         *texts("agent", "parent"),
+        Param("key", TEXT, "only those with this concurrency key"),
         Param("status", {"type": "string", "enum": list(STATUSES)}, "only those with this status"),
         Param("since", {"type": "string", "format": "date-time"}, "only those created at or after this time"),
         LIMIT,
@@ -83,7 +84,16 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             resume,
             media=sse.MEDIA_TYPE,
         ),
-        Operation("GET", "/runs/{id}", runs.show, "read", "A run's state", {200: OBJECT}, _READ),
+        Operation(
+            "GET",
+            "/runs/{id}",
+            runs.show,
+            "read",
+            "A run's state, as it is or as it was after an entry of its journal",
+            {200: OBJECT},
+            (*_READ, "invalid-request"),
+            (Param("at", {"type": "integer", "minimum": 1}, "the seq of that entry"),),
+        ),
         Operation(
             "GET",
             "/runs/{id}/result",
@@ -212,7 +222,7 @@ def of_tables(tables: Tables) -> list[Operation]:
     row_params = (
         Param("consistency", {"type": "string", "pattern": "^offset:[0-9]+$"}, "wait until this offset is applied"),
         Param("topic", TEXT, "the topic of that offset; events if not given"),
-        Param("at", TEXT, "an offset or time in the past"),
+        Param("at", TEXT, "as it was: after the record with this offset, or at an RFC 3339 time"),
     )
     problems = ("unknown-table", "invalid-request", "owner-unavailable")
     row = {"type": "object", "required": ["key", "value"], "properties": {"key": TEXT, "value": {}}}
@@ -238,7 +248,7 @@ def of_tables(tables: Tables) -> list[Operation]:
             "read",
             "A row",
             {200: row},
-            (*problems, "not-found", "gone", "unsupported"),
+            (*problems, "not-found", "gone", "log-unavailable"),
             row_params,
             tag="tables",
         ),

@@ -14,6 +14,7 @@ from streams.gateway.answers import answer, passed_on
 from streams.gateway.problem import Problem
 from streams.gateway.recent import Recent
 from streams.gateway.submission import digest
+from streams.gateway.submit import wrong
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _PEEK: Final = 1.0
 
 _OK: Final = 200
 _NOT_FOUND: Final = 404
+_NOT_THERE: Final = 422
 _NO_USAGE: Final = {
     "input_tokens": 0,
     "output_tokens": 0,
@@ -137,8 +139,12 @@ class Runs:
 
     async def show(self, call: Call) -> Response:
         """`GET /runs/{id}`."""
-        run_id = call.param("id")
-        _, said = await self._ask(run_id, "")
+        run_id, at = call.param("id"), call.query_params.get("at")
+        if at is not None and not (at.isascii() and at.isdigit()):
+            raise wrong("at", "it must be the seq of an entry of the run's journal")
+        _, said = await self._ask(run_id, "" if at is None else f"?at={at[:18]}")
+        if said.status == _NOT_THERE:
+            raise wrong("at", str(orjson.loads(said.body)["detail"]))
         if said.status != _NOT_FOUND:
             return passed_on(said)
         written = self._written.get(run_id)

@@ -26,6 +26,8 @@ from streams.query.history import TopicHistory
 from streams.query.letters import LetterBook
 from streams.query.owners import Owners
 from streams.query.partitions import Partitions
+from streams.replay.log import Log
+from streams.replay.tables import rows_of
 from topics.catalogue import catalogue
 from topics.names import Names
 from topics.producer import EventProducer
@@ -98,7 +100,7 @@ def application(settings: Settings) -> Starlette:
         settings.topic_prefix,
         agents=[(agent.name, agent.pool) for agent in catalog.agents.values()],
         sources=sorted(catalog.sources),
-        tables=[(table.name, table.version, table.pool) for table in catalog.tables.values()],
+        tables=catalog.changelogs(),
         own=list(catalog.topics.values()),
     )
     history = TopicHistory(kafka, codec, topics)
@@ -113,7 +115,8 @@ def application(settings: Settings) -> Starlette:
     }
     changes = RunChanges(kafka, names)
     letters = LetterBook(kafka, names, codec)
-    deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, checks)
+    past = rows_of(Log(kafka, codec, names, catalog))
+    deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, past, checks)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

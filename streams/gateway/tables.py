@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+import orjson
+from pydantic import TypeAdapter
+
+from streams.define.tables import RESERVED
 from streams.gateway.answers import answer, passed_on
 from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
 from streams.gateway.problem import Problem
@@ -14,23 +19,29 @@ from streams.gateway.submit import wrong
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.responses import Response
 
     from streams.define.tables import TableDef
     from streams.gateway.deps import Deps
     from streams.gateway.operation import Call
+    from streams.gateway.past import Past
+    from streams.query.owners import Answer
 
 _CONSISTENCY: Final = re.compile(r"offset:\d{1,18}")
-_AT: Final = re.compile(r"offset:\d{1,18}|\d{1,18}|[0-9T:.+Z -]{10,40}")
+_OK: Final = 200
 _NOT_FOUND: Final = 404
 
 
 class Tables:
     """Knows the tables of the catalogue; everything else is their owners' word."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, past: Past) -> None:
         self._tables = deps.catalog.tables
+        self._pools = deps.catalog.pools()
         self._owners = deps.owners
+        self._past = past
 
     async def list(self, _: Call) -> Response:
         """`GET /tables`."""
@@ -39,37 +50,100 @@ class Tables:
     async def row(self, call: Call) -> Response:
         """`GET /tables/{name}/{key}`; a key may hold slashes."""
         table, key = self._table(call), call.param("key")
-        query = {name: call.query_params[name] for name in ("consistency", "topic", "at") if name in call.query_params}
+        query = {name: call.query_params[name] for name in ("consistency", "topic") if name in call.query_params}
         if "consistency" in query and _CONSISTENCY.fullmatch(query["consistency"]) is None:
             raise wrong("consistency", "it must be offset:N with the offset that a 202 gave")
-        if "at" in query and _AT.fullmatch(query["at"]) is None:
-            raise wrong("at", "it must be an offset or an RFC 3339 time")
+        if "at" in call.query_params:
+            return await self._past.row(table, key, call.query_params["at"])
         path = f"/owner/tables/{quote(table.name)}/{quote(key, safe='')}" + (f"?{urlencode(query)}" if query else "")
         try:
-            said = await self._owners.ask(table.pool, key, path)
+            if table.merge is not None:
+                return await self._of_parts(table, path)
+            said = await self._ask(table, key, path)
         except OwnerUnavailableError as error:
             raise silent(error) from error
         if said.status == _NOT_FOUND:
-            raise Problem("not-found", f"Table '{table.name}' has no such row.")
+            raise _no_row(table)
         return passed_on(said)
 
     async def scan(self, call: Call) -> Response:
-        """`GET /tables/{name}`: rows in the order of their keys."""
+        """`GET /tables/{name}`: rows in the order of their keys, or those that a lookup finds."""
         table, limit = self._table(call), limit_of(call)
         query: dict[str, str | int | None] = {
             "prefix": call.query_params.get("prefix"),
             "limit": limit,
             "cursor": cursor_of(call),
+            **_lookups(table, call),
         }
-        parts = await gather(self._owners, [table.pool], f"/owner/tables/{quote(table.name)}", query)
+        parts = await gather(self._owners, self._homes(table), f"/owner/tables/{quote(table.name)}", query)
+        if table.merge is not None:
+            together = _merged(table, [row for part in parts for row in part["rows"]])
+            parts = [{"rows": together, "next": any(part.get("next") for part in parts)}]
         rows, more = merged(parts, "rows", _order, limit)
         return answer({"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None})
+
+    async def _ask(self, table: TableDef, key: str, path: str) -> Answer:
+        """Return the answer of the first pool that has the row; only tables of runs are in several."""
+        first, *others = self._homes(table)
+        said = await self._owners.ask(first, key, path)
+        for pool in others:
+            if said.status != _NOT_FOUND:
+                break
+            said = await self._owners.ask(pool, key, path)
+        return said
+
+    async def _of_parts(self, table: TableDef, path: str) -> Response:
+        """Ask everybody who may have a part of a row."""
+        answers = [said for pool in self._homes(table) for said in await self._owners.ask_all(pool, path)]
+        rows = [orjson.loads(said.body) for said in answers if said.status == _OK]
+        if not rows:
+            raise _no_row(table)
+        return answer(_merged(table, rows)[0])
+
+    def _homes(self, table: TableDef) -> Sequence[str]:
+        """Return the pools that have the table: for one of runs each that has a worker now, or could have one."""
+        if not table.of_runs:
+            return [table.pool]
+        live = [pool for pool in self._owners.pools() if pool in self._pools]
+        return live or ["default"]
 
     def _table(self, call: Call) -> TableDef:
         table = self._tables.get(call.param("name"))
         if table is None:
             raise Problem("unknown-table", f"Known tables are: {', '.join(sorted(self._tables)) or 'none'}.")
         return table
+
+
+def _lookups(table: TableDef, call: Call) -> dict[str, str]:
+    """Return the lookups of a query as an owner is asked for them; Problem 422 for a field that is none."""
+    found = {}
+    for name, value in call.query_params.items():
+        if name in table.lookups:
+            found[f"by.{name}"] = value
+        elif name not in RESERVED:
+            known = ", ".join(table.lookups) or "none"
+            raise wrong(name, f"table '{table.name}' has no such lookup; it has: {known}")
+    return found
+
+
+def _merged(table: TableDef, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows that came in parts, each whole."""
+    parts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        parts[row["key"]].append(row)
+    kind: TypeAdapter[Any] = TypeAdapter(table.row)
+    whole = []
+    for found in parts.values():
+        value = found[0]["value"]
+        if len(found) > 1 and table.merge is not None:
+            together = table.merge([kind.validate_python(part["value"]) for part in found])
+            value = kind.dump_python(together, mode="json", by_alias=True)
+        whole.append({**found[0], "value": value})
+    return whole
+
+
+def _no_row(table: TableDef) -> Problem:
+    return Problem("not-found", f"Table '{table.name}' has no such row.")
 
 
 def _order(row: dict[str, Any]) -> bytes:
@@ -80,7 +154,7 @@ def _shown(table: TableDef) -> dict[str, Any]:
     return {
         "name": table.name,
         "version": table.version,
-        "pool": table.pool,
+        "pool": "*" if table.of_runs else table.pool,
         "of": [kind.event_type for kind in table.of],
         "lookups": list(table.lookups),
         "doc": table.doc,

@@ -32,12 +32,11 @@ def declare_topics(settings: Settings, catalog: Catalog | None = None) -> Plan:
 def wanted(settings: Settings, catalog: Catalog) -> list[Topic]:
     """Return the topics of everything in `catalog`, under the settings' prefix."""
     agents = [(agent.name, agent.pool) for agent in catalog.agents.values()]
-    tables = [(table.name, table.version, table.pool) for table in catalog.tables.values()]
     return catalogue(
         settings.topic_prefix,
         agents=agents,
         sources=sorted(catalog.sources),
-        tables=tables,
+        tables=catalog.changelogs(settings.pool),
         pools=sorted({settings.pool, *catalog.pools()}),
         own=list(catalog.topics.values()),
     )

@@ -10,6 +10,10 @@ class ReplayError(StreamsError):
     """Raised for a replay that cannot begin: a topic that nobody handles, an agent that nobody knows."""
 
 
+class AbsentError(ReplayError):
+    """Raised for a row that there was not, at a point of the past that is known."""
+
+
 class NotRecordedError(StreamsError):
     """Raised for a call whose answer is not on the log, where the outside must not be asked."""
 

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.replay.errors import ReplayError, RetentionError
+from streams.replay.errors import AbsentError, ReplayError, RetentionError
 from streams.replay.rows import Place, Rows, Seen, shown
 from topics.partition import partition_of
 from topics.reader import Position, RawRecord, Time, offsets, read
@@ -73,12 +73,22 @@ class TableHistory:
         self._log = log
         self._table: TableDef = table
         self._topic = log.names.events
-        self._changelog = log.names.table(table.name, table.version, table.pool)
+        pools = log.catalog.pools() if table.of_runs else (table.pool,)
+        self._changelogs = [log.names.table(table.name, table.version, pool) for pool in pools]
         self._progress = progress
         self._begin()
 
     def row(self, key: str, at: At) -> dict[str, Any]:
-        """Return a row as it was; raises RetentionError if that is no longer known, ReplayError if there was none."""
+        """Return a row as it was; raises RetentionError if that is no longer known, AbsentError if there was none.
+
+        Raises ReplayError for an offset that is not there yet, and for a table that is not made of events by offset.
+        """
+        if self._table.merge is not None:
+            raise ReplayError(f"the rows of {self._table.name} are kept in parts, and their past is not told")
+        if self._table.of_runs:
+            if at.time_ms is None:
+                raise ReplayError(f"{self._table.name} is made of runs and not of {self._topic}: give a time")
+            return self._served_then(key, at.time_ms)
         counts = offsets(self._log.config, self._topic, "earliest")
         partition = partition_of(key.encode(), len(counts))
         if counts[partition] and at.time_ms is not None:
@@ -86,14 +96,15 @@ class TableHistory:
         end = offsets(self._log.config, self._topic, "latest", partitions=[partition])[partition]
         if at.offset is not None and at.offset >= end:
             raise ReplayError(f"{self._topic} has no offset {at.offset} in partition {partition} yet: it ends at {end}")
-        self._fold(self._whole([partition]), at.end)
+        self._fold(self._whole([partition]), at.end, key=key)
         place = (partition, key.encode())
         if place not in self._rows.rows[self._table.name]:
-            raise ReplayError(f"table {self._table.name} had no row {key!r} at {at}")
+            raise AbsentError(f"table {self._table.name} had no row {key!r} at {at}")
         return self._shown(place)
 
     def rows(self, at: At) -> list[dict[str, Any]]:
         """Return all rows as they were, by key; raises RetentionError if the topic no longer has what made them."""
+        self._of_events()
         self._fold(self._whole(None), at.end)
         return [self._shown(place) for place in sorted(self._rows.rows[self._table.name], key=lambda place: place[1])]
 
@@ -102,6 +113,7 @@ class TableHistory:
 
         What is written meanwhile is folded, too: two looks that differ in the same way decide.
         """
+        self._of_events()
         start = self._whole(None)
         pause = threading.Event()
         before: Any = None
@@ -115,6 +127,12 @@ class TableHistory:
             before, start = (end, served), end
             pause.wait(_PAUSE_S)  # for the worker that still folds what was just written
         return result
+
+    def _of_events(self) -> None:
+        if self._table.of_runs:
+            raise ReplayError(
+                f"{self._table.name} is made of journals and not of {self._topic}: its owners make it as runs change"
+            )
 
     def _begin(self) -> None:
         self._rows = Rows([self._table], self._log.codec)
@@ -134,8 +152,11 @@ class TableHistory:
             )
         return first
 
-    def _fold(self, start: dict[int, int], end: Position, until: dict[int, int] | None = None) -> None:
-        for record in self._read(start, end, until):
+    def _fold(
+        self, start: dict[int, int], end: Position, until: dict[int, int] | None = None, key: str | None = None
+    ) -> None:
+        """Fold what is between; with `key` only its records, on which alone its row depends."""
+        for record in self._read(start, end, until, key):
             self._records += 1
             if self._records % 1000 == 0:
                 self._progress(self._records)
@@ -145,11 +166,13 @@ class TableHistory:
                 continue
             self._failed += len(self._rows.fold(arrival.event, record.partition, record.key))
 
-    def _read(self, start: dict[int, int], end: Position, until: dict[int, int] | None) -> Iterator[RawRecord]:
+    def _read(
+        self, start: dict[int, int], end: Position, until: dict[int, int] | None, key: str | None
+    ) -> Iterator[RawRecord]:
         if not start:
             return
         first = min(start.values())
-        for record in read(self._log.config, self._topic, start=first, end=end, partitions=start):
+        for record in read(self._log.config, self._topic, start=first, end=end, key=key, partitions=start):
             number = record.partition
             if record.offset >= start[number] and (until is None or record.offset < until[number]):
                 yield record
@@ -157,7 +180,7 @@ class TableHistory:
     def _served(self) -> dict[Place, bytes]:
         """Return the committed rows of the changelog, which the owners' stores hold."""
         rows: dict[Place, bytes] = {}
-        for record in read(self._log.config, self._changelog):
+        for record in read(self._log.config, self._changelogs[0]):
             place = (record.partition, record.key or b"")
             if record.value is None:
                 rows.pop(place, None)
@@ -172,7 +195,7 @@ class TableHistory:
         """
         found: RawRecord | None = None
         later = False
-        for record in read(self._log.config, self._changelog, key=key):
+        for record in self._versions(key):
             if record.timestamp <= time_ms:
                 found = record
             else:
@@ -182,14 +205,18 @@ class TableHistory:
                 f"row {key!r} of {self._table.name} has changed since then, and its older versions are compacted away"
             )
         if found is None or found.value is None:
-            raise ReplayError(f"table {self._table.name} had no row {key!r} at time {time_ms} ms")
+            raise AbsentError(f"table {self._table.name} had no row {key!r} at time {time_ms} ms")
         return {
             "key": key,
             "value": shown(self._log.codec, self._table, found.value),
-            "topic": self._changelog,
+            "topic": found.topic,
             "partition": found.partition,
             "offset": found.offset,
         }
+
+    def _versions(self, key: str) -> Iterator[RawRecord]:
+        for changelog in self._changelogs:
+            yield from read(self._log.config, changelog, key=key)
 
     def _compared(self, served: dict[Place, bytes]) -> Check:
         rows = self._rows.rows[self._table.name]
@@ -215,3 +242,12 @@ class TableHistory:
             "partition": place[0],
             "offset": self._last.get(place[0]),
         }
+
+
+def rows_of(log: Log) -> Callable[..., dict[str, Any]]:
+    """Return what tells rows of the past by table and key; it raises what `TableHistory.row` raises."""
+
+    def row(table: str, key: str, *, offset: int | None, time_ms: int | None) -> dict[str, Any]:
+        return TableHistory(log, table).row(key, At(offset, time_ms))
+
+    return row

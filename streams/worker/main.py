@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -18,7 +19,9 @@ from streams.engine.timers import NOT_BEFORE
 from streams.errors import StreamsError
 from streams.model.configured import chat_model
 from streams.query.codec import codec_of
+from streams.tables.runs import runs
 from streams.worker import metrics, slots
+from streams.worker.book import Book
 from streams.worker.bus import Bus
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
@@ -27,6 +30,7 @@ from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
 from streams.worker.http.limits import LimitPages
 from streams.worker.http.proof import Proof
+from streams.worker.http.runlist import RunList
 from streams.worker.http.runs import RunPages
 from streams.worker.http.schedules import SchedulePages
 from streams.worker.http.tables import TablePages
@@ -113,8 +117,9 @@ class Worker:
         self._codec = codec
         self._journal = Journal(codec)
         self._courier = Courier(names, codec, catalog.events, pool)
-        tables = [table for table in catalog.tables.values() if table.pool == pool]
-        self._folds = Folds(tables, names, codec)
+        tables = [table for table in catalog.tables.values() if table.of_runs or table.pool == pool]
+        self._book = book = Book(codec, self._agents)
+        self._folds = Folds(tables, names, codec, pool, {runs.name: book.index})
         group = names.topic(f"streams.{pool}")
         self._runtime = Runtime(
             RuntimeSettings(
@@ -125,6 +130,7 @@ class Worker:
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
                 stores=self._folds.specs,
                 probe=probe,
+                count=book.count,
             ),
             crash=self._crash,
             say=log.info,
@@ -154,6 +160,7 @@ class Worker:
         self._gate = Gate(self._agents, self._dispatcher, self._desk, self._courier, lambda: self._runtime.committer)
         self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
+        self._desk.on_change = book.changed
         self._desk.on_end = self._gate.ended
         self._desk.holds_back = self._gate.holds_back
         self._desk.on_rest = self._dispatcher.rested
@@ -161,7 +168,9 @@ class Worker:
         self._lanes = Lanes(
             self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
-        self._bus = Bus(catalog, self._folds, self._lanes, self._courier, log.warning) if pool == "default" else None
+        seen = catalog if pool == "default" else replace(catalog, reactions={})  # reactions are the default pool's
+        bus = Bus(seen, self._folds, self._lanes, self._courier, log.warning)
+        self._bus = bus if pool == "default" or self._folds.events else None
         parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
         self._app = self._build()
@@ -173,6 +182,7 @@ class Worker:
             dedupe_hours=settings.dedupe_hours,
             history_days=settings.history_days,
             say=log.info,
+            forget=book.forget,
         )
         self._began = clock.monotonic()
 
@@ -259,7 +269,16 @@ class Worker:
             bus=self._bus,
             folds=self._folds,
         )
-        reload_ = Reload(self._agents, self._journal, self._desk, self._gate, self._timers, log.info)
+        reload_ = Reload(
+            self._agents,
+            self._journal,
+            self._desk,
+            self._gate,
+            self._timers,
+            log.info,
+            book=self._book,
+            committer=lambda: self._runtime.committer,
+        )
         app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
         app.on_slice_ready += [self._keys.restored, self._pauses.restored]
         app.on_slice_ready.append(reload_)
@@ -274,12 +293,13 @@ class Worker:
         queues = [self._names.agents(name) for name in self._agents]
         return application(
             RunPages(proof, self._journal, self._kafka, queues),
+            RunList(proof, self._journal, self._codec),
             TablePages(proof, self._folds, self._names.events),
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
-            self._missing,
-            registry,
+            ready=self._missing,
+            registry=registry,
         )
 
     def _heartbeat(self, producer: EventProducer, url: str) -> Heartbeat:

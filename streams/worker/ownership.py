@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.worker.log.restore import Restorer
     from streams.worker.record import Record
     from streams.worker.state.committer import Committer
+    from streams.worker.state.index import Index
     from streams.worker.state.slice import Slice, Source
 
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
@@ -25,10 +26,11 @@ SliceHook = Callable[["Slice"], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class StoreSpec:
-    """A store that every slice has: its name and the changelog topic that backs it."""
+    """A store that every slice has: its name, the changelog topic that backs it, how else its rows are found."""
 
     name: str
     topic: str
+    index: Index | None = None
 
 
 class Ownership:
@@ -143,7 +145,9 @@ class Ownership:
             one.db = PartitionDb(self._folder / str(one.partition), self._options)
             if one.db.rebuilt:
                 self._say(f"store of partition {one.partition} was damaged and is rebuilt: {one.db.rebuilt}")
-            one.stores = {spec.name: Store(one.db, spec.name, spec.topic, one.partition) for spec in self._specs}
+            one.stores = {
+                spec.name: Store(one.db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
+            }
         self._probe("restoring")
         starts = self._restorer.restore(batch)
         self._probe("restored")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from streams.engine.entry import SUBMITTED
 from streams.engine.timers import NOT_BEFORE, timers_of
 from streams.engine.view import fold
+from streams.worker.book import RUNS
 from streams.worker.journal import LEDGER, over
 
 if TYPE_CHECKING:
@@ -14,10 +16,12 @@ if TYPE_CHECKING:
 
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
+    from streams.worker.book import Book
     from streams.worker.journal import Journal
     from streams.worker.keys.gate import Gate
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.timers import Timers
+    from streams.worker.state.committer import Committer
     from streams.worker.state.slice import Slice
 
 _CHUNK: Final = 100  # runs looked at in one turn of the loop
@@ -34,8 +38,13 @@ class Reload:
         gate: Gate,
         timers: Timers,
         say: Callable[[str], None],
+        *,
+        book: Book,
+        committer: Callable[[], Committer],
     ) -> None:
         """Serve `agents`; runs of agents that this code does not have stay as they are."""
+        self._book = book
+        self._committer = committer
         self._agents = agents
         self._journal = journal
         self._desk = desk
@@ -54,6 +63,7 @@ class Reload:
                 await asyncio.sleep(0)
                 if not owned.live:
                     return
+            self._listed(owned, run_id, rows)
             if over(path for path, _ in rows):
                 continue
             under_way = self._place(owned, run_id, [self._journal.decode(row) for _, row in rows])
@@ -63,6 +73,13 @@ class Reload:
         await self._revive(owned, running)
         if running:
             self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
+
+    def _listed(self, owned: Slice, run_id: str, rows: list[tuple[str, bytes]]) -> None:
+        """Give a run its row in `runs` if it has none: its journal was written before there was that table."""
+        if owned.stores[RUNS].committed(run_id.encode()) is None and any(path == SUBMITTED for path, _ in rows):
+            unit = self._book.add(owned, run_id, [self._journal.decode(row) for _, row in rows])
+            if unit is not None:
+                self._committer().add(unit)
 
     async def _revive(self, owned: Slice, running: list[str]) -> None:
         for count, run_id in enumerate(running, 1):

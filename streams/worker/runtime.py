@@ -25,7 +25,7 @@ from streams.worker.state.pair import Pair
 from streams.worker.state.poison import Poison
 from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import StoreOptions
-from streams.worker.state.unit import Unit
+from streams.worker.state.unit import Counted, Unit, Write
 from streams.worker.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class RuntimeSettings:
     stores: tuple[StoreSpec, ...] = ()
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
     options: StoreOptions = field(default_factory=StoreOptions)
+    count: Callable[[Slice, Sequence[Counted]], list[Write]] = lambda _slice, _counted: []  # see Committer
 
 
 class Runtime:
@@ -140,6 +141,7 @@ class Runtime:
             refused=self._refused,
             say=self._say,
             probe=s.probe,
+            count=s.count,
         )
         self._ownership.committer = self._committer
         await self._committer.open()

@@ -38,8 +38,13 @@ class Sweep:
         dedupe_hours: float,
         history_days: float,
         say: Callable[[str], None],
+        forget: Callable[[Unit, str], None] = lambda _unit, _run_id: None,
     ) -> None:
-        """Forget outside ids after `dedupe_hours`, journals `history_days` after their run ended."""
+        """Forget outside ids after `dedupe_hours`, journals `history_days` after their run ended.
+
+        `forget` adds to the unit of a run's marker what else must go with its history.
+        """
+        self._forget = forget
         self._runtime = runtime
         self._journal = journal
         self._dedupe_ms = int(dedupe_hours * 3600 * 1000)
@@ -101,6 +106,7 @@ class Sweep:
         )
         unit = Unit(owned)
         self._journal.write(unit, marker)
+        self._forget(unit, run_id)
         self._runtime.committer.add(unit)
         self._delete(owned, (entry.key() for entry in entries if entry.path != EXPIRED))
 

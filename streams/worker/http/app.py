@@ -20,6 +20,7 @@ from streams.worker.http.proof import NotOwnerError, NotReadyError
 if TYPE_CHECKING:
     from streams.worker.http.agents import AgentPages
     from streams.worker.http.limits import LimitPages
+    from streams.worker.http.runlist import RunList
     from streams.worker.http.runs import RunPages
     from streams.worker.http.schedules import SchedulePages
     from streams.worker.http.tables import TablePages
@@ -29,10 +30,12 @@ Page = Callable[[Request], Awaitable[Response]]
 
 def application(
     runs: RunPages,
+    listed: RunList,
     tables: TablePages,
     limits: LimitPages,
     schedules: SchedulePages,
     agents: AgentPages,
+    *,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
 ) -> Starlette:
@@ -50,7 +53,7 @@ def application(
 
     return Starlette(
         routes=[
-            Route("/owner/runs", runs.page),
+            Route("/owner/runs", listed.page),
             Route("/owner/runs/{id}", runs.show),
             Route("/owner/runs/{id}/history", runs.history),
             Route("/owner/runs/{id}/result", runs.result),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +11,6 @@ from starlette.responses import Response
 from streams import clock
 from streams.engine.view import fold, history
 from streams.worker.http.answers import answer, problem
-from streams.worker.journal import LEDGER
 from topics.reader import read
 
 if TYPE_CHECKING:
@@ -36,9 +35,14 @@ class RunPages:
         self._queues = queues
 
     async def show(self, request: Request) -> Response:
-        """Answer the run's view."""
+        """Answer the run's view, as it is or after the entry with the `seq` that `at` gives."""
         entries = await self._entries(request)
-        return problem(404, "no such run") if entries is None else answer(fold(entries).to_json())
+        if entries is None:
+            return problem(404, "no such run")
+        at = int(request.query_params.get("at", entries[-1].seq))
+        if not entries[0].seq <= at <= entries[-1].seq:
+            return problem(422, f"the run's journal has the entries {entries[0].seq} to {entries[-1].seq}")
+        return answer(fold(entry for entry in entries if entry.seq <= at).to_json())
 
     async def history(self, request: Request) -> Response:
         """Answer the run's journal, from the entry behind `after` on."""
@@ -68,27 +72,6 @@ class RunPages:
                 error=view.error,
             )
         return answer({"run_id": view.run_id, "status": view.status}, 202)
-
-    async def page(self, request: Request) -> Response:
-        """Answer the newest runs of the owned partitions that match."""
-        query = request.query_params
-        limit = int(query.get("limit", "100"))
-        views = await asyncio.to_thread(self._views, dict(query))
-        views.sort(key=_order, reverse=True)
-        before = query.get("cursor")
-        if before is not None:
-            views = [view for view in views if "~".join(_order(view)) < before]
-        return answer({"runs": views[:limit], "next": "more" if len(views) > limit else None})
-
-    def _views(self, query: dict[str, str]) -> list[dict[str, Any]]:
-        found = []
-        for owned in self._proof.slices():
-            for _, rows in self._journal.runs(owned.stores[LEDGER]):
-                entries = sorted((self._journal.decode(row) for _, row in rows), key=lambda entry: entry.seq)
-                view = fold(entries).to_json()
-                if _matches(view, query):
-                    found.append(view)
-        return found
 
     async def _entries(self, request: Request) -> list[Entry] | None:
         """Return committed entries; an unknown id is looked up in the queues, so that 404 is never said too early."""
@@ -121,14 +104,3 @@ class RunPages:
             if next(iter(found), None) is not None:
                 return True
         return False
-
-
-def _order(view: dict[str, Any]) -> tuple[str, str]:
-    return str(view["created_at"]), str(view["run_id"])
-
-
-def _matches(view: dict[str, Any], query: dict[str, str]) -> bool:
-    if any(query.get(name) and view[name] != query[name] for name in ("agent", "status", "parent")):
-        return False
-    since = query.get("since")
-    return not since or str(view["created_at"]) >= since.replace("+00:00", "Z")

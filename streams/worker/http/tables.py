@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.worker.folds import Folds, store_name
+from streams.worker.folds import Folds, entry_of, store_name, text_of
 from streams.worker.http.answers import answer, problem
 
 if TYPE_CHECKING:
@@ -18,14 +19,18 @@ if TYPE_CHECKING:
     from streams.worker.http.proof import Proof
     from streams.worker.state.slice import Slice
 
+    Row = tuple[bytes, bytes]
+
 _PATIENCE_S = 2.5
+LOOKUP: Final = "by."
+"""How a query's parameter begins that names a lookup."""
 
 
 class TablePages:
     """`/owner/tables…`."""
 
     def __init__(self, proof: Proof, folds: Folds, events: str) -> None:
-        """Serve the tables of `folds`, made from the topic `events`."""
+        """Serve the tables of `folds`, made from the topic `events` or of the runs of this worker."""
         self._proof = proof
         self._folds = folds
         self._events = events
@@ -35,14 +40,15 @@ class TablePages:
         table = self._folds.tables.get(request.path_params["name"])
         if table is None:
             return problem(404, "no such table in this pool")
-        if request.query_params.get("at"):
-            return problem(501, "rows of the past are not served by this version")
         key = request.path_params["key"]
+        if table.merge is not None:
+            return self._of_parts(table, key.encode())
         owned = self._proof.slice_of(key)
         wanted = request.query_params.get("consistency")
         if wanted:
             topic = request.query_params.get("topic") or self._events
             await self._proof.applied(owned, topic, int(wanted.removeprefix("offset:")), _PATIENCE_S)
+            self._proof.check(owned)  # it may have gone while we waited
         value = owned.stores[store_name(table)].committed(key.encode())
         if value is None:
             return problem(404, "no such row")
@@ -56,23 +62,73 @@ class TablePages:
         query = request.query_params
         limit = int(query.get("limit", "100"))
         prefix, after = query.get("prefix", "").encode(), query.get("cursor")
+        wishes = {name.removeprefix(LOOKUP): query[name] for name in query if name.startswith(LOOKUP)}
         rows: list[dict[str, Any]] = []
+        parts: dict[bytes, list[Any]] = defaultdict(list)
         for owned in self._proof.slices():
-            for key, value in islice(self._rows(owned, table, prefix, after), limit + 1):
-                rows.append(self._shown(table, owned, key, value))
+            for key, value in islice(self._wanted(owned, table, prefix, after, wishes), limit + 1):
+                if table.merge is not None:
+                    parts[key].append(self._folds.decode(table, value))
+                else:
+                    rows.append(self._shown(table, owned, key, value))
+        rows += [self._merged(table, key, found) for key, found in parts.items()]
         rows.sort(key=lambda row: str(row["key"]).encode())
         return answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None})
 
-    def _rows(self, owned: Slice, table: TableDef, prefix: bytes, after: str | None) -> Iterator[tuple[bytes, bytes]]:
+    def _wanted(
+        self, owned: Slice, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
+    ) -> Iterator[Row]:
+        """Yield rows behind the key `after`: all with the prefix, or those that the lookups find."""
+        if not wishes:
+            yield from self._rows(owned, table, prefix, after)
+            return
+        field, value = next(iter(wishes.items()))
+        store = owned.stores[store_name(table)]
+        base = store.entries.prefix + entry_of(field, value)
+        start = None if after is None else max(base + after.encode() + b"\x00", base + prefix)
+        for entry in store.db.keys(base + prefix, start):
+            key = entry[len(base) :]
+            row = store.committed(key)
+            if row is not None and (len(wishes) == 1 or self._has(table, row, wishes)):
+                yield key, row
+
+    def _has(self, table: TableDef, data: bytes, wishes: dict[str, str]) -> bool:
+        row = self._folds.decode(table, data)
+        for field, wish in wishes.items():
+            value = getattr(row, field)
+            items = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+            if all(item is None or text_of(item) != wish for item in items):
+                return False
+        return True
+
+    def _rows(self, owned: Slice, table: TableDef, prefix: bytes, after: str | None) -> Iterator[Row]:
         start = None if after is None else max(after.encode() + b"\x00", prefix)
         return owned.stores[store_name(table)].scan_committed(prefix, start)
 
+    def _of_parts(self, table: TableDef, key: bytes) -> Response:
+        """Answer a row of which each partition has a part, as far as this worker has it."""
+        stores = (owned.stores[store_name(table)] for owned in self._proof.slices())
+        parts = [self._folds.decode(table, data) for store in stores if (data := store.committed(key)) is not None]
+        return answer(self._merged(table, key, parts)) if parts else problem(404, "no such row")
+
+    def _merged(self, table: TableDef, key: bytes, parts: list[Any]) -> dict[str, Any]:
+        if table.merge is None:
+            raise RuntimeError(f"table {table.name} has no parts")
+        value = self._folds.plain(table.merge(parts))
+        return {"key": key.decode("utf-8", "replace"), "value": value, "topic": None, "partition": None, "offset": None}
+
     def _shown(self, table: TableDef, owned: Slice, key: bytes, value: bytes) -> dict[str, Any]:
-        source = owned.sources.get(self._events)
+        """Return a row with its place: the event that the partition has applied last, or the row's in the changelog."""
+        store, source = owned.stores[store_name(table)], owned.sources.get(self._events)
+        if table.of_runs:
+            mark = store.db.mark(store.name)
+            place = (store.topic, None if mark is None else mark.next_offset - 1)
+        else:
+            place = (self._events, source.applied - 1 if source else None)
         return {
             "key": key.decode("utf-8", "replace"),
             "value": self._folds.json(table, value),
-            "topic": self._events,
+            "topic": place[0],
             "partition": owned.partition,
-            "offset": source.applied - 1 if source else None,
+            "offset": place[1],
         }

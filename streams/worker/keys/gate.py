@@ -110,6 +110,20 @@ class Gate:
 
 def lock_of(agent: Agent[Any, Any], value: Any) -> str | None:
     """Return the name of the lock that a run with the input `value` (JSON) needs; None for none, as for null."""
+    text = _key(agent, value)
+    return None if text is None else f"{agent.name}/{hashlib.sha256(text).hexdigest()[:32]}"
+
+
+def key_of(agent: Agent[Any, Any], value: Any) -> str | None:
+    """Return the concurrency key of a run with the input `value` as a request names it: text, or JSON."""
+    text = _key(agent, value)
+    if text is None:
+        return None
+    found = orjson.loads(text)
+    return found if isinstance(found, str) else text.decode()
+
+
+def _key(agent: Agent[Any, Any], value: Any) -> bytes | None:
     if agent.concurrency_key is None:
         return None
     try:
@@ -118,10 +132,7 @@ def lock_of(agent: Agent[Any, Any], value: Any) -> str | None:
         return None  # such a run fails as soon as it begins
     name = agent.concurrency_key
     found = given.get(name) if isinstance(given, dict) else getattr(given, name, None)
-    if found is None:
-        return None
-    text = orjson.dumps(to_json(found), option=orjson.OPT_SORT_KEYS)
-    return f"{agent.name}/{hashlib.sha256(text).hexdigest()[:32]}"
+    return None if found is None else orjson.dumps(to_json(found), option=orjson.OPT_SORT_KEYS)
 
 
 def _resumes(message: Message, view: RunView) -> bool:

@@ -9,7 +9,7 @@ before them is not the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -27,12 +27,14 @@ from streams import clock
 from streams.worker.errors import RestoreError
 from streams.worker.log import config
 from streams.worker.log.asking import answered
+from streams.worker.state.index import with_entries
 from streams.worker.state.store import OFFSET_KEY, Mark
 
 if TYPE_CHECKING:
     from streams.worker.record import Record
     from streams.worker.state.slice import Slice
     from streams.worker.state.store import Store
+    from streams.worker.state.unit import Write
 
 _CHUNK: Final = 5000
 _ANSWER_S: Final = 5.0  # for the committed offsets, while a former owner's transaction may be pending
@@ -110,6 +112,8 @@ class Restorer:
         for one, store in stores:
             place = (store.topic, store.partition)
             start = self._fitting(store, ids[store.topic], highs[place])
+            if start is None:
+                store.db.clear(store)  # what is there without a mark is no prefix of the changelog
             position = lows[place] if start is None else max(start, lows[place])
             readings.append(_Reading(one, store, ids[store.topic], position, highs[place]))
         return readings
@@ -173,15 +177,27 @@ class Restorer:
     def _finish(self, readings: list[_Reading]) -> None:
         for reading in readings:
             self._write(reading)
+            self._index(reading)
             if reading.count:
                 self._say(f"restored {reading.store.name}/{reading.store.partition}: {reading.count} records")
+
+    def _index(self, reading: _Reading) -> None:
+        """Make an index that a new store lacks, or that was made for other lookups."""
+        with reading.owner.guard:
+            if reading.owner.live and not reading.store.db.indexed(reading.store):
+                reading.store.db.index(reading.store)
 
     def _write(self, reading: _Reading) -> None:
         mark = Mark(reading.topic_id, reading.position, clock.now_ms())
         with reading.owner.guard:
             if reading.owner.live:
-                reading.store.db.apply(reading.rows, [(reading.store.name, mark)])
+                reading.store.db.apply(self._rows(reading), [(reading.store.name, mark)])
         reading.rows.clear()
+
+    def _rows(self, reading: _Reading) -> Iterable[Write]:
+        """Return what to write for the rows read: with their index entries, unless that is made at the end."""
+        store = reading.store
+        return with_entries(store, reading.rows) if store.index and store.db.indexed(store) else reading.rows
 
     def _starts(self, one: Slice, committed: dict[tuple[str, int], int]) -> dict[str, int | None]:
         """Set each source's applied offset; return it where the group's own is missing or behind the ledger's."""

@@ -22,6 +22,7 @@ from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
+    from streams.worker.book import Shown
     from streams.worker.courier import Courier
     from streams.worker.journal import Journal
     from streams.worker.runs.effects import Effects
@@ -36,7 +37,7 @@ _QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from 
 class Live:
     """A run in memory."""
 
-    __slots__ = ("executing", "last", "machine", "run_id", "slice", "tasks")
+    __slots__ = ("executing", "last", "machine", "run_id", "shown", "slice", "tasks")
 
     def __init__(self, owned: Slice, run_id: str, machine: Machine) -> None:
         """Keep `machine` while the run has something under way."""
@@ -46,6 +47,7 @@ class Live:
         self.last: Unit | None = None  # the newest unit; all earlier ones of the run commit before it
         self.tasks: dict[str, Any] = {}  # running effects by path
         self.executing = False  # holds a place of its agent's concurrency
+        self.shown: Shown | None = None  # what its row in `runs` says, once that is known
 
     @property
     def agent(self) -> Agent[Any, Any]:
@@ -81,6 +83,7 @@ class Desk:
         self._resting: OrderedDict[tuple[Slice, str], Live] = OrderedDict()
         self.on_rest: Callable[[Live], None] = _ignore  # the run waits or has ended: its place is free
         self.on_wake: Callable[[Live], None] = _ignore  # the run goes on
+        self.on_change: Callable[[Live, Unit], None] = _nothing  # what belongs into the unit of any decision
         self.on_end: Callable[[Live, Unit], None] = _nothing  # what else belongs into the unit of an end
         self.holds_back: Callable[[Live, Message, Unit | None], bool] = _never  # a resume that must wait for its turn
 
@@ -183,6 +186,7 @@ class Desk:
         ledger = live.slice.stores[LEDGER]
         for key, row in rows:
             target.put(ledger, key, row)
+        self.on_change(live, target)
         target.culprit = live.run_id if unit is None else None
         live.last = target
         if unit is None:

@@ -22,7 +22,7 @@ from streams.worker.errors import (
     TransactionAbortedError,
 )
 from streams.worker.state.store import OFFSET_KEY, Mark
-from streams.worker.state.unit import Out, Unit, Write
+from streams.worker.state.unit import Counted, Out, Unit, Write
 
 if TYPE_CHECKING:
     from streams.worker.state.pair import Pair
@@ -88,8 +88,13 @@ class Committer:
         refused: Callable[[Unit, Exception], None],
         say: Callable[[str], None],
         probe: Callable[[str], None],
+        count: Callable[[Slice, Sequence[Counted]], list[Write]] = lambda _slice, _counted: [],
     ) -> None:
-        """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process."""
+        """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process.
+
+        `count` makes the rows of what the units of a slice have counted, given what is committed (commit thread).
+        """
+        self._count = count
         self._transactions = transactions
         self._owner = owner
         self._ledger = ledger
@@ -263,6 +268,7 @@ class Committer:
 
     def _transact(self, units: Sequence[Unit], pair: Pair, careful: bool) -> None:
         offsets, ledger = self._offsets(units)
+        ledger += self._counts(units)
         outs: list[Out] = [out for unit in units for out in unit.outs]
         outs += [(store.topic, value, key, store.partition, None) for _, (store, key, value) in ledger]
         changelogs = frozenset(self._topic_ids)
@@ -271,6 +277,14 @@ class Committer:
         self.records += len(outs)
         self._write(units, ledger, ends)
         self._probe("stored")
+
+    def _counts(self, units: Sequence[Unit]) -> list[LedgerRow]:
+        """Return one row for all that a transaction counts in a slice: a row a run would cost more than the run."""
+        counted: dict[Slice, list[Counted]] = {}
+        for unit in units:
+            if unit.counted:
+                counted.setdefault(unit.slice, []).extend(unit.counted)
+        return [(owned, row) for owned, what in counted.items() for row in self._count(owned, what)]
 
     def _offsets(self, units: Sequence[Unit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
         """Return the offsets that fence each slice touched, and their rows for the ledger where one moved."""

@@ -10,16 +10,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
 if TYPE_CHECKING:
+    from streams.worker.state.index import Index
     from streams.worker.state.unit import Unit
 
 OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
+_INDEX = b"\x00index\x00"  # how the index of a store is made, once it is whole
+_CHUNK: Final = 5000  # rows indexed in one write
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +119,34 @@ class PartitionDb:
         bounds.set_iterate_upper_bound(_after(prefix))
         yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start or prefix, read_opt=bounds))
 
+    def keys(self, prefix: bytes, start: bytes | None = None) -> Iterator[bytes]:
+        """Yield raw keys with `prefix` in key order, from key `start` on (inclusive)."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(_after(prefix))
+        yield from cast("Iterator[bytes]", self._db.keys(from_key=start or prefix, read_opt=bounds))
+
+    def indexed(self, store: Store) -> bool:
+        """Return whether the index of `store` is whole and made as its rows are to be found now."""
+        return store.index is None or self._db.get(_INDEX + store.name.encode()) == store.index.definition
+
+    def index(self, store: Store) -> None:
+        """Make the index of `store` anew from its rows."""
+        if store.index is None:
+            return
+        name, entries = store.name.encode(), store.entries
+        self._db.delete(_INDEX + name)
+        self._db.delete_range(entries.prefix, _after(entries.prefix))
+        rows = store.scan_committed()
+        while chunk := list(islice(rows, _CHUNK)):
+            self.apply(((entries, at, b"") for key, value in chunk for at in store.index.keys(key, value)), ())
+        self._db.put(_INDEX + name, store.index.definition)
+
     def clear(self, store: Store) -> None:
-        """Delete all rows and the mark of `store`, so that it is built anew."""
-        self._db.delete(_MARK + store.name.encode())
-        self._db.delete_range(store.prefix, _after(store.prefix))
+        """Delete all rows, the index and the mark of `store`, so that it is built anew."""
+        for kept in (_MARK, _INDEX):
+            self._db.delete(kept + store.name.encode())
+        for prefix in (store.prefix, store.entries.prefix) if store.index else (store.prefix,):
+            self._db.delete_range(prefix, _after(prefix))
 
 
 def _after(prefix: bytes) -> bytes:
@@ -130,20 +158,27 @@ def _after(prefix: bytes) -> bytes:
 class Store:
     """One changelogged key-value store of one partition: committed rows below, the overlay of open units above."""
 
-    __slots__ = ("db", "dirty", "name", "partition", "prefix", "topic")
+    __slots__ = ("db", "dirty", "entries", "index", "name", "partition", "prefix", "topic")
 
-    def __init__(self, db: PartitionDb, name: str, topic: str, partition: int) -> None:
-        """Name the store within its partition's database and the changelog `topic` that backs it."""
+    def __init__(
+        self, db: PartitionDb, name: str, topic: str, partition: int, index: Index | None = None, mark: bytes = b"\x00"
+    ) -> None:
+        """Name the store within its partition's database and the changelog `topic` that backs it.
+
+        With `index` its rows are also found by what that says; the entries are in `entries`, which has no changelog.
+        """
         self.db = db
         self.name = name
         self.topic = topic
         self.partition = partition
-        self.prefix = name.encode() + b"\x00"
+        self.prefix = name.encode() + mark
+        self.index = index
+        self.entries: Store = self if index is None else Store(db, name, topic, partition, None, b"\x01")
         self.dirty: dict[bytes, tuple[bytes | None, Unit]] = {}
 
     def clean(self) -> Store:
         """Return the same store without what is uncommitted, for the slice that follows on this one."""
-        return Store(self.db, self.name, self.topic, self.partition)
+        return Store(self.db, self.name, self.topic, self.partition, self.index)
 
     def get(self, key: bytes) -> bytes | None:
         """Read through the overlay: what the handler itself and units before it have written."""

@@ -16,6 +16,7 @@ Headers = Sequence[tuple[str, str | bytes | None]]
 Out = tuple[str, bytes | None, bytes | None, int, Headers | None]
 Write = tuple["Store", bytes, bytes | None]
 Callback = Callable[[], None]
+Counted = tuple[str, str | None, str, int | None]  # agent, status before and after, milliseconds if it has ended
 
 MAX_RECORD_BYTES: Final = 1_000_000  # the topics' max.message.bytes less room for headers and the batch frame
 
@@ -28,13 +29,25 @@ class Unit:
 
     LIMIT: ClassVar[int] = 8 * 1024 * 1024  # bytes that may become true together
 
-    __slots__ = ("committed", "culprit", "on_commit", "on_refuse", "outs", "sealed", "size", "slice", "writes")
+    __slots__ = (
+        "committed",
+        "counted",
+        "culprit",
+        "on_commit",
+        "on_refuse",
+        "outs",
+        "sealed",
+        "size",
+        "slice",
+        "writes",
+    )
 
     def __init__(self, owner: Slice) -> None:
         """Start an empty unit of `owner`."""
         self.slice = owner
         self.outs: list[Out] = []
         self.writes: list[Write] = []
+        self.counted: list[Counted] | None = None  # what happened to runs, for rows that a whole transaction makes
         self.size = 0
         self.sealed = False
         self.committed = False

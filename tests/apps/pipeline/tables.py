@@ -15,7 +15,7 @@ class Count(BaseModel):
     total: int = 0
 
 
-@table(of=[Counted], row=Count)
+@table(of=[Counted], row=Count, lookups=["events"])
 def counts(row: Count | None, event: Counted) -> Count:
     """Add an event up."""
     before = row or Count()

@@ -30,6 +30,8 @@ from streams.sources.custom import custom
 from streams.sources.github import github
 from streams.sources.slack import slack
 from streams.sources.standard import standard
+from streams.tables.agent_stats import agent_stats
+from streams.tables.runs import runs
 from topics.errors import NotAcknowledged
 from topics.names import Names
 from topics.producer import Ack
@@ -66,7 +68,7 @@ async def scraper(task: Task) -> str:
     return task.topic
 
 
-@table(of=[NewDataArrived], row=Row)
+@table(of=[NewDataArrived], row=Row, lookups=["count"])
 def counts(row: Row | None, event: Event) -> Row | None:
     """Count."""
     return row
@@ -199,7 +201,7 @@ def catalog() -> Catalog:
     return Catalog(
         agents={"research": research, "scraper": scraper},
         sources={"github": github, "slack": slack, "standard": standard, "custom": custom, "helpdesk": helpdesk},
-        tables={"counts": counts},
+        tables={"counts": counts, "runs": runs, "agent_stats": agent_stats},
         events=found,
     )
 

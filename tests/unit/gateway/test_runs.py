@@ -201,3 +201,13 @@ async def test_a_fork_that_names_no_step_is_422(body: Any, field: str) -> None:
         answer = problem(await it.post("/runs/r-1/fork", body), 422, "invalid-request")
         assert answer["errors"][0]["field"] == field
         assert it.log.written == []
+
+
+async def test_a_run_is_asked_as_it_was_after_an_entry() -> None:
+    async with world() as it:
+        it.owners.knows("r-1")
+        assert (await it.client.get("/runs/r-1?at=3")).json()["status"] == "running"
+        assert it.owners.asked[-1][2] == "/owner/runs/r-1?at=3"
+        problem(await it.client.get("/runs/r-1?at=x"), 422, "invalid-request")
+        it.owners.says["default", "/owner/runs/r-1"] = Answer(422, b'{"detail": "it has the entries 1 to 2"}')
+        assert "1 to 2" in problem(await it.client.get("/runs/r-1?at=9"), 422, "invalid-request")["detail"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streams.query.owners import Answer
+from streams.replay.errors import AbsentError, ReplayError, RetentionError
+from streams.tables.agent_stats import AgentStats, Took, added
 from tests.unit.gateway._gateway import problem, world
 
 
@@ -50,7 +54,7 @@ async def test_what_an_owner_refuses_is_passed_on() -> None:
         problem(answer, 410, "gone")
         assert answer.headers["retry-after"] == "3"
         it.owners.says["default", "/owner/tables/counts/key"] = Answer(501, b"not json")
-        problem(await it.client.get("/tables/counts/key?at=offset:3"), 501, "unsupported")
+        problem(await it.client.get("/tables/counts/key"), 501, "unsupported")
 
 
 async def test_scans_are_in_the_order_of_keys_and_paged() -> None:
@@ -60,4 +64,61 @@ async def test_scans_are_in_the_order_of_keys_and_paged() -> None:
         assert [row["key"] for row in page["rows"]] == ["a", "b"]
         await it.client.get("/tables/counts", params={"cursor": page["next"]})
         assert it.owners.asked[-1][2].endswith("cursor=b")
-        assert (await it.client.get("/tables")).json()["tables"][0]["of"] == ["new_data_arrived"]
+        assert (await it.client.get("/tables")).json()["tables"][1]["of"] == ["new_data_arrived"]
+
+
+async def test_a_lookup_is_asked_of_all_owners_and_another_field_is_422() -> None:
+    async with world() as it:
+        it.owners.parts = {"default": [{"rows": [{"key": "b"}]}, {"rows": [{"key": "a"}]}]}
+        found = (await it.client.get("/tables/counts?count=3&limit=5")).json()
+        assert [row["key"] for row in found["rows"]] == ["a", "b"]
+        assert it.owners.asked[-1][2] == "/owner/tables/counts?limit=5&by.count=3"
+        assert "count" in problem(await it.client.get("/tables/counts?colour=red"), 422, "invalid-request")["detail"]
+
+
+async def test_a_row_in_parts_is_merged_over_pools_and_workers() -> None:
+    async with world() as it:
+        parts = [
+            AgentStats(agent="a", queued=1, took=added(Took(), [10, 20])),
+            AgentStats(agent="a", queued=2, failed=1),
+        ]
+        rows = [{"key": "a", "value": part.model_dump(mode="json"), "partition": None} for part in parts]
+        it.owners.parts = {"default": rows[:1], "scraper": rows[1:]}
+        row = (await it.client.get("/tables/agent_stats/a")).json()
+        assert (row["value"]["queued"], row["value"]["failed"], row["value"]["latency_ms"]["max"]) == (3, 1, 20)
+        it.owners.parts = {"default": [{"rows": rows[:1]}], "scraper": [{"rows": rows[1:]}]}
+        assert (await it.client.get("/tables/agent_stats")).json()["rows"] == [row]
+        it.owners.parts = {}
+        problem(await it.client.get("/tables/agent_stats/a"), 404, "not-found")
+
+
+async def test_a_run_s_row_is_looked_for_in_every_pool() -> None:
+    async with world() as it:
+        it.owners.says["scraper", "/owner/tables/runs/r-1"] = Answer(200, b'{"key":"r-1"}')
+        assert (await it.client.get("/tables/runs/r-1")).json() == {"key": "r-1"}
+        problem(await it.client.get("/tables/runs/r-2"), 404, "not-found")
+
+
+async def test_rows_of_the_past_come_from_the_log() -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def past(table: str, key: str, *, offset: int | None, time_ms: int | None) -> dict[str, Any]:
+        asked.append((table, key, offset, time_ms))
+        if offset == 1:
+            raise AbsentError("none")
+        if offset == 2:
+            raise RetentionError("retention has deleted it")
+        if offset == 3:
+            raise ReplayError("there is no offset 3 yet")
+        return {"key": key, "value": {"count": 1}}
+
+    async with world(past=past) as it:
+        for at in ("7", "offset:7", "1970-01-01T00:00:01Z"):
+            assert (await it.client.get("/tables/counts/a", params={"at": at})).json()["value"] == {"count": 1}
+        assert asked == [("counts", "a", 7, None), ("counts", "a", 7, None), ("counts", "a", None, 1000)]
+        problem(await it.client.get("/tables/counts/a?at=1"), 404, "not-found")
+        problem(await it.client.get("/tables/counts/a?at=2"), 410, "gone")
+        problem(await it.client.get("/tables/counts/a?at=3"), 422, "invalid-request")
+        problem(await it.client.get("/tables/counts/a?at=latest"), 422, "invalid-request")
+    async with world() as it:
+        problem(await it.client.get("/tables/counts/a?at=7"), 503, "log-unavailable")

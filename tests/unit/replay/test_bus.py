@@ -52,6 +52,8 @@ def catalog(*reactions: Reaction) -> Catalog:
 class Store(dict[bytes, bytes]):
     """A table's rows on one partition; with an overlay of what is not committed."""
 
+    index = None
+
 
 class Worker:
     """What a worker does with the rows of one partition: batches that commit whole or not at all."""

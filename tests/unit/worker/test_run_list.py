@@ -1,0 +1,206 @@
+"""Lists of runs out of the index: newest first, filtered, paged, and always what the rows say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from schemas.avro.codec import Codec
+from schemas.avro.registry import FileRegistry
+from schemas.run import RunSubmitted
+from streams import agent
+from streams.engine.decision import Decision
+from streams.engine.machine import Machine
+from streams.engine.messages import Submit
+from streams.engine.view import ENDED
+from streams.tables.agent_stats import AgentStats, agent_stats
+from streams.tables.runs import RunRow, runs
+from streams.worker.book import RUNS, STATS, Book
+from streams.worker.http.runlist import RunList, Wanted
+from streams.worker.journal import LEDGER, Journal
+from streams.worker.runs.desk import Live
+from streams.worker.state.slice import Slice
+from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from streams.worker.state.unit import Unit
+
+CODEC = Codec(FileRegistry(own=[RunRow, AgentStats]))
+STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
+
+
+@agent(concurrency_key="customer")
+async def billing(task: dict[str, Any]) -> None:
+    """Bill."""
+
+
+@agent
+async def other(task: dict[str, Any]) -> None:
+    """Do something else."""
+
+
+AGENTS = {one.name: one for one in (billing, other)}
+
+
+class Room:
+    """Two partitions whose units are committed as they come."""
+
+    def __init__(self, folder: Path) -> None:
+        self.book = Book(CODEC, AGENTS)
+        self.slices = [self._slice(folder, number) for number in range(2)]
+        self.lives: dict[str, Live] = {}
+        self.journal = Journal(CODEC)
+        proof = SimpleNamespace(slices=lambda: self.slices, check=lambda _one: None)
+        self.list = RunList(cast("Any", proof), self.journal, CODEC)
+
+    def _slice(self, folder: Path, number: int) -> Slice:
+        owned = Slice(number, {})
+        owned.db = db = PartitionDb(folder / str(number), StoreOptions())
+        owned.stores = {
+            LEDGER: Store(db, LEDGER, "t.journal", number),
+            RUNS: Store(db, RUNS, "t.runs", number, self.book.index),
+            STATS: Store(db, STATS, "t.stats", number),
+        }
+        db.index(owned.stores[RUNS])
+        return owned
+
+    def commit(self, unit: Unit) -> None:
+        rows = self.book.count(unit.slice, unit.counted) if unit.counted else []
+        assert unit.slice.db is not None
+        unit.slice.db.apply([*unit.writes, *rows], [])
+        unit.settle()
+
+    def submit(self, run_id: str, at_ms: int, name: str = "other", parent: str | None = None, **given: Any) -> None:
+        owned = self.slices[len(self.lives) % 2]
+        live = self.lives[run_id] = Live(owned, run_id, Machine(AGENTS[name], run_id, now_ms=at_ms, agents=AGENTS))
+        event = RunSubmitted(run_id=run_id, agent=name, input={"task": given} if given else {}, parent=parent)
+        decision = live.machine.handle(Submit(event), at_ms)
+        unit = Unit(owned)
+        for entry in decision.entries:
+            self.journal.write(unit, entry)
+        self.book.changed(live, unit)
+        self.commit(unit)
+
+    def move(self, run_id: str, status: str, after_ms: int = 10) -> None:
+        """Let a run's journal say that it has come to a status."""
+        live = self.lives[run_id]
+        journal = live.machine.journal
+        journal.decision, journal.now_ms = Decision(), journal.view.updated_ms + after_ms
+        if journal.view.status == "queued" and status in ("running", "waiting"):
+            journal.append("~started", "started")
+        elif journal.view.status in ENDED and status in ("running", "waiting"):
+            journal.append(f"~resume/{journal.view.ended}", "resume")
+        if status in ENDED:
+            journal.append(f"~end/{journal.view.ended + 1}", "end", status)
+        elif status == "waiting":
+            journal.append("1", "sleep", "sleep", status="scheduled")
+        elif journal.view.status == "waiting":
+            journal.append("1", "sleep", "sleep", status="fired")
+        assert journal.view.status == status
+        unit = Unit(live.slice)
+        for entry in journal.decision.entries:
+            self.journal.write(unit, entry)
+        self.book.changed(live, unit)
+        self.commit(unit)
+
+    def page(self, limit: int = 100, **query: str) -> list[str]:
+        return [run["run_id"] for run in self.list._found(self.slices, Wanted.of(query), limit)]
+
+    def stats(self, name: str) -> AgentStats:
+        rows = [owned.stores[STATS].committed(name.encode()) for owned in self.slices]
+        assert agent_stats.merge is not None
+        return cast("AgentStats", agent_stats.merge([CODEC.decode(row, AgentStats) for row in rows if row]))
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    made = Room(tmp_path)
+    yield made
+    for owned in made.slices:
+        owned.bury()
+
+
+def test_the_newest_come_first_over_all_partitions_and_pages_join(room: Room) -> None:
+    times = {f"run-{number}": 1_000_000 + number // 3 for number in range(20)}
+    for run_id, at_ms in times.items():
+        room.submit(run_id, at_ms)
+    whole = sorted(times, key=lambda run_id: (times[run_id], run_id), reverse=True)
+    assert room.page() == whole
+    paged: list[str] = []
+    cursor: dict[str, str] = {}
+    while page := room.list._found(room.slices, Wanted.of(cursor), 3):
+        paged += [run["run_id"] for run in page]
+        cursor = {"cursor": f"{page[-1]['created_at']}~{page[-1]['run_id']}"}
+    assert paged == whole
+
+
+def test_filters_are_those_of_a_scan(room: Room) -> None:
+    chance = random.Random(7)
+    for number in range(120):
+        name = chance.choice(["billing", "other"])
+        customer = chance.choice(["ann", "bob"])
+        parent = chance.choice([None, "family"])
+        room.submit(f"run-{number:03d}", 5_000_000 + number, name, parent, customer=customer)
+        for status in chance.sample(STATUSES[1:], chance.randrange(4)):
+            room.move(f"run-{number:03d}", status)
+    rows = [CODEC.decode(value, RunRow) for owned in room.slices for _, value in owned.stores[RUNS].scan_committed()]
+    for wish in (
+        {"status": "failed"},
+        {"agent": "billing"},
+        {"agent": "other", "status": "running"},
+        {"parent": "family", "status": "queued"},
+        {"key": "ann"},
+        {"key": "bob", "agent": "billing", "status": "succeeded"},
+        {"key": "ann", "parent": "family"},
+        {"agent": "nobody"},
+    ):
+        wanted = [row.run_id for row in rows if all(getattr(row, name) == value for name, value in wish.items())]
+        assert room.page(200, **wish) == sorted(wanted, reverse=True), wish
+    assert room.page(200, since="1970-01-01T01:23:20.110Z") == [f"run-{number}" for number in range(119, 109, -1)]
+
+
+def test_the_index_can_be_made_anew_from_the_rows(room: Room) -> None:
+    for number in range(10):
+        room.submit(f"run-{number}", 1_000 + number)
+        room.move(f"run-{number}", "running")
+    before = [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()]
+    for owned in room.slices:
+        assert owned.db is not None
+        owned.db.index(owned.stores[RUNS])
+    assert [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()] == before
+    assert room.page(status="running") == [f"run-{number}" for number in range(9, -1, -1)]
+    assert room.page(status="queued") == []
+
+
+def test_a_row_goes_with_its_entries(room: Room) -> None:
+    room.submit("gone", 1_000, "billing", "family", customer="ann")
+    unit = Unit(room.lives["gone"].slice)
+    room.book.forget(unit, "gone")
+    room.commit(unit)
+    assert room.page() == []
+    assert [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()] == []
+
+
+def test_agents_are_counted_as_their_runs_change(room: Room) -> None:
+    for number in range(100):
+        room.submit(f"run-{number}", 1_000)
+        room.move(f"run-{number}", "running", 0)
+    for number in range(60):
+        room.move(f"run-{number}", "succeeded" if number < 50 else "failed", 10 * (number + 1))
+    for number in range(50, 55):
+        room.move(f"run-{number}", "running", 1)
+    found = room.stats("other")
+    assert (found.queued, found.running, found.waiting) == (0, 45, 0)
+    assert (found.succeeded, found.failed, found.cancelled) == (50, 10, 0)
+    assert found.latency_ms["p50"] == pytest.approx(300, rel=0.03)
+    assert found.latency_ms["p99"] == pytest.approx(590, rel=0.03)
+    assert (found.latency_ms["max"], found.latency_ms["mean"]) == (600, 305)
+
+
+def test_a_row_is_a_function_of_the_view(room: Room) -> None:
+    room.submit("run", 1_000, "billing", customer="ann")
+    view = room.lives["run"].machine.journal.view
+    assert CODEC.encode(runs.fn(None, view)) == room.lives["run"].slice.stores[RUNS].committed(b"run")
