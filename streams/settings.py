@@ -210,7 +210,9 @@ class Settings(BaseSettings):
     )
     llm_fallback: Names = Field((), description="roles that are asked, in order, when the usual model does not answer")
     llm_prices: Path | None = Field(None, description="JSON file with prices of models, over those that ship")
-    database_url: SecretStr | None = Field(None, description="database of the SQL tool")
+    database_url: SecretStr | None = Field(
+        None, description="database of the SQL tool: postgresql://user@host/name or sqlite:///path"
+    )
     fetch_allow: Names = Field(
         (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.tools import database
+from streams.tools import _rows
 from streams.tools._call import call_tool
 from streams.tools.database import execute_database_query, query
 from streams.tools.errors import InvalidArgumentsError, QueryRefusedError, ToolError
@@ -100,7 +100,7 @@ def test_a_parameter_is_a_value_and_never_text_of_the_statement(url: str) -> Non
 
 
 def test_a_statement_without_end_is_stopped(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "SECONDS", 0.1)
+    monkeypatch.setattr(_rows, "SECONDS", 0.1)
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
     with pytest.raises(QueryRefusedError, match="interrupted"):
         query(url, endless, [], 10)
@@ -112,7 +112,7 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["postgresql://h/d", "file:///etc/passwd", "mysql://h/d"])
+@pytest.mark.parametrize("kind", ["file:///etc/passwd", "mysql://h/d"])
 def test_other_databases_are_refused(kind: str) -> None:
     with pytest.raises(QueryRefusedError, match="sqlite:///"):
         query(kind, "SELECT 1", [], 1)

@@ -1,0 +1,285 @@
+"""Statements that want more than to read, asked of a real PostgreSQL as four roles: nothing changes, nothing leaks."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+
+from streams.tools import _rows, database
+from streams.tools._call import call_tool
+from streams.tools.database import execute_database_query, query
+from streams.tools.errors import QueryRefusedError, ToolError
+from tests.contract.database._cluster import Cluster
+
+ROLES = ("reader", "owner", "maker", "postgres")
+HOSTILE = [
+    "DELETE FROM people",
+    "UPDATE people SET name = 'x'",
+    "INSERT INTO people VALUES (9, 'x')",
+    "TRUNCATE people",
+    "DROP TABLE people",
+    "DROP SCHEMA public CASCADE",
+    "ALTER TABLE people ADD COLUMN x int",
+    "CREATE TABLE more (x int)",
+    "CREATE TEMP TABLE more (x int)",
+    "SELECT * INTO more FROM people",
+    "SELECT * INTO TEMP more FROM people",
+    "SELECT 1; DROP TABLE people",
+    "SELECT 1; COMMIT; DROP SCHEMA public CASCADE;",
+    "SELECT 1) AS asked) AS counted) AS kept; DROP TABLE people; --",
+    "SELECT 1) AS asked LIMIT 1) AS counted) AS kept; COMMIT; DELETE FROM people; SELECT (SELECT (SELECT (SELECT 1",
+    "COMMIT",
+    "BEGIN READ WRITE",
+    "SET TRANSACTION READ WRITE",
+    "SET default_transaction_read_only = off",
+    "SET ROLE postgres",
+    "RESET ROLE",
+    "SET SESSION AUTHORIZATION postgres",
+    "SELECT set_config('transaction_read_only', 'off', false)",
+    "SELECT set_config('role', 'postgres', false)",
+    "SELECT set_config('statement_timeout', '0', false)",
+    "WITH gone AS (DELETE FROM people RETURNING *) SELECT * FROM gone",
+    "WITH gone AS (UPDATE people SET name = 'x' RETURNING *) SELECT * FROM gone",
+    "DELETE FROM people RETURNING *",
+    "EXPLAIN ANALYZE DELETE FROM people",
+    "EXPLAIN SELECT 1",
+    "SELECT * FROM people FOR UPDATE",
+    "LOCK TABLE people",
+    "COPY people TO '/tmp/streams-copy'",
+    "COPY people FROM PROGRAM 'id'",
+    "COPY (SELECT 1) TO PROGRAM 'touch /tmp/streams-ran'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_catalog.pg_read_binary_file('/etc/passwd')",
+    "SELECT \"pg_read_file\"('/etc/passwd')",
+    "SELECT * FROM pg_ls_dir('/')",
+    "SELECT (pg_stat_file('/etc/passwd')).*",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(4711, '/tmp/streams-large')",
+    "SELECT lo_unlink(4711)",
+    "SELECT lo_put(4711, 0, 'gone')",
+    "SELECT lo_from_bytea(0, 'new')",
+    "SELECT dblink('host=127.0.0.1', 'DELETE FROM people')",
+    "SELECT dblink_exec('host=127.0.0.1', 'DELETE FROM people')",
+    "SELECT query_to_xml('SELECT pg_sleep(60)', true, true, '')",
+    "SELECT * FROM ts_stat('SELECT pg_sleep(60)')",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT pg_sleep(60)')",
+    "SELECT nextval('counter')",
+    "SELECT setval('counter', 1000)",
+    "SELECT erase()",
+    "SELECT hidden_write()",
+    "SELECT * FROM people WHERE erase() = 1",
+    "CALL erase_all()",
+    "DO $$ BEGIN DELETE FROM people; END $$",
+    "SELECT pg_terminate_backend(pg_backend_pid())",
+    "SELECT pg_cancel_backend(1)",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_sleep(60)",
+    "SELECT 1 FROM people p WHERE (p).pg_sleep = 1",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_notify('a', 'b')",
+    "SELECT pg_logical_emit_message(false, 'a', 'b')",
+    "SELECT txid_current()",
+    "SELECT current_setting('data_directory')",
+    "NOTIFY a, 'b'",
+    "LISTEN a",
+    "VACUUM",
+    "ANALYZE people",
+    "REINDEX TABLE people",
+    "CHECKPOINT",
+    "LOAD 'auto_explain'",
+    "PREPARE p AS DELETE FROM people",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE EXTENSION dblink",
+    "GRANT ALL ON people TO reader",
+    "ALTER ROLE reader SUPERUSER",
+    "ALTER SYSTEM SET fsync = off",
+    "SHOW data_directory",
+    'SELECT U&"pg\\005fsleep"(60)',
+    "SELECT E'\\'', pg_sleep(60) --'",
+    "SELECT 'a\\', pg_sleep(60), '--'",
+    "SELECT /* /* */ */ pg_sleep(60)",
+    "SELECT $a$ $b$ $a$, pg_sleep(60), $c$ $c$",
+    "MERGE INTO people USING secrets ON true WHEN MATCHED THEN DELETE",
+    "",
+    ";",
+    "-- nothing",
+]
+NO_TABLE_OF_READERS = "SELECT word FROM secrets"
+
+
+@pytest.fixture(scope="module")
+def url(cluster: Cluster) -> str:
+    return cluster.url("reader")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_hostile_statements_change_nothing(cluster: Cluster, role: str) -> None:
+    """The checksum of the whole database before and after each of them, in one session after the other."""
+    before = cluster.checksum()
+    for sql in HOSTILE:
+        with pytest.raises((QueryRefusedError, ToolError)):
+            query(cluster.url(role), sql, [], 10)
+        assert cluster.checksum() == before, sql
+
+
+@pytest.mark.parametrize("sql", HOSTILE)
+def test_each_is_refused_for_good(url: str, sql: str) -> None:
+    with pytest.raises(QueryRefusedError):
+        query(url, sql, [], 10)
+
+
+def test_without_our_parser_the_database_still_holds(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each layer alone: with every statement let through, form, transaction, role and rollback keep the data."""
+    monkeypatch.setattr("streams.tools._postgres.check", lambda sql, _: sql)
+    monkeypatch.setattr(_rows, "SECONDS", 0.3)
+    before = cluster.checksum()
+    for role in ("reader", "owner", "postgres"):
+        for sql in HOSTILE:
+            if "terminate" in sql:
+                continue
+            try:
+                query(cluster.url(role), sql, [], 10)
+            except (QueryRefusedError, ToolError):
+                continue
+    assert cluster.checksum() == before
+
+
+def test_rows_come_by_column_name_as_plain_json(url: str) -> None:
+    found = query(url, "SELECT id, name, born, pay, tags, more FROM people WHERE id < $1 ORDER BY id;", [3], 10)
+    assert found.rows == [
+        {"id": 1, "name": "Ada", "born": "1815-12-10", "pay": 10.5, "tags": ["a", "b"], "more": {"x": 1}},
+        {"id": 2, "name": "Bob", "born": None, "pay": None, "tags": None, "more": None},
+    ]
+    assert (found.count, found.truncated) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "value"),
+    [
+        ("SELECT count(*) AS v FROM people -- all of them", [], 3),
+        ("WITH n AS (SELECT generate_series(1, 4) AS i) SELECT sum(i) FILTER (WHERE i > $1) AS v FROM n", [2], 7),
+        ("VALUES ($1::text)", ["a;b--'c"], "a;b--'c"),
+        ("SELECT name AS v FROM people WHERE name ~ '^A\\w+$'", [], "Ada"),
+        ("SELECT more->>'x' AS v FROM people WHERE more @> '{\"x\": 1}'", [], "1"),
+        ("SELECT extract(year FROM born)::int AS v FROM people WHERE id = $1", [1], 1815),
+        ("SELECT string_agg(name, ',' ORDER BY id DESC) AS v FROM people", [], "Cyn,Bob,Ada"),
+        ("SELECT rank() OVER (ORDER BY id) AS v FROM people ORDER BY 1 DESC LIMIT 1", [], 3),
+        ("SELECT $1::bool AS v", [True], True),
+        ("SELECT $1::float8 + $2 AS v", [1.5, 2], 3.5),
+        ("SELECT $1::text IS NULL AS v", [None], True),
+        ("SELECT 'NaN'::float8 AS v", [], "NaN"),
+        ("TABLE people", [], 1),
+    ],
+)
+def test_what_readers_write_is_answered(url: str, sql: str, params: list[object], value: object) -> None:
+    assert next(iter(query(url, sql, params, 10).rows[0].values())) == value
+
+
+def test_a_parameter_is_a_value_and_never_text_of_the_statement(url: str) -> None:
+    assert query(url, "SELECT * FROM people WHERE name = $1", ["' OR 1=1 --"], 10).count == 0
+
+
+@pytest.mark.parametrize(("sql", "params"), [("SELECT $1::int", []), ("SELECT 1", [1]), ("SELECT $2::int", [1])])
+def test_parameters_that_are_missing_or_left_over_are_told(url: str, sql: str, params: list[object]) -> None:
+    with pytest.raises(QueryRefusedError, match="parameters were given"):
+        query(url, sql, params, 10)
+
+
+def test_rows_are_cut_and_that_is_told(url: str) -> None:
+    found = query(url, "SELECT generate_series(1, 1000000) AS n", [], 3)
+    assert (found.rows, found.count, found.truncated) == ([{"n": 1}, {"n": 2}, {"n": 3}], 3, True)
+
+
+def test_bytes_are_cut_by_the_server(url: str) -> None:
+    found = query(url, "SELECT repeat('x', 300000) AS wide FROM generate_series(1, 100)", [], 1000)
+    assert (found.count, found.truncated) == (3, True)
+    assert query(url, "SELECT repeat('x', 50000000) AS giant", [], 1).rows == []
+
+
+def test_time_is_limited_by_the_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rows, "SECONDS", 0.2)
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(QueryRefusedError, match="statement timeout"):
+        query(url, endless, [], 10)
+
+
+def test_a_table_that_is_not_granted_is_not_read(url: str) -> None:
+    with pytest.raises(QueryRefusedError, match="permission denied"):
+        query(url, NO_TABLE_OF_READERS, [], 10)
+
+
+def test_a_superuser_reads_as_the_role_that_may_only_read(cluster: Cluster) -> None:
+    assert query(cluster.url("postgres"), "SELECT current_user AS me", [], 1).rows == [{"me": "pg_read_all_data"}]
+
+
+def test_a_role_that_may_make_roles_and_cannot_give_it_up_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(QueryRefusedError, match="SELECT only"):
+        query(cluster.url("maker"), "SELECT 1", [], 1)
+
+
+def test_a_role_that_may_write_is_told_of_once(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    from streams.tools import _postgres
+
+    _postgres._warn.cache_clear()
+    for _ in range(2):
+        assert query(cluster.url("owner"), "SELECT id FROM owned", [], 1).count == 1
+    assert [record.getMessage() for record in caplog.records].count(
+        "The database role owner may write; give the SQL tool a role that has SELECT only."
+    ) == 1
+
+
+def test_nothing_of_a_query_is_left_for_the_next(cluster: Cluster, url: str) -> None:
+    """The same session serves the next query, with the same role, path and clock."""
+    setting = "SELECT name, setting AS v FROM pg_settings WHERE name IN ('search_path', 'transaction_read_only')"
+    first = query(url, setting, [], 10).rows
+    assert {row["name"]: row["v"] for row in first} == {
+        "search_path": "pg_catalog, public, pg_temp",
+        "transaction_read_only": "on",
+    }
+    for sql in ("SELECT 1/0", "SELECT nothing", "SELECT 1"):
+        try:
+            query(url, sql, [], 1)
+        except QueryRefusedError:
+            continue
+    assert query(url, setting, [], 10).rows == first
+
+
+def test_many_queries_share_few_connections(cluster: Cluster, url: str) -> None:
+    done: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: done.append(query(url, "SELECT 1 AS one", [], 1).count)) for _ in range(40)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [1] * 40
+    with psycopg.connect(cluster.url("postgres")) as connection:
+        counted = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'").fetchone()
+    assert counted is not None
+    assert counted[0] <= 4
+
+
+def test_a_connection_that_was_cut_is_replaced(cluster: Cluster, url: str) -> None:
+    assert query(url, "SELECT 1", [], 1).count == 1
+    with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'")
+    assert query(url, "SELECT 1", [], 1).count == 1
+
+
+def test_a_server_that_is_not_there_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.tools._postgres.WAIT_S", 0.5)
+    with pytest.raises(ToolError, match="no connection") as caught:
+        query("postgresql://reader:canary-secret@127.0.0.1:1/none", "SELECT 1", [], 1)
+    assert "canary-secret" not in str(caught.value)
+
+
+async def test_the_tool_asks_the_configured_database(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_DATABASE_URL", url.replace("postgresql://", "postgresql+psycopg://"))
+    answer = await call_tool(execute_database_query, {"sql": "SELECT name FROM people WHERE id = $1", "params": [2]})
+    assert answer == {"rows": [{"name": "Bob"}], "count": 1, "truncated": False}
+    assert database.execute_database_query.rate is not None
+    assert (database.execute_database_query.rate.count, database.execute_database_query.rate.per) == (100, 60)
