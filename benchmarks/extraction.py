@@ -56,7 +56,7 @@ def score(expected: str, found: str) -> Score:
 
 
 def summary(scores: list[Score]) -> tuple[float, float, float]:
-    """Return F1, precision and recall over pages; a page without prediction has no precision, one without text no recall."""
+    """Return F1, precision and recall over pages; one without prediction has no precision, without text no recall."""
     precision = statistics.fmean(s.right / (s.right + s.extra) for s in scores if s.right + s.extra)
     recall = statistics.fmean(s.right / (s.right + s.missed) for s in scores if s.right + s.missed)
     return 2 * precision * recall / (precision + recall), precision, recall
