@@ -77,8 +77,8 @@ class Bench:
         }
         self.log = Path(folder) / "worker.log"
         self.worker: subprocess.Popen[bytes] | None = None
-        codec = codec_of(self.settings, self.catalog)
-        self.producer = EventProducer(self.settings.kafka(), codec, "/benchmark", now_ms=clock.now_ms)
+        self.codec = codec_of(self.settings, self.catalog)
+        self.producer = EventProducer(self.settings.kafka(), self.codec, "/benchmark", now_ms=clock.now_ms)
         self.consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,

@@ -1,8 +1,12 @@
-"""What the machine wants done: one decision is one unit, carried out by whoever runs it."""
+"""What the machine wants done: one decision is one unit, carried out by whoever runs it.
+
+A decision that is too large for a transaction (ten thousand children at once) may be parted at its cuts. Each part is
+then a unit, committed in order: a crash between two of them leaves a journal from which the function goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,9 +83,23 @@ class Decision:
     timers: list[Timer] = field(default_factory=list)
     cancel: list[str] = field(default_factory=list)
     ended: Literal["succeeded", "failed", "cancelled"] | None = None
+    cuts: list[tuple[int, int]] = field(default_factory=list)
+
+    def cut(self) -> None:
+        """Say that what is decided so far may be committed before what follows: a replay goes on from there."""
+        self.cuts.append((len(self.entries), len(self.outputs)))
+
+    def pieces(self) -> Iterator[tuple[list[Entry], list[Output]]]:
+        """Yield entries and outputs in order, piece by piece: what is in one piece becomes true together."""
+        entries = outputs = 0
+        for cut in [*self.cuts, (len(self.entries), len(self.outputs))]:
+            if cut != (entries, outputs):
+                yield self.entries[entries : cut[0]], self.outputs[outputs : cut[1]]
+            entries, outputs = cut
 
     def merge(self, other: Decision) -> None:
         """Take a later decision of the same run into this one, so that both are one unit."""
+        self.cuts.clear()
         self.entries += other.entries
         self.outputs += other.outputs
         self.perform += other.perform

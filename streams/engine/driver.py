@@ -314,10 +314,12 @@ class Driver:
         op.frame = frame
         op.path = frame.next_path()
         frame.op = op
-        if op.begin():
-            return True
-        frame.op = None
-        return False
+        waits = op.begin()
+        if not self.ready:  # else a replay would meet a decided operation before those that began with it
+            self.journal.decision.cut()
+        if not waits:
+            frame.op = None
+        return waits
 
     def _finish(self, frame: Frame, value: Any, error: BaseException | None) -> None:
         self.frames.discard(frame)

@@ -219,7 +219,7 @@ class Run:
             agent, input = agent.agent, agent.input
         return StartOp(self._driver, agent, checked_input(agent, input), priority=priority, delay=delay)
 
-    def gather(self, *work: Awaitable[T], return_exceptions: bool = False) -> Op[list[T]]:
+    def gather(self, *work: Awaitable[T] | Bound[T], return_exceptions: bool = False) -> Op[list[T]]:
         """Do several things at once: operations, coroutines, bound agents; results in the order given.
 
         The first error is raised at once unless `return_exceptions`; the others go on meanwhile.

@@ -47,7 +47,8 @@ class Harness:
     `tools` answers by tool name (a function of the arguments, or a value); `model` is a chat model, a function of
     prompt and arguments, or a list of answers. `evict` drops every run from memory as soon as it waits.
     `crash_at` numbers commits (from 1) that are lost with everything in memory. `shuffle` completes effects in random
-    order. Steps run as they are; time passes only by `advance` and `run`.
+    order. `parted` commits what a worker may commit in parts in as many as there can be. Steps run as they are; time
+    passes only by `advance` and `run`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Harness:
         evict: bool = False,
         crash_at: Iterable[int] = (),
         shuffle: random.Random | None = None,
+        parted: bool = False,
     ) -> None:
         self.now_ms = BEGINNING_MS
         self.agents: dict[str, Agent[Any, Any]] = {}
@@ -65,6 +67,7 @@ class Harness:
         self.evict = evict
         self.crash_at = frozenset(crash_at)
         self.shuffle = shuffle
+        self.parted = parted
         self.commits = 0
         self.crashes = 0
         self.calls: list[Call] = []
@@ -212,7 +215,7 @@ class Harness:
         if run_id not in self._journals:
             self._early.setdefault(run_id, []).append(message)
             return True
-        return self._deliver(run_id, message)
+        return self._deliver(run_id, message, whole=True)
 
     def _submit(self, run_id: str, message: Submit) -> bool:
         agent = self.agents.get(message.event.agent)
@@ -222,7 +225,7 @@ class Harness:
         machine = self._machines[run_id] = Machine(
             agent, run_id, pool=agent.pool, now_ms=self.now_ms, agents=self.agents
         )
-        if not self._commit(run_id, machine.handle(message, self.now_ms)):
+        if not self._commit(run_id, machine.handle(message, self.now_ms), whole=True):
             return False
         self._messages.extendleft((run_id, early) for early in reversed(self._early.pop(run_id, [])))
         not_before = message.event.not_before_ms
@@ -245,33 +248,40 @@ class Harness:
     def _delayed(self, machine: Machine) -> bool:
         return (machine.view().meta.get("not_before_ms") or 0) > self.now_ms
 
-    def _deliver(self, run_id: str, message: Message) -> bool:
+    def _deliver(self, run_id: str, message: Message, *, whole: bool = False) -> bool:
         machine = self._machine(run_id)
-        sound = self._commit(run_id, machine.handle(message, self.now_ms))
+        sound = self._commit(run_id, machine.handle(message, self.now_ms), whole=whole)
         if sound and self.evict and machine.idle and self._machines.get(run_id) is machine:
             machine.drop()
             del self._machines[run_id]
         return sound
 
-    def _commit(self, run_id: str, decision: Decision) -> bool:
+    def _commit(self, run_id: str, decision: Decision, *, whole: bool = False) -> bool:
         """Commit a unit and carry it out, or lose it with everything in memory."""
-        if decision.entries or decision.outputs:
-            self.commits += 1
-            if self.commits in self.crash_at:
-                self.crash()
+        pieces = decision.pieces() if self.parted and not whole else [(decision.entries, decision.outputs)]
+        for entries, outputs in pieces:
+            if not self._committed(run_id, entries, outputs):
                 return False
-        journal = self._journals.setdefault(run_id, {})
-        for entry in decision.entries:
-            journal[entry.key()] = entry
-        for output in decision.outputs:
-            self.outputs.append(output)
-            if output.to in ("agents", "signals") and not isinstance(output.event, ScheduleRunEnded):
-                self._messages.append((output.key, message_of(output.event)))
         for path in decision.cancel:
             self._effects = [one for one in self._effects if one[0] != run_id or one[1].path != path]
         self._effects += [(run_id, perform) for perform in decision.perform]
         for timer in decision.timers:
             heapq.heappush(self._timers, (timer.due_ms, next(self._number), run_id, timer.path))
+        return True
+
+    def _committed(self, run_id: str, entries: list[Entry], outputs: list[Output]) -> bool:
+        if entries or outputs:
+            self.commits += 1
+            if self.commits in self.crash_at:
+                self.crash()
+                return False
+        journal = self._journals.setdefault(run_id, {})
+        for entry in entries:
+            journal[entry.key()] = entry
+        for output in outputs:
+            self.outputs.append(output)
+            if output.to in ("agents", "signals") and not isinstance(output.event, ScheduleRunEnded):
+                self._messages.append((output.key, message_of(output.event)))
         return True
 
     def _fire(self) -> None:

@@ -1,7 +1,8 @@
 """The desk: gives each run's machine what happened and carries its decisions out on the log.
 
-One decision is one unit. An effect starts only when every earlier entry of its run is committed, its assignment lives
-and the worker has proven lately that it owns the partition; what has no effect goes on at once.
+One decision is one unit, a very large one several in order. An effect starts only when every earlier entry of its run
+is committed, its assignment lives and the worker has proven lately that it owns the partition; what has no effect goes
+on at once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from streams.engine.decision import Decision, Output, Perform
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
-from streams.worker.journal import LEDGER
+from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -171,26 +172,30 @@ class Desk:
             self._arrange(live, perform)
 
     def _record(self, live: Live, decision: Decision, unit: Unit | None) -> None:
-        """Put a decision into its unit, whole or not at all: what cannot be sent raises before a row is written."""
-        target = Unit(live.slice) if unit is None else unit
-        mark = target.mark()
+        """Put a decision into its unit or, if it is a large one of its own, into several that are committed in order.
+
+        Whole or not at all: what cannot be sent raises before a row is written.
+        """
+        parts = Parts(live.slice, unit)
         try:
-            rows = [self._journal.encode(entry) for entry in decision.entries]
-            for output in decision.outputs:
-                self._courier.send(target, placed(output, live))
+            for entries, outputs in decision.pieces():
+                target = parts.next()
+                parts.rows(target, [self._journal.encode(entry) for entry in entries])
+                for output in outputs:
+                    self._courier.send(target, placed(output, live))
             if decision.ended is not None:
-                self.on_end(live, target)
+                self.on_end(live, parts.last)
         except (StreamsError, SchemaError):
-            target.rollback(mark)
+            parts.rollback()
             raise
-        ledger = live.slice.stores[LEDGER]
-        for key, row in rows:
-            target.put(ledger, key, row)
-        self.on_change(live, target)
-        target.culprit = live.run_id if unit is None else None
-        live.last = target
+        live.last = parts.write()
+        self.on_change(live, live.last)
         if unit is None:
-            self._committer().add(target)
+            for part in parts.units:
+                part.culprit = live.run_id
+                self._committer().add(part)
+        else:
+            unit.culprit = None
 
     def _arrange(self, live: Live, perform: Perform) -> None:
         """Start an effect now or at the commit that it waits for."""

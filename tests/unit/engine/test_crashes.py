@@ -52,13 +52,16 @@ def said(harness: Harness) -> Counter[str]:
     size=st.integers(1, 32),
     crashes=st.integers(0, 6),
     evict=st.booleans(),
+    parted=st.booleans(),
 )
-def test_a_crash_changes_nothing_but_the_number_of_attempts(seed: int, size: int, crashes: int, *, evict: bool) -> None:
+def test_a_crash_changes_nothing_but_the_number_of_attempts(
+    seed: int, size: int, crashes: int, *, evict: bool, parted: bool
+) -> None:
     program = program_of(seed, size)
     draw = random.Random(seed)
-    whole = carry_out(program, draw)
+    whole = carry_out(program, draw, parted=parted)
     points = {draw.randint(1, whole.commits + crashes) for _ in range(crashes)}
-    broken = carry_out(program, draw, crash_at=points, shuffle=draw, evict=evict)
+    broken = carry_out(program, draw, crash_at=points, shuffle=draw, evict=evict, parted=parted)
 
     assert broken.outcome("root").status == whole.outcome("root").status
     assert broken.outcome("root").result == whole.outcome("root").result

@@ -59,13 +59,16 @@ def without_ids(result: Any) -> str:
     size=st.integers(1, 24),
     crashes=st.integers(0, 4),
     evict=st.booleans(),
+    parted=st.booleans(),
 )
-def test_a_resumed_run_ends_as_if_nothing_had_failed(seed: int, size: int, crashes: int, *, evict: bool) -> None:
+def test_a_resumed_run_ends_as_if_nothing_had_failed(
+    seed: int, size: int, crashes: int, *, evict: bool, parted: bool
+) -> None:
     program = fragile_program_of(seed, size)
     whole = carry_out(program, healthy=True)
     draw = random.Random(seed)
     points = {draw.randint(1, whole.commits + 5) for _ in range(crashes)}
-    resumed = carry_out(program, healthy=False, crash_at=points, shuffle=draw, evict=evict)
+    resumed = carry_out(program, healthy=False, crash_at=points, shuffle=draw, evict=evict, parted=parted)
 
     assert resumed.outcome("root").error is None
     assert without_ids(resumed.outcome("root").result) == without_ids(whole.outcome("root").result)
