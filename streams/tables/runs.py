@@ -48,27 +48,31 @@ class RunRow(BaseModel):
 
 @table(of=[RunView], row=RunRow)
 def runs(_: RunRow | None, view: RunView) -> RunRow | None:
-    """Every run's state; the newest rows go last with their run's history."""
-    ended = view.status in ENDED
-    meta = view.meta
-    return RunRow.model_construct(
-        run_id=view.run_id,
-        agent=view.agent,
-        status=view.status,
-        stage=view.stage,
-        progress=view.progress,
-        step=view.step[0] if ended else None,
-        attempt=view.step[1] if ended else 1,
-        error=short(view.error) if view.error else None,
-        usage=view.totals() if ended else None,
-        reason=view.reason[:_CUT] if view.reason else None,
-        parent=meta.get("parent"),
-        forked_from=meta.get("forked_from"),
-        key=view.key,
-        endings=view.ended,
-        created_ms=view.created_ms,
-        updated_ms=view.updated_ms,
-    )
+    """Every run's state; the row goes with the run's history."""
+    return RunRow.model_construct(**fields_of(view))
+
+
+def fields_of(view: RunView) -> dict[str, Any]:
+    """Return the row's fields by name: a worker writes many rows and makes no model of them."""
+    ended, meta, step = view.status in ENDED, view.meta, view.step
+    return {
+        "run_id": view.run_id,
+        "agent": view.agent,
+        "status": view.status,
+        "stage": view.stage,
+        "progress": view.progress,
+        "step": step[0] if ended else None,
+        "attempt": step[1] if ended else 1,
+        "error": short(view.error) if view.error else None,
+        "usage": view.totals() if ended else None,
+        "reason": view.reason[:_CUT] if view.reason else None,
+        "parent": meta.get("parent"),
+        "forked_from": meta.get("forked_from"),
+        "key": view.key,
+        "endings": view.ended,
+        "created_ms": view.created_ms,
+        "updated_ms": view.updated_ms,
+    }
 
 
 def short(error: Any) -> Any:

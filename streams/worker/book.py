@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.view import ENDED, fold
 from streams.tables.agent_stats import AgentStats, RunsMoved, agent_stats
-from streams.tables.runs import RunRow, runs
+from streams.tables.runs import RunRow, fields_of, runs
 from streams.worker.folds import store_name
 from streams.worker.keys.gate import key_of
 from streams.worker.state.index import Index, move_entries, term
@@ -93,12 +93,12 @@ class Book:
         if view.key is None and agent is not None and agent.concurrency_key is not None:
             view.key = key_of(agent, view.input)
         store, status, old = unit.slice.stores[RUNS], view.status, None if before is None else before[0]
-        row = runs.fn(None, view)
-        unit.put(store, view.run_id.encode(), self._codec.encode(row))
+        fields = fields_of(view)
+        unit.put(store, view.run_id.encode(), self._codec.encode_fields(RunRow, fields))
         if old == status:
             return
-        gone = () if old is None else entries_of(row, old)[1:]  # the first entry has no status in it
-        come = entries_of(row, status)
+        gone = () if old is None else entries_of(fields, old)[1:]  # the first entry has no status in it
+        come = entries_of(fields, status)
         move_entries(unit, store, gone, come if old is None else come[1:])
         if unit.counted is None:
             unit.counted = []
@@ -106,8 +106,8 @@ class Book:
         unit.counted.append((view.agent, old, status, view.updated_ms - view.created_ms if ended else None))
 
     def _entries(self, _key: bytes, data: bytes) -> Iterable[bytes]:
-        row: RunRow = RunRow.model_construct(**self._codec.decode_dict(data))
-        return entries_of(row, row.status)
+        fields = self._codec.decode_dict(data)
+        return entries_of(fields, fields["status"])
 
     # -- in the commit thread
 
@@ -142,15 +142,15 @@ class Book:
         return data
 
 
-def entries_of(row: RunRow, status: str) -> list[bytes]:
+def entries_of(row: dict[str, Any], status: str) -> list[bytes]:
     """Return a run's entries in the index were its status this one: in the list of all, then in those with filters."""
-    place = place_of(row.created_ms, row.run_id)
-    queue = group(row.agent, status)
+    place = place_of(row["created_ms"], row["run_id"])
+    queue = group(row["agent"], status)
     found = [ALL + place, BY_AGENT + queue + place]
-    if row.parent is not None:
-        found.append(by_parent(row.parent) + queue + place)
-    if row.key is not None:
-        found.append(by_key(row.key) + queue + place)
+    if row["parent"] is not None:
+        found.append(by_parent(row["parent"]) + queue + place)
+    if row["key"] is not None:
+        found.append(by_key(row["key"]) + queue + place)
     return found
 
 

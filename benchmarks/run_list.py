@@ -1,0 +1,177 @@
+"""Measures `GET /runs` through a gateway with a history of a million ended runs in a real worker's store.
+
+`uv run python -m benchmarks.run_list` starts the embedded Kafka, writes the rows and the submissions of the runs into
+the store of a worker that has stopped, starts it again with a gateway, and asks for pages. The rows are written to the
+store alone and not to its changelog: what is measured is reading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.runs import PARTITIONS, Bench
+from benchmarks.stateful_reaction import cluster, stop
+from schemas.journal import JournalEntry
+from streams import clock
+from streams.gateway.pages import cursor
+from streams.local.ports import free_ports
+from streams.local.spawn import spawn
+from streams.query.codec import codec_of
+from streams.tables.runs import RunRow
+from streams.worker.book import RUNS, Book
+from streams.worker.journal import LEDGER
+from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from tests.faults.rig.waiting import until
+from topics.partition import partition_of
+
+AGENTS = ("five_steps", "five_pure", "research", "triage", "scraper")
+ENDINGS = ("succeeded",) * 18 + ("failed", "cancelled")
+CHUNK = 5_000
+
+
+async def main() -> None:
+    """Load, ask, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bootstrap", help="an existing cluster; default: the embedded Kafka")
+    parser.add_argument("--runs", type=int, default=1_000_000, help="ended runs in the store")
+    parser.add_argument("--asks", type=int, default=300, help="requests of each kind")
+    options = parser.parse_args()
+    with cluster(options.bootstrap) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        bench = Bench(bootstrap, f"list{int(time.time())}", folder)
+        try:
+            await bench.prepare()
+            if bench.worker is not None:
+                stop(bench.worker)
+            begun = time.perf_counter()
+            now_ms = clock.now_ms()
+            await asyncio.to_thread(load, bench, options.runs, now_ms)
+            print(f"{options.runs:,} ended runs written in {time.perf_counter() - begun:.0f} s", flush=True)
+            begun = time.perf_counter()
+            bench.worker = bench._start()  # noqa: SLF001 - the same worker again
+            await serve(bench, options, now_ms, begun)
+        finally:
+            await bench.close()
+
+
+def load(bench: Bench, count: int, now_ms: int) -> None:
+    """Write rows, their entries in the index and the submissions, as the commits of that many runs have left them."""
+    codec = codec_of(bench.settings, bench.catalog)
+    book = Book(codec, {})
+    folder = next(Path(bench.settings.state_dir).rglob("stores"))
+    dbs = {number: PartitionDb(folder / str(number), StoreOptions()) for number in range(PARTITIONS)}
+    stores = {
+        number: (Store(db, RUNS, "", number, book.index), Store(db, LEDGER, "", number)) for number, db in dbs.items()
+    }
+    chance = random.Random(1)
+    for first in range(0, count, CHUNK):
+        writes: dict[int, list[Any]] = {number: [] for number in dbs}
+        for number in range(first, min(first + CHUNK, count)):
+            created = now_ms - (count - number) * 100
+            run_id, agent = f"k-{chance.randbytes(12).hex()}", chance.choice(AGENTS)
+            row = RunRow(
+                run_id=run_id,
+                agent=agent,
+                status=chance.choice(ENDINGS),
+                stage="report",
+                progress=100,
+                step="write",
+                usage={"input_tokens": 100, "output_tokens": 20, "cost_usd": 0.01, "llm_calls": 2, "tool_calls": 3},
+                key=f"customer-{number % 1000}",
+                endings=1,
+                created_ms=created,
+                updated_ms=created + chance.randrange(60_000),
+            )
+            place = partition_of(run_id.encode(), PARTITIONS)
+            rows, ledger = stores[place]
+            writes[place].append((rows, run_id.encode(), codec.encode(row)))
+            writes[place] += [(rows.entries, at, b"") for at in book.index.keys(run_id.encode(), writes[place][-1][2])]
+            for path, kind in (("~submitted", "submitted"), ("~end/1", "end")):
+                entry = JournalEntry(
+                    run_id=run_id, path=path, seq=1, kind=kind, status=kind, agent=agent, input={"value": number}
+                )
+                writes[place].append((ledger, f"r/{run_id}/{path}".encode(), codec.encode(entry)))
+        for number, db in dbs.items():
+            db.apply(writes[number], [])
+    for db in dbs.values():
+        db.close()
+
+
+async def serve(bench: Bench, options: argparse.Namespace, now_ms: int, begun: float) -> None:
+    """Start a gateway before the worker and ask it."""
+    port = free_ports([0])[0]
+    command = [sys.executable, "-m", "streams", "gateway"]
+    environment = {**bench.environment, "STREAMS_GATEWAY_PORT": str(port)}
+    output = Path(bench.settings.state_dir) / "gateway.log"
+    gateway = await asyncio.to_thread(spawn, command, output=output.open("wb"), environment=environment)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            await until(lambda: answers(client), 120, lambda: output.read_text()[-2000:])
+            print(f"worker and gateway answer {time.perf_counter() - begun:.1f} s after their start", flush=True)
+            for name, queries in kinds(cursors(options.runs, now_ms)).items():
+                await measure(client, name, queries, options.asks)
+    finally:
+        stop(gateway)
+
+
+async def answers(client: httpx.AsyncClient) -> bool:
+    """Say whether a list comes."""
+    try:
+        return (await client.get("/runs?limit=1")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def cursors(count: int, now_ms: int) -> list[str]:
+    """Return cursors all over the history: a run was submitted every 100 ms."""
+    return [cursor(f"{clock.iso(now_ms - back * 100)}~~") for back in range(count // 100, count, count // 100)]
+
+
+def kinds(deep: list[str]) -> dict[str, Iterator[dict[str, Any]]]:
+    """Return what is asked."""
+    chance = random.Random(2)
+
+    def forever(*queries: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        while True:
+            yield from queries
+
+    def far() -> Iterator[dict[str, Any]]:
+        while True:
+            yield {"cursor": chance.choice(deep)}
+
+    return {
+        "first page (100)": forever({}),
+        "first page of 50": forever({"limit": 50}),
+        "agent and status": forever(*({"agent": agent, "status": "failed"} for agent in AGENTS)),
+        "status": forever({"status": "cancelled"}, {"status": "failed"}, {"status": "running"}),
+        "concurrency key": forever(*({"key": f"customer-{number}"} for number in range(50))),
+        "anywhere in the history": far(),
+    }
+
+
+async def measure(client: httpx.AsyncClient, name: str, queries: Iterator[dict[str, Any]], asks: int) -> None:
+    """Ask one after the other and print the percentiles."""
+    times = []
+    for _ in range(asks):
+        query = next(queries)
+        begun = time.perf_counter()
+        answer = await client.get("/runs", params=query)
+        times.append((time.perf_counter() - begun) * 1000)
+        if answer.status_code != 200:
+            raise SystemExit(f"{query}: {answer.status_code} {answer.text}")
+    times.sort()
+    print(f"{name}: p50 {statistics.median(times):.1f} ms, p99 {times[int(len(times) * 0.99)]:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
