@@ -108,9 +108,11 @@ class Owners:
         return found
 
     async def _get(self, url: str, deadline: float) -> Answer | None:
+        left = max(deadline - monotonic(), _ROUND)
         try:
-            response = await self._client.get(url, timeout=max(deadline - monotonic(), _ROUND))
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(left):  # the client's own times are those of each phase, and add up
+                response = await self._client.get(url, timeout=left)
+        except (httpx.HTTPError, TimeoutError) as error:
             log.debug("no answer from %s: %s", url, error)
             return None
         return Answer(response.status_code, response.content, response.headers.get("retry-after"))

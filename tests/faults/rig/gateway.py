@@ -29,7 +29,7 @@ class Gateway:
             self.process = spawn(
                 [sys.executable, "-m", "streams", "gateway"], output=output, environment=environment, folder=ROOT
             )
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, limits=httpx.Limits())
         self.acknowledged: list[str] = []
 
     async def __aenter__(self) -> Self:

@@ -98,3 +98,17 @@ async def test_lists_need_every_worker() -> None:
     broken = "b"
     with pytest.raises(OwnerUnavailableError, match="Not every"):
         await found.ask_all("default", "/x")
+
+
+async def test_an_owner_that_says_nothing_is_waited_for_no_longer_than_the_patience() -> None:
+    async def silent(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(silent))
+    found = Owners(lambda: 1, client, 0.05)
+    found.take("a", beat("a", 0))
+    with pytest.raises(OwnerUnavailableError):
+        await found.ask("default", "key", "/x")
+    with pytest.raises(OwnerUnavailableError):
+        await found.ask_all("default", "/x")
