@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streams.choices import Budget
     from streams.define.agents import agent
     from streams.define.canvas import batch, chain, chord, group
     from streams.define.durations import days, hours, minutes, seconds
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "streams.choices": ("Budget",),
     "streams.define.agents": ("agent",),
     "streams.define.canvas": ("batch", "chain", "chord", "group"),
     "streams.define.durations": ("days", "hours", "minutes", "seconds"),
@@ -41,6 +43,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Breaker",
+    "Budget",
     "Cancelled",
     "ChildFailed",
     "Delivery",

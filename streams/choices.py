@@ -25,6 +25,20 @@ class ModelRole(BaseModel):
     fallback: tuple[str, ...] = ()
 
 
+class Budget(BaseModel):
+    """What may be used: tokens in and out, US dollars, model calls; None is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: int | None = Field(None, ge=0)
+    usd: float | None = Field(None, ge=0, allow_inf_nan=False)
+    calls: int | None = Field(None, ge=0)
+
+    def __bool__(self) -> bool:
+        """Say whether there is any limit."""
+        return any(one is not None for one in (self.tokens, self.usd, self.calls))
+
+
 def objects(value: object) -> object:
     """Accept the JSON text of an object of objects, for example `{"fast": {"model": "small"}}`."""
     decoded = value
@@ -35,6 +49,15 @@ def objects(value: object) -> object:
             raise ValueError(f"it is not JSON ({error})") from None
     if not isinstance(decoded, dict):
         raise ValueError("it must be a JSON object of objects")  # noqa: TRY004 - pydantic reports ValueError only
+    return decoded
+
+
+def budget_kinds(value: object) -> object:
+    """Accept budgets of runs, agents and keys."""
+    decoded = objects(value)
+    unknown = set(decoded) - {"run", "agent", "key"} if isinstance(decoded, dict) else set()
+    if unknown:
+        raise ValueError(f"there are budgets for run, agent and key, not for {', '.join(map(str, sorted(unknown)))}")
     return decoded
 
 

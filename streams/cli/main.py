@@ -19,6 +19,7 @@ from streams.cli import (
     produce,
     run,
     runs,
+    safety,
     schedules,
     schemas,
     show_settings,
@@ -53,6 +54,8 @@ app.add_typer(tables.app, name="tables")
 app.add_typer(dead.app, name="dead")
 app.add_typer(people.workers, name="workers")
 app.add_typer(people.agents, name="agents")
+app.add_typer(safety.budgets, name="budgets")
+app.add_typer(safety.breakers, name="breakers")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(new.app, name="new")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
+from streams.choices import Budget
 from streams.define.limits import Rate
 from streams.define.policies import RetryPolicy
 from streams.define.signatures import doc_of, parameters_of, require_async, resolve, where
@@ -28,7 +29,9 @@ class Agent(Generic[InT, OutT]):
 
     `deadline` and `auto_resume_after` are seconds. `concurrency` and `rate` hold over all workers;
     `concurrency_key` names a field of the input whose equal values run one at a time, from start to end; the
-    descendants of the run that holds a value pass, and null is no value.
+    descendants of the run that holds a value pass, and null is no value. `budget` is what all runs of the agent may use
+    on a day (UTC), `budget_per_key` what those with one value of the concurrency key may, `budget_per_run` what one run
+    may use in its life.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Agent(Generic[InT, OutT]):
     auto_resume: int = 0
     auto_resume_after: float = 0.0
     version: int = 1
+    budget: Budget | None = None
+    budget_per_run: Budget | None = None
+    budget_per_key: Budget | None = None
     takes_run: bool = True
     takes_input: bool = True
 
@@ -92,6 +98,9 @@ def agent(
     auto_resume: int = ...,
     after: float = ...,
     version: int = ...,
+    budget: Budget | None = ...,
+    budget_per_run: Budget | None = ...,
+    budget_per_key: Budget | None = ...,
 ) -> Callable[[Callable[..., Coroutine[Any, Any, OutT]]], Agent[Any, OutT]]: ...
 def agent(fn: Callable[..., Coroutine[Any, Any, Any]] | None = None, /, **options: Any) -> Any:
     """Make an agent of an `async def` that takes its input and, if it wants, its `Run`.
@@ -115,6 +124,8 @@ def _make(fn: Callable[..., Coroutine[Any, Any, Any]], options: dict[str, Any]) 
     wanted["auto_resume_after"] = wanted.pop("after", 0.0)
     takes_input, takes_run, input_type = _inputs(fn)
     _check_key(fn, wanted.get("concurrency_key"), input_type)
+    if wanted.get("budget_per_key") is not None and wanted.get("concurrency_key") is None:
+        raise DefinitionError(f"{where(fn)}: budget_per_key= needs a concurrency_key=, whose values it is for")
     return Agent(
         name=fn.__name__,
         fn=fn,

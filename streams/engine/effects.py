@@ -10,6 +10,7 @@ from pydantic_core import PydanticSerializationError
 
 from streams.engine.decision import EffectKind, Perform, Timer
 from streams.engine.driver import Driver, Op
+from streams.engine.entry import PARKED
 from streams.engine.ids import seeded
 from streams.engine.jsonable import from_json, shown, to_json
 from streams.engine.messages import EffectDone, ErrorInfo
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PARK_MS = 5_000  # between two looks whether a parked attempt may be made
+
 
 class EffectOp(Op[T]):
     """An effect on the outside, or a pure computation that is worth a record."""
@@ -32,6 +35,7 @@ class EffectOp(Op[T]):
         "due_ms",
         "fn",
         "kind",
+        "parked",
         "performing",
         "pure",
         "retry",
@@ -75,6 +79,7 @@ class EffectOp(Op[T]):
         self.attempt = 1
         self.due_ms: int | None = None
         self.performing = False
+        self.parked: str | None = None  # why no attempt is made for now
         self.usage: dict[str, Any] | None = None
 
     def activate(self) -> None:
@@ -85,6 +90,8 @@ class EffectOp(Op[T]):
             self.attempt = record.attempt + 1
             self.usage = record.usage
             self.due_ms = record.due_ms
+            if (record.error or {}).get("type") == PARKED:
+                self._rest(record.error["message"])
             if self.due_ms is not None and self.due_ms > self.driver.journal.now_ms:
                 self.driver.journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
                 return
@@ -95,6 +102,8 @@ class EffectOp(Op[T]):
         self.performing = True
         self.driver.performing += 1
         self.due_ms = None
+        if self.parked is not None:
+            self.driver.effects += 1
         journal = self.driver.journal
         journal.decision.perform.append(
             Perform(
@@ -129,6 +138,10 @@ class EffectOp(Op[T]):
         """Record the end of an attempt: decided, or to be tried again."""
         self.performing = False
         self.driver.performing -= 1
+        if message.parked is not None:
+            self._park(message.parked)
+            return
+        self.parked = None
         error = message.error
         output = None
         if error is None:
@@ -181,7 +194,8 @@ class EffectOp(Op[T]):
         journal = self.driver.journal
         if journal.replaying:
             return
-        self.driver.effects -= 1
+        if self.parked is None or self.performing:
+            self.driver.effects -= 1
         if self.performing:
             self.performing = False
             self.driver.performing -= 1
@@ -196,6 +210,32 @@ class EffectOp(Op[T]):
                 digest=self.digest,
                 attempt=self.attempt - 1,
             )
+
+    def _park(self, reason: str) -> None:
+        """Leave memory until somebody helps; look again by the clock, and record only what is new."""
+        journal = self.driver.journal
+        self.due_ms = journal.now_ms + PARK_MS
+        if self.parked != reason:
+            journal.append(
+                self.path,
+                self.kind,
+                self.name,
+                status="scheduled",
+                resume=self.resume,
+                digest=self.digest,
+                stage=self.stage,
+                attempt=self.attempt - 1,
+                input=shown(self.show),
+                error={"type": PARKED, "message": reason},
+                usage=self.usage,
+                due_ms=self.due_ms,
+            )
+        self._rest(reason)
+        journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
+
+    def _rest(self, reason: str) -> None:
+        self.parked = reason
+        self.driver.effects -= 1  # the run is not at work: its place is for others
 
     def _use(self, message: EffectDone) -> None:
         """Add what an attempt has used to that of the attempts before it, because one entry stands for all."""

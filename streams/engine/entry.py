@@ -12,6 +12,8 @@ Status = Literal["submitted", "scheduled", "completed", "failed", "fired", "time
 # Statuses that settle a path and are handed to the function; "cancelled" settles one without being handed over.
 DECIDING: Final = frozenset({"completed", "failed", "fired", "timed_out"})
 
+PARKED: Final = "Parked"  # the type in the error of an entry whose attempt waits for somebody, and was not made
+
 SUBMITTED: Final = "~submitted"
 STARTED: Final = "~started"
 DEADLINE: Final = "~deadline"

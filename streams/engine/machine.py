@@ -183,10 +183,13 @@ class Machine(Clocked):
         for index, call in enumerate(message.calls):
             call_id = f"{self.run_id}/{message.path}/{message.attempt}/{index}"
             journal.decision.outputs.append(Output("calls", call, call_id, call.key_text() or call_id))
+        journal.decision.outputs += message.also
         op = self._driver.waiting.get(message.path) if self.driving else None
         if isinstance(op, EffectOp) and op.expects(message):
             op.done(message)
-        elif message.error is None and journal.entries:  # it was paid for, but nobody waits for it any more
+        elif (
+            message.error is None and message.parked is None and journal.entries
+        ):  # it was paid for, but nobody waits for it any more
             journal.append(
                 message.path + LATE,
                 "late",

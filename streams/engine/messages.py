@@ -11,6 +11,7 @@ from streams.define.policies import Reject, Retry
 if TYPE_CHECKING:
     from schemas import Event
     from schemas.run import RunSubmitted
+    from streams.engine.decision import Output
 
 
 @dataclass(slots=True)
@@ -56,7 +57,8 @@ class Start:
 class EffectDone:
     """One attempt of an effect ended: with a value (JSON, or what a step returned) or with an error.
 
-    `recorded` says that the answer was found and not paid for. `calls` are records for the topic `calls`.
+    `recorded` says that the answer was found and not paid for. `calls` are records for the topic `calls`, `also` what
+    else belongs into the unit. `parked` is why the attempt was not made, if it has to wait for somebody.
     """
 
     path: str
@@ -68,6 +70,8 @@ class EffectDone:
     started_ms: int = 0
     finished_ms: int = 0
     calls: list[Event] = field(default_factory=list)
+    also: list[Output] = field(default_factory=list)
+    parked: str | None = None
     recorded: bool = False
 
 

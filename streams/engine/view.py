@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
 from streams.clock import iso
-from streams.engine.entry import DEADLINE, END, INBOX, RESUME, STARTED, SUBMITTED, Entry
+from streams.engine.entry import DEADLINE, END, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
 
 EFFECTS: Final = frozenset({"step", "tool", "llm"})
 WAITS: Final = frozenset({"sleep", "wait", "call"})
@@ -33,6 +33,7 @@ class RunView:
         "key",
         "meta",
         "open",
+        "parked",
         "progress",
         "reason",
         "result",
@@ -67,6 +68,7 @@ class RunView:
         self.forks: list[str] = []
         self.open: set[str] = set()
         self.retrying: dict[str, Entry] = {}
+        self.parked: dict[str, Entry] = {}
         self.ended = 0
         self.resumes = 0
         self.version = 1
@@ -130,12 +132,21 @@ class RunView:
     def _apply_effect(self, entry: Entry) -> None:
         again = entry.status == "scheduled"
         self.step = (entry.name, entry.attempt + again)
-        before = self.retrying.pop(entry.path, None)
-        if again:
+        before = self.retrying.pop(entry.path, None) or self._unparked(entry.path)
+        if again and (entry.error or {}).get("type") == PARKED:
+            self.parked[entry.path] = entry
+            self.reason = entry.error["message"]
+        elif again:
             self.retrying[entry.path] = entry
         if entry.status != "cancelled":
             self._count(entry, before)
         self._wait_or_run()
+
+    def _unparked(self, path: str) -> Entry | None:
+        before = self.parked.pop(path, None)
+        if before is not None:
+            self.reason = None
+        return before
 
     def _count(self, entry: Entry, before: Entry | None = None) -> None:
         """Count what an entry adds: usage and attempts in it are totals of its path, for a log that forgets."""
@@ -160,7 +171,7 @@ class RunView:
     def _wait_or_run(self) -> None:
         """Say waiting for a run that could be out of memory: something is waited for and no attempt is to come."""
         if self.status in ("running", "waiting"):
-            self.status = "waiting" if self.open and not self.retrying else "running"
+            self.status = "running" if self.retrying or not (self.open or self.parked) else "waiting"
 
     def totals(self) -> dict[str, Any]:
         """Return what the run has used so far, children not included."""

@@ -14,6 +14,8 @@ from streams.gateway.access import LOCAL_HOSTS, Keys, check_bind, host_name
 from streams.gateway.agents import Agents, of_agents
 from streams.gateway.answers import answer
 from streams.gateway.archive import Archive
+from streams.gateway.breakers import Breakers, of_breakers
+from streams.gateway.budgets import Budgets, of_budgets
 from streams.gateway.commands import Commands
 from streams.gateway.console import Console
 from streams.gateway.deliveries import Deliveries
@@ -98,6 +100,8 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams)
         *of_archive(Archive(deps, threads, streams)),
         *of_letters(Letters(deps, threads, webhooks)),
         *of_agents(Agents(deps)),
+        *of_budgets(Budgets(deps, runs)),
+        *of_breakers(Breakers(deps)),
         *operations.of_people(People(deps)),
         *of_schedules(Schedules(deps)),
         *operations.of_probes(Probes(deps, meter)),

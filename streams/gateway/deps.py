@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from schemas import Event
     from streams.app import Catalog
+    from streams.choices import Budget
     from streams.query.letters import Letter, Page
     from streams.query.owners import Answer
     from streams.settings import ApiKey
@@ -39,6 +40,8 @@ class GatewaySettings(Protocol):
     def api_keys(self) -> tuple[ApiKey, ...]: ...  # noqa: D102
     @property
     def webhook_secrets(self) -> Mapping[str, Sequence[SecretStr]]: ...  # noqa: D102
+    @property
+    def budgets(self) -> Mapping[str, Budget]: ...  # noqa: D102
 
 
 class Pending(Protocol):

@@ -56,11 +56,13 @@ async def ask(
     tools: Sequence[ToolSpec] = (),
     history: Sequence[Message] = (),
     on_delta: Callable[[str], None] | None = None,
+    made: Callable[[CallMade], None] | None = None,
 ) -> Answered:
     """Ask `model` once (twice if the answer must be repaired) and return its answer, of type `returns`, as JSON.
 
     `prompt` is a text or Prompt, `args` are data for it, fenced; `history` are earlier rounds with tools, answered.
-    `params` go to the endpoint as they are (`temperature`, `max_tokens`, …), except `model`, which chooses one.
+    `made` sees each request once it is answered, also if the answer is no good in the end. `params` go to the endpoint
+    as they are (`temperature`, `max_tokens`, …), except `model`: a role, or a model by its own name.
     Raises ModelError and its subclasses; TypeError when `returns` is no describable type.
     """
     rest = dict(params or {})
@@ -79,8 +81,10 @@ async def ask(
         nonlocal started
         finished = clock.now_ms()
         name, digest = answer.model or model.name, request_hash(meant(model, asked), model.name)
-        made = CallMade(digest, "llm", name, 1, asked.to_json(), answer.to_json(), answer.usage, started, finished)
-        calls.append(made)
+        call = CallMade(digest, "llm", name, 1, asked.to_json(), answer.to_json(), answer.usage, started, finished)
+        calls.append(call)
+        if made is not None:
+            made(call)
         started = finished
 
     first = await model.complete(request, on_delta)

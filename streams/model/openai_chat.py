@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PATH = "/chat/completions"
 BUSY = frozenset({408, 409, 429, 503, 529})
-SERVER_ERROR = 500
+CLIENT_ERROR, SERVER_ERROR = 400, 500
 UNLIMITED = 0  # how aiohttp's connector spells "no limit"; None would leave it at its own 100
 
 
@@ -30,8 +30,8 @@ class OpenAIChat:
     """One endpoint with its own connections, so that a slow or dead provider never slows the agents of another.
 
     The openai client runs over aiohttp: its own pool costs time that grows with the number of waiting calls and stalls
-    the loop for many seconds at a thousand. Requests go through the client's generic `post`, because its typed
-    `create` spends half as much again on building models of answers of which four fields are read.
+    the loop for many seconds at a thousand. What is not streamed is posted by that client's HTTP client itself: what
+    its own methods add, options and models that are copied for each request, costs more CPU time than the request.
     No call is repeated here: attempts belong to the run's retry policy, which records them.
     """
 
@@ -51,13 +51,15 @@ class OpenAIChat:
         self._timeout = timeout
         self._prices = Prices.load() if prices is None else prices
         self._ramp = Ramp()
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key,
-            max_retries=0,
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
-            http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=UNLIMITED)),
+        patience = httpx2.Timeout(timeout, connect=min(timeout, 10.0))
+        self._http = openai.DefaultAioHttpClient(
+            limits=httpx2.Limits(max_connections=UNLIMITED), base_url=base_url, timeout=patience
         )
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url, api_key=api_key, max_retries=0, timeout=patience, http_client=self._http
+        )
+        self._url = httpx2.URL(f"{base_url.rstrip('/')}{PATH}")
+        self._headers = httpx2.Headers({**self._client.auth_headers, "content-type": "application/json"})
 
     @property
     def name(self) -> str:
@@ -75,11 +77,9 @@ class OpenAIChat:
         try:
             async with asyncio.timeout(self._timeout):
                 if on_delta is None:
-                    response = await self._client.post(PATH, body=body, cast_to=httpx2.Response)
-                    self._pace.hear(response.headers, refused=False)
-                    return orjson.loads(response.content)
+                    return await self._posted(body)
                 return await self._streamed(body, on_delta)
-        except (TimeoutError, openai.APITimeoutError) as error:
+        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
             if _unreachable(error):
                 raise ModelError(f"The model endpoint {self._where} cannot be reached; is it running?") from error
             raise ModelError(
@@ -87,7 +87,9 @@ class OpenAIChat:
             ) from error
         except openai.APIStatusError as error:
             raise self._failure(error) from error
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            if _unreachable(error):
+                raise ModelError(f"The model endpoint {self._where} cannot be reached; is it running?") from error
             raise ModelError(
                 f"The model endpoint {self._where} broke off ({error.__cause__ or error}); is it running?"
             ) from error
@@ -109,6 +111,13 @@ class OpenAIChat:
     @property
     def _where(self) -> str:
         return f"{self._client.base_url.scheme}://{self._client.base_url.netloc.decode()}"
+
+    async def _posted(self, body: dict[str, Any]) -> Any:
+        response = await self._http.post(self._url, content=orjson.dumps(body), headers=self._headers)
+        if response.status_code >= CLIENT_ERROR:
+            raise openai.APIStatusError(response.text, response=response, body=None)
+        self._pace.hear(response.headers, refused=False)
+        return orjson.loads(response.content)
 
     async def _streamed(self, body: dict[str, Any], on_delta: Callable[[str], None]) -> dict[str, Any]:
         """Read the answer as server-sent events and put it together to what an unstreamed one would have been."""

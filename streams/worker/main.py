@@ -22,12 +22,15 @@ from streams.query.codec import codec_of
 from streams.tables.runs import runs
 from streams.worker import metrics, slots
 from streams.worker.book import Book
+from streams.worker.budgets.homes import BudgetHomes
+from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
+from streams.worker.http.budgets import BudgetPages
 from streams.worker.http.limits import LimitPages
 from streams.worker.http.proof import Proof
 from streams.worker.http.runlist import RunList
@@ -45,6 +48,7 @@ from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
 from streams.worker.reactions.lanes import Lanes
 from streams.worker.reload import Reload
+from streams.worker.runs.asking import Asking
 from streams.worker.runs.desk import Desk
 from streams.worker.runs.dispatcher import Dispatcher
 from streams.worker.runs.effects import Effects
@@ -137,7 +141,11 @@ class Worker:
         )
         self._model: RoledModel | None = None
         self._limits = Limits(self._runtime, pool, f"{pool}.{slot.identity}", codec, catalog.tools.values())
-        self._effects = Effects(self._runtime.tasks, self._chat, self._limits.guard, probe)
+        self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
+        spending = Spending(
+            settings.budgets, self._ask_budget, self._runtime.tasks.spawn, lease=settings.llm_total_timeout + _GRACE_S
+        )
+        self._effects = Effects(self._runtime.tasks, Asking(self._chat, spending), self._limits.guard, probe)
         self._timers = Timers(self._fire)
         self._probe = probe
         self._desk = Desk(
@@ -213,6 +221,7 @@ class Worker:
         self._watch.start()
         self._runtime.tasks.spawn(self._stall.run())
         self._runtime.tasks.spawn(self._sweep.run())
+        self._runtime.tasks.spawn(self._budgets.run())
         await stop.wait()
         log.info("worker %s.%s drains", self._pool, self._slot.name)
         try:
@@ -264,6 +273,8 @@ class Worker:
                 gate=self._gate,
                 keys=self._keys,
                 pauses=self._pauses,
+                budgets=self._budgets,
+                breakers=self._limits.breakers,
                 schedules=self._schedules,
             ),
             bus=self._bus,
@@ -280,6 +291,7 @@ class Worker:
             committer=lambda: self._runtime.committer,
         )
         app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
+        app.on_slice_ready.append(self._budgets.restored)
         app.on_slice_ready += [self._keys.restored, self._pauses.restored]
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
@@ -298,6 +310,7 @@ class Worker:
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
+            budgets=BudgetPages(proof, self._budgets),
             ready=self._missing,
             registry=registry,
         )
@@ -333,6 +346,9 @@ class Worker:
         if self._model is None:
             self._model = chat_model(self._settings)
         return self._model
+
+    async def _ask_budget(self, pool: str, scope: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._limits.ask_home(pool, scope, body, self._budgets.ask)
 
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
         live = self._desk.find(owned, run_id)

@@ -19,6 +19,7 @@ from streams.worker.http.proof import NotOwnerError, NotReadyError
 
 if TYPE_CHECKING:
     from streams.worker.http.agents import AgentPages
+    from streams.worker.http.budgets import BudgetPages
     from streams.worker.http.limits import LimitPages
     from streams.worker.http.runlist import RunList
     from streams.worker.http.runs import RunPages
@@ -36,6 +37,7 @@ def application(
     schedules: SchedulePages,
     agents: AgentPages,
     *,
+    budgets: BudgetPages,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
 ) -> Starlette:
@@ -62,6 +64,7 @@ def application(
             Route("/owner/schedules", schedules.list),
             *limits.routes(),
             *agents.routes(),
+            *budgets.routes(),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -101,6 +101,18 @@ class Limits:
         if url == self.peers.url:
             return await self.homes.shared(call, body)
         answer: dict[str, Any] = await self.peers.post(url, f"/owner/answers/{call}", body, _SHARED_S)
+        return answer
+
+    async def ask_home(
+        self, pool: str, scope: str, body: dict[str, Any], here: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Return what the home of a budget says; `here` answers where it is this worker."""
+        url = self.peers.place(pool, scope)
+        if url is None:
+            raise HomeAwayError("no worker keeps this budget at the moment")
+        if url == self.peers.url:
+            return await here(body)
+        answer: dict[str, Any] = await self.peers.post(url, "/owner/budgets", body, _GRANTS_S)
         return answer
 
     async def _send_gossip(self, url: str, path: str, body: Any) -> Any:

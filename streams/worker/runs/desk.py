@@ -19,6 +19,8 @@ from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
 from streams.worker.runs.parts import Parts
+from streams.worker.budgets.spending import Spender
+from streams.worker.journal import LEDGER
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ class Desk:
             info = ErrorInfo.of(error)
             info.rejected = True
             failed = EffectDone(message.path, message.resume, message.attempt, error=info, usage=message.usage)
+            failed.calls, failed.also = message.calls, message.also
             self.tell(again, failed, unit)
         else:
             self.carry(again, again.machine.fail(error, clock.now_ms()), unit)
@@ -217,8 +220,9 @@ class Desk:
 
     def _perform(self, live: Live, perform: Perform) -> None:
         if live.slice.live and self.live.get((live.slice, live.run_id)) is live:
+            spender = Spender.of(live.agent, live.run_id, live.machine.journal.view.input)
             live.tasks[perform.path] = self._effects.start(
-                live.run_id, perform, lambda done: self._performed(live, perform, done)
+                spender, perform, lambda done: self._performed(live, perform, done)
             )
 
     def _performed(self, live: Live, perform: Perform, done: EffectDone) -> None:

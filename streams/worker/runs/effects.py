@@ -11,7 +11,6 @@ from schemas.call import CallRecorded
 from streams import clock
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
-from streams.model.ask import Answered, ask
 from streams.model.hash import tool_hash
 from streams.telemetry import redact_json
 from streams.tools._call import call_tool
@@ -20,8 +19,9 @@ from streams.worker.limits.guard import limited
 if TYPE_CHECKING:
     from streams.define.tools import Tool
     from streams.engine.decision import Perform
-    from streams.model.chat import ChatModel
+    from streams.worker.budgets.spending import Spender
     from streams.worker.limits.guard import Guard
+    from streams.worker.runs.asking import Asking
     from streams.worker.tasks import Tasks
 
 Done = Callable[[EffectDone], None]
@@ -30,21 +30,19 @@ Done = Callable[[EffectDone], None]
 class Effects:
     """Starts attempts and reports how they ended; decides nothing."""
 
-    def __init__(
-        self, tasks: Tasks, model: Callable[[], ChatModel], guard: Guard, probe: Callable[[str], None]
-    ) -> None:
-        """Run attempts as `tasks`; `model` gives the chat model at its first use; `guard` keeps the tools' limits."""
+    def __init__(self, tasks: Tasks, asking: Asking, guard: Guard, probe: Callable[[str], None]) -> None:
+        """Run attempts as `tasks`; `asking` asks the model; `guard` keeps the tools' limits."""
         self._guard = guard
         self._probe = probe
         self._tasks = tasks
-        self._model = model
+        self._asking = asking
         self.running = 0
 
-    def start(self, run_id: str, perform: Perform, done: Done) -> asyncio.Task[None]:
-        """Start an attempt; `done` gets its outcome unless the task is cancelled."""
-        return self._tasks.spawn(self._attempt(run_id, perform, done))
+    def start(self, spender: Spender, perform: Perform, done: Done) -> asyncio.Task[None]:
+        """Start an attempt for a run; `done` gets its outcome unless the task is cancelled."""
+        return self._tasks.spawn(self._attempt(spender, perform, done))
 
-    async def _attempt(self, run_id: str, perform: Perform, done: Done) -> None:
+    async def _attempt(self, spender: Spender, perform: Perform, done: Done) -> None:
         self._probe("effect begins")
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
         self.running += 1
@@ -52,7 +50,7 @@ class Effects:
         scope = asyncio.timeout(perform.timeout)
         try:
             async with scope:
-                await self._run(run_id, perform, report, scope)
+                await self._run(spender, perform, report, scope)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
             report.error = ErrorInfo.of(error, timed_out=scope.expired())
         finally:
@@ -61,11 +59,11 @@ class Effects:
         self._probe("effect done")
         done(report)
 
-    async def _run(self, run_id: str, perform: Perform, report: EffectDone, scope: asyncio.Timeout) -> None:
+    async def _run(self, spender: Spender, perform: Perform, report: EffectDone, scope: asyncio.Timeout) -> None:
         if perform.kind == "llm":
-            await self._ask(run_id, perform, report)
+            await self._asking(spender, perform, report)
         elif perform.kind == "tool" and perform.tool is not None:
-            await self._tool(run_id, perform.tool, perform, report, scope)
+            await self._tool(spender.run_id, perform.tool, perform, report, scope)
         elif perform.fn is not None:
             report.value = await self._step(perform)
 
@@ -83,19 +81,6 @@ class Effects:
         if not report.recorded:  # an answer that was found has its record already, from when it was paid for
             report.calls.append(_tool_call(run_id, perform, report))
 
-    async def _ask(self, run_id: str, perform: Perform, report: EffectDone) -> None:
-        given = perform.args
-        answer = await ask(
-            self._model(),
-            given["prompt"],
-            given.get("args", ()),
-            returns=perform.returns if perform.returns is not None else str,
-            params=given.get("params"),
-        )
-        report.value = answer.value
-        report.usage = answer.usage.to_json()
-        report.calls.extend(_model_calls(run_id, perform, answer))
-
     async def _step(self, perform: Perform) -> Any:
         fn, args, kwargs = perform.fn, perform.args.get("args", ()), perform.args.get("kwargs", {})
         if fn is None:
@@ -103,26 +88,6 @@ class Effects:
         if inspect.iscoroutinefunction(fn):
             return await fn(*args, **kwargs)
         return await asyncio.to_thread(fn, *args, **kwargs)
-
-
-def _model_calls(run_id: str, perform: Perform, answer: Answered) -> list[CallRecorded]:
-    return [
-        CallRecorded(
-            hash=call.hash,
-            run_id=run_id,
-            path=perform.path,
-            attempt=perform.attempt,
-            kind=call.kind,
-            name=call.name,
-            version=call.version,
-            request=call.request,
-            answer=call.answer,
-            usage=call.usage.to_json(),
-            started_ms=call.started_ms,
-            finished_ms=call.finished_ms,
-        )
-        for call in answer.calls
-    ]
 
 
 def _tool_call(run_id: str, perform: Perform, report: EffectDone) -> CallRecorded:

@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from schemas.agent import AgentCommanded, AgentSwitched
+from schemas.breaker import BreakerSwitched
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
+from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.messages import CancelAsked, ChildDone, ForkAsked, Message, ResumeAsked, SignalArrived
 from streams.errors import StreamsError
 from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
 
 if TYPE_CHECKING:
+    from streams.worker.budgets.homes import BudgetHomes
     from streams.worker.courier import Courier
     from streams.worker.keys.gate import Gate
     from streams.worker.keys.homes import KeyHomes
+    from streams.worker.limits.breakers import Breakers
     from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
     from streams.worker.runs.pauses import Pauses
@@ -40,12 +44,16 @@ class Signals:
         gate: Gate,
         keys: KeyHomes,
         pauses: Pauses,
+        budgets: BudgetHomes,
+        breakers: Breakers,
         schedules: Schedules | None = None,
     ) -> None:
         """Handle the runs of `pool`, the locks and queues of its agents, and its schedules."""
         self._gate = gate
         self._keys = keys
         self._pauses = pauses
+        self._budgets = budgets
+        self._breakers = breakers
         self._schedules = schedules
         self._desk = desk
         self._courier = courier
@@ -87,11 +95,19 @@ class Signals:
                 self._keys.take(batch, event)
             case KeyGranted():
                 self._gate.granted(self._desk.find(batch.slice, event.run_id), event, batch)
+            case BudgetSpent() | BudgetChanged() | BreakerSwitched():
+                self._limit(batch, event)
             case AgentCommanded() | AgentSwitched():
                 self._pauses.take(batch, event)
             case _:
                 return False
         return True
+
+    def _limit(self, batch: Batch, event: BudgetSpent | BudgetChanged | BreakerSwitched) -> None:
+        if isinstance(event, BreakerSwitched):
+            self._breakers.force(event.tool, open_=event.state == "open")
+        else:
+            self._budgets.take(batch, event)
 
 
 def _message(event: Any) -> Message:

@@ -22,6 +22,7 @@ from schemas.bus import NewDataArrived
 from schemas.catalogue import events
 from streams import Delivery, Reject, StartRun, agent, hmac_sha256, source, table
 from streams.app import Catalog
+from streams.choices import Budget
 from streams.gateway.app import build
 from streams.gateway.deps import Deps
 from streams.query.owners import Answer, OwnerUnavailableError
@@ -90,6 +91,7 @@ def helpdesk(delivery: Delivery) -> list[Event | StartRun] | None:
 @dataclass
 class Settings:
     gateway_host: str = "127.0.0.1"
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
     advertised_url: str | None = None
     api_keys: tuple[ApiKey, ...] = ()
     webhook_secrets: Mapping[str, tuple[SecretStr, ...]] = field(

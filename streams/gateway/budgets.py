@@ -1,0 +1,161 @@
+"""`/budgets`: what agents, runs and concurrency keys may use and have used, and the order to change that."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.attributes import new_id
+from schemas.usage import BudgetChanged
+from streams.choices import Budget
+from streams.gateway.answers import answer
+from streams.gateway.body import parse, read
+from streams.gateway.ids import check_id, check_key, hashed
+from streams.gateway.operation import Call, Operation
+from streams.gateway.operations import list_of
+from streams.gateway.problem import Problem
+from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
+from streams.gateway.write import Record, write
+from streams.query.owners import OwnerUnavailableError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from streams.define.agents import Agent
+    from streams.gateway.deps import Deps
+    from streams.gateway.runs import Runs
+
+_PROBLEMS: Final = (
+    "malformed-json",
+    "malformed-request",
+    "too-large",
+    "slow-body",
+    "unknown-agent",
+    "unknown-run",
+    "not-found",
+    "invalid-request",
+    "conflict",
+    "busy",
+    "not-acknowledged",
+    "owner-unavailable",
+)
+_LONGEST_KEY: Final = 500
+_AMOUNT: Final[dict[str, Any]] = {
+    "tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**53},
+    "usd": {"type": ["number", "null"], "minimum": 0},
+    "calls": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**53},
+}
+
+
+class Budgets:
+    """Shows accounts, and writes orders to their homes."""
+
+    def __init__(self, deps: Deps, runs: Runs) -> None:
+        self._deps = deps
+        self._runs = runs
+
+    async def all(self, _: Call) -> Response:
+        """`GET /budgets`: the accounts that the workers which answer keep, with the budget that the code gives."""
+        live = sorted({agent.pool for agent in self._deps.catalog.agents.values()} & set(self._deps.owners.pools()))
+        found = [row for rows in await asyncio.gather(*(self._rows(pool) for pool in live)) for row in rows]
+        known = {row["scope"] for row in found}
+        for name, agent in sorted(self._deps.catalog.agents.items()):
+            if self._declared("agent", agent) is not None and f"agent:{name}" not in known:
+                found.append({"scope": f"agent:{name}", "pool": agent.pool, "used": None, "given": None})
+        for row in found:
+            kind, _, rest = row["scope"].partition(":")
+            owner = self._deps.catalog.agents.get(rest.partition("/")[0]) if kind != "run" else None
+            declared = None if owner is None else self._declared(kind, owner)
+            row["declared"] = None if declared is None else declared.model_dump()
+        return answer({"budgets": sorted(found, key=lambda row: row["scope"])})
+
+    async def change(self, call: Call) -> Response:
+        """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it look again within seconds."""
+        scope, key = call.param("scope"), check_key(call.headers.get("idempotency-key"))
+        try:
+            budget = Budget.model_validate(parse(await read(call)), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise wrong(".".join(map(str, first["loc"])) or "body", first["msg"]) from error
+        agent, pool = await self._owner(scope)
+        caller = call.caller.name if call.caller else ""
+        request_id = new_id() if key is None else hashed("i-", caller, scope, key)
+        event = BudgetChanged(
+            scope=scope, request_id=request_id, tokens=budget.tokens, usd=budget.usd, calls=budget.calls
+        )
+        record = Record(self._deps.names.signals, event, request_id, headers={"agent": agent, "pool": pool})
+        await write(self._deps.producer, record, call.headers.get("traceparent"))
+        return answer({"scope": scope, "id": request_id, "accepted": budget.model_dump()}, 202)
+
+    async def _owner(self, scope: str) -> tuple[str, str]:
+        """Return the agent whose budget a scope is, and its pool; Problem for one that nobody draws on."""
+        kind, _, rest = scope.partition(":")
+        if kind == "run" and rest:
+            found = await self._runs.view(check_id(rest, "scope"))
+            agent = self._agent(str(found.view["agent"]))
+            self._check(kind, agent)
+            return agent.name, found.pool
+        name, slash, value = rest.partition("/")
+        if (kind == "key" and slash and 0 < len(value) <= _LONGEST_KEY) or (kind == "agent" and name and not slash):
+            agent = self._agent(name)
+        else:
+            raise wrong("scope", "it must be run:ID, agent:NAME or key:AGENT/VALUE")
+        self._check(kind, agent)
+        return agent.name, agent.pool
+
+    def _agent(self, name: str) -> Agent[Any, Any]:
+        agent = self._deps.catalog.agents.get(name)
+        if agent is None:
+            raise Problem("unknown-agent", "No agent has that name; see /agents.")
+        return agent
+
+    def _check(self, kind: str, agent: Agent[Any, Any]) -> None:
+        if self._declared(kind, agent) is None:
+            raise Problem(
+                "conflict",
+                f"Calls of {agent.name} draw on no budget of the kind {kind!r}: declare one in its @agent, or set "
+                "STREAMS_BUDGETS.",
+            )
+
+    def _declared(self, kind: str, agent: Agent[Any, Any]) -> Budget | None:
+        own = {"run": agent.budget_per_run, "agent": agent.budget, "key": agent.budget_per_key}[kind]
+        if kind == "key" and agent.concurrency_key is None:
+            return None
+        return own or self._deps.settings.budgets.get(kind)
+
+    async def _rows(self, pool: str) -> list[dict[str, Any]]:
+        try:
+            answers = await self._deps.owners.ask_all(pool, "/owner/budgets")
+        except OwnerUnavailableError:
+            return []
+        return [row for said in answers if said.status == 200 for row in orjson.loads(said.body)["budgets"]]
+
+
+def of_budgets(budgets: Budgets) -> list[Operation]:
+    """Return the endpoints of budgets."""
+    accepted = {
+        "type": "object",
+        "required": ["scope", "id", "accepted"],
+        "properties": {"scope": {"type": "string"}, "id": {"type": "string"}, "accepted": {"type": "object"}},
+    }
+    body = {"type": "object", "additionalProperties": False, "properties": _AMOUNT}
+    return [
+        Operation(
+            "GET", "/budgets", budgets.all, "read", "What budgets have left", {200: list_of("budgets")}, tag="people"
+        ),
+        Operation(
+            "POST",
+            "/budgets/{scope:path}",
+            budgets.change,
+            "admin",
+            "Give a run, an agent or a concurrency key another budget; nothing in it: the declared one",
+            {202: accepted},
+            _PROBLEMS,
+            (IDEMPOTENCY_KEY,),
+            {"application/json": body},
+            tag="people",
+        ),
+    ]

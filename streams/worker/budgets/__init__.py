@@ -1,0 +1,1 @@
+"""Budgets of tokens, money and calls that hold over all workers."""

@@ -1,0 +1,97 @@
+"""The arithmetic of one budget: what was used, what is held for calls under way, what is left; pure.
+
+A call holds what it will use at least (its prompt, its `max_tokens`) before it is made, and settles what it has used
+when it was answered. So a budget is overdrawn by no more than the calls that were under way used beyond their holds. A
+hold whose worker died is forgotten after its time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from streams.choices import Budget
+
+
+class Amount(NamedTuple):
+    """Tokens in and out, US dollars, model calls."""
+
+    tokens: int = 0
+    usd: float = 0.0
+    calls: int = 0
+
+    def plus(self, other: Amount) -> Amount:
+        """Return the sum."""
+        return Amount(self.tokens + other.tokens, self.usd + other.usd, self.calls + other.calls)
+
+
+class Hold(NamedTuple):
+    """What a call under way may use, until when (monotonic seconds) at the latest."""
+
+    amount: Amount
+    until: float
+
+
+class Account:
+    """One scope: its budget, and what it has used on its day (or, with an empty day, ever)."""
+
+    __slots__ = ("at_ms", "day", "given", "told", "used")
+
+    def __init__(self) -> None:
+        """Begin with nothing used."""
+        self.given: Budget | None = None  # by a person: it goes before what the code says
+        self.used = Amount()
+        self.day = ""
+        self.told = ""  # the refusal that an alert was raised for
+        self.at_ms = 0
+
+    @classmethod
+    def read(cls, row: bytes | None) -> Self:
+        """Return what a row holds."""
+        account = cls()
+        if row is not None:
+            fields: dict[str, Any] = orjson.loads(row)
+            account.given = None if fields["given"] is None else Budget(**fields["given"])
+            account.used = Amount(*fields["used"])
+            account.day, account.told, account.at_ms = fields["day"], fields["told"], fields["at_ms"]
+        return account
+
+    def row(self) -> bytes:
+        """Return the account as it is kept."""
+        given = None if self.given is None else self.given.model_dump()
+        fields = {"given": given, "used": list(self.used), "day": self.day, "told": self.told, "at_ms": self.at_ms}
+        return orjson.dumps(fields)
+
+    def turn(self, day: str) -> None:
+        """Begin a day; one that is over is settled with the new one."""
+        if day > self.day:
+            self.day, self.used, self.told = day, Amount(), ""
+
+    def refusal(self, scope: str, budget: Budget, held: Amount, wanted: Amount) -> str | None:
+        """Return why a call that uses `wanted` at least may not begin, None if it may."""
+        limit = budget if self.given is None else self.given
+        taken = self.used.plus(held)
+        when = f" of {self.day}" if self.day else ""
+        for name, most in (("calls", limit.calls), ("tokens", limit.tokens), ("usd", limit.usd)):
+            used, more = getattr(taken, name), getattr(wanted, name)
+            if most is not None and (used >= most or used + more > most):
+                return (
+                    f"the budget of {scope}{when} is spent: {_said(name, used)} of {_said(name, most)} used or under "
+                    f"way, {_said(name, more)} more needed; raise it with `streams budgets set {scope}`"
+                )
+        return None
+
+
+def held(holds: dict[str, Hold], now: float) -> Amount:
+    """Return what is under way, and forget what has been for too long."""
+    for name in [name for name, hold in holds.items() if hold.until <= now]:
+        del holds[name]
+    total = Amount()
+    for hold in holds.values():
+        total = total.plus(hold.amount)
+    return total
+
+
+def _said(name: str, amount: float) -> str:
+    return f"${amount:.4f}" if name == "usd" else f"{amount:,.0f} {name}"

@@ -1,0 +1,41 @@
+"""What workers ask the homes of budgets, and what people are shown of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from streams.worker.http.answers import answer
+
+if TYPE_CHECKING:
+    from streams.worker.budgets.homes import BudgetHomes
+    from streams.worker.http.proof import Proof
+
+
+class BudgetPages:
+    """`/owner/budgets`."""
+
+    def __init__(self, proof: Proof, homes: BudgetHomes) -> None:
+        """Answer for `homes`."""
+        self._proof = proof
+        self._homes = homes
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/owner/budgets", self.ask, methods=["POST"]),
+            Route("/owner/budgets", self.list, methods=["GET"]),
+        ]
+
+    async def ask(self, request: Request) -> Response:
+        """Hold something of a budget for a call, or let go of it."""
+        return answer(await self._homes.ask(orjson.loads(await request.body())))
+
+    async def list(self, _: Request) -> Response:
+        """Answer the accounts that are kept here."""
+        self._proof.slices()
+        return answer({"budgets": self._homes.rows()})

@@ -1,0 +1,105 @@
+"""Asks the model for a run: within its budgets, with all that it costs told to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from schemas.call import CallRecorded
+from streams.model.ask import ask
+from streams.model.chat import ChatRequest, Usage
+from streams.model.roles import RoledModel
+from streams.telemetry import redact_json
+from streams.worker.budgets.account import Amount
+from streams.worker.budgets.spending import Spender, Spending, at_least, counted
+
+if TYPE_CHECKING:
+    from streams.engine.decision import Perform
+    from streams.engine.messages import EffectDone
+    from streams.model.ask import CallMade
+    from streams.model.chat import ChatModel
+    from streams.model.prices import Price
+    from streams.worker.budgets.spending import Held
+
+
+class Asking:
+    """One attempt at a time, for all runs of a worker."""
+
+    def __init__(self, model: Callable[[], ChatModel], spending: Spending) -> None:
+        """`model` gives the chat model at its first use; `spending` knows the budgets."""
+        self._model = model
+        self._spending = spending
+
+    async def __call__(self, spender: Spender, perform: Perform, report: EffectDone) -> None:
+        """Fill `report` with the answer, its cost and its records, or with the budget that the call has to wait for."""
+        given, model = perform.args, self._model()
+        attempt = f"{spender.run_id}/{perform.path}/{perform.resume}/{perform.attempt}"
+        held: Held | None = None
+        if self._spending.claims(spender):
+            price, known = _price(model, given)
+            got = await self._spending.hold(spender, attempt, at_least(given, price), priced=known)
+            if isinstance(got, str):
+                report.parked = got
+                return
+            held = got
+        made: list[CallMade] = []
+        try:
+            answer = await ask(
+                model,
+                given["prompt"],
+                given.get("args", ()),
+                returns=perform.returns if perform.returns is not None else str,
+                params=given.get("params"),
+                made=made.append,
+            )
+            report.value = answer.value
+        finally:  # what was answered is paid for, also when the answer is no good
+            self._count(spender, perform, report, attempt, made, held)
+
+    def _count(
+        self,
+        spender: Spender,
+        perform: Perform,
+        report: EffectDone,
+        attempt: str,
+        made: list[CallMade],
+        held: Held | None,
+    ) -> None:
+        if not made:
+            if held is not None:
+                self._spending.free(spender, held)
+            return
+        usage = sum((call.usage for call in made), Usage())
+        report.usage = usage.to_json()
+        report.calls.extend(_recorded(spender.run_id, perform, call) for call in made)
+        report.also += counted(spender, attempt, len(made), report.usage)
+        if held is not None:
+            used = Amount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, len(made))
+            report.also += self._spending.settled(spender, held, used)
+
+
+def _price(model: ChatModel, given: dict[str, object]) -> tuple[Price | None, bool]:
+    """Return what the model costs that will be asked, and whether that is known; a model without roles is a test's."""
+    params = given.get("params")
+    named = str(params.get("model") or "") if isinstance(params, dict) else ""
+    if not isinstance(model, RoledModel):
+        return None, True
+    price = model.price(model.model_of(ChatRequest((), named)))
+    return price, price is not None
+
+
+def _recorded(run_id: str, perform: Perform, call: CallMade) -> CallRecorded:
+    return CallRecorded(
+        hash=call.hash,
+        run_id=run_id,
+        path=perform.path,
+        attempt=perform.attempt,
+        kind=call.kind,
+        name=call.name,
+        version=call.version,
+        request=redact_json(call.request),
+        answer=call.answer,
+        usage=call.usage.to_json(),
+        started_ms=call.started_ms,
+        finished_ms=call.finished_ms,
+    )

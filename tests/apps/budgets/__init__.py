@@ -1,0 +1,1 @@
+"""Agents with budgets, which ask the model."""

@@ -1,0 +1,119 @@
+"""Budgets over two real workers: kept, told of, raised, and exact though one of the workers is killed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from schemas.alert import AlertRaised, AlertResolved
+from streams.local.kafka import EmbeddedKafka
+from tests.faults.rig import pipeline as rig
+from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.waiting import until
+from tests.kafka.gateway._served import served
+from tests.unit.model._endpoint import completion, endpoint
+
+
+class Model:
+    """An endpoint that counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.calls += 1
+        return web.json_response(completion())
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest_asyncio.fixture
+async def pair(
+    kafka: EmbeddedKafka, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Pipeline]:
+    """Return a pipeline with two workers."""
+    monkeypatch.setattr(rig, "APP", "tests.apps.budgets")
+    async with endpoint(model.answer) as url, Pipeline(kafka.bootstrap, tmp_path, partitions=8) as made:
+        made.settings = made.settings.changed(llm_base_url=url, llm_model="gpt-4o-mini")
+        await made.running("a")
+        await made.running("b")
+        yield made
+
+
+async def seen(client: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
+    view: dict[str, Any] = (await client.get(f"/runs/{run_id}")).json()
+    return view
+
+
+async def test_a_budget_holds_and_a_killed_worker_changes_nothing(pair: Pipeline, model: Model) -> None:
+    async with served(pair.settings, declared=False) as (client, _):
+        runs = await pair.submit_many(20, "frugal")
+
+        async def parked() -> list[str]:
+            views = [await seen(client, one) for one in runs]
+            return [v["run_id"] for v in views if v["status"] == "waiting" and "budget of agent:frugal" in v["reason"]]
+
+        async def is_parked(count: int) -> bool:
+            return len(await parked()) == count
+
+        await until(lambda: is_parked(15), 30)
+        assert model.calls == 5
+        pair.workers[0].kill()
+        assert (await client.post("/budgets/agent:frugal", json={"calls": 12})).status_code == 202
+        await until(lambda: is_parked(8), 60)
+        assert model.calls == 12
+        assert (await client.post("/budgets/agent:frugal", json={"calls": 100})).status_code == 202
+        await pair.ended(runs, 60)
+        assert model.calls == 20
+        accounts = (await client.get("/budgets")).json()["budgets"]
+        account = next(one for one in accounts if one["scope"] == "agent:frugal")
+        assert account["used"]["calls"] == 20
+        assert account["used"]["tokens"] == 20 * 1500
+        assert (account["declared"]["calls"], account["given"]["calls"]) == (5, 100)
+        rows = (await client.get("/tables/usage", params={"prefix": "frugal/"})).json()["rows"]
+        assert [(row["value"]["calls"], row["value"]["input_tokens"]) for row in rows] == [(20, 20_000)]
+        assert rows[0]["value"]["cost_usd"] == pytest.approx(20 * (800 * 0.15 + 200 * 0.075 + 500 * 0.6) / 1e6)
+        told = [one.event for one in await pair.events(pair.names.events)]
+        names = [type(one) for one in told if isinstance(one, AlertRaised | AlertResolved)]
+        assert names == [AlertRaised, AlertResolved, AlertRaised, AlertResolved]
+
+
+async def test_budgets_of_a_run_and_of_a_key(pair: Pipeline, model: Model) -> None:
+    async with served(pair.settings, declared=False) as (client, _):
+        long = await pair.submit("thrifty", {"times": 4, "customer": "a"})
+
+        async def waits(run_id: str, why: str) -> bool:
+            view = await seen(client, run_id)
+            return view["status"] == "waiting" and why in (view["reason"] or "")
+
+        await until(lambda: waits(long, f"run:{long}"), 30)
+        assert model.calls == 2
+        assert (await client.post(f"/budgets/run:{long}", json={"calls": 9})).status_code == 202
+        await until(lambda: waits(long, "key:thrifty/a"), 30)
+        assert model.calls == 3
+        other = await pair.submit("thrifty", {"times": 1, "customer": "b"})
+        await pair.ended([other])
+        assert (await client.post("/budgets/key:thrifty/a", json={"calls": 4})).status_code == 202
+        await pair.ended([long])
+        assert model.calls == 5
+        assert (await seen(client, long))["usage"]["llm_calls"] == 4
+        assert (await client.post("/breakers/shaky", json={"state": "open"})).status_code == 202
+
+        await until(lambda: shaky_is(client, "open"), 10)
+        assert (await client.post("/breakers/shaky", json={"state": "closed"})).status_code == 202
+        await until(lambda: shaky_is(client, "closed"), 10)
+
+
+async def shaky_is(client: httpx.AsyncClient, state: str) -> bool:
+    found = (await client.get("/breakers")).json()["breakers"]
+    return [one["state"] for one in found if one["tool"] == "shaky"] == [state]
