@@ -210,16 +210,12 @@ class Settings(BaseSettings):
     )
     llm_fallback: Names = Field((), description="roles that are asked, in order, when the usual model does not answer")
     llm_prices: Path | None = Field(None, description="JSON file with prices of models, over those that ship")
-<<<<<<< HEAD
     database_url: SecretStr | None = Field(
         None, description="database of the SQL tool: postgresql://user@host/name or sqlite:///path"
     )
-=======
     budgets: Annotated[dict[str, Budget], NoDecode, BeforeValidator(budget_kinds)] = Field(
         {}, description='budgets of agents without their own, as JSON: {"run": {"tokens", "usd", "calls"}, …}'
     )
-    database_url: SecretStr | None = Field(None, description="database of the SQL tool")
->>>>>>> 52e8b1d (Budgets of runs, agents and keys over all workers, the table usage, breakers by hand; a waiting call costs half the CPU time)
     fetch_allow: Names = Field(
         (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
     )
