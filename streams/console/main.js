@@ -1,6 +1,7 @@
 // Routes: each page is a function that fills its element, and stops when its signal says that another page is shown.
 
 import { h } from "./dom.js";
+import { limitsPage } from "./limits.js";
 import { letterPage, lettersPage } from "./letters.js";
 import { runPage, runsPage } from "./runs.js";
 import { agentsPage, eventsPage, schedulesPage, tablePage, tablesPage, topicsPage, workersPage } from "./pages.js";
@@ -12,6 +13,7 @@ const PAGES = [
   ["tables", "Tables", tablesPage, tablePage],
   ["topics", "Topics", topicsPage, eventsPage],
   ["schedules", "Schedules", schedulesPage],
+  ["limits", "Limits", limitsPage],
   ["dead", "Dead letters", lettersPage, letterPage],
 ];
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from streams.gateway.problem import Problem
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from streams.gateway.runs import Runs
 
 _ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+_TALKS: Final = frozenset({"queued", "running"})
+LISTEN_S: Final = 0.25
+"""Seconds between two looks at what a model is saying."""
 
 
 class RunEvents:
-    """Streams runs: `step` and `progress` for entries, `status` for changes of it, `done` at the end."""
+    """Streams runs: `step` and `progress` for entries, `status` for its changes, `token` for what models say, `done`."""
 
     def __init__(self, deps: Deps, runs: Runs, streams: Streams) -> None:
         self._changes = deps.changes
@@ -38,7 +42,7 @@ class RunEvents:
         return stream(call, self._events(self._changes, found.pool, run_id, seen))
 
     async def _events(self, changes: Changes, pool: str, run_id: str, seen: int) -> AsyncGenerator[bytes, None]:
-        status = ""
+        status, said = "", _Said()
         with changes.watch(pool, run_id) as news, self._streams.open(news):
             while not self._streams.closed:
                 news.clear()
@@ -58,5 +62,29 @@ class RunEvents:
                 if status in _ENDED:
                     yield event(view, name="done")
                     return
-                if not await within(news, ALIVE_S):
-                    yield b": alive\n\n"
+                async for piece in self._until(news, pool, run_id, said if status in _TALKS else None):
+                    yield piece
+
+    async def _until(
+        self, news: asyncio.Event, pool: str, run_id: str, said: _Said | None
+    ) -> AsyncGenerator[bytes, None]:
+        """Wait for the journal to grow, or until it is time to say that we are alive; tell what models say meanwhile.
+
+        Their pieces are on no log and have no id: who comes later gets the whole answer with the step.
+        """
+        left, step = ALIVE_S, ALIVE_S if said is None else LISTEN_S
+        while left > 0:
+            if said is not None:
+                for piece in await self._runs.spoken(pool, run_id, said.number):
+                    said.number = int(piece["number"])
+                    yield event({"path": piece["path"], "text": piece["text"]}, name="token")
+            if await within(news, min(step, left)):
+                return
+            left -= step
+        yield b": alive\n\n"
+
+
+class _Said:
+    """Up to which piece a reader has heard a run's models."""
+
+    number = -1

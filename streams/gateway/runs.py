@@ -137,6 +137,15 @@ class Runs:
         entries: list[dict[str, Any]] = orjson.loads(said.body)["entries"]
         return [entry for entry in entries if int(entry["seq"]) > after] if after >= 0 else entries
 
+    async def spoken(self, pool: str, run_id: str, after: int) -> list[dict[str, Any]]:
+        """Return the pieces of text that a model has said to the run behind number `after`, if its owner answers."""
+        try:
+            said = await self._owners.ask(pool, run_id, _path(run_id, f"/spoken?after={after}"))
+        except OwnerUnavailableError:
+            return []
+        pieces: list[dict[str, Any]] = orjson.loads(said.body)["pieces"] if said.status == _OK else []
+        return pieces
+
     async def show(self, call: Call) -> Response:
         """`GET /runs/{id}`."""
         run_id, at = call.param("id"), call.query_params.get("at")

@@ -134,6 +134,10 @@ class OpenAIChat:
         )
         async with stream:
             self._pace.hear(stream.response.headers, refused=False)
+            if not stream.response.headers.get("content-type", "").startswith("text/event-stream"):
+                whole = orjson.loads(await stream.response.aread())  # an endpoint that does not stream has said it all
+                on_delta(_text(whole))
+                return whole  # type: ignore[no-any-return]  # looked at by `_answer`
             async for event in stream:
                 chunk: dict[str, Any] = event  # type: ignore[assignment]  # `cast_to=object` leaves the parsed JSON as it is
                 reply["model"] = chunk.get("model") or reply["model"]
@@ -176,6 +180,14 @@ class OpenAIChat:
         if status >= SERVER_ERROR:
             return ModelError(said)
         return ModelRefusedError(said)
+
+
+def _text(reply: Any) -> str:
+    """Return the text of an answer, empty where it has none."""
+    try:
+        return str(reply["choices"][0]["message"]["content"] or "")
+    except (LookupError, TypeError):
+        return ""
 
 
 def _collect(calls: dict[int, dict[str, Any]], deltas: Any) -> None:

@@ -56,6 +56,7 @@ from streams.worker.runs.intake import Intake
 from streams.worker.runs.pauses import Pauses
 from streams.worker.runs.redrive import Redrive
 from streams.worker.runs.signals import Signals
+from streams.worker.runs.spoken import Spoken
 from streams.worker.runs.timers import Timers
 from streams.worker.runtime import Runtime, RuntimeSettings
 from streams.worker.schedules.figures import ScheduleFigures
@@ -141,11 +142,14 @@ class Worker:
         )
         self._model: RoledModel | None = None
         self._limits = Limits(self._runtime, pool, f"{pool}.{slot.identity}", codec, catalog.tools.values())
+        self._spoken = Spoken()
         self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
         spending = Spending(
             settings.budgets, self._ask_budget, self._runtime.tasks.spawn, lease=settings.llm_total_timeout + _GRACE_S
         )
-        self._effects = Effects(self._runtime.tasks, Asking(self._chat, spending), self._limits.guard, probe)
+        self._effects = Effects(
+            self._runtime.tasks, Asking(self._chat, spending, self._spoken), self._limits.guard, probe
+        )
         self._timers = Timers(self._fire)
         self._probe = probe
         self._desk = Desk(
@@ -304,7 +308,7 @@ class Worker:
         proof = Proof(self._runtime)
         queues = [self._names.agents(name) for name in self._agents]
         return application(
-            RunPages(proof, self._journal, self._kafka, queues),
+            RunPages(proof, self._journal, self._kafka, queues, self._spoken),
             RunList(proof, self._journal, self._codec),
             TablePages(proof, self._folds, self._names.events),
             LimitPages(self._limits),

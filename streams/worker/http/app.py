@@ -59,6 +59,7 @@ def application(
             Route("/owner/runs/{id}", runs.show),
             Route("/owner/runs/{id}/history", runs.history),
             Route("/owner/runs/{id}/result", runs.result),
+            Route("/owner/runs/{id}/spoken", runs.spoken),
             Route("/owner/tables/{name}", tables.scan),
             Route("/owner/tables/{name}/{key:path}", tables.row),
             Route("/owner/schedules", schedules.list),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streams.engine.entry import Entry
     from streams.worker.http.proof import Proof
     from streams.worker.journal import Journal
+    from streams.worker.runs.spoken import Spoken
     from streams.worker.state.slice import Slice
     from topics.kafka import KafkaConfig
 
@@ -27,8 +28,9 @@ _STEP_S: Final = 0.005
 class RunPages:
     """`/owner/runs…`."""
 
-    def __init__(self, proof: Proof, journal: Journal, kafka: KafkaConfig, queues: list[str]) -> None:
-        """Look up unknown ids in `queues`, the agents' topics of this pool."""
+    def __init__(self, proof: Proof, journal: Journal, kafka: KafkaConfig, queues: list[str], spoken: Spoken) -> None:
+        """Look up unknown ids in `queues`, the agents' topics of this pool; `spoken` has what models say just now."""
+        self._spoken = spoken
         self._proof = proof
         self._journal = journal
         self._kafka = kafka
@@ -52,6 +54,12 @@ class RunPages:
         after = int(request.query_params.get("after", "0"))
         lines = history(entries)
         return answer({"entries": [line for line in lines if line["seq"] > after]})
+
+    async def spoken(self, request: Request) -> Response:
+        """Answer what models have said to the run behind piece `after`, and stream its next calls."""
+        run_id, after = request.path_params["id"], int(request.query_params.get("after", "-1"))
+        self._proof.slice_of(run_id)
+        return answer({"pieces": self._spoken.look(run_id, after)})
 
     async def result(self, request: Request) -> Response:
         """Answer the run's result, or why there is none."""

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from streams.model.chat import ChatModel
     from streams.model.prices import Price
     from streams.worker.budgets.spending import Held
+    from streams.worker.runs.spoken import Spoken
 
 
 class Asking:
     """One attempt at a time, for all runs of a worker."""
 
-    def __init__(self, model: Callable[[], ChatModel], spending: Spending) -> None:
-        """`model` gives the chat model at its first use; `spending` knows the budgets."""
+    def __init__(self, model: Callable[[], ChatModel], spending: Spending, spoken: Spoken | None = None) -> None:
+        """`model` gives the chat model at its first use; `spending` knows the budgets, `spoken` who listens."""
+        self._spoken = spoken
         self._model = model
         self._spending = spending
 
@@ -51,6 +53,7 @@ class Asking:
                 returns=perform.returns if perform.returns is not None else str,
                 params=given.get("params"),
                 made=made.append,
+                on_delta=None if self._spoken is None else self._spoken.listener(spender.run_id, perform.path),
             )
             report.value = answer.value
         finally:  # what was answered is paid for, also when the answer is no good

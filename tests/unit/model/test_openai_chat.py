@@ -145,6 +145,16 @@ async def test_an_endpoint_that_is_not_there_is_named() -> None:
             await model.complete(REQUEST)
 
 
+async def test_an_endpoint_that_does_not_stream_is_heard_all_the_same() -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(completion())
+
+    pieces: list[str] = []
+    async with endpoint(handle) as url, OpenAIChat(url, "k", "gpt-4o-mini") as model:
+        answer = await model.complete(REQUEST, pieces.append)
+    assert (answer.text, pieces, answer.usage.input_tokens) == ("hello", ["hello"], 1000)
+
+
 async def test_hundreds_of_calls_wait_at_once() -> None:
     """No answer comes before all calls have arrived: a cap on connections would never let that happen."""
     count, arrived, everyone = 300, [0], asyncio.Event()
