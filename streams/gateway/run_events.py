@@ -24,7 +24,7 @@ LISTEN_S: Final = 0.25
 
 
 class RunEvents:
-    """Streams runs: `step` and `progress` for entries, `status` for its changes, `token` for what models say, `done`."""
+    """Streams runs: `step` and `progress` for entries, `status`, `token` for what models say, `done` at the end."""
 
     def __init__(self, deps: Deps, runs: Runs, streams: Streams) -> None:
         self._changes = deps.changes

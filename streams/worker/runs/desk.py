@@ -18,9 +18,8 @@ from streams.engine.decision import Decision, Output, Perform
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
-from streams.worker.runs.parts import Parts
 from streams.worker.budgets.spending import Spender
-from streams.worker.journal import LEDGER
+from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
