@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from streams import Reject, Run, agent, minutes
-from streams.tools.batches import batch_api_calls, batch_url_scraping
+from streams import Reject, Run, StepFailed, agent, minutes
+from streams.define.tools import Tool
+from streams.tools._call import arguments as validated
+from streams.tools.batches import AT_ONCE, answered, batch_api_calls, batch_url_scraping, scraped, told
 from streams.tools.database import execute_database_query
 from streams.tools.documents import search_documents
 from streams.tools.external import call_external_api
@@ -44,4 +46,26 @@ async def tool(call: NamedCall, run: Run) -> NamedResult:
     found = BY_NAME.get(call.name)
     if found is None:
         raise Reject(f"There is no tool {call.name!r} here; there are: {', '.join(sorted(BY_NAME))}.")
+    if found is batch_url_scraping or found is batch_api_calls:
+        return NamedResult(name=call.name, result=await _batch(found, call.arguments, run))
     return NamedResult(name=call.name, result=await run.tool(found, **call.arguments))
+
+
+async def _batch(found: Tool[Any], arguments: dict[str, Any], run: Run) -> Any:
+    """Make each call of a batch an entry of the run: none is made twice after a crash, and each moves the progress."""
+    given = validated(found, arguments)
+    one_of: Tool[Any] = scrape_url if found is batch_url_scraping else call_external_api
+    urls = [str(url) for url in given["urls"]]
+    results: list[Any] = []
+    for start in range(0, len(urls), AT_ONCE):
+        some = urls[start : start + AT_ONCE]
+        results += await run.gather(*[run.tool(one_of, url=url) for url in some], return_exceptions=True)
+        await run.progress(f"{len(results)} of {len(urls)}", 95 * len(results) / len(urls))
+    errors = {url: str(one) for url, one in zip(urls, results, strict=True) if isinstance(one, StepFailed)}
+    values = [None if isinstance(one, StepFailed) else one for one in results]
+    batch = scraped(values, errors) if one_of is scrape_url else answered(values, errors, urls)
+
+    async def post(url: str, data: Any) -> None:
+        await run.tool(call_external_api, url=url, method="POST", data=data)
+
+    return (await told(batch, given["callback"], post)).model_dump(mode="json")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, create_model
 from streams.define.policies import Reject
 from streams.errors import StepFailed
 from streams.model.fence import as_json
+from streams.model.reach import beyond, named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -42,13 +43,17 @@ async def converse(
     tools: Sequence[Tool[Any]],
     returns: Any = str,
     rounds: int = 8,
+    hosts: Sequence[str] | None = None,
     **params: Any,
 ) -> Any:
     """Return the model's answer, of type `returns`, after at most `rounds` tool calls; Reject when it has none by then.
 
     The tools given are all there are: what the model may answer is a type made of them, so a wish for anything else is
     an invalid answer, whatever a page made it ask for. A tool that failed is shown as such, and the model goes on.
+    `hosts` are those that URLs in arguments may lead to (`["*"]`: any); unset, they are the hosts of the URLs in the
+    prompt and the data. What tools return never adds one.
     """
+    reach = named(str(prompt), *data) if hosts is None else frozenset(hosts)
     move = move_type(tuple(tools), returns)
     question = _question(prompt, tools)
     said: list[Any] = []
@@ -60,7 +65,7 @@ async def converse(
         if turn == rounds:
             break
         arguments = {name: getattr(action.arguments, name) for name in type(action.arguments).model_fields}
-        said.append(await _acted(run, by_name[action.tool], arguments))
+        said.append(await _acted(run, by_name[action.tool], arguments, reach))
     raise Reject(f"The model found no answer within {rounds} tool calls; raise `rounds`, or give it less to do.")
 
 
@@ -84,9 +89,11 @@ def _question(prompt: object, tools: Sequence[Tool[Any]]) -> str:
     return f"{prompt}\n\n{RULES}{listed}"
 
 
-async def _acted(run: Thinker, tool: Tool[Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Call a tool and return what the model is shown of it."""
+async def _acted(run: Thinker, tool: Tool[Any], arguments: dict[str, Any], hosts: frozenset[str]) -> dict[str, Any]:
+    """Call a tool and return what the model is shown of it; nothing is called for a host that was not given."""
     shown = {"tool": tool.name, "arguments": as_json(arguments)}
+    if strange := beyond(shown["arguments"], hosts):
+        return {**shown, "error": f"{', '.join(strange)} may not be reached: only hosts that the question names."}
     try:
         result = orjson.dumps(as_json(await run.tool(tool, **arguments))).decode()
     except StepFailed as error:

@@ -105,11 +105,15 @@ async def _read(response: aiohttp.ClientResponse, cap: int, url: str) -> bytes:
         raise FetchRefusedError(f"{url} came in the encoding {encoding!r}, which was not asked for.")
     unpack = None if encoding in {"identity", ""} else zlib.decompressobj(AUTO_HEADER)
     body = bytearray()
+    received = 0  # counted as well, because what comes after the end of a compressed body makes none
     async for chunk in response.content.iter_chunked(CHUNK):
+        received += len(chunk)
         try:
             body += chunk if unpack is None else unpack.decompress(chunk, cap + 1 - len(body))
         except zlib.error as error:
             raise FetchRefusedError(f"{url} is not valid {encoding} ({error}).") from error
-        if len(body) > cap:
+        if max(len(body), received) > cap:
             raise FetchRefusedError(f"{url} is larger than {cap:,} bytes.")
+    if unpack is not None and received and not unpack.eof:
+        raise FetchError(f"{url} ends in the middle of its {encoding}.")
     return bytes(body)

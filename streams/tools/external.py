@@ -15,7 +15,7 @@ from streams.tools.exchange import Limits
 from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success
 
-LIMITS = Limits(max_bytes=1_000_000, seconds=25.0)
+LIMITS = Limits(max_bytes=700_000, seconds=25.0)  # an answer and its record are one message on the log
 HOP_BY_HOP = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect"}
 )

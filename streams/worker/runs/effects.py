@@ -7,14 +7,12 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from schemas.call import CallRecorded
 from streams import clock
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
-from streams.model.hash import tool_hash
-from streams.telemetry import redact_json
 from streams.tools._call import call_tool
 from streams.worker.limits.guard import limited
+from streams.worker.runs.nested import Nested, tool_record
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
@@ -70,16 +68,21 @@ class Effects:
     async def _tool(
         self, run_id: str, tool: Tool[Any], perform: Perform, report: EffectDone, scope: asyncio.Timeout
     ) -> None:
+        nested = Nested(self._guard, run_id, perform, report)
+
         async def begin(bounded: Tool[Any]) -> Any:
             report.started_ms = clock.now_ms()
-            return await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key)
+            with nested.here():
+                return await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key)
 
         if limited(tool):
             report.value, report.recorded = await self._guard.call(run_id, tool, perform.args, scope, begin)
         else:
             report.value = await begin(tool)
         if not report.recorded:  # an answer that was found has its record already, from when it was paid for
-            report.calls.append(_tool_call(run_id, perform, report))
+            report.calls.append(
+                tool_record(run_id, perform.path, perform.attempt, tool, perform.args, report.value, report.started_ms)
+            )
 
     async def _step(self, perform: Perform) -> Any:
         fn, args, kwargs = perform.fn, perform.args.get("args", ()), perform.args.get("kwargs", {})
@@ -88,23 +91,3 @@ class Effects:
         if inspect.iscoroutinefunction(fn):
             return await fn(*args, **kwargs)
         return await asyncio.to_thread(fn, *args, **kwargs)
-
-
-def _tool_call(run_id: str, perform: Perform, report: EffectDone) -> CallRecorded:
-    tool = perform.tool
-    if tool is None:
-        raise TypeError("only tool calls are recorded here")
-    return CallRecorded(
-        hash=tool_hash(tool.name, tool.version, perform.args),
-        run_id=run_id,
-        path=perform.path,
-        attempt=perform.attempt,
-        kind="tool",
-        name=tool.name,
-        version=tool.version,
-        request=redact_json(perform.args),
-        answer=report.value,
-        usage=None,
-        started_ms=report.started_ms,
-        finished_ms=clock.now_ms(),
-    )

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from streams import Breaker, RetryPolicy, Run, agent, tool
 from streams.clock import now_ms
+from streams.tools._inner import inner
 
 PATIENT = RetryPolicy(attempts=30, first=0.2, cap=0.5)
 
@@ -135,3 +136,32 @@ async def starter(task: Task, run: Run) -> str:
         return "done"
 
     return await run.step(act)
+
+
+@tool(rate="4/1s", retry=PATIENT)
+async def deep(folder: str, number: int) -> int:
+    """Tell when it was called by another tool."""
+    line(folder, "deep")
+    return number
+
+
+@tool(cache=60.0, timeout=10, retry=PATIENT)
+async def deep_shared(folder: str) -> str:
+    """Take a while and tell when, called by another tool."""
+    line(folder, "deep-shared")
+    await asyncio.sleep(0.2)
+    return "answer"
+
+
+@tool(timeout=120)
+async def outer(folder: str, calls: int) -> int:
+    """Call a limited tool many times and a cached one a few times."""
+    many = [inner(deep, folder=folder, number=number) for number in range(calls)]
+    await asyncio.gather(*many, *(inner(deep_shared, folder=folder) for _ in range(3)))
+    return calls
+
+
+@agent
+async def nester(task: Task, run: Run) -> int:
+    """Call the tool that calls."""
+    return await run.tool(outer, folder=task.folder, calls=6)

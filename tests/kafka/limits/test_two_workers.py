@@ -104,3 +104,15 @@ async def test_places_of_a_tool_and_of_an_agent_hold_over_both_workers(shared: P
         assert len(times(shared.effects_folder, name, "end")) == 24
         assert together(shared.effects_folder, name) == 3, name
         assert len(processes(shared.effects_folder, name)) == 2, name
+
+
+async def test_what_a_tool_calls_is_within_that_tools_limits_on_both_workers(shared: Pipeline) -> None:
+    """A batch is no way around a rate or a cache, and each of its calls has a record."""
+    runs = await shared.submit_many(4, "nester")
+    assert {one[0].result for one in (await shared.ended(runs, 60)).values()} == {6}
+    at = times(shared.effects_folder, "deep")
+    assert len(at) == 24
+    assert busiest(at, 1.0) <= 4
+    assert len(lines(shared.effects_folder, "deep-shared")) == 1
+    made = [vars(one.event)["name"] for one in await shared.events(shared.names.calls) if one.event]
+    assert (made.count("deep"), made.count("deep_shared"), made.count("outer")) == (24, 1, 4)

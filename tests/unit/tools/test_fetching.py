@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import zlib
 
 import pytest
@@ -137,12 +138,30 @@ async def test_a_body_that_trickles_ends_at_the_time_cap() -> None:
         _packed(gzip.compress(b"0" * 50_000_000), "gzip"),
         _packed(gzip.compress(gzip.compress(b"0" * 50_000_000))[:200], "br"),
         _packed(b"no gzip at all", "gzip"),
+        _packed(zlib.compress(b"0" * 50_000_000), "deflate"),
+        _packed(gzip.compress(b"small") + b"0" * 50_000, "gzip"),
+        _packed(os.urandom(20_000), ""),
     ],
-    ids=["endless", "gzip bomb", "encoding not asked for", "not what it says"],
+    ids=[
+        "endless",
+        "gzip bomb",
+        "encoding not asked for",
+        "not what it says",
+        "deflate bomb",
+        "more after the end",
+        "too large as it is",
+    ],
 )
 async def test_a_body_out_of_bounds_is_refused(handler: Handler) -> None:
     async with site({"/": handler}) as (origin, _):
         with network(host(origin)), pytest.raises(FetchRefusedError):
+            await fetch(f"{origin}/", limits=SMALL)
+
+
+async def test_a_compressed_body_that_stops_early_is_an_error_and_no_text() -> None:
+    whole = gzip.compress(os.urandom(5_000))
+    async with site({"/": _packed(whole[: len(whole) // 2], "gzip")}) as (origin, _):
+        with network(host(origin)), pytest.raises(FetchError, match="in the middle"):
             await fetch(f"{origin}/", limits=SMALL)
 
 
