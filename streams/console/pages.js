@@ -1,7 +1,7 @@
 // The smaller pages: who is there to do the work, what they know, and the log itself.
 
 import { follow, get, path, post, query } from "./api.js";
-import { ago, ask, badge, h, json, row, table, tags, toast } from "./dom.js";
+import { ago, ask, badge, h, json, row, table, tags, toast, took } from "./dom.js";
 
 function title(text, ...more) {
   return h("div", { class: "head" }, h("h1", {}, text), h("span", { class: "space" }), more);
@@ -13,11 +13,18 @@ const AGENTS = [
   { title: "Pool", cell: (agent) => agent.pool },
   { title: "Tools", cell: (agent) => tags(agent.tools) },
   { title: "Version", class: "num", cell: (agent) => agent.version },
+  { title: "Queued", class: "num", cell: (agent) => agent.stats?.queued ?? "" },
+  { title: "Running", class: "num", cell: (agent) => agent.stats?.running ?? "" },
+  { title: "Waiting", class: "num", cell: (agent) => agent.stats?.waiting ?? "" },
+  { title: "Failed", class: "num", cell: (agent) => agent.stats?.failed ?? "" },
+  { title: "Half / 99 % took", class: "num", cell: (agent) => [agent.stats?.latency_ms.p50, agent.stats?.latency_ms.p99].filter(Number.isFinite).map(took).join(" / ") },
   { title: "", cell: (agent) => h("button", { onclick: () => start(agent) }, "Run") },
 ];
 
 export async function agentsPage(root, signal) {
-  const { agents } = await get("/agents", signal);
+  const [{ agents }, counted] = await Promise.all([get("/agents", signal), get("/tables/agent_stats" + query({ limit: 1000 }), signal).catch(() => ({ rows: [] }))]);
+  const stats = new Map(counted.rows.map((one) => [one.key, one.value]));
+  for (const agent of agents) agent.stats = stats.get(agent.name);
   root.replaceChildren(title("Agents"), table(AGENTS, agents.map((agent) => row(AGENTS, agent)), "No agents: streams new agent NAME writes one."));
 }
 

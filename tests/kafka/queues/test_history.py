@@ -33,6 +33,8 @@ async def test_an_expired_run_leaves_its_marker_and_never_runs_again(pipeline: P
         return [path for path, there in (await rows()).items() if there] == [EXPIRED]
 
     await until(swept, 30, worker.words)
+    assert (await worker.owner.get("/owner/runs")).json()["runs"] == []
+    assert (await worker.owner.get(f"/owner/tables/runs/{run_id}")).status_code == 404
     await pipeline.submit("plain", given, run_id)
     again = await pipeline.submit("plain", given)
     await pipeline.ended([again])

@@ -15,7 +15,7 @@ from streams.worker.state.committer import Committer
 from streams.worker.state.pair import Pair
 from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
-from streams.worker.state.unit import Out, Unit
+from streams.worker.state.unit import Counted, Out, Unit, Write
 
 JOURNAL, COUNTS = "journal", "counts"
 TOPICS = {"t.journal": "id-j", "t.counts": "id-c"}
@@ -146,7 +146,14 @@ class Bench:
             refused=lambda unit, error: self.refused.append((unit, error)),
             say=lambda _text: None,
             probe=self.stages.append,
+            count=self._count,
         )
+
+    @staticmethod
+    def _count(owned: Slice, counted: Sequence[Counted]) -> list[Write]:
+        """Count on from what is committed."""
+        store = owned.stores[COUNTS]
+        return [(store, b"all", b"%d" % (int(store.committed(b"all") or b"0") + len(counted)))]
 
     async def through(self, *units: Unit) -> None:
         """Commit these units and end."""

@@ -1,0 +1,48 @@
+"""Rows that a whole transaction counts: one a slice, once for each unit, however often the transaction is sent."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from streams.worker.errors import RecordRefusedError, TransactionAbortedError
+from streams.worker.state.slice import Slice
+from streams.worker.state.unit import Unit
+from tests.unit.worker._fakes import COUNTS, Bench, Committed, FakeOwner, FakeTransactions, owned_slice, saying
+
+
+def counting(owned: Slice, value: bytes) -> Unit:
+    unit = saying(owned, value)
+    unit.counted = [("agent", None, "queued", None)]
+    return unit
+
+
+async def test_what_units_count_is_one_row_of_their_transaction(tmp_path: Path) -> None:
+    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    log = FakeTransactions()
+    await Bench(log, FakeOwner(one, two)).through(*(counting(owned, b"x") for owned in (one, one, two)))
+    rows = [(out[3], out[1]) for out in log.done[0].outs if out[0] == "t.counts"]
+    assert rows == [(0, b"2"), (1, b"1")]
+    assert [owned.stores[COUNTS].committed(b"all") for owned in (one, two)] == [b"2", b"1"]
+
+
+async def test_a_unit_counts_once_whatever_transactions_come_to(tmp_path: Path) -> None:
+    chance = random.Random(3)
+
+    def judge(asked: Committed) -> None:
+        if any(out[1] == b"bad" for out in asked.outs):
+            if len([out for out in asked.outs if out[0] == "t.out"]) == 1:
+                raise RecordRefusedError("bad")
+            raise TransactionAbortedError("one of them")
+        if chance.random() < 0.4:
+            raise TransactionAbortedError("for no reason")
+
+    one = owned_slice(tmp_path)
+    bench = Bench(FakeTransactions(judge), FakeOwner(one))
+    units = [counting(one, b"x") for _ in range(40)]
+    bad = counting(one, b"bad")
+    bad.on_refuse = lambda _error: None
+    units.insert(17, bad)
+    await bench.through(*units)
+    assert sum(unit.committed for unit in units) == 40
+    assert one.stores[COUNTS].committed(b"all") == b"40"
