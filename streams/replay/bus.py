@@ -47,7 +47,8 @@ class BusReplay:
     """
 
     def __init__(self, catalog: Catalog, codec: Codec, *, outside: bool = False) -> None:
-        self.rows = Rows((table for table in catalog.tables.values() if table.pool == "default"), codec)
+        tables = (table for table in catalog.tables.values() if table.pool == "default" and not table.of_runs)
+        self.rows = Rows(tables, codec)
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.left_out: Counter[str] = Counter()
         self.errors: list[str] = []
