@@ -22,6 +22,7 @@ import httpx
 
 from benchmarks.runs import PARTITIONS, Bench
 from benchmarks.stateful_reaction import cluster, stop
+from schemas.avro.codec import Codec
 from schemas.journal import JournalEntry
 from streams import clock
 from streams.gateway.pages import cursor
@@ -29,7 +30,7 @@ from streams.local.ports import free_ports
 from streams.local.spawn import spawn
 from streams.query.codec import codec_of
 from streams.tables.runs import RunRow
-from streams.worker.book import RUNS, Book
+from streams.worker.book import RUNS, Book, entries_of
 from streams.worker.journal import LEDGER
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
 from tests.faults.rig.waiting import until
@@ -74,37 +75,33 @@ def load(bench: Bench, count: int, now_ms: int) -> None:
         number: (Store(db, RUNS, "", number, book.index), Store(db, LEDGER, "", number)) for number, db in dbs.items()
     }
     chance = random.Random(1)
+    begun, over = (journal_row(codec, path) for path in ("~submitted", "~end/1"))
+    template = RunRow(run_id="", agent="", status="", stage="report", progress=100, created_ms=0, updated_ms=0)
+    fields = {**template.model_dump(), "step": "write", "endings": 1, "usage": {"llm_calls": 2, "cost_usd": 0.01}}
     for first in range(0, count, CHUNK):
         writes: dict[int, list[Any]] = {number: [] for number in dbs}
         for number in range(first, min(first + CHUNK, count)):
-            created = now_ms - (count - number) * 100
-            run_id, agent = f"k-{chance.randbytes(12).hex()}", chance.choice(AGENTS)
-            row = RunRow(
-                run_id=run_id,
-                agent=agent,
-                status=chance.choice(ENDINGS),
-                stage="report",
-                progress=100,
-                step="write",
-                usage={"input_tokens": 100, "output_tokens": 20, "cost_usd": 0.01, "llm_calls": 2, "tool_calls": 3},
-                key=f"customer-{number % 1000}",
-                endings=1,
-                created_ms=created,
-                updated_ms=created + chance.randrange(60_000),
-            )
-            place = partition_of(run_id.encode(), PARTITIONS)
+            created, run_id = now_ms - (count - number) * 100, f"k-{chance.randbytes(12).hex()}"
+            fields |= {"run_id": run_id, "agent": chance.choice(AGENTS), "status": chance.choice(ENDINGS)}
+            fields |= {"created_ms": created, "updated_ms": created + 2000, "key": f"customer-{number % 1000}"}
+            key = run_id.encode()
+            place = partition_of(key, PARTITIONS)
             rows, ledger = stores[place]
-            writes[place].append((rows, run_id.encode(), codec.encode(row)))
-            writes[place] += [(rows.entries, at, b"") for at in book.index.keys(run_id.encode(), writes[place][-1][2])]
-            for path, kind in (("~submitted", "submitted"), ("~end/1", "end")):
-                entry = JournalEntry(
-                    run_id=run_id, path=path, seq=1, kind=kind, status=kind, agent=agent, input={"value": number}
-                )
-                writes[place].append((ledger, f"r/{run_id}/{path}".encode(), codec.encode(entry)))
+            found = writes[place]
+            found.append((rows, key, codec.encode_fields(RunRow, fields)))
+            found += [(rows.entries, at, b"") for at in entries_of(fields, fields["status"])]
+            found += [(ledger, b"r/" + key + b"/~end/1", over), (ledger, b"r/" + key + b"/~submitted", begun)]
         for number, db in dbs.items():
             db.apply(writes[number], [])
     for db in dbs.values():
         db.close()
+
+
+def journal_row(codec: Codec, path: str) -> bytes:
+    """Return an entry: a list shows a run's input by its submission, and a restart looks for its end."""
+    kind = path.strip("~").partition("/")[0]
+    entry = JournalEntry(run_id="k", path=path, seq=1, kind=kind, status=kind, agent="research", input={"value": 1})
+    return codec.encode(entry)
 
 
 async def serve(bench: Bench, options: argparse.Namespace, now_ms: int, begun: float) -> None:
