@@ -152,15 +152,17 @@ class Run:
         timeout: float | None = None,
         tools: Sequence[Tool[Any]] = (),
         rounds: int = 8,
+        cache: float | None = None,
         **params: Any,
     ) -> Awaitable[Any]:
         """Ask the model once and record its answer, as text or as `returns`; never paid twice.
 
-        `tools` are those that the model may call, in at most `rounds` calls, each an entry of its own; `params` go to
-        the model (model, temperature, …). Raises StepFailed when its retries are used up.
+        `tools` are those that the model may call, in at most `rounds` calls, each an entry of its own. An answer that
+        any run got to the same question within the last `cache` seconds is taken instead. `params` go to the model
+        (model, temperature, …). Raises StepFailed when its retries are used up.
         """
         if tools:
-            given = {**params, "retry": retry, "timeout": timeout}
+            given = {**params, "retry": retry, "timeout": timeout, "cache": cache}
             return converse(self, prompt, *args, tools=tools, returns=returns or str, rounds=rounds, **given)
         text = prompt if isinstance(prompt, str) else str(prompt)
         data = {"prompt": text, "args": args_to_json(args), "params": args_to_json(params)}
@@ -169,7 +171,7 @@ class Run:
             self._driver,
             "llm",
             named,
-            data,
+            data if cache is None else {**data, "cache": cache},
             digest=digest(named, data),
             show=data,
             returns=returns or str,

@@ -65,15 +65,8 @@ async def ask(
     as they are (`temperature`, `max_tokens`, …), except `model`: a role, or a model by its own name.
     Raises ModelError and its subclasses; TypeError when `returns` is no describable type.
     """
-    rest = dict(params or {})
     expected = wanted(returns)
-    request = ChatRequest(
-        messages=(*messages(str(prompt), args), *history),
-        model=str(rest.pop("model", None) or ""),
-        params=rest,
-        returns=None if expected is None else expected.schema,
-        tools=tuple(tools),
-    )
+    request = question(prompt, args, returns=returns, params=params, tools=tools, history=history)
     calls: list[CallMade] = []
     started = clock.now_ms()
 
@@ -96,6 +89,27 @@ async def ask(
         value = as_json(await complete(model, request, expected, record, on_delta, first=first))
     usage = sum((call.usage for call in calls), Usage())
     return Answered(value, usage, tuple(calls), wishes)
+
+
+def question(
+    prompt: object,
+    args: Sequence[Any] = (),
+    *,
+    returns: Any = str,
+    params: Mapping[str, Any] | None = None,
+    tools: Sequence[ToolSpec] = (),
+    history: Sequence[Message] = (),
+) -> ChatRequest:
+    """Return the first request that `ask` makes."""
+    rest = dict(params or {})
+    expected = wanted(returns)
+    return ChatRequest(
+        messages=(*messages(str(prompt), args), *history),
+        model=str(rest.pop("model", None) or ""),
+        params=rest,
+        returns=None if expected is None else expected.schema,
+        tools=tuple(tools),
+    )
 
 
 def messages(prompt: str, args: Sequence[Any]) -> tuple[Message, ...]:

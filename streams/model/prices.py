@@ -41,6 +41,7 @@ class Prices:
 
     def __init__(self, table: Mapping[str, Price]) -> None:
         self._table = dict(sorted(table.items(), key=lambda item: -len(item[0])))
+        self._found: dict[str, Price | None] = {}  # by the name that an answer gives: there are few
 
     @classmethod
     def load(cls, *paths: Path) -> Prices:
@@ -57,10 +58,13 @@ class Prices:
 
     def of(self, model: str) -> Price | None:
         """Return the price of a model, or None if the table has none."""
-        for name, price in self._table.items():
-            if model == name or model.startswith((f"{name}-", f"{name}:", f"{name}@")):
-                return price
-        return None
+        if model not in self._found:
+            covers = (
+                name for name in self._table if model == name or model.startswith(tuple(f"{name}{c}" for c in "-:@"))
+            )
+            name = next(covers, None)
+            self._found[model] = None if name is None else self._table[name]
+        return self._found[model]
 
     def priced(self, model: str, usage: Usage) -> Usage:
         """Return `usage` with its cost in US dollars, or None where the model has no price."""

@@ -148,7 +148,10 @@ class Worker:
             settings.budgets, self._ask_budget, self._runtime.tasks.spawn, lease=settings.llm_total_timeout + _GRACE_S
         )
         self._effects = Effects(
-            self._runtime.tasks, Asking(self._chat, spending, self._spoken), self._limits.guard, probe
+            self._runtime.tasks,
+            Asking(self._chat, spending, self._spoken, self._limits.flights),
+            self._limits.guard,
+            probe,
         )
         self._timers = Timers(self._fire)
         self._probe = probe

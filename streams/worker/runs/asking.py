@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.call import CallRecorded
-from streams.model.ask import ask
+from streams.errors import StreamsError
+from streams.model.ask import ask, question
 from streams.model.chat import ChatRequest, Usage
+from streams.model.hash import meant, request_hash
 from streams.model.roles import RoledModel
 from streams.telemetry import redact_json
 from streams.worker.budgets.account import Amount
 from streams.worker.budgets.spending import Spender, Spending, at_least, counted
+from streams.worker.limits.flights import Cached
 
 if TYPE_CHECKING:
     from streams.engine.decision import Perform
@@ -20,20 +23,60 @@ if TYPE_CHECKING:
     from streams.model.chat import ChatModel
     from streams.model.prices import Price
     from streams.worker.budgets.spending import Held
+    from streams.worker.limits.flights import Confirm, Flights
     from streams.worker.runs.spoken import Spoken
+
+_LONGEST_S: Final = 300.0  # for which others wait for an answer that a worker has promised and does not give
+
+
+class _ParkedError(StreamsError):
+    """Raised where a call has to wait for a budget; the message says for which."""
 
 
 class Asking:
     """One attempt at a time, for all runs of a worker."""
 
-    def __init__(self, model: Callable[[], ChatModel], spending: Spending, spoken: Spoken | None = None) -> None:
-        """`model` gives the chat model at its first use; `spending` knows the budgets, `spoken` who listens."""
-        self._spoken = spoken
+    def __init__(
+        self,
+        model: Callable[[], ChatModel],
+        spending: Spending,
+        spoken: Spoken | None = None,
+        flights: Flights | None = None,
+    ) -> None:
+        """`model` gives the chat model at its first use; `spending` knows the budgets.
+
+        `spoken` knows who listens, `flights` the answers that runs share.
+        """
         self._model = model
         self._spending = spending
+        self._spoken = spoken
+        self._flights = flights
 
     async def __call__(self, spender: Spender, perform: Perform, report: EffectDone) -> None:
         """Fill `report` with the answer, its cost and its records, or with the budget that the call has to wait for."""
+        ttl = perform.args.get("cache")
+        try:
+            if ttl is None or self._flights is None:
+                report.value = await self._paid(spender, perform, report)
+                return
+
+            async def compute(_: Confirm) -> tuple[Any, bool]:
+                return await self._paid(spender, perform, report), False
+
+            cached = Cached(self._hash(perform), float(ttl), perform.timeout or _LONGEST_S)
+            report.value, report.recorded = await self._flights.through(cached, compute)
+        except _ParkedError as parked:
+            report.parked = str(parked)
+
+    def _hash(self, perform: Perform) -> str:
+        """Return the hash of all that determines the answer, its type included."""
+        given, model = perform.args, self._model()
+        returns = perform.returns if perform.returns is not None else str
+        asked = question(given["prompt"], given.get("args", ()), returns=returns, params=given.get("params"))
+        return request_hash(meant(model, asked), model.name)
+
+    async def _paid(self, spender: Spender, perform: Perform, report: EffectDone) -> Any:
+        """Ask, within the budgets."""
         given, model = perform.args, self._model()
         attempt = f"{spender.run_id}/{perform.path}/{perform.resume}/{perform.attempt}"
         held: Held | None = None
@@ -41,8 +84,7 @@ class Asking:
             price, known = _price(model, given)
             got = await self._spending.hold(spender, attempt, at_least(given, price), priced=known)
             if isinstance(got, str):
-                report.parked = got
-                return
+                raise _ParkedError(got)
             held = got
         made: list[CallMade] = []
         try:
@@ -55,9 +97,9 @@ class Asking:
                 made=made.append,
                 on_delta=None if self._spoken is None else self._spoken.listener(spender.run_id, perform.path),
             )
-            report.value = answer.value
         finally:  # what was answered is paid for, also when the answer is no good
             self._count(spender, perform, report, attempt, made, held)
+        return answer.value
 
     def _count(
         self,

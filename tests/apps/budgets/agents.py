@@ -30,6 +30,12 @@ async def thrifty(task: Task, run: Run) -> int:
     return task.times
 
 
+@agent
+async def same(task: Task, run: Run) -> str:
+    """Ask what others ask, too."""
+    return await run.llm(task.text, cache=60)
+
+
 @tool(breaker=Breaker())
 async def shaky() -> None:
     """Do nothing."""

@@ -114,6 +114,14 @@ async def test_budgets_of_a_run_and_of_a_key(pair: Pipeline, model: Model) -> No
         await until(lambda: shaky_is(client, "closed"), 10)
 
 
+async def test_a_hundred_equal_questions_over_two_workers_are_one_call(pair: Pipeline, model: Model) -> None:
+    runs = [await pair.submit("same", {"text": "What is it?"}) for _ in range(100)]
+    ended = await pair.ended(runs, 60)
+    assert model.calls == 1
+    assert sum((one[0].usage or {}).get("recorded_hits", 0) for one in ended.values()) == 99
+    assert {one[0].result for one in ended.values()} == {"hello"}
+
+
 async def shaky_is(client: httpx.AsyncClient, state: str) -> bool:
     found = (await client.get("/breakers")).json()["breakers"]
     return [one["state"] for one in found if one["tool"] == "shaky"] == [state]

@@ -19,6 +19,7 @@ from streams.model.errors import InvalidAnswerError
 from streams.model.scripted import ScriptedModel
 from streams.worker.budgets.account import Amount
 from streams.worker.budgets.spending import Held, Spender, Spending, counted
+from streams.worker.limits.flights import Flights
 from streams.worker.runs.asking import Asking
 
 
@@ -140,6 +141,24 @@ async def test_an_answer_that_is_no_good_is_paid_for_all_the_same() -> None:
     assert (report.usage["input_tokens"], len(report.calls)) == (2, 2)
     spent = [one.event for one in report.also if isinstance(one.event, BudgetSpent)]
     assert [(one.calls, one.tokens) for one in spent] == [(2, 4)]
+
+
+async def test_equal_questions_are_asked_once_while_their_answer_is_good() -> None:
+    homes, shared, model = Homes(), dict[str, Any](), ScriptedModel("yes")
+
+    async def home(call: str, what: dict[str, Any]) -> dict[str, Any]:
+        if what["do"] == "put":
+            shared[call] = what["value"]
+        return {"hit": True, "value": shared[call]} if call in shared else {"compute": True}
+
+    asking = Asking(lambda: model, homes.spending(), None, Flights(home, homes.spawn))
+    reports = [EffectDone("1", 0, 1) for _ in range(3)]
+    perform = asked_for(str)
+    perform.args["cache"] = 60
+    await asyncio.gather(*(asking(Spender.of(free, f"r{n}", None), perform, one) for n, one in enumerate(reports)))
+    assert [one.value for one in reports] == ["yes"] * 3
+    assert [one.recorded for one in reports] == [False, True, True]
+    assert [len(one.calls) for one in reports] == [1, 0, 0]
 
 
 async def test_a_call_that_must_wait_is_not_made() -> None:
