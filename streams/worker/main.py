@@ -194,6 +194,7 @@ class Worker:
         self._sweep = Sweep(
             self._runtime,
             self._journal,
+            self._courier,
             dedupe_hours=settings.dedupe_hours,
             history_days=settings.history_days,
             say=log.info,

@@ -1,7 +1,7 @@
 """Sweeping: what the log need not remember any longer is deleted, a little at a time, by the partition's owner.
 
-Ids of outside events after their window, early signals whose run never came, and the journals of runs that ended long
-ago. A run's marker stays, so that its id still starts nothing.
+Ids of outside events after their window, early signals whose run never came (they become dead letters), and the
+journals of runs that ended long ago. A run's marker stays, so that its id still starts nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 from streams import clock
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry
 from streams.worker.journal import LEDGER, over
+from streams.worker.runs.early import EARLY, given_up
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
+    from streams.worker.courier import Courier
     from streams.worker.journal import Journal
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
@@ -34,6 +36,7 @@ class Sweep:
         self,
         runtime: Runtime,
         journal: Journal,
+        courier: Courier,
         *,
         dedupe_hours: float,
         history_days: float,
@@ -47,12 +50,14 @@ class Sweep:
         self._forget = forget
         self._runtime = runtime
         self._journal = journal
+        self._courier = courier
         self._dedupe_ms = int(dedupe_hours * 3600 * 1000)
         self._history_ms = int(history_days * _DAY_MS)
         self._period = min(_PERIOD_S, max(self._history_ms / 10_000, 1.0))
         self._say = say
         self._ids: dict[int, bytes] = {}  # where the last look ended, by partition
         self._runs: dict[int, bytes] = {}
+        self._early: dict[int, bytes] = {}
         self.forgotten = 0
 
     async def run(self) -> None:
@@ -62,6 +67,7 @@ class Sweep:
             for owned in list(self._runtime.slices.values()):
                 if owned.live and owned.ready:
                     self.ids(owned, clock.now_ms())
+                    self.early(owned, clock.now_ms())
                     self.journals(owned, clock.now_ms())
 
     def ids(self, owned: Slice, now_ms: int) -> None:
@@ -71,6 +77,15 @@ class Sweep:
         self._ids[owned.partition] = rows[-1][0] + b"\x00" if len(rows) == _IDS else b"d/"
         old = [key for key, value in rows if now_ms - int(value) > self._dedupe_ms]
         self._delete(owned, iter(old))
+
+    def early(self, owned: Slice, now_ms: int) -> None:
+        """Turn signals whose run has not come for a day into dead letters."""
+        store = owned.stores[LEDGER]
+        rows = list(islice(store.scan_committed(EARLY, self._early.get(owned.partition)), _RUNS))
+        self._early[owned.partition] = rows[-1][0] + b"\x00" if len(rows) == _RUNS else EARLY
+        for unit in given_up(owned, rows, self._courier, now_ms):
+            self._say(f"partition {owned.partition}: signals for a run that never came are dead letters now")
+            self._runtime.committer.add(unit)
 
     def journals(self, owned: Slice, now_ms: int) -> None:
         """Delete the entries of runs that ended before the retention; leave a marker with the submission's digest."""

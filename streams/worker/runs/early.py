@@ -1,21 +1,42 @@
 """Signals that came before their run: kept beside the journal and joined when the run is taken in.
 
-Two topics have no common order, so a signal or cancel for an unknown run is no error.
+Two topics have no common order, so a signal or cancel for an unknown run is no error. One whose run does not come
+within a day becomes a dead letter: whoever sent it was told that it was taken.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
+from schemas.errors import SchemaError
+from schemas.parked import ParkedEvent
+from streams import clock
 from streams.engine.messages import CancelAsked, SignalArrived
+from streams.errors import StreamsError
 from streams.worker.journal import LEDGER
+from streams.worker.letters import dead_letter
+from streams.worker.reactions.item import Kept
+from streams.worker.runs.told import message_of
+from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
     from streams.engine.messages import Message
+    from streams.worker.courier import Courier
+    from streams.worker.record import Record
     from streams.worker.runs.desk import Desk, Live
     from streams.worker.state.batch import Batch
+    from streams.worker.state.slice import Slice
+
+EARLY: Final = b"e/"  # rows: e/<run id>/<signal id>, and e/<run id> to say that there are some
+EARLY_HOURS: Final = 24
+CONSUMER: Final = "signals"
+_FLAG: Final = b"1"
+
+
+class RunNeverCameError(StreamsError):
+    """Kept in the dead letter of a signal or cancel whose run was not submitted within a day."""
 
 
 def prefix(run_id: str) -> bytes:
@@ -28,31 +49,68 @@ def flag(run_id: str) -> bytes:
     return f"e/{run_id}".encode()
 
 
-def keep(batch: Batch, run_id: str, message: Message) -> bool:
-    """Keep a signal or cancel for a run that is not known yet; return False for anything else."""
-    row: dict[str, Any]
-    if isinstance(message, SignalArrived):
-        row = {"kind": "signal", "id": message.id, "name": message.name, "data": message.data}
-    elif isinstance(message, CancelAsked):
-        row = {"kind": "cancel", "id": message.id, "name": message.reason}
-    else:
+def keep(batch: Batch, run_id: str, message: Message, record: Record, courier: Courier) -> bool:
+    """Keep a signal or cancel for a run that is not known yet, whole; return False for anything else."""
+    if not isinstance(message, SignalArrived | CancelAsked):
         return False
+    headers = {
+        name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in record.headers() or ()
+    }
+    row = ParkedEvent(
+        reaction=CONSUMER,
+        lane=run_id,
+        event_id=message.id,
+        source_topic=record.topic(),
+        source_partition=record.partition(),
+        source_offset=record.offset(),
+        key=record.key(),
+        value=record.value(),
+        headers=headers,
+        timestamp_ms=record.timestamp()[1],
+        first_ms=clock.now_ms(),
+    )
     store = batch.slice.stores[LEDGER]
-    batch.put(store, prefix(run_id) + message.id.encode(), orjson.dumps(row))
-    batch.put(store, flag(run_id), b"1")
+    batch.put(store, prefix(run_id) + message.id.encode(), courier.codec.encode(row))
+    batch.put(store, flag(run_id), _FLAG)
     return True
 
 
-def joined(batch: Batch, live: Live, desk: Desk) -> None:
-    """Give a run that was just taken in what came for it before, in the same unit."""
+def joined(batch: Batch, live: Live, desk: Desk, courier: Courier) -> None:
+    """Give a run that was just taken in what came for it before, in the order of the log, in the same unit."""
     store = batch.slice.stores[LEDGER]
     if store.get(flag(live.run_id)) is None:  # nearly always: a look-up, not a scan
         return
     batch.put(store, flag(live.run_id), None)
-    for key, value in list(store.scan(prefix(live.run_id))):
-        row = orjson.loads(value)
-        if row["kind"] == "signal":
-            desk.tell(live, SignalArrived(row["id"], row["name"], row["data"]), batch)
-        else:
-            desk.tell(live, CancelAsked(row["id"], row["name"]), batch)
+    kept = [(courier.codec.decode(value, ParkedEvent), key) for key, value in store.scan(prefix(live.run_id))]
+    for row, key in sorted(kept, key=lambda one: one[0].source_offset):
+        record = Kept(row)
+        try:
+            desk.tell(live, message_of(courier.read(record).event), batch)
+        except (StreamsError, SchemaError) as error:
+            dead_letter(batch, courier, record, error, CONSUMER)
         batch.put(store, key, None)
+
+
+def given_up(owned: Slice, rows: Iterable[tuple[bytes, bytes]], courier: Courier, now_ms: int) -> list[Unit]:
+    """Return the units that turn what waited for too long among committed `rows` into dead letters, one a run."""
+    store = owned.stores[LEDGER]
+    late: dict[str, list[tuple[bytes, ParkedEvent]]] = defaultdict(list)
+    for key, value in rows:
+        if value == _FLAG or store.get(key) is None:  # the run has come meanwhile
+            continue
+        row = courier.codec.decode(value, ParkedEvent)
+        if now_ms - row.first_ms > EARLY_HOURS * 3600 * 1000:
+            late[row.lane].append((key, row))
+    return [_letters(owned, run_id, waited, courier) for run_id, waited in late.items()]
+
+
+def _letters(owned: Slice, run_id: str, waited: list[tuple[bytes, ParkedEvent]], courier: Courier) -> Unit:
+    store = owned.stores[LEDGER]
+    unit = Unit(owned)
+    error = RunNeverCameError(f"no run with this id was submitted within {EARLY_HOURS} hours")
+    for key, row in waited:
+        dead_letter(unit, courier, Kept(row), error, CONSUMER)
+        unit.put(store, key, None)
+    if next(store.scan(prefix(run_id)), None) is None:
+        unit.put(store, flag(run_id), None)
+    return unit

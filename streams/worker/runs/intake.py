@@ -94,7 +94,7 @@ class Intake:
         except (StreamsError, SchemaError):
             self._desk.discard(live)
             raise
-        joined(batch, live, self._desk)
+        joined(batch, live, self._desk, self._courier)
         if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
             self._gate.enqueue(batch.slice, live.machine.journal.view, batch)
 

@@ -10,12 +10,11 @@ from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
-from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from schemas.usage import BudgetChanged, BudgetSpent
-from streams.engine.messages import CancelAsked, ChildDone, ForkAsked, Message, ResumeAsked, SignalArrived
 from streams.errors import StreamsError
 from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
+from streams.worker.runs.told import message_of
 
 if TYPE_CHECKING:
     from streams.worker.budgets.homes import BudgetHomes
@@ -75,13 +74,13 @@ class Signals:
         event: Any = self._courier.read(record).event
         if self._others(batch, event):
             return
-        message = _message(event)
+        message = message_of(event)
         run_id: str = event.run_id
         live = self._desk.find(batch.slice, run_id)
         if live is not None:
             self._desk.tell(live, message, batch)
         elif pool is not None or self._pool == b"default":
-            keep(batch, run_id, message)
+            keep(batch, run_id, message, record, self._courier)
 
     def _others(self, batch: Batch, event: Any) -> bool:
         """Give what is not said to a run to whom it is said to; return whether that is so."""
@@ -108,20 +107,3 @@ class Signals:
             self._breakers.force(event.tool, open_=event.state == "open")
         else:
             self._budgets.take(batch, event)
-
-
-def _message(event: Any) -> Message:
-    match event:
-        case SignalSent():
-            return SignalArrived(event.signal_id, event.name, event.data)
-        case CancelRequested():
-            return CancelAsked(event.request_id, event.reason or "")
-        case ResumeRequested():
-            return ResumeAsked(event.request_id, event.ending)
-        case ForkRequested():
-            return ForkAsked(event.new_run_id, event.at, event.edits or {})
-        case ChildEnded():
-            return ChildDone(
-                event.path, event.child_id, event.ending, event.status, event.result, event.error, event.usage
-            )
-    raise SchemaError("only signals, cancels, resumes, forks and endings of children belong on `signals`")

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
+from schemas.catalogue import events
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry
+from streams.worker.courier import Courier
 from streams.worker.journal import Journal
 from streams.worker.state.slice import Slice
 from streams.worker.state.unit import Unit
 from streams.worker.sweep import Sweep
 from tests.unit.worker._fakes import owned_slice
+from topics.names import Names
 
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
@@ -29,11 +32,14 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self.owned = owned_slice(folder)
         self.store = self.owned.stores["journal"]
-        self.journal = Journal(Codec(FileRegistry()))
+        codec = Codec(FileRegistry())
+        self.journal = Journal(codec)
+        self.courier = Courier(Names(), codec, events(), "default")
+        self.said: list[str] = []
         self.units: list[Unit] = []
         runtime = SimpleNamespace(committer=self, slices={0: self.owned})
         self.sweep = Sweep(
-            cast("Runtime", runtime), self.journal, dedupe_hours=24, history_days=30, say=lambda _text: None
+            cast("Runtime", runtime), self.journal, self.courier, dedupe_hours=24, history_days=30, say=self.said.append
         )
 
     def add(self, unit: Unit) -> None:
