@@ -199,7 +199,10 @@ class Settings(BaseSettings):
         description="key of the model endpoint",
     )
     llm_model: str | None = Field(None, description="name of the model; unset: the endpoint's usual one")
-    llm_gguf: Path | None = Field(None, description="GGUF file for the local model; unset: the small one that ships")
+    llm_gguf: Path | None = Field(
+        None,
+        description="model that `streams dev` serves: a name of `llm list` or a GGUF file; unset: the one that ships",
+    )
     llm_timeout: float = Field(120.0, gt=0, description="seconds after which one request to a model counts as failed")
     llm_total_timeout: float = Field(
         600.0, gt=0, description="seconds for a model call with its waits, repeated requests and fallbacks"
@@ -227,6 +230,9 @@ class Settings(BaseSettings):
     alert_slack: SecretStr | None = Field(None, description="incoming webhook of Slack, or one like it, for alerts")
 
     # Logs
+    redact: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="further secrets, of your own agents, that are masked wherever we write; comma-separated"
+    )
     log_format: Literal["text", "json"] = Field("text", description="lines for people or for machines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe line to print")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit
 
 import orjson
+from pydantic import BaseModel, SecretStr
 
 from streams.clock import from_ms
 
@@ -22,8 +25,31 @@ _DSN: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORE
 MASK: Final = "********"
 
 
+_SHORTEST: Final = 8  # characters: a shorter secret is a word that others use as well
+_NEVER: Final = re.compile(r"(?!)")
+
+
+class _Known:
+    """The secrets of this process's settings, as one expression."""
+
+    pattern: re.Pattern[str] = _NEVER
+
+
+def keep_secret(secrets: Iterable[str]) -> None:
+    """Mask these texts from now on, as they are and as URLs quote them, wherever this process writes."""
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in (secret, quote(secret, safe=""))}
+    longest = sorted(forms, key=len, reverse=True)
+    _Known.pattern = re.compile("|".join(map(re.escape, longest))) if longest else _NEVER
+
+
+def conceal(value: Any) -> Any:
+    """Return JSON data with the secrets of the settings masked, and everything else as it is."""
+    return _mapped(value, lambda text: _Known.pattern.sub(MASK, text))
+
+
 def redact(text: str) -> str:
-    """Return `text` with the values of what looks like credentials masked."""
+    """Return `text` with the secrets of the settings, and values of what looks like credentials, masked."""
+    text = _Known.pattern.sub(MASK, text)
     return _DSN.sub(rf"\1:{MASK}@", _SECRET.sub(rf"\1\2{MASK}", text))
 
 
@@ -32,14 +58,41 @@ _NAMES: Final = re.compile(r"(?i)authorization|signature|api[_-]?key|(^|[_-])tok
 
 def redact_json(value: Any) -> Any:
     """Return JSON data with the values of what is named like a credential, and credentials in texts, masked."""
+    return _mapped(value, redact, _NAMES)
+
+
+def _mapped(value: Any, change: Callable[[str], str], masked: re.Pattern[str] = _NEVER) -> Any:
     if isinstance(value, dict):
         return {
-            name: MASK if _NAMES.search(str(name)) and item is not None else redact_json(item)
+            change(name) if isinstance(name, str) else name: MASK
+            if masked.search(str(name)) and item is not None
+            else _mapped(item, change, masked)
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [redact_json(item) for item in value]
-    return redact(value) if isinstance(value, str) else value
+        return [_mapped(item, change, masked) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """Yield each secret in a setting."""
+    if isinstance(value, SecretStr):
+        yield from _parts(value.get_secret_value())
+        return
+    if isinstance(value, BaseModel):
+        value = vars(value)
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    for item in inside:
+        yield from _secrets(item)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """Yield a secret, and of one that is a URL its password as well."""
+    yield secret
+    password = urlsplit(secret).password if "://" in secret else None
+    if password:
+        yield password
+        yield unquote(password)
 
 
 class _Text(logging.Formatter):
@@ -67,7 +120,8 @@ class _Json(logging.Formatter):
 
 
 def configure(settings: Settings) -> None:
-    """Set up the root logger of this process; libraries speak from WARNING on."""
+    """Set up the root logger of this process; libraries speak from WARNING on, and nobody of the settings' secrets."""
+    keep_secret(_secrets(settings))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text("%(message)s"))
     root = logging.getLogger()

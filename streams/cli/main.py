@@ -12,6 +12,7 @@ from streams.cli import (
     dead,
     doctor,
     history,
+    llm,
     new,
     past,
     people,
@@ -57,6 +58,7 @@ app.add_typer(people.agents, name="agents")
 app.add_typer(safety.budgets, name="budgets")
 app.add_typer(safety.breakers, name="breakers")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(llm.app, name="llm")
 app.add_typer(new.app, name="new")
 
 

@@ -16,6 +16,7 @@ from streams.engine.effects import EffectOp
 from streams.engine.entry import END
 from streams.engine.jsonable import adapter, to_json
 from streams.errors import SoftTimeout, StepFailed
+from streams.telemetry import redact
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
@@ -76,7 +77,7 @@ def result_json(agent: Agent[Any, Any], value: Any) -> Any:
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the error that left the function as it is recorded; `path` is the step whose error escaped."""
-    described: dict[str, Any] = {"type": type(error).__name__, "message": str(error) or type(error).__name__}
+    described: dict[str, Any] = {"type": type(error).__name__, "message": redact(str(error)) or type(error).__name__}
     cause: BaseException | None = error
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
@@ -88,7 +89,7 @@ def describe(error: BaseException) -> dict[str, Any]:
                 described["cause"] = cause.type
             break
         cause = cause.__cause__ or cause.__context__
-    described["traceback"] = "".join(traceback.format_exception(error, limit=-8))[-4000:]
+    described["traceback"] = redact("".join(traceback.format_exception(error, limit=-8)))[-4000:]
     return described
 
 

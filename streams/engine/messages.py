@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from streams.define.policies import Reject, Retry
+from streams.telemetry import redact
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -32,9 +33,9 @@ class ErrorInfo:
         after = error.after if isinstance(error, Retry) else getattr(error, "retry_after", None)
         return cls(
             type=type(error).__name__,
-            message=str(error) or type(error).__name__,
+            message=redact(str(error)) or type(error).__name__,
             types=tuple(kind.__name__ for kind in type(error).__mro__[:-1]),
-            traceback="".join(traceback.format_exception(error))[-8000:],
+            traceback=redact("".join(traceback.format_exception(error)))[-8000:],
             after=float(after) if isinstance(after, int | float) else None,
             rejected=isinstance(error, Reject),
             timed_out=timed_out,

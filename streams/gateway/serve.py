@@ -13,6 +13,7 @@ import uvicorn
 
 from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
+from streams import telemetry
 from streams.app import discover
 from streams.clock import now_ms
 from streams.gateway.app import build
@@ -53,6 +54,7 @@ HEADER_BYTES: Final = 32 * 1024
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way get DRAIN_S seconds to end."""
+    telemetry.configure(settings)
     app = application(settings)
     server = _Server(
         uvicorn.Config(

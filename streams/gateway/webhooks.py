@@ -25,6 +25,7 @@ from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
 from streams.gateway.typed import typed_event
 from streams.gateway.write import Record, write_all
+from streams.telemetry import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -213,7 +214,7 @@ class Webhooks:
             consumer=f"source:{source}",
             error=_line(error),
             error_type=kind,
-            traceback="".join(traceback.format_exception(error))[-8_000:],
+            traceback=redact("".join(traceback.format_exception(error)))[-8_000:],
             fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
             first_ms=now_ms(),
         )
@@ -263,4 +264,4 @@ def _is_secret(name: str) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:500]
+    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:500]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from streams.clock import monotonic
 from streams.local.errors import LocalError
 from streams.local.gguf import install_model
+from streams.local.models import find, folder_of
 from streams.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
@@ -29,13 +30,21 @@ CHECK_TIMEOUT = 60.0  # seconds
 
 
 def model_file(chosen: Path | None, cache_dir: Path) -> Path:
-    """Return the file `chosen` in the settings, or the small model, fetched if needed; LocalError if there is none."""
+    """Return the file that `chosen` means: a path, or the name of a model in the cache; unset, the small model.
+
+    The small one is fetched if needed. LocalError if there is none.
+    """
+    folder = folder_of(cache_dir)
     if chosen is None:
-        return install_model(cache_dir / "models")
-    if not chosen.is_file():
-        message = f"There is no model file {chosen}: correct STREAMS_LLM_GGUF, or unset it for the small one."
+        return install_model(folder)
+    found = find(chosen, folder)
+    if found is None:
+        message = (
+            f"There is no model {chosen}: `streams llm list` tells what is here; "
+            "correct STREAMS_LLM_GGUF, or unset it for the small one."
+        )
         raise LocalError(message)
-    return chosen.resolve()
+    return found
 
 
 def command(file: Path, port: int) -> list[str]:
@@ -53,7 +62,7 @@ def health_url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}/health"
 
 
-def check(url: str, model: str) -> float:
+def check(url: str, model: str, key: str | None = None) -> float:
     """Ask `model` at the base `url` for JSON of a given schema; return the seconds that it took.
 
     Raises LocalError when it does not answer, or not in that form.
@@ -65,8 +74,11 @@ def check(url: str, model: str) -> float:
         "max_tokens": 20,
         "response_format": {"type": "json_schema", "json_schema": {"name": "check", "schema": schema, "strict": True}},
     }
+    headers = {"content-type": "application/json"}
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
     request = urllib.request.Request(  # noqa: S310 - the URL of our own settings
-        f"{url}/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+        f"{url}/chat/completions", json.dumps(body).encode(), headers
     )
     begun = monotonic()
     try:

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, HttpUrl
 
 from streams import Breaker, RetryPolicy, tool
+from streams.telemetry import redact
 from streams.tools._call import IDEMPOTENCY_KEY
 from streams.tools.charset import decoded
 from streams.tools.errors import FetchRefusedError
@@ -63,7 +64,10 @@ async def call_external_api(
     require_success(answer)
     text = decoded(answer.body, answer.headers.get("content-type", ""))
     return ApiAnswer(
-        url=answer.url, status=answer.status, content_type=answer.content_type, data=_parsed(text, answer.content_type)
+        url=redact(answer.url),
+        status=answer.status,
+        content_type=answer.content_type,
+        data=_parsed(text, answer.content_type),
     )
 
 

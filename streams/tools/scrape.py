@@ -7,6 +7,7 @@ import asyncio
 from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
 from streams import Breaker, RetryPolicy, minutes, tool
+from streams.telemetry import redact
 from streams.tools.errors import FetchRefusedError
 from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success
@@ -44,7 +45,7 @@ async def scrape_url(url: HttpUrl) -> Page:
     from streams.tools._reading import read_page  # noqa: PLC0415 - its parsers load slowly, and commands import tools
 
     page = await asyncio.to_thread(read_page, answer.body, answer.headers.get("content-type", ""))
-    return Page(url=answer.url, title=page.title, text=page.text[:MAX_TEXT], length=len(page.text))
+    return Page(url=redact(answer.url), title=page.title, text=page.text[:MAX_TEXT], length=len(page.text))
 
 
 def is_url(text: str) -> bool:

@@ -36,7 +36,7 @@ class Journal:
     def encode(self, entry: Entry) -> tuple[bytes, bytes]:
         """Return an entry as key and row; raises SchemaError, RecordTooLargeError."""
         fields = {name: getattr(entry, name) for name in _FIELDS}
-        if entry.kind == "tool":
+        if entry.kind in {"tool", "llm", "step"}:
             fields["input"] = redact_json(entry.input)  # it is for people to read; the digest stays that of the whole
         row = self._codec.encode_fields(JournalEntry, fields)
         if len(row) > MAX_RECORD_BYTES:

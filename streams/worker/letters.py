@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.dead import DeadLettered
 from streams import clock
+from streams.telemetry import redact
 
 if TYPE_CHECKING:
     from streams.worker.courier import Courier
@@ -30,7 +31,7 @@ def dead_letter(
 ) -> None:
     """Add the record, whole, to the unit that passes its offset (or ends its row)."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    kind, text = type(error).__name__, str(error) or type(error).__name__
+    kind, text = type(error).__name__, redact(str(error)) or type(error).__name__
     headers = {
         name: value if isinstance(value, bytes) else str(value or "").encode()
         for name, value in message.headers() or ()
@@ -46,7 +47,7 @@ def dead_letter(
         consumer=consumer,
         error=text[:2000],
         error_type=kind,
-        traceback="".join(traceback.format_exception(error, limit=-8))[-4000:],
+        traceback=redact("".join(traceback.format_exception(error, limit=-8)))[-4000:],
         attempts=attempts,
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),

@@ -11,7 +11,7 @@ from streams.model.ask import ask, question
 from streams.model.chat import ChatRequest, Usage
 from streams.model.hash import meant, request_hash
 from streams.model.roles import RoledModel
-from streams.telemetry import redact_json
+from streams.telemetry import conceal, redact_json
 from streams.worker.budgets.account import Amount
 from streams.worker.budgets.spending import Spender, Spending, at_least, counted
 from streams.worker.limits.flights import Cached
@@ -99,7 +99,7 @@ class Asking:
             )
         finally:  # what was answered is paid for, also when the answer is no good
             self._count(spender, perform, report, attempt, made, held)
-        return answer.value
+        return conceal(answer.value)
 
     def _count(
         self,
@@ -143,7 +143,7 @@ def _recorded(run_id: str, perform: Perform, call: CallMade) -> CallRecorded:
         name=call.name,
         version=call.version,
         request=redact_json(call.request),
-        answer=call.answer,
+        answer=conceal(call.answer),
         usage=call.usage.to_json(),
         started_ms=call.started_ms,
         finished_ms=call.finished_ms,

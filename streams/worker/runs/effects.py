@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streams import clock
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
+from streams.telemetry import conceal
 from streams.tools._call import call_tool
 from streams.worker.limits.guard import limited
 from streams.worker.runs.nested import Nested, tool_record
@@ -73,7 +74,7 @@ class Effects:
         async def begin(bounded: Tool[Any]) -> Any:
             report.started_ms = clock.now_ms()
             with nested.here():
-                return await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key)
+                return conceal(await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key))
 
         if limited(tool):
             report.value, report.recorded = await self._guard.call(run_id, tool, perform.args, scope, begin)

@@ -13,7 +13,7 @@ from streams import clock
 from streams.engine.ids import seeded
 from streams.engine.messages import ErrorInfo
 from streams.model.hash import tool_hash
-from streams.telemetry import redact_json
+from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._inner import PERFORMS
 from streams.worker.limits.guard import limited
@@ -69,7 +69,7 @@ class Nested:
         async def begin(bounded: Tool[Any]) -> Any:
             nonlocal started
             started = clock.now_ms()
-            return await call_tool(bounded, args, idempotency_key=key)
+            return conceal(await call_tool(bounded, args, idempotency_key=key))
 
         found = False
         async with asyncio.timeout(tool.timeout) as scope:

@@ -13,6 +13,7 @@ from streams import clock
 from streams.define.starts import StartRun
 from streams.engine.ids import started_id
 from streams.engine.starts import submission
+from streams.telemetry import redact
 from streams.worker.courier import OWN_SOURCE
 from streams.worker.letters import fingerprint
 
@@ -60,7 +61,7 @@ def write_outputs(
 
 def write_letter(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry, error: Exception) -> None:
     """Add the dead letter of a slot whose function was given up."""
-    kind, text = type(error).__name__, str(error) or type(error).__name__
+    kind, text = type(error).__name__, redact(str(error)) or type(error).__name__
     attributes = Attributes(entry.id, Ticked.event_type, OWN_SOURCE + "default", clock.now_ms())
     letter = DeadLettered(
         dead_id=f"{entry.id}/failed/{entry.attempt}" + ("/again" if entry.cause == REDRIVE else ""),
@@ -73,7 +74,7 @@ def write_letter(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry,
         consumer=schedule.name,
         error=text[:2000],
         error_type=kind,
-        traceback="".join(traceback.format_exception(error, limit=-8))[-4000:],
+        traceback=redact("".join(traceback.format_exception(error, limit=-8)))[-4000:],
         attempts=entry.attempt,
         fingerprint=fingerprint(schedule.name, kind, text),
         first_ms=clock.now_ms(),

@@ -11,6 +11,7 @@ import pytest
 from streams.agents.triage import Issue, triage
 from streams.local.llm import base_url, command, model_file
 from streams.local.ports import free_ports
+from streams.local.trial import serving, trial
 from streams.model.ask import ask
 from streams.model.openai_chat import OpenAIChat
 from streams.settings import load
@@ -65,3 +66,12 @@ async def test_tokens_are_counted_streamed_or_not(endpoint: str) -> None:
         assert answered.usage.input_tokens > 0
         assert 0 < answered.usage.output_tokens <= 20
         assert answered.usage.cost_usd == 0
+
+
+def test_a_trial_of_the_model_that_ships_tells_its_speed() -> None:
+    file = model_file(None, load().cache_dir)
+    with serving(file) as url:
+        found = trial(url, file.stem)
+    assert found.text
+    assert 0 < found.tokens <= 64
+    assert found.tokens_per_second > 1

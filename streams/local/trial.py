@@ -1,0 +1,70 @@
+"""Tries a model that is served: how fast it speaks, and whether it keeps to a schema."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streams.clock import monotonic
+from streams.local.errors import LocalError, StartError
+from streams.local.llm import base_url, check, command
+from streams.local.ports import free_ports
+
+PROMPT = "Write two sentences about the sea."
+TOKENS = 64
+TIMEOUT_S = 300.0
+
+
+class Trial(NamedTuple):
+    """What a model said, its tokens and seconds, and the seconds that an answer by a schema took."""
+
+    model: str
+    text: str
+    tokens: int
+    seconds: float
+    schema_seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens of the answer by its time, reading the prompt included."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+def trial(url: str, model: str, key: str | None = None, prompt: str = PROMPT) -> Trial:
+    """Ask a model at the base `url` for a text, then for JSON of a given schema; LocalError when it does not do so."""
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": TOKENS}
+    headers = {"content-type": "application/json"}
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)  # noqa: S310
+    begun = monotonic()
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the URL of our own settings
+            answer: dict[str, Any] = json.loads(response.read())
+        text, tokens = answer["choices"][0]["message"]["content"], answer["usage"]["completion_tokens"]
+    except (OSError, ValueError, LookupError) as error:
+        raise LocalError(f"The model at {url} does not answer ({type(error).__name__}: {error}).") from error
+    seconds = monotonic() - begun
+    return Trial(model, str(text or "").strip(), int(tokens), seconds, check(url, model, key))
+
+
+@contextmanager
+def serving(file: Path) -> Iterator[str]:
+    """Serve a model file in a process of its own while the block lasts; give its base URL, or raise StartError."""
+    (port,) = free_ports([0])
+    process = subprocess.Popen(command(file, port), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with process:
+        try:
+            said = process.stdout.readline() if process.stdout is not None else ""
+            if "answers at" not in said:
+                raise StartError(
+                    f"{file} cannot be served: is it a model that llama.cpp reads, and is there memory for it?"
+                )
+            yield base_url(port)
+        finally:
+            process.terminate()
