@@ -74,4 +74,4 @@ def test_a_trial_of_the_model_that_ships_tells_its_speed() -> None:
         found = trial(url, file.stem)
     assert found.text
     assert 0 < found.tokens <= 64
-    assert found.tokens_per_second > 1
+    assert found.tokens_per_second > 0
