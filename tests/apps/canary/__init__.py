@@ -1,0 +1,1 @@
+"""An agent that carries a secret everywhere it can."""
