@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams import clock
 from streams.choices import Budget, ModelRole, budget_kinds, objects, revealed
 from streams.errors import StreamsError
 
@@ -242,6 +243,7 @@ class Settings(BaseSettings):
             message = "No Kafka is known: start one with `streams dev`, or set STREAMS_KAFKA_BOOTSTRAP_SERVERS."
             raise SettingsError(message)
         from topics.kafka import KafkaConfig  # noqa: PLC0415 - only processes that talk to Kafka need it
+        from topics.reach import Reach  # noqa: PLC0415
 
         password = self.kafka_sasl_password
         return KafkaConfig(
@@ -253,6 +255,7 @@ class Settings(BaseSettings):
             ssl_ca=None if self.kafka_ssl_ca is None else str(self.kafka_ssl_ca),
             ssl_cert=None if self.kafka_ssl_cert is None else str(self.kafka_ssl_cert),
             ssl_key=None if self.kafka_ssl_key is None else str(self.kafka_ssl_key),
+            reach=Reach(self.kafka_bootstrap_servers, clock.monotonic),
         )
 
     def changed(self, source: str = "command line", /, **values: object) -> Self:

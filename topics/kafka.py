@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from topics.reach import Reach
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaConfig:
@@ -17,11 +19,16 @@ class KafkaConfig:
     ssl_cert: str | None = None
     ssl_key: str | None = None
     client_id: str = "streams"
+    reach: Reach | None = field(
+        default=None, repr=False, compare=False
+    )  # told when no broker answers, and when one does
 
     def client(self, **settings: Any) -> dict[str, Any]:
         """Return the settings for any librdkafka client; ``settings`` are more of them, with ``_`` for ``.``.
 
-        Reconnects are tried at least once a second: the default of ten would outlast a broker's restart by far.
+        Reconnects are tried at least once a second: the default of ten would outlast a broker's restart by far. Brokers
+        that do not answer are not forgotten: the library's default ("rebootstrap") forgets them when none answers, and
+        with them the back-off, so that a lone broker that is away is tried forty times a second by each client.
         """
         given = {
             "bootstrap.servers": self.bootstrap_servers,
@@ -35,6 +42,7 @@ class KafkaConfig:
             "client.id": self.client_id,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
+            "metadata.recovery.strategy": "none",
             **{name.replace("_", "."): value for name, value in settings.items()},
         }
         return {name: value for name, value in given.items() if value is not None}

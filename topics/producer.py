@@ -21,6 +21,8 @@ from topics.kafka import KafkaConfig
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
+#: The library's own lines from this severity on; the rest is told by callbacks, once and not at each attempt.
+_SEVERE = 2
 #: How long a topic that the broker does not know may be one that it does not know yet.
 _UNKNOWN_MS = 1000
 #: The client's own limit on a record, in bytes; each topic's is enforced by the broker.
@@ -76,6 +78,7 @@ class EventProducer:
             retry_backoff_ms=20,
             topic_metadata_propagation_max_ms=_UNKNOWN_MS,
         )
+        self._reach = config.reach
         self._producer: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -196,10 +199,10 @@ class EventProducer:
             raise self._failure(topic, error.args[0]) from error
         return delivery
 
-    async def close(self) -> None:
-        """Wait for what is under way, at most its time-out, and stop the thread."""
+    async def close(self, seconds: float | None = None) -> None:
+        """Wait for what is under way, at most its time-out or so many ``seconds``, and stop the thread."""
         if self._producer is not None:
-            await asyncio.to_thread(self._producer.flush, self._timeout_ms / 1000 + 1)
+            await asyncio.to_thread(self._producer.flush, self._timeout_ms / 1000 + 1 if seconds is None else seconds)
         self._closing.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
@@ -213,7 +216,9 @@ class EventProducer:
         if self._producer is None or self._broken.is_set():
             self._broken.clear()
             self._loop = asyncio.get_running_loop()
-            self._producer = Producer({**self._settings, "error_cb": self._noticed}, logger=_LOG)
+            self._producer = Producer(
+                self._settings | {"log_level": _SEVERE, "error_cb": self._noticed}, logger=_LOG
+            )
             self._thread = threading.Thread(
                 target=self._serve, args=(self._producer,), name="event-producer", daemon=True
             )
@@ -230,6 +235,8 @@ class EventProducer:
     def _noting(self, delivery: _Delivery) -> Callable[[KafkaError | None, Message], None]:
         def delivered(error: KafkaError | None, message: Message) -> None:
             delivery.error = error
+            if error is None and self._reach is not None:
+                self._reach.answered()
             delivery.place = (message.partition() or 0, -1 if message.offset() is None else int(message.offset() or 0))
             self._served.append(delivery)
 
@@ -243,6 +250,8 @@ class EventProducer:
                 delivery.future.set_result(delivery.place)
 
     def _noticed(self, error: KafkaError) -> None:
+        if self._reach is not None:
+            self._reach.failed(error)
         if error.fatal():
             _LOG.error("the producer failed for good and is replaced: %s", error.str())
             self._broken.set()

@@ -17,6 +17,7 @@ from topics.partition import partition_of
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
+_SEVERE = 2  # the library's own lines from this severity on; that no broker answers is said by `topics.reach`
 _BATCH = 500
 _PACE_S = 0.02
 _LAZY_BYTES = 1 << 20
@@ -130,6 +131,7 @@ class _Reading:
         self._bootstrap = config.bootstrap_servers
         self._topic = topic
         self._timeout = timeout
+        self._reach = config.reach
         self._consumer = Consumer(
             config.client(
                 group_id=_GROUP,
@@ -139,7 +141,8 @@ class _Reading:
                 auto_offset_reset="earliest",
                 fetch_wait_max_ms=500 if lazy else 100,
                 fetch_min_bytes=_LAZY_BYTES if lazy else 1,
-            ),
+            )
+            | {"log_level": _SEVERE, "error_cb": self._noticed},
             logger=_LOG,
         )
 
@@ -191,7 +194,15 @@ class _Reading:
         Polling for one and taking the rest avoids the library's wait for a full batch.
         """
         first = self._consumer.poll(wait)
-        return [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+        if first is None:
+            return []
+        if self._reach is not None and first.error() is None:
+            self._reach.answered()
+        return [first, *self._consumer.consume(_BATCH, 0)]
+
+    def _noticed(self, error: KafkaError) -> None:
+        if self._reach is not None:
+            self._reach.failed(error)
 
     def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
         """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""

@@ -31,6 +31,10 @@ class TransactionAbortedError(WorkerError):
     """Raised by a commit that was aborted for a reason that does not name its culprit; the units can be sent again."""
 
 
+class TransactionStuckError(WorkerError):
+    """Raised when a lone unit's transaction is aborted again and again, and for no record of it."""
+
+
 class RecordRefusedError(WorkerError):
     """Raised by a commit that the broker refused for one of its records."""
 

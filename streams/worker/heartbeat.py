@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from topics.producer import EventProducer
 
 PERIOD_S: Final = 1.0
+_FAREWELL_S: Final = 2.0
 
 
 class Heartbeat:
@@ -72,6 +73,14 @@ class Heartbeat:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def farewell(self) -> None:
+        """Tell that this worker leaves, if the broker takes it soon: nobody waits for it, the group knows already."""
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                await self.beat()
+        except (TopicError, TimeoutError) as error:
+            self._say(f"the last heartbeat did not reach the broker: {str(error) or 'no answer'}")
 
     async def beat(self) -> None:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""

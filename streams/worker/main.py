@@ -82,6 +82,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streams.worker")
 
 _LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
+_FLUSH_S: Final = 1.0  # all that may still be under way is a heartbeat
 _GRACE_S: Final = 3.0  # after that a worker without partitions counts as ready: it is a spare
 
 
@@ -255,9 +256,9 @@ class Worker:
         await self._limits.end()
         if self._model is not None:
             await self._model.aclose()
-        await heartbeat.beat()
+        await heartbeat.farewell()
         server.stop()
-        await producer.close()
+        await producer.close(_FLUSH_S)
         log.info("worker %s.%s has left", self._pool, self._slot.name)
 
     # -- parts
@@ -348,7 +349,7 @@ class Worker:
             return "waiting for partitions"
         if slices and not self._runtime.committer.proven():
             return "proving to the broker that the partitions are ours"
-        return None
+        return self._stall.trouble
 
     def _chat(self) -> ChatModel:
         if self._model is None:

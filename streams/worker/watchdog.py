@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 _BEAT_S: Final = 0.1
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _BLOCKED_S: Final = 1.0
-_LOOK_S: Final = 10.0
+_LOOK_S: Final = 5.0
 _STALLED_S: Final = 45.0
+_TOLD_S: Final = 15.0  # from then on the worker does not count as ready
 
 
 class StalledError(WorkerError):
@@ -106,9 +107,10 @@ class Stall:
         self._moved_at = clock.monotonic()
         self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
         self.lag = 0
+        self.trouble: str | None = None  # what /readyz says of it
 
     async def run(self) -> None:
-        """Look every ten seconds until cancelled."""
+        """Look every five seconds until cancelled."""
         await self._runtime.opened.wait()
         while True:
             await asyncio.sleep(_LOOK_S)
@@ -119,7 +121,7 @@ class Stall:
         slices = [owned for owned in self._runtime.slices.values() if owned.ready]
         found = await asyncio.to_thread(self._lags.of, slices)
         if found is None:
-            self._moved_at = clock.monotonic()  # the broker does not answer: that explains it
+            self._moved_at, self.trouble = clock.monotonic(), None  # the broker does not answer: that explains it
             return
         self.lag = sum(found.values())
         places = tuple(
@@ -132,9 +134,7 @@ class Stall:
             self._moved_at = clock.monotonic()
         self._seen = now
         still = clock.monotonic() - self._moved_at
+        seen = f"nothing was read for {still:.0f} s while {self.lag} records wait"
+        self.trouble = seen if still > _TOLD_S else None
         if still > _STALLED_S:
-            self._crash(
-                StalledError(
-                    f"nothing was read for {still:.0f} s while {self.lag} records wait: this worker has stopped"
-                )
-            )
+            self._crash(StalledError(f"{seen}: this worker has stopped"))

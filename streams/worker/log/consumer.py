@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 _FETCH: Final = 2000  # records taken from librdkafka at once
 _HIGH: Final = 20_000  # records in flight in this process before fetching stops
 _POLL_S: Final = 0.05
+# An end of a partition is none of our business here; that no broker can be reached is told once for the whole process
+# by whoever notices, in a line of its own (see `topics.reach`), not at each attempt of each connection.
+_EXPECTED: Final = frozenset(
+    {
+        KafkaError._PARTITION_EOF,  # noqa: SLF001 - the library names local errors so
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+    }
+)
+
+Rebalance = Callable[[Consumer, "list[TopicPartition]"], None]
 
 
 class Handler(Protocol):
@@ -59,6 +70,7 @@ class ConsumerThread:
         self._sources: dict[tuple[str, int], Source] = {}
         self._slices: dict[int, Slice] = {}
         self._halt = False
+        self._failure: Exception | None = None  # of a rebalance callback
         self._taken = 0  # written by the thread only
         self._released = 0  # written by the event loop only
         self._stalled = False
@@ -111,22 +123,35 @@ class ConsumerThread:
             self._handler.failed(error)
 
     def _close(self) -> None:
-        """Run the revocation callback and leave the group.
+        """Run the revocation callback and leave the group."""
+        self._consumer.close()
+        self._check()
 
-        The library was seen to end it with a SystemError ("exception <class 'str'> is not a BaseException subclass")
-        once in some thirty stops. The process is on its way out and its slices end in any case, so a drained worker
-        must not look like a failed one for it.
+    def _told(self, callback: Callable[[Consumer, list[TopicPartition]], None]) -> Rebalance:
+        """Return a callback that keeps its error for the thread: below Python 3.12 the binding garbles what is raised.
+
+        An error whose value is a text, as the binding's own have, comes out of it as a SystemError about a `<class
+        'str'>` (`cfl_exception_restore` in its `confluent_kafka.h`).
         """
-        try:
-            self._consumer.close()
-        except SystemError as error:
-            self._warn(f"the consumer did not close cleanly: {error}")
+
+        def call(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            try:
+                callback(consumer, partitions)
+            except Exception as error:  # noqa: BLE001 - raised again by `_check`, in the same thread
+                self._failure = self._failure or error
+
+        return call
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def _turn(self) -> None:
         for _ in range(self._commands.qsize()):  # a command may put itself off to the next turn
             self._commands.get()()
         held = self._hold_back()
         first = self._consumer.poll(_POLL_S)
+        self._check()
         self.polls += 1
         messages = [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
         if held:
@@ -155,9 +180,19 @@ class ConsumerThread:
         self._consumer.resume([TopicPartition(*place) for place in ready])
 
     def _publish(self) -> None:
-        self.pair = Pair(
-            self._consumer.consumer_group_metadata(), frozenset(s for s in self._slices.values() if s.live)
-        )
+        """Publish who we are; nobody, and so nothing that may be committed, where the library does not say any more.
+
+        While it closes, its group ends at a moment of its own: at once when the broker is away, else some time after
+        the last partition was given back.
+        """
+        try:
+            metadata = self._consumer.consumer_group_metadata()
+        except RuntimeError:  # "Consumer group metadata not available"
+            if not self._halt:
+                raise
+            self.pair = Pair(None, frozenset())
+        else:
+            self.pair = Pair(metadata, frozenset(s for s in self._slices.values() if s.live))
 
     def _hand_over(self, messages: list[Message]) -> None:
         parts: dict[Source, list[Record]] = {}
@@ -184,12 +219,15 @@ class ConsumerThread:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._handler.failed(KafkaException(error))
-        elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library names local errors so
+        elif error.code() not in _EXPECTED:
             self._warn(f"{error.name()}: {error.str()}")
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(
-            sorted(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            sorted(self._topics),
+            on_assign=self._told(self._on_assign),
+            on_revoke=self._told(self._on_revoke),
+            on_lost=self._told(self._on_lost),
         )
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -20,6 +20,7 @@ from streams.worker.errors import (
     OutcomeUnknownError,
     RecordRefusedError,
     TransactionAbortedError,
+    TransactionStuckError,
 )
 from streams.worker.state.store import OFFSET_KEY, Mark
 from streams.worker.state.unit import Counted, Out, Unit, Write
@@ -34,6 +35,8 @@ PROOF_S: Final = (
     2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
 )
 _LOOK_S: Final = 5.0
+_ABORTS: Final = 8  # of one unit alone for no record; with the pauses between them they take twelve seconds or more
+_PAUSE_S: Final = 0.1  # doubled with each
 IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
 
 LedgerRow = tuple["Slice", Write]
@@ -167,7 +170,7 @@ class Committer:
                 if self._stopping and not self._ready:
                     return
                 await self._round(loop)
-        except OutcomeUnknownError as error:
+        except (OutcomeUnknownError, TransactionStuckError) as error:
             self._crash(error)
         finally:
             self._thread.shutdown(wait=False)
@@ -220,7 +223,7 @@ class Committer:
 
     async def _commit(self, loop: asyncio.AbstractEventLoop, units: list[Unit], pair: Pair) -> None:
         """Commit `units`; a refusal is narrowed down to its unit by halves, in order."""
-        careful = False
+        careful, alone = False, 0
         while True:
             began = clock.monotonic()
             try:
@@ -235,8 +238,11 @@ class Committer:
                 if len(units) > 1:
                     half = len(units) // 2
                     await self._commit(loop, units[:half], pair)
-                    units = self._alive(units[half:], self._owner.pair)
-                    pair = self._owner.pair
+                else:
+                    half, alone = 0, alone + 1
+                    await self._wait_again(alone, error)
+                pair = self._owner.pair
+                units = self._alive(units[half:], pair)
                 careful = len(units) == 1
             except RecordRefusedError as error:
                 self._refuse(units[0], error)
@@ -247,6 +253,20 @@ class Committer:
                 return
             if not units:
                 return
+
+    async def _wait_again(self, aborts: int, error: TransactionAbortedError) -> None:
+        """Give the cluster more time with each abort of one unit; raises TransactionStuckError when that was no help.
+
+        No record is to blame, so no dead letter would be true, and to go on without the unit would lose it.
+        """
+        if aborts >= _ABORTS:
+            raise TransactionStuckError(
+                f"one unit's transaction was aborted {aborts} times in a row, and not for a record of it ({error}): "
+                "see whether all partitions have a leader and enough replicas in sync; this worker ends, to be started "
+                "again"
+            )
+        if aborts > 1:  # the first one may be for a record: the next try, a careful one, tells
+            await asyncio.sleep(min(_PAUSE_S * 2 ** (aborts - 1), _LOOK_S))
 
     async def _watched(self, work: asyncio.Future[None]) -> None:
         """Wait for the commit thread, but not for ever: raises OutcomeUnknownError when the library hangs."""

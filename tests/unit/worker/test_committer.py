@@ -14,6 +14,7 @@ from streams.worker.errors import (
     OutcomeUnknownError,
     RecordRefusedError,
     TransactionAbortedError,
+    TransactionStuckError,
 )
 from streams.worker.state import committer as module
 from streams.worker.state.unit import Unit
@@ -192,6 +193,29 @@ async def test_a_transaction_that_was_aborted_for_no_record_is_sent_again(tmp_pa
     log = FakeTransactions(judge)
     await Bench(log, FakeOwner(one)).through(*(saying(one, b"%d" % number) for number in range(5)))
     assert log.values == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_a_unit_that_is_aborted_for_no_record_again_and_again_ends_the_process_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To send it for ever would be a hang that nobody sees; to drop it would lose it."""
+    monkeypatch.setattr(module, "_PAUSE_S", 0.0)
+    one = owned_slice(tmp_path)
+    tries = 0
+
+    def judge(_asked: Committed) -> None:
+        nonlocal tries
+        tries += 1
+        raise TransactionAbortedError("not enough replicas")
+
+    log = FakeTransactions(judge)
+    bench = Bench(log, FakeOwner(one))
+    unit = saying(one, b"x")
+    await bench.through(unit)
+    assert (tries, log.values, unit.committed) == (module._ABORTS, [], False)
+    (crash,) = bench.crashes
+    assert isinstance(crash, TransactionStuckError)
+    assert "aborted 8 times in a row, and not for a record of it (not enough replicas)" in str(crash)
 
 
 async def test_a_refused_unit_that_nobody_answers_for_ends_its_slice_and_no_other(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from streams.worker.log import config
 from streams.worker.log.consumer import ConsumerThread
@@ -19,9 +20,13 @@ class Notes:
 
     def __init__(self) -> None:
         self.gone: list[Slice] = []
+        self.failures: list[Exception] = []
 
     def died(self, gone: Sequence[Slice]) -> None:
         self.gone += gone
+
+    def failed(self, error: Exception) -> None:
+        self.failures.append(error)
 
 
 @pytest.fixture
@@ -68,20 +73,50 @@ def test_without_credit_the_thread_holds_back_until_enough_is_released(thread: C
     assert thread._hold_back() == []
 
 
-def test_a_stop_is_clean_also_when_the_library_stumbles_over_its_own_close(
-    thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch
+class Ending:
+    """A consumer whose group ends while it closes, as the library's does when the broker is away."""
+
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        self._on_close = on_close
+        self.calls: list[str] = []
+
+    def close(self) -> None:
+        self._on_close()
+
+    def pause(self, _partitions: object) -> None:
+        self.calls.append("pause")
+
+    def incremental_unassign(self, _partitions: object) -> None:
+        self.calls.append("unassign")
+
+    def consumer_group_metadata(self) -> object:
+        raise RuntimeError("Consumer group metadata not available")
+
+
+def test_a_stop_while_the_broker_is_away_is_clean_and_frees_what_was_owned(
+    thread: ConsumerThread, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen in a drained worker; a failure would have been told to the handler, which has no such method here."""
-
-    class Stumbling:
-        def close(self) -> None:
-            raise SystemError("_PyErr_SetObject: exception <class 'str'> is not a BaseException subclass")
-
-    warned: list[str] = []
-    real = thread._consumer
-    thread._warn = warned.append
+    """The library says nothing of the group any more once the partitions are given back; nothing may commit then."""
+    owned = owned_slice(tmp_path, 0)
+    thread._slices[0] = owned
+    places = [TopicPartition(topic, 0) for topic in owned.sources]
+    ending = cast("Any", Ending(lambda: thread._told(thread._on_lost)(ending, places)))
+    monkeypatch.setattr(thread, "_consumer", ending)
     thread._halt = True
-    thread._consumer = cast("Any", Stumbling())
     thread._run()
-    thread._consumer = real
-    assert len(warned) == 1
+    assert ending.calls == ["pause", "unassign"]
+    assert notes.gone == [owned]
+    assert not owned.live
+    assert (thread.pair.metadata, thread.pair.live) == (None, frozenset())
+
+
+def test_what_a_rebalance_callback_raises_ends_the_thread_as_it_is(
+    thread: ConsumerThread, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(_consumer: object, _partitions: object) -> None:
+        raise RuntimeError("as it is")
+
+    monkeypatch.setattr(thread, "_consumer", Ending(lambda: thread._told(raises)(cast("Any", None), [])))
+    thread._halt = True
+    thread._run()
+    assert [str(error) for error in notes.failures] == ["as it is"]
