@@ -216,9 +216,7 @@ class EventProducer:
         if self._producer is None or self._broken.is_set():
             self._broken.clear()
             self._loop = asyncio.get_running_loop()
-            self._producer = Producer(
-                self._settings | {"log_level": _SEVERE, "error_cb": self._noticed}, logger=_LOG
-            )
+            self._producer = Producer(self._settings | {"log_level": _SEVERE, "error_cb": self._noticed}, logger=_LOG)
             self._thread = threading.Thread(
                 target=self._serve, args=(self._producer,), name="event-producer", daemon=True
             )

@@ -1,0 +1,77 @@
+"""A worker that gets nothing although records wait: told after a while, ended after a longer one, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from streams import clock
+from streams.worker.watchdog import Stall
+
+LOOK_S = 5.0
+
+
+class Scene:
+    """A worker as the watchdog sees it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(clock, "monotonic", lambda: self.now)
+        self.source = SimpleNamespace(applied=7, queue=[])
+        self.lag: int | None = 0
+        owned = SimpleNamespace(ready=True, partition=0, sources={"t": self.source})
+        self.runtime = SimpleNamespace(slices={0: owned}, polls=0, settings=SimpleNamespace(client={}))
+        self.crashes: list[Exception] = []
+        self.stall = Stall(cast("Any", self.runtime), self.crashes.append)
+        self.stall._lags = cast("Any", self)
+
+    def of(self, _slices: Sequence[object]) -> dict[tuple[str, int], int] | None:
+        return None if self.lag is None else {("t", 0): self.lag}
+
+    async def passes(self, seconds: float) -> None:
+        """Let so much time go by, with the consumer's thread turning."""
+        for _ in range(round(seconds / LOOK_S)):
+            self.now += LOOK_S
+            self.runtime.polls += 1
+            await self.stall.look()
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch)
+
+
+async def test_it_is_told_first_and_ended_within_a_minute(scene: Scene) -> None:
+    await scene.passes(60)
+    scene.lag = 3
+    await scene.passes(15)
+    assert (scene.stall.trouble, scene.crashes) == (None, [])
+    await scene.passes(5)
+    assert scene.stall.trouble == "nothing was read for 20 s while 3 records wait"
+    await scene.passes(30)
+    assert str(scene.crashes[0]) == "nothing was read for 50 s while 3 records wait: this worker has stopped"
+
+
+async def test_one_record_that_is_done_takes_the_word_back(scene: Scene) -> None:
+    scene.lag = 3
+    await scene.passes(25)
+    scene.source.applied += 1
+    await scene.passes(5)
+    assert (scene.stall.trouble, scene.crashes) == (None, [])
+
+
+async def test_long_work_on_what_was_read_is_no_stall(scene: Scene) -> None:
+    scene.lag, scene.source.queue = 3, ["a batch"]
+    await scene.passes(300)
+    assert (scene.stall.trouble, scene.crashes) == (None, [])
+
+
+async def test_a_broker_that_does_not_answer_explains_it(scene: Scene) -> None:
+    scene.lag = 3
+    await scene.passes(25)
+    scene.lag = None
+    await scene.passes(300)
+    assert (scene.stall.trouble, scene.crashes) == (None, [])
