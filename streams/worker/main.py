@@ -239,6 +239,9 @@ class Worker:
         except TimeoutError:
             log.warning("worker %s.%s could not drain in time: what is open comes again", self._pool, self._slot.name)
             end_process(0)
+        if self._runtime.at_work:  # half a minute, while the broker is away; its outcome is the successor's to read
+            log.warning("worker %s.%s leaves a transaction open", self._pool, self._slot.name)
+            end_process(0)
 
     async def _announce(self, heartbeat: Heartbeat) -> None:
         """Beat from the moment on when there is a runtime to tell of."""

@@ -83,6 +83,11 @@ class Runtime:
         return _running(self._committer)
 
     @property
+    def at_work(self) -> bool:
+        """Return whether a transaction is under way."""
+        return self._committer is not None and self._committer.at_work
+
+    @property
     def ownership(self) -> Ownership:
         """Return the life of the slices."""
         return _running(self._ownership)

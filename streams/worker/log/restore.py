@@ -40,6 +40,15 @@ _CHUNK: Final = 5000
 _ANSWER_S: Final = 5.0  # for the committed offsets, while a former owner's transaction may be pending
 _TOMBSTONE_MS: Final = 12 * 3600 * 1000  # half of the changelogs' delete.retention.ms: older marks may miss deletions
 
+_HANGING_S: Final = 30.0  # no transaction of a worker lasts so long
+# A broker (4.3.1) that was killed between preparing the end of a transaction and telling its partitions was seen to
+# call it complete after its restart without ever telling them (https://issues.apache.org/jira/browse/KAFKA-20734: a
+# partition that has no leader at that moment passes for a deleted one). To go on would repeat what was committed.
+_HANGING: Final = (
+    "an unfinished transaction holds them back for longer than any lasts: if the broker was killed, it may hang; "
+    "see `kafka-transactions.sh find-hanging`"
+)
+
 Say = Callable[[str], None]
 
 
@@ -89,6 +98,7 @@ class Restorer:
         answer for ever, while others were answered at once.
         """
         wanted = [TopicPartition(topic, one.partition) for one in owned for topic in one.sources]
+        began = clock.monotonic()
         while True:
             asker = Consumer(config.reader(self._client, self._group), logger=None)
             try:
@@ -97,6 +107,8 @@ class Restorer:
                 if not any(one.live for one in owned):
                     return {}
                 self._say(f"waiting for the committed offsets of {len(wanted)} partitions: {error.args[0].str()}")
+                if clock.monotonic() - began > _HANGING_S:
+                    self._say(_HANGING)
             else:
                 return {(place.topic, place.partition): place.offset for place in answer}
             finally:

@@ -112,6 +112,7 @@ class Committer:
         self._quiet.set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="streams-commit")
         self._stopping = False
+        self._work: asyncio.Future[None] | None = None
         self._between: list[Callable[[], None]] = []
         self.accepted_at = -PROOF_S  # monotonic begin of the last accepted transaction
         self.commits = 0
@@ -138,6 +139,11 @@ class Committer:
         self._between.append(callback)
         self._quiet.clear()
         self._wake.set()
+
+    @property
+    def at_work(self) -> bool:
+        """Return whether the commit thread is in a transaction; a process that ends by itself would wait for it."""
+        return self._work is not None and not self._work.done()
 
     async def drain(self, seconds: float) -> bool:
         """Wait until nothing is ready or under way, at most `seconds`; return whether that was reached."""
@@ -270,6 +276,7 @@ class Committer:
 
     async def _watched(self, work: asyncio.Future[None]) -> None:
         """Wait for the commit thread, but not for ever: raises OutcomeUnknownError when the library hangs."""
+        self._work = work
         while not (await asyncio.wait({work}, timeout=_LOOK_S))[0]:
             if self._transactions.stuck():
                 raise OutcomeUnknownError("the client library does not come back from a commit: the process must end")

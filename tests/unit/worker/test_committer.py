@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -341,3 +342,24 @@ async def test_the_stages_of_a_commit_are_told(tmp_path: Path) -> None:
     bench = Bench(FakeTransactions(), FakeOwner(one))
     await bench.through(saying(one, b"x"))
     assert bench.stages == ["stored"]
+
+
+async def test_a_transaction_that_is_under_way_can_be_seen_after_its_loop_was_cancelled(tmp_path: Path) -> None:
+    """A process that ends by itself waits for the commit's thread, so whoever leaves must know of it."""
+    one = owned_slice(tmp_path)
+    entered, answer = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def judge(_asked: Committed) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        answer.wait()
+
+    committer = Bench(FakeTransactions(judge), FakeOwner(one)).committer
+    committer.add(saying(one, b"x"))
+    assert not committer.at_work
+    running = asyncio.create_task(committer.run())
+    await entered.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    assert committer.at_work
+    answer.set()
