@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from streams.tools._threads import in_thread
 from streams.tools.errors import InvalidArgumentsError, ToolError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None =
             if inspect.iscoroutinefunction(tool.fn):
                 result = await tool.fn(**named)
             else:
-                result = await asyncio.to_thread(tool.fn, **named)
+                result = await in_thread(tool.fn, **named)
     except TimeoutError as error:
         if not scope.expired():
             raise

@@ -10,12 +10,13 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
 from streams.define.policies import Reject, Retry
 from streams.engine.ids import seeded
 from streams.errors import StreamsError
+from streams.tools._threads import in_thread
 from streams.worker.errors import DeadAssignmentError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
@@ -24,6 +25,7 @@ from streams.worker.reactions.outputs import listed, put
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
+    from schemas import Event
     from streams.worker.courier import Courier
     from streams.worker.reactions.item import Item
     from streams.worker.state.batch import Batch
@@ -35,6 +37,11 @@ IN_BATCH_S: Final = 1.0  # how long a batch waits for its reactions before it pa
 MOST_PARKED: Final = 100_000  # of a partition; more than that holds the partition's events back
 
 Name = tuple["Slice", str, str]
+
+
+async def _called(fn: Callable[..., Any], event: Event) -> Any:
+    """Call a reaction's function; a plain one in a thread, since it may block or burn the processor."""
+    return fn(event) if inspect.iscoroutinefunction(fn) else await in_thread(fn, event)
 
 
 class _Lane:
@@ -171,7 +178,7 @@ class Lanes:
         """Run the reaction once and set the item's outcome."""
         name = item.reaction.name
         try:
-            made = item.reaction.fn(item.event)
+            made = await _called(item.reaction.fn, item.event)
             if inspect.isawaitable(made):
                 made = await made
             item.outputs = listed(made)

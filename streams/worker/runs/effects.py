@@ -12,6 +12,7 @@ from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.telemetry import conceal
 from streams.tools._call import call_tool
+from streams.tools._threads import in_thread
 from streams.worker.limits.guard import limited
 from streams.worker.runs.nested import Nested, tool_record
 
@@ -91,4 +92,4 @@ class Effects:
             return None
         if inspect.iscoroutinefunction(fn):
             return await fn(*args, **kwargs)
-        return await asyncio.to_thread(fn, *args, **kwargs)
+        return await in_thread(fn, *args, **kwargs)

@@ -17,6 +17,7 @@ from streams.define.policies import Reject, Retry, RetryPolicy
 from streams.engine.ids import seeded, slot_id
 from streams.engine.slots import Slots, look
 from streams.engine.starts import listed
+from streams.tools._threads import in_thread
 from streams.worker.journal import LEDGER
 from streams.worker.schedules.firing import REDRIVE, write_letter, write_outputs, write_tick
 from streams.worker.schedules.overlap import turn
@@ -233,7 +234,7 @@ class Keeper:
     async def _made(self) -> Any:
         """Call the function; a plain one in a thread, since it may wait for something outside."""
         fn = self.schedule.fn
-        made = fn() if inspect.iscoroutinefunction(fn) else await asyncio.to_thread(fn)
+        made = fn() if inspect.iscoroutinefunction(fn) else await in_thread(fn)
         return await made if inspect.isawaitable(made) else made
 
     def _failed(self, entry: Entry, error: Exception) -> None:

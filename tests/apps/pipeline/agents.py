@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
+from threading import Event
 
 from pydantic import BaseModel
 
@@ -117,6 +120,38 @@ async def caller(task: Task, run: Run) -> Done:
     first = await run.call(work, task)
     second = await run.call(work, task)
     return Done(steps=first.steps + second.steps)
+
+
+class Held(Task):
+    """How a step holds its worker for `seconds`: it sleeps, blocks its thread or burns the processor."""
+
+    how: str = "sleep"
+
+
+def hold(how: str, seconds: float) -> None:
+    """Block this thread, or burn the processor with it."""
+    if how != "burn":
+        Event().wait(seconds)
+        return
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(1000))
+
+
+@agent
+async def slow(task: Held, run: Run) -> Done:
+    """Do one step that takes long."""
+
+    def block() -> None:
+        leave_trace(task.folder, run.idempotency_key)
+        hold(task.how, task.seconds)
+
+    async def rest() -> None:
+        leave_trace(task.folder, run.idempotency_key)
+        await asyncio.sleep(task.seconds)
+
+    await run.step(rest if task.how == "sleep" else block, retry=ONCE, name="held")
+    return Done(steps=1)
 
 
 class Size(BaseModel):

@@ -13,6 +13,14 @@ class Counted(Event, type="probe.counted", key="name"):
     then: str = "echo"  # echo, start, nothing, fail, mixed, mend
 
 
+class HoldAsked(Event, type="probe.hold_asked", key="name"):
+    """A reaction is to be held up for so many seconds before it says its echo."""
+
+    name: str
+    how: str
+    seconds: float
+
+
 class Echoed(Event, type="probe.echoed", key="name"):
     """What the reaction to `Counted` says."""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from streams import RetryPolicy, StartRun, on
-from tests.apps.pipeline.agents import Task, work
-from tests.apps.pipeline.events import Counted, Echoed
+from tests.apps.pipeline.agents import Task, hold, work
+from tests.apps.pipeline.events import Counted, Echoed, HoldAsked
 
 QUICK = RetryPolicy(attempts=3, first=0.01, jitter=False)
 
@@ -25,3 +25,10 @@ async def echo(event: Counted) -> Any:
     if event.then == "fail":
         raise RuntimeError("this event cannot be handled")
     return None if event.then == "nothing" else said
+
+
+@on(HoldAsked)
+def held(event: HoldAsked) -> Echoed:
+    """Hold the thread and then say so: a plain function, as one writes it who has a slow library."""
+    hold(event.how, event.seconds)
+    return Echoed(name=event.name, amount=1)
