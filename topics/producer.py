@@ -8,12 +8,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from schemas.attributes import Attributes, new_id
+from schemas.attributes import headers_of, new_id
 from schemas.avro.codec import Codec
 from schemas.event import Event
 from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
@@ -23,14 +22,14 @@ _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
 #: The library's own lines from this severity on; the rest is told by callbacks, once and not at each attempt.
 _SEVERE = 2
+_ANY_PARTITION = -1  # as the library calls the one that the key gives
 #: How long a topic that the broker does not know may be one that it does not know yet.
 _UNKNOWN_MS = 1000
 #: The client's own limit on a record, in bytes; each topic's is enforced by the broker.
 _MAX_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """Where an event lies on the log, once the broker has said so."""
 
     id: str
@@ -39,13 +38,23 @@ class Ack:
     offset: int
 
 
-@dataclass(slots=True)
 class _Delivery:
-    """A record under way, and what became of it."""
+    """A record under way, and what became of it; `served` collects those of which the library has told."""
 
-    future: asyncio.Future[tuple[int, int]]
-    error: KafkaError | None = None
-    place: tuple[int, int] = (-1, -1)
+    __slots__ = ("error", "future", "place", "served")
+
+    def __init__(self, future: asyncio.Future[tuple[int, int]], served: "deque[_Delivery]") -> None:
+        self.future = future
+        self.served = served
+        self.error: KafkaError | None = None
+        self.place = (-1, -1)
+
+    def noted(self, error: KafkaError | None, message: Message) -> None:
+        """Take in what the library says, in its thread."""
+        self.error = error
+        offset = message.offset()
+        self.place = (message.partition() or 0, -1 if offset is None else int(offset))
+        self.served.append(self)
 
 
 class EventProducer:
@@ -135,23 +144,17 @@ class EventProducer:
         TopicError for a topic that does not exist, and SchemaError for an event that cannot be encoded; what comes
         later is raised by ``acknowledged``.
         """
-        attributes = Attributes(
-            id=id or new_id(),
-            type=event.event_type,
-            source=source or self._source,
-            time=self._now_ms() if time_ms is None else time_ms,
-            traceparent=traceparent,
-            extra=dict(headers or {}),
-        )
+        event_id = id or new_id()
+        at_ms = self._now_ms() if time_ms is None else time_ms
         text = event.key_text() if key is None else key
         delivery = self._produce(
             topic,
             self._codec.encode(event),
             None if text is None else text.encode(),
-            attributes.to_headers(),
+            headers_of(event_id, event.event_type, source or self._source, at_ms, traceparent, headers),
             partition,
         )
-        return Pending(attributes.id, topic, delivery, self)
+        return Pending(event_id, topic, delivery, self)
 
     async def send_raw(
         self,
@@ -186,12 +189,10 @@ class EventProducer:
         headers: Sequence[tuple[str, bytes | None]],
         partition: int | None = None,
     ) -> _Delivery:
-        delivery = _Delivery(asyncio.get_running_loop().create_future())
-        more: dict[str, Any] = {} if partition is None else {"partition": partition}
+        delivery = _Delivery(asyncio.get_running_loop().create_future(), self._served)
+        where = _ANY_PARTITION if partition is None else partition
         try:
-            self._connected().produce(
-                topic, value, key, on_delivery=self._noting(delivery), headers=list(headers), **more
-            )
+            self._connected().produce(topic, value, key, where, on_delivery=delivery.noted, headers=list(headers))
         except BufferError as error:
             message = f"{topic}: too many records wait for the broker already; try again later"
             raise NotAcknowledged(message) from error
@@ -230,20 +231,12 @@ class EventProducer:
             if self._served and self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._wake)
 
-    def _noting(self, delivery: _Delivery) -> Callable[[KafkaError | None, Message], None]:
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            delivery.error = error
-            if error is None and self._reach is not None:
-                self._reach.answered()
-            delivery.place = (message.partition() or 0, -1 if message.offset() is None else int(message.offset() or 0))
-            self._served.append(delivery)
-
-        return delivered
-
     def _wake(self) -> None:
         """Resume all who wait for what was served; a sender that was cancelled no longer does."""
         while self._served:
             delivery = self._served.popleft()
+            if delivery.error is None and self._reach is not None:
+                self._reach.answered()
             if not delivery.future.done():
                 delivery.future.set_result(delivery.place)
 
@@ -263,8 +256,7 @@ class EventProducer:
         return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {error.str()}")
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """An event under way to the broker."""
 
     id: str

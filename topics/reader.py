@@ -20,6 +20,7 @@ _ANSWER_S = 10.0
 _SEVERE = 2  # the library's own lines from this severity on; that no broker answers is said by `topics.reach`
 _BATCH = 500
 _PACE_S = 0.02
+_KEYS_PACE_S = 0.5
 _LAZY_BYTES = 1 << 20
 _LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
@@ -106,6 +107,17 @@ def follow(
             for message in reading.fetched(pace):
                 if not _ended(message) and (wanted is None or message.key() == wanted):
                     yield _record(message)
+
+
+def follow_keys(
+    config: KafkaConfig, topic: str, *, start: Position = "latest", stop: threading.Event, lazy: bool = False
+) -> Iterator[list[bytes]]:
+    """Yield the keys of the committed records as they come, many at a time: half the cost of following the records."""
+    with _Reading(config, topic, _ANSWER_S, lazy=lazy) as reading:
+        reading.assign(reading.offsets(reading.choose(None, None), start))
+        while not stop.is_set():
+            found = [message.key() for message in reading.fetched(_KEYS_PACE_S) if not _ended(message)]
+            yield [key for key in found if key is not None]
 
 
 def offsets(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -19,6 +18,7 @@ from streams.gateway.budgets import Budgets, of_budgets
 from streams.gateway.commands import Commands
 from streams.gateway.console import Console
 from streams.gateway.deliveries import Deliveries
+from streams.gateway.direct import Direct
 from streams.gateway.endpoint import Endpoint, Guard
 from streams.gateway.letters import Letters
 from streams.gateway.lists import RunList
@@ -44,6 +44,7 @@ from streams.gateway.webhooks import Webhooks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import StatelessLifespan
@@ -78,8 +79,9 @@ def build(
         Operation("GET", "/openapi.json", describe, "open", "This document", {200: {"type": "object"}}, tag="probes")
     )
     openapi |= document(served, version("streams"), settings.advertised_url)
-    routes = _routes(served, Guard(keys, hosts, meter))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
+    endpoints = _endpoints(served, Guard(keys, hosts, meter))
+    routes = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    app = Direct(endpoints, routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
     app.state.deliveries = remembered
     app.state.streams = streams
     return app
@@ -109,11 +111,11 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams)
     ]
 
 
-def _routes(served: Sequence[Operation], guard: Guard) -> list[Route]:
+def _endpoints(served: Sequence[Operation], guard: Guard) -> dict[str, Endpoint]:
     by_path: dict[str, list[Operation]] = {}
     for operation in served:
         by_path.setdefault(operation.path, []).append(operation)
-    return [Route(path, Endpoint(path, found, guard)) for path, found in by_path.items()]
+    return {path: Endpoint(path, found, guard) for path, found in by_path.items()}
 
 
 async def _outside(_: Request, error: Exception) -> Response:

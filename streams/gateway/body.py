@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from starlette.requests import ClientDisconnect
 
+from streams.gateway.patience import within
 from streams.gateway.problem import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive
 
 CAP: Final = 1 << 20
 """Bytes that a body may have where nothing else is said."""
@@ -31,25 +33,43 @@ async def read(request: Request, cap: int = CAP, patience: float = PATIENCE) -> 
     over = declared.isdigit() and int(declared) > cap
     if over and ("expect" in request.headers or int(declared) > cap + _DRAIN):
         raise _too_large(cap)
-    chunks: list[bytes] = []
-    size = 0
+    chunks = _Chunks(request.receive, cap, over)
     try:
-        async with asyncio.timeout(patience):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > cap + _DRAIN:
-                    raise _too_large(cap)
-                if size > cap or over:
-                    chunks.clear()
-                else:
-                    chunks.append(chunk)
+        await within(patience, chunks.all())
     except TimeoutError:
         raise Problem(
             "slow-body", f"The body took longer than {patience:g} s; send it faster.", headers=_CLOSE
         ) from None
-    if size > cap or over:
+    if chunks.size > cap or over:
         raise _too_large(cap)
-    return b"".join(chunks)
+    return chunks.kept[0] if len(chunks.kept) == 1 else b"".join(chunks.kept)
+
+
+class _Chunks:
+    """What has come of a body: kept up to the cap, dropped beyond it."""
+
+    def __init__(self, receive: Receive, cap: int, over: bool) -> None:
+        self.size = 0
+        self.kept: list[bytes] = []
+        self._receive = receive
+        self._cap = cap
+        self._over = over
+
+    async def all(self) -> None:
+        """Take everything in; ClientDisconnect when the sender goes away."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            self.size += len(chunk)
+            if self.size > self._cap + _DRAIN:
+                raise _too_large(self._cap)
+            if self._over or self.size > self._cap:
+                self.kept.clear()
+            elif chunk:
+                self.kept.append(chunk)
 
 
 def parse(body: bytes) -> Any:

@@ -20,6 +20,7 @@ from streams.gateway.app import build
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Check, Deps
 from streams.gateway.model_check import ModelCheck
+from streams.gateway.protocol import BoundedProtocol
 from streams.query.changes import RunChanges
 from streams.query.codec import codec_of
 from streams.query.following import Follower
@@ -32,9 +33,10 @@ from streams.replay.tables import rows_of
 from topics.catalogue import catalogue
 from topics.names import Names
 from topics.producer import EventProducer
+from topics.reader import follow, follow_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from types import FrameType
 
     from starlette.applications import Starlette
@@ -49,7 +51,18 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S: Final = 30
 DRAIN_S: Final = 10
 MAX_CONNECTIONS: Final = 4_096
-HEADER_BYTES: Final = 32 * 1024
+
+SERVER: Final[Mapping[str, Any]] = {
+    "timeout_keep_alive": KEEP_ALIVE_S,
+    "timeout_graceful_shutdown": DRAIN_S,
+    "limit_concurrency": MAX_CONNECTIONS,
+    "http": BoundedProtocol,
+    "loop": "uvloop",
+    "access_log": False,
+    "server_header": False,
+    "log_config": None,
+}
+"""How uvicorn serves; benchmarks take the same for what they compare with."""
 
 
 def serve(settings: Settings) -> None:
@@ -61,13 +74,7 @@ def serve(settings: Settings) -> None:
             app,
             host=settings.gateway_host,
             port=settings.gateway_port,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=DRAIN_S,
-            limit_concurrency=MAX_CONNECTIONS,
-            h11_max_incomplete_event_size=HEADER_BYTES,
-            access_log=False,
-            server_header=False,
-            log_config=None,
+            **SERVER,
         ),
         app.state.streams,
     )
@@ -107,8 +114,11 @@ def application(settings: Settings) -> Starlette:
     )
     history = TopicHistory(kafka, codec, topics)
     followers = [
-        Follower(kafka, names.workers, _heartbeats(owners, codec)),
-        *(Follower(kafka, names.webhooks(name), _seen(deliveries, name), lazy=True) for name in catalog.sources),
+        Follower(kafka, names.workers, _heartbeats(owners, codec), read=follow),
+        *(
+            Follower(kafka, names.webhooks(name), _seen(deliveries, name), read=follow_keys, lazy=True)
+            for name in catalog.sources
+        ),
     ]
     checks: dict[str, Check] = {
         "broker": partitions.check,
@@ -156,8 +166,8 @@ def _heartbeats(owners: Owners, codec: Codec) -> Any:
 
 
 def _seen(deliveries: Deliveries, source: str) -> Any:
-    def take(record: RawRecord) -> None:
-        if record.key is not None:
-            deliveries.remember(source, record.key.decode("utf-8", "replace"))
+    def take(keys: list[bytes]) -> None:
+        for key in keys:
+            deliveries.remember(source, key.decode("utf-8", "replace"))
 
     return take

@@ -28,9 +28,8 @@ from streams.gateway.write import Record, write_all
 from streams.telemetry import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from starlette.datastructures import Headers
     from starlette.responses import Response
 
     from streams.gateway.deps import Book, Deps
@@ -86,7 +85,7 @@ class Webhooks:
         if source is None:
             raise Problem("unknown-source", "No source has that name.")
         body = await read(call, CAPS.get(name, CAP))
-        headers = _plain(call.headers)
+        headers = _plain(call.scope["headers"])
         if not self._trusted(source, call, headers, body):
             self._meter.refused(name)
             raise Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
@@ -100,7 +99,7 @@ class Webhooks:
         meaning = self._meaning(source, delivery, delivery_id)
 
         async def write() -> None:
-            await self._write(source, delivery, delivery_id, meaning, call.headers.get("traceparent"))
+            await self._write(source, delivery, delivery_id, meaning, headers.get("traceparent"))
 
         wrote = await self._deliveries.once(name, delivery_id, write)
         shown: dict[str, Any] = {"id": delivery_id, "events": meaning.events, "runs": meaning.runs}
@@ -221,11 +220,12 @@ class Webhooks:
         return Record(self._deps.names.dead_letters, letter, letter.dead_id)
 
 
-def _plain(headers: Headers) -> dict[str, str]:
+def _plain(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers by lower-case name; of a doubled one the values are joined, so that no check takes its pick."""
     plain: dict[str, str] = {}
-    for name, value in headers.items():
-        plain[name] = f"{plain[name]}, {value}" if name in plain else value
+    for raw, value in headers:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        plain[name] = f"{plain[name]}, {text}" if name in plain else text
     return plain
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streams.query.following import Follower
+from topics.reader import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ class RunChanges:
     def __init__(self, config: KafkaConfig, names: Names) -> None:
         self._config = config
         self._names = names
-        self._followers: dict[str, Follower] = {}
+        self._followers: dict[str, Follower[RawRecord]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -50,7 +51,9 @@ class RunChanges:
     def _follow(self, pool: str) -> None:
         if pool not in self._followers:
             self._loop = asyncio.get_running_loop()
-            self._followers[pool] = Follower(self._config, self._names.journal(pool), self._heard, start="latest")
+            self._followers[pool] = Follower(
+                self._config, self._names.journal(pool), self._heard, read=follow, start="latest"
+            )
             self._followers[pool].begin()
 
     def _heard(self, record: RawRecord) -> None:

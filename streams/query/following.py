@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from topics.errors import TopicError
-from topics.reader import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from topics.kafka import KafkaConfig
-    from topics.reader import Position, RawRecord
+    from topics.reader import Position
 
 log = logging.getLogger(__name__)
 
@@ -21,21 +20,26 @@ _AGAIN: Final = 1.0
 """Seconds between attempts to begin, while no broker answers or the topic is not there yet."""
 
 
-class Follower:
-    """One thread on one topic; `take` is called in it for each record, in the order of each partition."""
+T = TypeVar("T")
+
+
+class Follower(Generic[T]):
+    """One thread on one topic; `take` is called in it for what `read` yields, in the order of each partition."""
 
     def __init__(
         self,
         config: KafkaConfig,
         topic: str,
-        take: Callable[[RawRecord], None],
+        take: Callable[[T], None],
         *,
+        read: Callable[..., Iterator[T]],
         start: Position = "earliest",
         lazy: bool = False,
     ) -> None:
         self._config = config
         self._topic = topic
         self._take = take
+        self._read = read
         self._start = start
         self._lazy = lazy
         self._stop = threading.Event()
@@ -55,8 +59,8 @@ class Follower:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                for record in follow(self._config, self._topic, start=self._start, stop=self._stop, lazy=self._lazy):
-                    self._take(record)
+                for found in self._read(self._config, self._topic, start=self._start, stop=self._stop, lazy=self._lazy):
+                    self._take(found)
             except TopicError as error:
                 log.warning("cannot follow %s yet: %s", self._topic, error)
             self._stop.wait(_AGAIN)

@@ -17,6 +17,7 @@ from streams.query.following import Follower
 from streams.query.placement import Placement
 from streams.worker.errors import WorkerError
 from topics.partition import partition_of
+from topics.reader import follow
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
@@ -44,7 +45,7 @@ class Peers:
         self._codec = codec
         self._placement = Placement()
         self._client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=200), timeout=3.0)
-        self._follower: Follower | None = None
+        self._follower: Follower[RawRecord] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = clock.monotonic()
         self._ended = False
@@ -57,7 +58,7 @@ class Peers:
         self.url = url.rstrip("/")
         self._loop = asyncio.get_running_loop()
         self._began = clock.monotonic()
-        self._follower = Follower(kafka, topic, self._read, lazy=True)
+        self._follower = Follower(kafka, topic, self._read, read=follow, lazy=True)
         self._follower.begin()
 
     async def end(self) -> None:

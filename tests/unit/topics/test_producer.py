@@ -32,8 +32,8 @@ async def test_a_success_without_a_place_is_no_acknowledgement() -> None:
     producer = EventProducer(KafkaConfig("127.0.0.1:1"), Codec(FileRegistry()), "/tests", now_ms=lambda: 1)
 
     async def answered(offset: int | None) -> tuple[int, int]:
-        delivery = module._Delivery(asyncio.get_running_loop().create_future())
-        producer._noting(delivery)(None, Delivered(offset))  # type: ignore[arg-type]
+        delivery = module._Delivery(asyncio.get_running_loop().create_future(), producer._served)
+        delivery.noted(None, Delivered(offset))  # type: ignore[arg-type]
         producer._wake()
         return await producer.wait("events", delivery)
 
