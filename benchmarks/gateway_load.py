@@ -7,6 +7,7 @@ and posts to both in turn over 32 connections from a process of its own.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -144,7 +145,8 @@ def wait(side: Side, log: Path) -> None:
         try:
             httpx.post(f"http://127.0.0.1:{side.port}/webhooks/github", content=b"{}", trust_env=False)
         except httpx.TransportError:
-            time.sleep(0.1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                side.process.wait(0.1)
         else:
             return
     raise SystemExit(f"{side.name} does not serve: {log.read_text()[-2000:]}")

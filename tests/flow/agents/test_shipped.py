@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.bus import DataProcessed, NewDataArrived
+from schemas.bus import DataProcessed
 from streams.agents.investigate import investigate
 from streams.agents.pipeline import pipeline
 from streams.agents.planner import Goal, planner
@@ -19,7 +19,6 @@ from streams.agents.tool import NamedCall, tool
 from streams.model.chat import ChatRequest
 from streams.model.errors import ModelRefusedError
 from streams.model.scripted import ScriptedModel
-from streams.reactions.arrivals import data_arrived
 from streams.tools.documents import FOLDER, index_of
 from tests.flow.agents._drive import drive
 from tests.unit.tools._site import html, network, site
@@ -127,11 +126,3 @@ async def test_the_pipeline_puts_the_agents_together() -> None:
 async def test_the_pipeline_works_without_pages() -> None:
     ended = await drive(pipeline, goal(), thinking())
     assert (ended.status, ended.result["pages"]) == ("succeeded", {"pages": [], "errors": {}})
-
-
-async def test_news_with_a_reference_is_read() -> None:
-    started = await data_arrived(NewDataArrived(source="feed", reference="https://example.org/new"))
-    assert started is not None
-    assert started.agent is scraper
-    assert await data_arrived(NewDataArrived(source="feed", data={"a": 1})) is None
-    assert await data_arrived(NewDataArrived(source="feed", reference="s3://bucket/x")) is None
