@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
@@ -19,7 +20,7 @@ from topics.changes import Alter, Plan, TopicState, plan
 from topics.errors import BrokerUnavailableError, PlanRefusedError, TopicError
 from topics.kafka import KafkaConfig
 
-__all__ = ["Plan", "TopicState", "apply", "delete", "describe", "plan", "topic_names"]
+__all__ = ["Plan", "TopicState", "apply", "delete", "describe", "plan", "topic_names", "weak_partitions"]
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
@@ -29,6 +30,21 @@ _PACE_S = 0.02
 def topic_names(config: KafkaConfig, *, timeout: float = _ANSWER_S) -> dict[str, int]:
     """Return the cluster's topics with their partition counts; raises BrokerUnavailableError after ``timeout`` s."""
     return _partitions(_client(config), config, timeout)
+
+
+def weak_partitions(config: KafkaConfig, prefix: str = "", *, timeout: float = _ANSWER_S) -> list[str]:
+    """Return the partitions (`topic/number`) without a leader or with fewer copies in sync than they should have.
+
+    Of the topics that begin with ``prefix``. Raises BrokerUnavailableError after ``timeout`` s.
+    """
+    metadata = _metadata(_client(config), config, timeout)
+    return sorted(
+        f"{name}/{number}"
+        for name, topic in metadata.topics.items()
+        if name.startswith(prefix) and topic.error is None
+        for number, partition in topic.partitions.items()
+        if partition.leader < 0 or len(partition.isrs) < len(partition.replicas)
+    )
 
 
 def describe(
@@ -131,16 +147,19 @@ def _client(config: KafkaConfig) -> AdminClient:
 
 def _partitions(client: AdminClient, config: KafkaConfig, timeout: float) -> dict[str, int]:
     """Return topics with the number of their partitions that have a leader."""
+    return {
+        name: sum(partition.leader >= 0 for partition in topic.partitions.values())
+        for name, topic in _metadata(client, config, timeout).topics.items()
+        if topic.error is None
+    }
+
+
+def _metadata(client: AdminClient, config: KafkaConfig, timeout: float) -> ClusterMetadata:
     try:
-        metadata = client.list_topics(timeout=timeout)
+        return client.list_topics(timeout=timeout)
     except KafkaException as error:
         message = f"no broker answers at {config.bootstrap_servers} ({_reason(error)}); is Kafka running there?"
         raise BrokerUnavailableError(message) from error
-    return {
-        name: sum(partition.leader >= 0 for partition in topic.partitions.values())
-        for name, topic in metadata.topics.items()
-        if topic.error is None
-    }
 
 
 def _asked(request: Callable[..., dict[Any, Any]], what: list[Any], timeout: float) -> dict[Any, Any]:

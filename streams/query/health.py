@@ -11,7 +11,9 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams.app import Catalog, discover
+from streams.query.asked import open_breakers, stale_runs
 from streams.query.codec import codec_of
+from topics.admin import weak_partitions
 from topics.groups import lag
 from topics.names import Names
 from topics.reader import Time, read
@@ -31,33 +33,49 @@ WINDOW_MS: Final = 15 * 60 * 1000
 _LETTERS: Final = 5_000  # so many say enough
 _ANSWER_S: Final = 5.0
 _BROKEN: Final = 500
+_SHOWN: Final = 5
 
 
 def problems(settings: Settings, now_ms: int) -> dict[str, str]:
-    """Return what is wrong by name: health/workers, health/lag, health/model, and dead/CONSUMER.
+    """Return what is wrong by name: health/broker, /workers, /lag, /model, /runs; dead/CONSUMER; breaker/TOOL.
 
     Raises TopicError when the log cannot be read.
     """
     catalog = discover(settings.apps)
+    alive = _alive(settings, now_ms)
+    urls = [beat.url for beat in alive if beat.url]
     found = {
-        "health/workers": _workers(settings, catalog, now_ms),
+        "health/broker": _broker(settings),
+        "health/workers": _workers(alive, catalog),
         "health/lag": _lag(settings, catalog),
         "health/model": _model(settings),
+        "health/runs": stale_runs(urls, now_ms),
     }
+    found |= {f"breaker/{tool}": text for tool, text in open_breakers(urls).items()}
     return {name: text for name, text in found.items() if text} | _dead(settings, now_ms)
 
 
-def _workers(settings: Settings, catalog: Catalog, now_ms: int) -> str | None:
+def _broker(settings: Settings) -> str | None:
+    weak = weak_partitions(settings.kafka(), Names(settings.topic_prefix).topic(""))
+    shown = ", ".join(weak[:_SHOWN])
+    return f"{len(weak)} partitions have no leader or too few copies in sync: {shown}" if weak else None
+
+
+def _alive(settings: Settings, now_ms: int) -> list[WorkerHeartbeat]:
     codec = codec_of(settings, Catalog())
-    alive: dict[bytes | None, str] = {}
+    alive: dict[bytes | None, WorkerHeartbeat] = {}
     beats = Names(settings.topic_prefix).workers
     for record in read(settings.kafka(), beats, start=Time(now_ms - ALIVE_MS)):
         alive.pop(record.key, None)
         if record.value is not None:
             beat = codec.decode(record.value, WorkerHeartbeat)
             if now_ms - beat.at_ms < ALIVE_MS and beat.state == "running":
-                alive[record.key] = beat.pool
-    missing = sorted({"default", *catalog.pools()} - set(alive.values()))
+                alive[record.key] = beat
+    return list(alive.values())
+
+
+def _workers(alive: list[WorkerHeartbeat], catalog: Catalog) -> str | None:
+    missing = sorted({"default", *catalog.pools()} - {beat.pool for beat in alive})
     return f"no worker of pool {', '.join(missing)} is alive" if missing else None
 
 

@@ -10,8 +10,8 @@ from schemas.bus import HealthCheckCompleted
 from streams import clock, minutes, schedule, settings
 from streams.tables.alerts import Alert, alerts
 
-OURS = ("health/", "dead/")
-CRITICAL = frozenset({"health/workers"})
+OURS = ("health/", "dead/", "breaker/")
+CRITICAL = frozenset({"health/workers", "health/broker"})
 
 
 @schedule(every=minutes(5))

@@ -21,6 +21,7 @@ from streams.model.configured import chat_model
 from streams.query.codec import codec_of
 from streams.tables.runs import runs
 from streams.worker import metrics, slots
+from streams.worker.alarms import Alarms
 from streams.worker.book import Book
 from streams.worker.budgets.homes import BudgetHomes
 from streams.worker.budgets.spending import Spending
@@ -219,6 +220,7 @@ class Worker:
         registry.register(self._limits)
         registry.register(self._keys)
         registry.register(self._watch)
+        self._limits.breakers.told.append(Alarms(producer, self._names.events, self._runtime.tasks.spawn).breaker)
         self._limits.begin(self._kafka, self._names.workers, url)
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from streams.clock import monotonic
+from streams.engine.ids import slot_id
 from streams.local.kafka import EmbeddedKafka
 from tests.faults.rig.pipeline import Worker
+from tests.faults.rig.report import Tell
 from tests.faults.rig.waiting import until
 from tests.kafka.schedules.conftest import Clock
-from tests.kafka.schedules.test_takeover import NAME, RUNS, complete, grown, owner, owns, ticks
+from tests.kafka.schedules.test_takeover import NAME, RUNS, SECOND, complete, grown, owner, owns, ticks
+
+FOR_S = 300
+KILL_EVERY_S = 20
 
 
 @pytest_asyncio.fixture
@@ -46,3 +53,34 @@ async def test_an_owner_that_sleeps_and_wakes_fires_nothing_twice(clock: Clock) 
         await complete(clock, name)
     runs = await clock.ended([id for id, _ in await ticks(clock, RUNS)])
     assert {len(endings) for endings in runs.values()} == {1}
+
+
+@pytest.mark.faults_long
+async def test_every_second_for_five_minutes_with_the_owner_killed_every_20_s(clock: Clock, tell: Tell) -> None:
+    """Each slot has exactly one tick, under the slot's own id, and none is missing."""
+    alive = list(await asyncio.gather(clock.running("a"), clock.running("b")))
+    await grown(clock, 1)
+    slots = dict(zip("ab", alive, strict=True))
+    begun, kills = monotonic(), 0
+    while monotonic() - begun < FOR_S:
+        due = begun + (kills + 1) * KILL_EVERY_S
+
+        def over(due: float = due) -> bool:
+            return monotonic() >= due
+
+        await until(over, KILL_EVERY_S + 5)
+        mine = await owner(list(slots.values()))
+        mine.kill()
+        kills += 1
+        slot = next(name for name, worker in slots.items() if worker is mine)
+        slots[slot] = clock.start(slot)
+    await grown(clock, 5)
+    found = await ticks(clock)
+    first, last = min(slot for _, slot in found), max(slot for _, slot in found)
+    wanted = {slot_id(NAME, slot) for slot in range(first, last + 1, SECOND)}
+    counts = Counter(id for id, _ in found)
+    once = sum(counts[id] == 1 for id in wanted)
+    tell(kills=kills, slots=len(wanted), once=once, missing=len(wanted - counts.keys()), ticks=len(found))
+    assert kills >= FOR_S // KILL_EVERY_S - 1
+    assert len(wanted) >= FOR_S
+    assert once == len(wanted) == len(found)

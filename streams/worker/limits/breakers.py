@@ -46,6 +46,8 @@ class Breakers:
         self._verdict: dict[str, asyncio.Event] = {}
         self._told: set[str] = set()
         self.others: Callable[[], list[str]] = list
+        self.told: list[Callable[[Word], None]] = []
+        """Called for a breaker that this worker has opened or closed, not for one that stays as it was."""
 
     def circuit(self, name: str, breaker: Breaker) -> Circuit:
         """Return the circuit of a tool, also of one that discovery does not know (a tool used in place)."""
@@ -76,14 +78,14 @@ class Breakers:
 
     def ended(self, circuit: Circuit, *, ok: bool | None) -> None:
         """Count the outcome of a call; None for one that says nothing of the tool."""
-        now = clock.now_ms()
+        now, before = clock.now_ms(), circuit.word.open
         word = None
         if ok is None:
             circuit.gave_up()
         else:
             word = circuit.succeeded(now) if ok else circuit.failed(now)
         if word is not None:
-            self._say(word)
+            self._say(word, before=before)
         if not circuit.probing:
             self._decided(circuit.name)
 
@@ -92,8 +94,9 @@ class Breakers:
         circuit = self.circuits.get(name)
         if circuit is None:
             return None
+        before = circuit.word.open
         word = circuit.force(clock.now_ms(), open_=open_)
-        self._say(word)
+        self._say(word, before=before)
         self._decided(name)
         return word
 
@@ -130,8 +133,11 @@ class Breakers:
             for name, circuit in sorted(self.circuits.items())
         ]
 
-    def _say(self, word: Word) -> None:
+    def _say(self, word: Word, *, before: bool) -> None:
         log.warning("circuit breaker of %s is %s", word.name, "open" if word.open else "closed")
+        if word.open is not before:
+            for tell in self.told:
+                tell(word)
         for url in self.others():
             self._spawn(self._tell(url, [word.to_json()]))
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from schemas.schedule import ScheduleCommanded
+from streams.define.verifiers import StandardWebhooks
 from tests.faults.rig.pipeline import Worker
 from tests.faults.rig.waiting import until
-from tests.kafka.schedules.conftest import Clock
+from tests.kafka.schedules._sinks import Post, Sinks
+from tests.kafka.schedules.conftest import SECRET, Clock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,7 +65,9 @@ async def test_old_events_are_cleaned_up_without_a_word(shared: Clock, worker: W
     await triggered(shared, worker, "cleanup_old_events")
 
 
-async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(shared: Clock, worker: Worker) -> None:
+async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(
+    shared: Clock, worker: Worker, sinks: Sinks
+) -> None:
     """A schedule of this app fails for good: its dead letters are an alert, and the pipeline is healthy."""
 
     async def given_up() -> bool:
@@ -84,3 +88,41 @@ async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(shared
     raised = [event for event in await said(shared, "alert.raised") if event.alert == "dead/broken"]
     assert len(raised) == 1
     assert "[warning] dead/broken" in worker.log.read_text("utf-8")
+    await posted(sinks, "dead/broken", "alert.raised")
+
+
+async def posted(sinks: Sinks, alert: str, kind: str) -> None:
+    """Wait until both sinks have one post of a kind about an alert, the webhook's signed."""
+
+    def hooks() -> list[Post]:
+        return [post for post in sinks.of("/hook", alert) if post.json["type"] == kind]
+
+    def chats() -> list[Post]:
+        ends = kind == "alert.resolved"
+        return [post for post in sinks.of("/slack", alert) if post.json["text"].startswith("[resolved]") is ends]
+
+    await until(lambda: bool(hooks() and chats()), 15, lambda: sinks.posts)
+    [hook], [chat] = hooks(), chats()
+    assert hook.json["data"]["alert"] == alert
+    assert StandardWebhooks().check(hook.headers, hook.body, [SECRET], float(hook.headers["webhook-timestamp"]))
+    assert alert in chat.json["text"]
+
+
+async def test_an_open_breaker_is_told_of_at_once_and_once_and_so_is_its_end(
+    shared: Clock, worker: Worker, sinks: Sinks
+) -> None:
+    for _ in range(2):  # the second time it is open already
+        assert (await worker.owner.post("/owner/breakers/scrape_url", json={"state": "open"})).status_code == 200
+    await posted(sinks, "breaker/scrape_url", "alert.raised")
+
+    async def folded() -> bool:
+        row = await worker.owner.get("/owner/tables/alerts/breaker%2Fscrape_url")
+        return row.status_code == 200 and row.json()["value"]["open"]
+
+    await until(folded, 10, worker.words)
+    await triggered(shared, worker, "health_check")
+    assert (await said(shared, "health_check_completed"))[-1].data["breaker/scrape_url"]
+    assert (await worker.owner.post("/owner/breakers/scrape_url", json={"state": "closed"})).status_code == 200
+    await posted(sinks, "breaker/scrape_url", "alert.resolved")
+    told = [event for kind in ("alert.raised", "alert.resolved") for event in await said(shared, kind)]
+    assert len([event for event in told if event.alert == "breaker/scrape_url"]) == 2

@@ -117,11 +117,16 @@ async def test_a_found_answer_is_no_call() -> None:
 
 async def test_a_breaker_opens_is_told_and_refuses() -> None:
     world = World()
+    told: list[bool] = []
+    world.breakers.told.append(lambda word: told.append(word.open))
     for _ in range(2):
         with pytest.raises(RuntimeError):
             await world.call(broken, how="fail")
     await world.tasks.over()
     assert [body["words"][0]["open"] for body in world.said] == [True]
+    assert told == [True]
+    world.breakers.force("broken", open_=True)
+    assert told == [True], "it was open already"
     with pytest.raises(BreakerOpenError) as refused:
         await world.call(broken, how="work")
     assert 58 < refused.value.retry_after <= 60
