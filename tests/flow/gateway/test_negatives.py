@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
@@ -75,6 +76,32 @@ async def test_a_timestamp_that_is_none_is_401(at: str) -> None:
         named = [(name, value if isinstance(value, bytes) else value.encode()) for name, value in headers]
         raw = [(name.encode(), value) for name, value in named]
         problem(await it.client.post("/webhooks/slack", content=b"{}", headers=raw), 401, "bad-signature")
+
+
+@pytest.mark.parametrize("name", ["x-slack-request-timestamp", "webhook-id", "webhook-timestamp"])
+async def test_a_doubled_header_that_is_signed_is_401(name: str) -> None:
+    at, body = str(now_ms() // 1000), b'{"type": "new_data_arrived", "data": {"source": "s"}}'
+    if name.startswith("x-slack"):
+        source, key, signed_text = "slack", b"8f742231b10e8888abcd99yyyzzz85a5", f"v0:{at}:".encode() + body
+        made = hmac.new(key, signed_text, hashlib.sha256)
+        headers = [("x-slack-request-timestamp", at), ("x-slack-signature", f"v0={made.hexdigest()}")]
+    else:
+        source, key = "standard", base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        made = hmac.new(key, f"m.{at}.".encode() + body, hashlib.sha256)
+        signature = base64.b64encode(made.digest()).decode()
+        headers = [("webhook-id", "m"), ("webhook-timestamp", at), ("webhook-signature", f"v1,{signature}")]
+    doubled = [*headers, next(pair for pair in headers if pair[0] == name)]
+    async with world() as it:
+        problem(await it.client.post(f"/webhooks/{source}", content=body, headers=doubled), 401, "bad-signature")
+        assert it.log.written == []
+        assert (await it.client.post(f"/webhooks/{source}", content=body, headers=headers)).status_code in (202, 422)
+
+
+async def test_a_doubled_event_name_is_no_event() -> None:
+    async with world() as it:
+        headers = [*GOOD, ("x-github-event", "issues")]
+        problem(await it.client.post("/webhooks/github", content=BODY, headers=headers), 422, "rejected")
+        assert it.log.written == []
 
 
 def test_an_empty_secret_stops_the_start() -> None:

@@ -86,6 +86,28 @@ async def test_a_delivery_in_pieces_is_taken() -> None:
             assert (await reader.readline()).startswith(b"HTTP/1.1 202")
 
 
+async def test_a_body_of_one_byte_now_and_then_is_408_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.gateway.body.read.__defaults__", (1 << 20, 0.1))
+    async with connected() as (reader, writer):
+        writer.write(b"POST /webhooks/github HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000\r\n\r\n")
+        answer = asyncio.ensure_future(answered(reader))
+        while not answer.done():
+            if not writer.is_closing():
+                writer.write(b"x")
+            await asyncio.wait([answer], timeout=0.02)
+        assert (await answer).startswith(b"HTTP/1.1 408")
+
+
+async def test_a_chunked_body_without_a_length_over_the_cap_is_413() -> None:
+    async with connected() as (reader, writer):
+        writer.write(b"POST /webhooks/slack HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        assert (await answered(reader)).startswith(b"HTTP/1.1 413")
+
+
 async def test_what_is_there_needs_no_timer_and_what_is_not_is_timed() -> None:
     async def there() -> int:
         return 1

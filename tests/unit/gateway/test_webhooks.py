@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -268,6 +269,54 @@ async def test_slack_verifies_the_address_and_repeats_events() -> None:
         ]
         assert [answer.json().get("duplicate") for answer in answers] == [None, True, True, True]
         assert [(item.event.event_type, item.key) for item in it.log.on("events")] == [("slack.app_mention", "C")]
+
+
+async def test_slack_interactivity_and_slash_commands_are_events_once() -> None:
+    now = now_ms() // 1000
+    action = {
+        "type": "block_actions",
+        "trigger_id": "T.1",
+        "token": "secret",
+        "team": {"id": "T1"},
+        "user": {"id": "U1"},
+        "channel": {"id": "C1"},
+    }
+    forms = {
+        b"payload=" + quote(orjson.dumps(action)).encode(): ("slack.block_actions", "C1", "U1"),
+        b"command=%2Fask&text=why&trigger_id=T.2&channel_id=C2&user_id=U2&token=secret": (
+            "slack.slash_command",
+            "C2",
+            "U2",
+        ),
+    }
+    async with world() as it:
+        for body, wanted in forms.items():
+            answers = [
+                await it.client.post("/webhooks/slack", content=body, headers={**slack_headers(body, now), **FORM})
+                for _ in range(2)
+            ]
+            assert [answer.json().get("duplicate") for answer in answers] == [None, True]
+            event: Any = it.log.on("events")[-1].event
+            assert (event.event_type, event.channel, event.user) == wanted
+            assert "secret" not in event.model_dump_json()
+        assert len(it.log.on("events")) == 2
+
+
+async def test_a_slack_retry_is_recognised_by_the_event_and_keeps_its_number() -> None:
+    now = now_ms() // 1000
+    event = {"type": "message", "channel": "C", "text": "hi"}
+    body = orjson.dumps({"type": "event_callback", "event_id": "Ev9", "event": event})
+    async with world() as it:
+        it.log.down = True
+        lost = await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body, now))
+        assert lost.status_code == 503
+        it.log.down = False
+        retry = {"x-slack-retry-num": "1", "x-slack-retry-reason": "http_timeout"}
+        taken = await it.client.post("/webhooks/slack", content=body, headers={**slack_headers(body, now), **retry})
+        assert (taken.status_code, taken.json().get("duplicate")) == (202, None)
+        [raw] = it.log.on("webhooks.slack")
+        assert vars(raw.event)["headers"]["x-slack-retry-num"] == "1"
+        assert len(it.log.on("events")) == 1
 
 
 @pytest.mark.parametrize("skew", [-301, 301, -86_400])
