@@ -149,7 +149,7 @@ class Runs:
     async def show(self, call: Call) -> Response:
         """`GET /runs/{id}`."""
         run_id, at = call.param("id"), call.query_params.get("at")
-        if at is not None and not (at.isascii() and at.isdigit()):
+        if at is not None and not (at.isascii() and at.isdigit() and int(at[:18]) > 0):
             raise wrong("at", "it must be the seq of an entry of the run's journal")
         _, said = await self._ask(run_id, "" if at is None else f"?at={at[:18]}")
         if said.status == _NOT_THERE:

@@ -62,7 +62,7 @@ class NoChanges:
 def _app() -> Any:
     owners, book = FakeOwners(), FakeBook()
     for pool in owners.pools():
-        owners.parts[pool] = [{"runs": [], "rows": [], "agents": [], "next": None}]
+        owners.parts[pool] = [{"runs": [], "rows": [], "agents": [], "budgets": [], "breakers": [], "next": None}]
     owners.knows("0", status="failed")
     owners.says["default", "/owner/runs/0/history"] = Answer(200, orjson.dumps({"entries": []}))
     book.add("d1")
