@@ -121,7 +121,11 @@ async def test_an_open_breaker_is_told_of_at_once_and_once_and_so_is_its_end(
 
     await until(folded, 10, worker.words)
     await triggered(shared, worker, "health_check")
-    assert (await said(shared, "health_check_completed"))[-1].data["breaker/scrape_url"]
+
+    async def checked() -> bool:
+        return any("breaker/scrape_url" in check.data for check in await said(shared, "health_check_completed"))
+
+    await until(checked, 10, worker.words)
     assert (await worker.owner.post("/owner/breakers/scrape_url", json={"state": "closed"})).status_code == 200
     await posted(sinks, "breaker/scrape_url", "alert.resolved")
     told = [event for kind in ("alert.raised", "alert.resolved") for event in await said(shared, kind)]
