@@ -91,6 +91,13 @@ class Bench:
 
     async def prepare(self) -> None:
         """Declare the topics, start the worker, wait for the first run to end."""
+        self.declare()
+        self.consumer.assign([TopicPartition(self.names.runs, number, 0) for number in range(PARTITIONS)])
+        self.worker = self.start()
+        await self.lone("five_steps", 1)
+
+    def declare(self) -> None:
+        """Make the topics."""
         wanted = catalogue(
             self.settings.topic_prefix,
             agents=[(agent.name, agent.pool) for agent in self.catalog.agents.values()],
@@ -101,11 +108,9 @@ class Bench:
         kafka = self.settings.kafka()
         current = admin.describe(kafka, [topic.name for topic in wanted])
         admin.apply(kafka, admin.plan(current, wanted, partitions=PARTITIONS, replication_factor=1))
-        self.consumer.assign([TopicPartition(self.names.runs, number, 0) for number in range(PARTITIONS)])
-        self.worker = self._start()
-        await self.lone("five_steps", 1)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start a worker in slot 0, as the leader of a process group."""
         command = [sys.executable, "-m", "streams", "worker", "--slot", "0", "--port", str(self.port)]
         with self.log.open("wb") as log:
             return subprocess.Popen(

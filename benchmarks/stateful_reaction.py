@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -111,29 +111,41 @@ def cluster(bootstrap: str | None) -> Iterator[str]:
             kafka.stop()
 
 
-def measure(bootstrap: str, engine: str, fmt: Format, events: int | None) -> Result:
-    """Fill a topic, let the engine work it off, and read from the output topic how fast and how exactly it did."""
+def measure(
+    bootstrap: str,
+    engine: str,
+    fmt: Format,
+    events: int | None,
+    *,
+    partitions: int = PARTITIONS,
+    limit: float = LIMIT,
+    look: Callable[[int], None] = lambda _pid: None,
+) -> Result:
+    """Fill a topic, let the engine work it off, and read from the output topic how fast and how exactly it did.
+
+    `look` is given the engine's process id ten times a second while it works; `limit` is in seconds.
+    """
     module = importlib.import_module(ENGINES[engine])
     wanted = events or module.EVENTS
     name = f"bench-{engine}-{fmt}-{uuid.uuid4().hex[:8]}"
     topic_in, topic_out = f"{name}.in", f"{name}.out"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    create(admin, topic_in, topic_out)
+    create(admin, topic_in, topic_out, partitions=partitions)
     produce(bootstrap, topic_in, wanted, fmt)
     process: subprocess.Popen[bytes] = module.run(bootstrap, topic_in, topic_out, fmt)
     try:
-        cpu = await_output(bootstrap, topic_out, wanted, process)
-        result = read(bootstrap, topic_out, wanted, fmt, cpu)
+        cpu = await_output(bootstrap, topic_out, wanted, process, partitions, limit, look)
+        result = read(bootstrap, topic_out, wanted, fmt, cpu, partitions)
     finally:
         stop(process)
     drop(admin, name)
     return result
 
 
-def create(admin: AdminClient, *topics: str) -> None:
+def create(admin: AdminClient, *topics: str, partitions: int = PARTITIONS) -> None:
     """Create topics whose records carry the broker's time, the one clock that all engines share."""
     config = {"message.timestamp.type": "LogAppendTime"}
-    futures = admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=config) for topic in topics])
+    futures = admin.create_topics([NewTopic(topic, partitions, 1, config=config) for topic in topics])
     for future in futures.values():
         future.result(30)
 
@@ -162,13 +174,22 @@ def produce(bootstrap: str, topic: str, events: int, fmt: Format) -> None:
     assert producer.flush(60) == 0
 
 
-def await_output(bootstrap: str, topic: str, events: int, process: subprocess.Popen[bytes]) -> float:
+def await_output(
+    bootstrap: str,
+    topic: str,
+    events: int,
+    process: subprocess.Popen[bytes],
+    partitions: int,
+    seconds: float,
+    look: Callable[[int], None],
+) -> float:
     """Wait until the output holds `events` records; return the CPU seconds that the engine used since its first."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "enable.auto.commit": False})
-    limit, begun, seen = time.monotonic() + LIMIT, None, 0
+    limit, begun, seen = time.monotonic() + seconds, None, 0
     try:
         while time.monotonic() < limit and process.poll() is None:
-            seen = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in range(PARTITIONS))
+            seen = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in range(partitions))
+            look(process.pid)
             if seen and begun is None:
                 begun = cpu_seconds(process.pid)
             if seen >= events:
@@ -198,7 +219,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(10)
 
 
-def read(bootstrap: str, topic: str, events: int, fmt: Format, cpu: float) -> Result:
+def read(bootstrap: str, topic: str, events: int, fmt: Format, cpu: float, partitions: int) -> Result:
     """Read the output as read_committed: the rate by the broker's clock, and what is missing or double."""
     consumer = Consumer(
         {
@@ -208,7 +229,7 @@ def read(bootstrap: str, topic: str, events: int, fmt: Format, cpu: float) -> Re
             "auto.offset.reset": "earliest",
         }
     )
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
     times: list[int] = []
     counts: Counter[bytes] = Counter()
     highest: dict[bytes, int] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from benchmarks.payload import PARTITIONS, Format
+from benchmarks.payload import Format
 
 EVENTS = 400_000
 """Events a run: some ten seconds."""
@@ -19,7 +19,8 @@ def run(bootstrap: str, topic_in: str, topic_out: str, fmt: Format) -> subproces
     """Make the changelogs, start it and return its process."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     config = {"cleanup.policy": "compact"}
-    changelogs = [NewTopic(f"{topic_in}.{name}", PARTITIONS, 1, config=config) for name in ("journal", "counts")]
+    partitions = len(admin.list_topics(topic_in, timeout=30).topics[topic_in].partitions)
+    changelogs = [NewTopic(f"{topic_in}.{name}", partitions, 1, config=config) for name in ("journal", "counts")]
     for future in admin.create_topics(changelogs).values():
         future.result(30)
     folder = Path(tempfile.mkdtemp(prefix="streams-benchmark-"))

@@ -19,6 +19,7 @@ _NEEDS = (
 )
 
 _TRIES: Final = 5
+_PATIENCE: Final = 10  # times three seconds, while a new cluster makes its topic of offsets
 
 
 def probe(client: config.Config, app: str, topic: str, partition: int, identity: str) -> None:
@@ -30,6 +31,10 @@ def probe(client: config.Config, app: str, topic: str, partition: int, identity:
     producer = Producer(config.producer(client, f"{app}.probe.{identity}"), logger=None)
     place = TopicPartition(topic, partition)
     try:
+        # Sending offsets to a coordinator that has yet to make its topic, as on a new cluster, never returns (seen with
+        # librdkafka 2.16.1, whatever the timeout): so it is asked first, which makes the topic and waits for it.
+        if all(_answer(client, group, place, 3) is None for _ in range(_PATIENCE)):
+            raise ClusterUnfitError("The broker does not tell the offsets of a group: its coordinator is not available")
         producer.init_transactions(30)
         producer.begin_transaction()
         positions = [TopicPartition(topic, partition, 1)]
