@@ -9,8 +9,9 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
 
     Times are milliseconds since the epoch: ``deadline_ms`` is when the run must have ended, ``not_before_ms`` when it
     may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``; ``schedule``
-    is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with.
-    ``root`` is the run at the top of the family of a run that has a parent.
+    is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with; a
+    long one came before it in so many ``history_parts``. ``root`` is the run at the top of the family of a run that has
+    a parent.
     """
 
     run_id: str
@@ -28,6 +29,18 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     history: Json = None
     schedule: str | None = None
     root: str | None = None
+    history_parts: int | None = None
+
+
+class RunHistoryGiven(Event, type="run.history_given", key="run_id"):
+    """A part of the journal that a fork starts with, written to the agent's queue before its submission.
+
+    ``text`` is a piece of the JSON of the whole; parts are numbered from 0.
+    """
+
+    run_id: str
+    number: int
+    text: str
 
 
 class RunStarted(Event, type="run.started", key="run_id"):

@@ -110,7 +110,7 @@ def _queue(names: Names, agent: str) -> Topic:
         "queue",
         "run id",
         retention_ms=days_ms(7),
-        events=("run.submitted",),
+        events=("run.submitted", "run.history_given"),
     )
 
 

@@ -259,5 +259,6 @@ def submit(
         forked_from=None,
         history=None,
         root=meta.get("root") or journal.run_id,
+        history_parts=None,
     )
     journal.decision.outputs.append(Output("agents", event, f"{run_id}/submitted/0", run_id, agent.name, agent.pool))

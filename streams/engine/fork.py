@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from schemas.run import RunSubmitted
+from schemas.run import RunHistoryGiven, RunSubmitted
 from streams.engine.entry import DECIDING, INBOX, RESUME, SUBMITTED, Entry
 from streams.errors import ForkError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streams.engine.messages import ForkAsked
 
 MOST: Final = 900_000  # bytes of JSON that go into one record beside its envelope
+PART: Final = 200_000  # characters of a part: at most four bytes each
 _UNDECIDED: Final = frozenset({"step", "tool", "llm", "sleep", "wait", "call"})
 
 
@@ -36,12 +37,38 @@ def fork_prefix(entries: Iterable[Entry], at: str, edits: dict[str, Any] | None 
     return [_edited(entry, changed).to_dict() for entry in prefix if _is_kept(entry, prefix)]
 
 
-def fork_submission(entries: list[Entry], asked: ForkAsked) -> RunSubmitted:
-    """Return the submission of the new run, with the history by value: a reference would dangle."""
+def fork_records(entries: list[Entry], asked: ForkAsked) -> list[RunHistoryGiven | RunSubmitted]:
+    """Return the submission of the new run, with the history by value, since a reference would dangle.
+
+    A history that no record takes goes before it in parts; all of them are one unit. The submission comes last, so
+    that a run exists only with the whole of its history.
+    """
     history = fork_prefix(entries, asked.at, asked.edits)
-    size = len(orjson.dumps(history))
-    if size > MOST:
-        raise ForkError(f"the history up to {asked.at} has {size:,} bytes, a submission takes {MOST:,}: fork earlier")
+    for name, answer in asked.edits.items():
+        if (size := len(orjson.dumps(answer))) > MOST:
+            raise ForkError(f"the answer given for {name} has {size:,} bytes, an entry takes {MOST:,}")
+    whole = orjson.dumps(history)
+    if len(whole) <= MOST:
+        return [_submission(entries, asked, history, None)]
+    text = whole.decode()
+    parts = [
+        RunHistoryGiven(run_id=asked.new_run_id, number=number, text=text[at : at + PART])
+        for number, at in enumerate(range(0, len(text), PART))
+    ]
+    return [*parts, _submission(entries, asked, None, len(parts))]
+
+
+def assembled(event: RunSubmitted, parts: Sequence[str | None]) -> RunSubmitted:
+    """Return a submission with the history that came before it; raises ForkError if some of it is missing."""
+    given = [part for part in parts if part is not None]
+    if len(given) != event.history_parts:
+        raise ForkError(f"{len(given)} of {event.history_parts} parts of the history of {event.run_id} came before it")
+    return event.model_copy(update={"history": orjson.loads("".join(given))})
+
+
+def _submission(
+    entries: list[Entry], asked: ForkAsked, history: list[dict[str, Any]] | None, parts: int | None
+) -> RunSubmitted:
     submitted = next(entry for entry in entries if entry.path == SUBMITTED)
     return RunSubmitted(
         run_id=asked.new_run_id,
@@ -50,6 +77,7 @@ def fork_submission(entries: list[Entry], asked: ForkAsked) -> RunSubmitted:
         priority=(submitted.output or {}).get("priority", "default"),
         forked_from=submitted.run_id,
         history=history,
+        history_parts=parts,
     )
 
 

@@ -13,7 +13,7 @@ from streams.engine.driver import Driver
 from streams.engine.effects import EffectOp
 from streams.engine.ending import describe
 from streams.engine.entry import DEADLINE, END, INBOX, LATE, RESUME, STARTED, SUBMITTED, Entry
-from streams.engine.fork import fork_submission, forked_entries
+from streams.engine.fork import fork_records, forked_entries
 from streams.engine.jsonable import digest, to_json
 from streams.engine.marks import arm
 from streams.engine.messages import (
@@ -274,14 +274,15 @@ class Machine(Clocked):
         journal, new_id = self.journal, message.new_run_id
         path, asked = f"~fork/{new_id}", {"at": message.at}
         try:
-            event = fork_submission(journal.entries, message)
+            events = fork_records(journal.entries, message)
         except ForkError as error:  # the wish is wrong, the run is not
             journal.append(path, "fork", new_id, status="failed", input=asked, error={"message": str(error)})
             return
         journal.append(path, "fork", new_id, input=asked)
-        journal.decision.outputs.append(
-            Output("agents", event, f"{new_id}/submitted/0", new_id, self.agent.name, self.agent.pool)
-        )
+        for number, event in enumerate(events):
+            last = number == len(events) - 1
+            event_id = f"{new_id}/submitted/0" if last else f"{new_id}/history/{number}"
+            journal.decision.outputs.append(Output("agents", event, event_id, new_id, self.agent.name, self.agent.pool))
 
     _HANDLERS: ClassVar[dict[type[Any], Callable[[Any, Any], None]]] = {
         Submit: _submit,

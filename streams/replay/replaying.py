@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.run import RunSubmitted
+from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
+from streams.engine.fork import assembled
+from streams.errors import ForkError
 from streams.replay.answers import CallMode
 from streams.replay.bus import BusReplay
 from streams.replay.errors import ReplayError
@@ -137,11 +139,21 @@ class Replay:
 
     async def _queue(self, stretch: Stretch, name: str) -> None:
         submissions = []
+        parts: dict[str, list[str]] = {}  # of the long histories of forks
         async for arrival in self._arrivals(stretch):
             self.report.records += 1
             self._progress("submissions", self.report.records, stretch.length)
-            if isinstance(arrival.event, RunSubmitted):
-                submissions.append(Submission(arrival.event, arrival.record.timestamp))
+            event = arrival.event
+            if isinstance(event, RunHistoryGiven):
+                parts.setdefault(event.run_id, []).append(event.text)
+            elif isinstance(event, RunSubmitted):
+                if event.history_parts is not None:
+                    try:
+                        event = assembled(event, parts.pop(event.run_id, []))
+                    except ForkError:  # the stretch begins between the parts
+                        self.report.left_out["a fork whose history is not in the stretch"] += 1
+                        continue
+                submissions.append(Submission(event, arrival.record.timestamp))
             else:
                 self.report.left_out["not a submission" if arrival.error is None else "undecodable"] += 1
         agents = dict(self._log.catalog.agents)

@@ -12,11 +12,12 @@ from types import CodeType
 from typing import Any, Final
 
 from schemas import Event
-from schemas.run import RunSubmitted
+from schemas.run import RunHistoryGiven, RunSubmitted
 from schemas.schedule import ScheduleRunEnded
 from streams.define.agents import Agent
 from streams.engine.decision import Decision, Output, Perform
 from streams.engine.entry import Entry
+from streams.engine.fork import assembled
 from streams.engine.inbound import message_of
 from streams.engine.jsonable import from_json, to_json
 from streams.engine.machine import Machine
@@ -77,6 +78,7 @@ class Harness:
         self._machines: dict[str, Machine] = {}
         self._messages: deque[tuple[str, Message]] = deque()
         self._early: dict[str, list[Message]] = {}
+        self._histories: dict[str, list[str]] = {}
         self._effects: list[tuple[str, Perform]] = []
         self._hanging: dict[tuple[str, str, int], Perform] = {}
         self._timers: list[tuple[int, int, str, str]] = []
@@ -281,8 +283,17 @@ class Harness:
         for output in outputs:
             self.outputs.append(output)
             if output.to in ("agents", "signals") and not isinstance(output.event, ScheduleRunEnded):
-                self._messages.append((output.key, message_of(output.event)))
+                self._say(output.key, output.event)
         return True
+
+    def _say(self, run_id: str, event: Event) -> None:
+        """Put a record on the log; the parts of a long history wait for the submission that they belong to."""
+        if isinstance(event, RunHistoryGiven):
+            self._histories.setdefault(run_id, []).append(event.text)
+            return
+        if isinstance(event, RunSubmitted) and event.history_parts is not None:
+            event = assembled(event, self._histories[run_id])
+        self._messages.append((run_id, message_of(event)))
 
     def _fire(self) -> None:
         due, _, run_id, path = heapq.heappop(self._timers)

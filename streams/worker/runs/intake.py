@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from schemas.errors import SchemaError
-from schemas.run import RunSubmitted
+from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
 from streams.engine.decision import Decision
 from streams.engine.jsonable import digest, from_json, to_json
 from streams.engine.messages import Submit
 from streams.errors import StreamsError
 from streams.worker.letters import dead_letter
+from streams.worker.runs import histories
 from streams.worker.runs.early import joined
 
 if TYPE_CHECKING:
@@ -70,21 +71,26 @@ class Intake:
         """Take a redriven submission in; raises what is wrong with it."""
         self._submit(batch, self._read(message))
 
-    def _read(self, message: Record) -> RunSubmitted:
+    def _read(self, message: Record) -> RunSubmitted | RunHistoryGiven:
         event = self._courier.read(message).event
-        if not isinstance(event, RunSubmitted):
+        if not isinstance(event, RunSubmitted | RunHistoryGiven):
             raise SchemaError(f"the queue of {self._agent.name} takes run.submitted events only")
         if message.key() != event.run_id.encode():
             raise SchemaError("the key of a submission is its run id: another key may be another worker's")
-        if event.agent != self._agent.name:
+        if isinstance(event, RunSubmitted) and event.agent != self._agent.name:
             raise SchemaError(f"a submission for agent {event.agent!r} was put on the queue of {self._agent.name}")
         return event
 
-    def _submit(self, batch: Batch, event: RunSubmitted) -> None:
+    def _submit(self, batch: Batch, event: RunSubmitted | RunHistoryGiven) -> None:
+        if isinstance(event, RunHistoryGiven):
+            histories.keep(batch, event)
+            return
         known = self._journal.known(batch.slice, event.run_id)
         if known is not None:
             self._compare(known, event)
+            histories.drop(batch, event)
             return
+        event = histories.whole(batch, event)
         if self._agent.takes_input and event.history is None and event.parent_path is None:
             from_json(event.input, self._agent.input_type)  # misfits are dead letters now, not failed runs
         live = self._desk.create(batch.slice, event.run_id, self._agent)
@@ -94,6 +100,7 @@ class Intake:
         except (StreamsError, SchemaError):
             self._desk.discard(live)
             raise
+        histories.drop(batch, event)
         joined(batch, live, self._desk, self._courier)
         if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
             self._gate.enqueue(batch.slice, live.machine.journal.view, batch)

@@ -203,5 +203,5 @@ def test_a_fork_that_cannot_be_leaves_the_run_alone_and_says_why(world: World) -
     refused = [line["error"]["message"] for line in harness.outcome(run_id).history if line["kind"] == "fork"]
     assert "no entry is called 'nowhere'" in refused[0]
     assert "no entry is called 'big'" in refused[1]
-    assert "fork earlier" in refused[2]
+    assert "an entry takes" in refused[2]
     assert harness.outcome(run_id).view["forks"] == []
