@@ -109,10 +109,10 @@ class Bench:
         current = admin.describe(kafka, [topic.name for topic in wanted])
         admin.apply(kafka, admin.plan(current, wanted, partitions=PARTITIONS, replication_factor=1))
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a worker in slot 0, as the leader of a process group."""
-        command = [sys.executable, "-m", "streams", "worker", "--slot", "0", "--port", str(self.port)]
-        with self.log.open("wb") as log:
+    def start(self, slot: str = "0", port: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker in a slot, as the leader of a process group; all write into one log."""
+        command = [sys.executable, "-m", "streams", "worker", "--slot", slot, "--port", str(port or self.port)]
+        with self.log.open("ab") as log:
             return subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )

@@ -34,3 +34,12 @@ async def five_pure(task: Number, run: Run) -> int:
     for _ in range(5):
         value = await run.step(increment, value, pure=True)
     return value
+
+
+@agent
+async def many_steps(task: Number, run: Run) -> int:
+    """Run as many pure steps as the number says."""
+    value = 0
+    for _ in range(task.value):
+        value = await run.step(increment, value, pure=True)
+    return value

@@ -13,19 +13,30 @@ const AGENTS = [
   { title: "Pool", cell: (agent) => agent.pool },
   { title: "Tools", cell: (agent) => tags(agent.tools) },
   { title: "Version", class: "num", cell: (agent) => agent.version },
+  { title: "Queue", cell: (agent) => (agent.paused === null ? h("span", { class: "soft" }, "no worker") : agent.paused ? badge("paused") : "open") },
   { title: "Queued", class: "num", cell: (agent) => agent.stats?.queued ?? "" },
   { title: "Running", class: "num", cell: (agent) => agent.stats?.running ?? "" },
   { title: "Waiting", class: "num", cell: (agent) => agent.stats?.waiting ?? "" },
   { title: "Failed", class: "num", cell: (agent) => agent.stats?.failed ?? "" },
   { title: "Half / 99 % took", class: "num", cell: (agent) => [agent.stats?.latency_ms.p50, agent.stats?.latency_ms.p99].filter(Number.isFinite).map(took).join(" / ") },
-  { title: "", cell: (agent) => h("button", { onclick: () => start(agent) }, "Run") },
+  { title: "", class: "still", cell: (agent) => h("span", { class: "tags" }, h("button", { onclick: () => start(agent) }, "Run"), turn(agent)) },
 ];
 
+function turn(agent) {
+  const verb = agent.paused ? "resume" : "pause";
+  return h("button", { onclick: () => order("agents", agent, verb) }, verb);
+}
+
 export async function agentsPage(root, signal) {
-  const [{ agents }, counted] = await Promise.all([get("/agents", signal), get("/tables/agent_stats" + query({ limit: 1000 }), signal).catch(() => ({ rows: [] }))]);
-  const stats = new Map(counted.rows.map((one) => [one.key, one.value]));
-  for (const agent of agents) agent.stats = stats.get(agent.name);
-  root.replaceChildren(title("Agents"), table(AGENTS, agents.map((agent) => row(AGENTS, agent)), "No agents: streams new agent NAME writes one."));
+  const list = h("div");
+  root.replaceChildren(title("Agents"), list);
+  while (!signal.aborted) {
+    const [{ agents }, counted] = await Promise.all([get("/agents", signal), get("/tables/agent_stats" + query({ limit: 1000 }), signal).catch(() => ({ rows: [] }))]);
+    const stats = new Map(counted.rows.map((one) => [one.key, one.value]));
+    for (const agent of agents) agent.stats = stats.get(agent.name);
+    list.replaceChildren(table(AGENTS, agents.map((agent) => row(AGENTS, agent)), "No agents: streams new agent NAME writes one."));
+    await new Promise((go) => { setTimeout(go, 2000); signal.addEventListener("abort", go, { once: true }); });
+  }
 }
 
 function start(agent) {
@@ -150,7 +161,7 @@ const SCHEDULES = [
   { title: "Last", cell: (one) => ago(one.last_slot) },
   { title: "Missed", class: "num", cell: (one) => one.missed ?? "" },
   { title: "Skipped", class: "num", cell: (one) => one.skipped ?? "" },
-  { title: "", class: "still", cell: (one) => h("span", { class: "tags" }, (one.paused ? ["resume", "trigger"] : ["pause", "trigger"]).map((verb) => h("button", { onclick: () => order(one, verb) }, verb))) },
+  { title: "", class: "still", cell: (one) => h("span", { class: "tags" }, (one.paused ? ["resume", "trigger"] : ["pause", "trigger"]).map((verb) => h("button", { onclick: () => order("schedules", one, verb) }, verb))) },
 ];
 
 function moment(text) {
@@ -158,8 +169,8 @@ function moment(text) {
   return Number.isNaN(at.getTime()) ? "" : h("time", { datetime: at.toISOString() }, at.toLocaleString());
 }
 
-function order(one, verb) {
-  post(path("schedules", one.name, verb)).then(
+function order(kind, one, verb) {
+  post(path(kind, one.name, verb)).then(
     () => { toast(`${one.name}: ${verb}`); setTimeout(() => window.dispatchEvent(new Event("hashchange")), 600); },
     (error) => toast(error.message, true));
 }

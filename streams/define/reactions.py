@@ -15,7 +15,9 @@ from streams.errors import DefinitionError
 class Reaction:
     """A function from an event to events, `StartRun`s or nothing.
 
-    `debounce` is in seconds: of the events with equal field `by` only the last one within it is handled.
+    `debounce` is in seconds: of the events with equal field `by` only the last one within it is handled. With `batch`
+    the function takes a list: of at most so many events, handed over when they are there or `within` seconds after the
+    first of them.
     """
 
     name: str
@@ -23,6 +25,8 @@ class Reaction:
     event_types: tuple[type[Any], ...]
     debounce: float | None = None
     by: str | None = None
+    batch: int | None = None
+    within: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     doc: str = ""
 
@@ -38,9 +42,15 @@ def on(
     *event_types: type[Any],
     debounce: float | None = None,
     by: str | None = None,
+    batch: int | None = None,
+    within: float | None = None,
     retry: RetryPolicy | None = None,
 ) -> Callable[[Callable[..., Any]], Reaction]:
-    """Make a reaction to one or more event types; raise DefinitionError if there is none or `by` is no field."""
+    """Make a reaction to one or more event types; raise DefinitionError for what does not go together.
+
+    `by` is a field of the events, by default their key: it should go with the key, since events of one value that lie
+    in several partitions are collected in each of them.
+    """
 
     def make(fn: Callable[..., Any]) -> Reaction:
         if not event_types:
@@ -50,6 +60,9 @@ def on(
                 raise DefinitionError(f"{where(fn)}: {kind!r} is no event, derive it from schemas.Event with a type")
             if by is not None and by not in getattr(kind, "model_fields", {}):
                 raise DefinitionError(f"{where(fn)}: by={by!r} is no field of {kind.__name__}")
-        return Reaction(fn.__name__, fn, tuple(event_types), debounce, by, retry or RetryPolicy(), doc_of(fn))
+        if (batch is None) != (within is None) or (batch is not None and (batch < 1 or debounce is not None)):
+            raise DefinitionError(f"{where(fn)}: say batch=50, within=seconds(10), and no debounce beside it")
+        policy = retry or RetryPolicy()
+        return Reaction(fn.__name__, fn, tuple(event_types), debounce, by, batch, within, policy, doc_of(fn))
 
     return make

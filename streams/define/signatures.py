@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any, ForwardRef, Union, get_args, get_origin
@@ -36,6 +37,24 @@ def resolve(fn: Callable[..., Any], annotation: Any, what: str) -> Any:
         return eval(text, getattr(fn, "__globals__", {}), _locals_around(fn))  # noqa: S307  the author's own annotation
     except Exception as error:
         raise DefinitionError(f"{where(fn)}: the type {text!r} of {what} is unknown here ({error})") from error
+
+
+def underlying(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a call of fn runs: what a partial binds, the `__call__` of an object."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if inspect.isroutine(fn) or inspect.isclass(fn):
+        return fn
+    call: Callable[..., Any] = type(fn).__call__
+    return call
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Return the name under which a call of fn is recorded: the function's or, for an object, its class's."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    named: str = getattr(fn, "__qualname__", type(fn).__qualname__)
+    return named.rpartition("<locals>.")[2]
 
 
 def event_types(annotation: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from streams.clock import from_ms
 from streams.define.agents import Agent, Bound
 from streams.define.canvas import Batch, Chain, Chord, Group, parse
 from streams.define.policies import RetryPolicy
-from streams.define.signatures import resolve
+from streams.define.signatures import name_of, resolve, underlying
 from streams.define.tools import Tool
 from streams.engine.canvas import execute
 from streams.engine.children import CallOp, StartOp
@@ -91,10 +91,11 @@ class Run:
     ) -> Op[Any]:
         """Call fn once and record its result; sync functions run in a thread.
 
+        fn may be a function, a method, a partial (what it binds is not recorded) or an object with `__call__`.
         `timeout` is seconds for each attempt. `pure=True` says that it has no effect outside, so that it need not
         wait for a commit. Raises StepFailed when its retries are used up.
         """
-        named = name or getattr(fn, "__qualname__", type(fn).__name__).rpartition("<locals>.")[2]
+        named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)
         return EffectOp(
             self._driver,
@@ -316,11 +317,12 @@ def checked_input(agent: Agent[Any, Any], value: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _returns_cached(fn: Callable[..., Any]) -> Any:
-    annotation = getattr(fn, "__annotations__", {}).get("return")
+    inner = underlying(fn)
+    annotation = getattr(inner, "__annotations__", {}).get("return")
     if annotation is None:
         return None
     try:
-        return resolve(fn, annotation, "the result")
+        return resolve(inner, annotation, "the result")
     except StreamsError:  # a name that is only known to the type checker: the record is then plain data
         return None
 

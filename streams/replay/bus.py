@@ -36,7 +36,7 @@ class _Item:
 
     reaction: Reaction
     event_id: str
-    event: Event
+    event: Event | list[Event]
     at_ms: int
 
 
@@ -78,7 +78,9 @@ class BusReplay:
             self._fold(arrival, event)
             for reaction in self._reactions.get(attributes.type, ()):
                 item = _Item(reaction, attributes.id, event, record.timestamp)
-                if reaction.debounce is None:
+                if reaction.batch is not None:
+                    out += await self._collect(record.partition, _lane(reaction, event, record.key), item)
+                elif reaction.debounce is None:
                     out += await self._react(item)
                 else:
                     self._wait(record.partition, _lane(reaction, event, record.key), reaction.debounce, item)
@@ -100,6 +102,20 @@ class BusReplay:
         rank = next(self._rank)
         self._waiting[place] = (rank, item)
         heapq.heappush(self._windows[partition], (due, rank, place))
+
+    async def _collect(self, partition: int, lane: str, item: _Item) -> list[tuple[int, Output]]:
+        """Add an event to those of its lane, and handle them if they are as many as are handed over together."""
+        place, reaction, event = (partition, item.reaction.name, lane), item.reaction, item.event
+        if place not in self._waiting:
+            item.event = []
+            self._wait(partition, lane, reaction.within or 0, item)
+        first = self._waiting[place][1]
+        first.event = [*first.event, event]  # type: ignore[list-item]
+        if len(first.event) < (reaction.batch or 1):
+            return []
+        first.at_ms = item.at_ms
+        del self._waiting[place]
+        return await self._react(first)
 
     async def _close(self, partition: int, now_ms: int | None) -> list[tuple[int, Output]]:
         """Handle what lies in windows that are over, by the time of the partition's records (None: all)."""

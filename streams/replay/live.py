@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.call import CallRecorded
 from streams import clock
+from streams.define.signatures import underlying
 from streams.engine.run import current_key
 from streams.model.ask import ask
 from streams.model.hash import tool_hash
@@ -59,9 +60,10 @@ async def step(perform: Perform) -> Any:
         raise ReplayError(f"step {perform.name} has no function: give run.step() a callable")
     token = current_key.set(perform.idempotency_key)
     try:
-        if inspect.iscoroutinefunction(fn):
+        if inspect.iscoroutinefunction(underlying(fn)):
             return await fn(*perform.args["args"], **perform.args["kwargs"])
-        return await asyncio.to_thread(fn, *perform.args["args"], **perform.args["kwargs"])
+        made = await asyncio.to_thread(fn, *perform.args["args"], **perform.args["kwargs"])
+        return await made if inspect.isawaitable(made) else made
     finally:
         current_key.reset(token)
 

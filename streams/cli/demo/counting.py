@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,11 +21,18 @@ DROPPED = frozenset(
 
 
 class CountingProxy:
-    """Passes OpenAI requests on to `upstream` for the length of the `with` block, and counts them by their content."""
+    """Passes OpenAI requests on to `upstream` for the length of the `with` block, and counts them by their content.
+
+    A request that has the words of `hold` in it waits for `release`; if its sender is gone by then, it never reaches
+    the model and does not count.
+    """
 
     def __init__(self, upstream: str) -> None:
         self.calls: Counter[str] = Counter()
         self.under_way = 0
+        self.held = 0
+        self._words: bytes | None = None
+        self._released = threading.Event()
         self._lock = threading.Lock()
         self._path = urlsplit(upstream).path.rstrip("/")
         self._client = httpx.Client(base_url=upstream.removesuffix(self._path), timeout=120, trust_env=False)
@@ -58,9 +66,25 @@ class CountingProxy:
         """Calls that reached the model."""
         return self.calls.total()
 
+    def hold(self, words: bytes) -> None:
+        """Keep requests with these words in their body from the model."""
+        self._released.clear()
+        self._words = words
+
+    def release(self) -> None:
+        """Let what is held and what comes go on."""
+        self._words = None
+        self._released.set()
+
     def forward(self, request: BaseHTTPRequestHandler) -> None:
         """Send one request on, count it if it is a completion, and pass the answer back."""
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
+        if self._words is not None and self._words in body:
+            self.held += 1
+            self._released.wait()
+            if _left(request):
+                request.close_connection = True
+                return
         if request.path.endswith("/chat/completions"):
             self.calls[hashlib.sha256(body).hexdigest()] += 1
         with self._lock:
@@ -94,7 +118,19 @@ class CountingProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
         self._client.close()
+
+
+def _left(request: BaseHTTPRequestHandler) -> bool:
+    """Return whether the sender has closed its end, as the system does for a process that was killed."""
+    try:
+        next_byte: bytes = request.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return not next_byte

@@ -1,4 +1,4 @@
-"""Act four: several agents work on one question, and the crash comes after the model was asked, which is what costs."""
+"""Act four: several agents work on one question, and the crash comes in the review, when most is paid for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from streams.cli.demo.crash import crash, succeeded, unchanged
+from streams.cli.demo.errors import DemoError
 from streams.cli.demo.ledger import compare
 from streams.cli.demo.opening import paid
 from streams.cli.demo.pages import HANDBOOK, REPORT
@@ -16,40 +17,48 @@ if TYPE_CHECKING:
     from streams.cli.demo.scene import Scene
 
 AGENT = "pipeline"
-MEMBER = "research"
+STAGE = "REVIEW"
 FRESH = "?for=pipeline"
 """Makes URLs that no run has fetched: those of the first act are answered from the cache of the tool."""
 
 QUESTION = "Why were customers charged twice?"
+DRAFT = b"Draft:"
+"""What the reviewer says to the model, and nobody else."""
 
 
 async def crew(stage: Scene, report: Report) -> None:
-    """Run planner, research, scraper and reviewer on a question over the pages, with a crash in the middle."""
+    """Run planner, research, scraper and reviewer on a question over the pages; kill the run's worker in the review."""
     report.step(f"Agents that call agents: {AGENT} asks planner, research, scraper and reviewer")
     calls = stage.proxy.total
-    stage.pages.hold()
-    held = stage.pages.requests[REPORT]
+    stage.proxy.hold(DRAFT)
     goal = {"question": QUESTION, "urls": [stage.pages.url(page) + FRESH for page in (HANDBOOK, REPORT)]}
     run = (await asyncio.to_thread(stage.gateway.post, "/runs", {"agent": AGENT, "input": goal}))["run_id"]
     report.seen(f"POST /runs: 202, run {run}")
 
-    def planned() -> tuple[str, list[dict[str, Any]]] | None:
-        member = next((child for child in _family(stage, run) if child["agent"] == MEMBER), None)
-        if member is None or stage.pages.requests[REPORT] == held or stage.proxy.under_way:
-            return None
-        done = _paid(stage, member["run_id"])
-        return (member["run_id"], done) if any(entry["kind"] == "llm" for entry in done) else None
+    def in_review() -> dict[str, Any] | None:
+        view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
+        if view["status"] == "failed":
+            message = f"{AGENT} failed before its {STAGE}: {view['error']}"
+            raise DemoError(message)
+        return view if view["stage"] == STAGE and stage.proxy.held else None
 
-    member, before = await until("a recorded model call while a page is slow", planned, 240)
-    for entry in before:
-        report.seen(f"recorded in {MEMBER}: {entry['kind']} {entry['name']} ({entry['path']})")
-    await crash(stage, report, member)
+    view = await until(f"the stage {STAGE}, whose model call is under way", in_review, 240)
+    before = {one["run_id"]: _paid(stage, one["run_id"]) for one in _family(stage, run)}
+    report.seen(f"stage {view['stage']}, progress {view['progress']} %: the reviewer's call has not reached the model")
+    for entry in (entry for entries in before.values() for entry in entries):
+        report.seen(f"recorded: {entry['kind']} {entry['name']} ({entry['path']})")
+    reached = stage.proxy.total - calls
+    await crash(stage, report, run)
+    stage.proxy.release()
     await succeeded(stage, report, run)
-    unchanged(before, {entry["path"]: entry for entry in _paid(stage, member)})
+    for one, entries in before.items():
+        unchanged(entries, {entry["path"]: entry for entry in _paid(stage, one)})
     family = _family(stage, run)
     names = ", ".join(f"{one['agent']} {one['status']}" for one in family)
     report.seen(f"{names}: each child knows its parent")
-    report.seen(await compare(stage, {one["run_id"] for one in family}, stage.proxy.total - calls))
+    total = stage.proxy.total - calls
+    report.seen(f"{reached} model calls before the crash, {total - reached} after it: no stage was done again")
+    report.seen(await compare(stage, {one["run_id"] for one in family}, total))
     result = (await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/result"))["result"]
     report.seen(f"answer: {' '.join(result['report']['answer'].split())[:300]}")
 

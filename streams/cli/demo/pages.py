@@ -49,10 +49,6 @@ class Pages:
         """Return the URL of a page."""
         return f"http://{self.host}{path}"
 
-    def hold(self) -> None:
-        """Keep whoever asks for the report waiting until `released` is set."""
-        self.released.clear()
-
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Count the request and answer it; the report only once it is released."""
         path = request.path.partition("?")[0]

@@ -68,6 +68,12 @@ class Item:
     retrying: bool = False
     replaced: bool = False
     headers: dict[str, bytes] = field(default_factory=dict)
+    others: list[Item] = field(default_factory=list)  # handed over with it; its outcome is theirs
+
+    @property
+    def given(self) -> Any:
+        """Return what the reaction takes: the event, or the list of all if it collects them."""
+        return self.event if self.reaction.batch is None else [self.event, *(one.event for one in self.others)]
 
     @property
     def settled(self) -> bool:

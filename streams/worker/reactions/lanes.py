@@ -22,6 +22,7 @@ from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
 from streams.worker.reactions.outputs import listed, put
+from streams.worker.reactions.together import handed_over, others
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Lanes:
                 self._conclude(batch, item)
             elif not item.replaced:
                 self._park(batch, item)
+                if (lane := self._lanes.get((item.owned, item.reaction.name, item.lane))) is not None:
+                    lane.changed.set()
 
     def park(self, batch: Batch, item: Item) -> None:
         """Put an item into its lane without waiting for it: its outcome is a unit of its own."""
@@ -104,9 +107,10 @@ class Lanes:
     def _enter(self, batch: Batch, item: Item) -> bool:
         """Put an item into its lane; return whether the batch should wait for it."""
         lane = self._lane(item)
-        window = item.reaction.debounce
+        window = item.reaction.debounce if item.reaction.within is None else item.reaction.within
         if window is not None:
             item.due_ms = clock.now_ms() + int(window * 1000)
+        if item.reaction.debounce is not None:
             self._replace(batch, lane)
         behind = any(other.stored for other in lane.items)
         lane.items.append(item)
@@ -151,9 +155,11 @@ class Lanes:
                 item = lane.items[0]
                 if not await self._due(lane, item):
                     continue
+                item.others = others(lane.items)
                 await self._attempt(item)
                 if item.settled and lane.items and lane.items[0] is item:
-                    lane.items.popleft()
+                    for _ in range(1 + len(item.others)):
+                        lane.items.popleft()
                     if item.stored:
                         self._finish(item)
                 self._moved.set()
@@ -164,9 +170,12 @@ class Lanes:
     async def _due(self, lane: _Lane, item: Item) -> bool:
         """Wait for the item's time; False when the lane changed meanwhile and must be looked at again."""
         wait = item.due_ms - clock.now_ms()
-        if wait <= 0:
+        if handed_over(lane.items, wait):
             return True
         lane.changed.clear()
+        if not item.stored and item.reaction.batch is not None:
+            await lane.changed.wait()  # its row comes first
+            return False
         try:
             async with asyncio.timeout(wait / 1000):
                 await lane.changed.wait()
@@ -178,7 +187,7 @@ class Lanes:
         """Run the reaction once and set the item's outcome."""
         name = item.reaction.name
         try:
-            made = await _called(item.reaction.fn, item.event)
+            made = await _called(item.reaction.fn, item.given)
             if inspect.isawaitable(made):
                 made = await made
             item.outputs = listed(made)
@@ -221,7 +230,8 @@ class Lanes:
             return
         unit = Unit(item.owned)
         self._conclude(unit, item)
-        self._unpark(unit, item)
+        for one in (item, *item.others):
+            self._unpark(unit, one)
         unit.on_refuse = lambda error: self._refused(item, error)
         self._committer().add(unit)
 
@@ -229,7 +239,7 @@ class Lanes:
         """Make a dead letter of a parked item whose outputs the broker refused."""
         if item.owned.live and not isinstance(error, DeadAssignmentError) and item.error is None:
             item.error = error
-            self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
+            self.parked[item.owned] = self.parked.get(item.owned, 0) + 1 + len(item.others)
             self._finish(item)
 
     def _conclude(self, unit: Unit, item: Item) -> None:
@@ -241,7 +251,8 @@ class Lanes:
                 unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
         if item.error is not None:
-            dead_letter(unit, self._courier, item.record, item.error, item.reaction.name, attempts=item.attempt)
+            for one in (item, *item.others):
+                dead_letter(unit, self._courier, one.record, item.error, item.reaction.name, attempts=item.attempt)
 
     def forget(self, owned: Slice) -> None:
         """Drop the lanes of a dead slice; its parked rows are its next owner's."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from streams import clock
+from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.telemetry import conceal
@@ -90,6 +91,7 @@ class Effects:
         fn, args, kwargs = perform.fn, perform.args.get("args", ()), perform.args.get("kwargs", {})
         if fn is None:
             return None
-        if inspect.iscoroutinefunction(fn):
+        if inspect.iscoroutinefunction(underlying(fn)):
             return await fn(*args, **kwargs)
-        return await in_thread(fn, *args, **kwargs)
+        made = await in_thread(fn, *args, **kwargs)
+        return await made if inspect.isawaitable(made) else made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
@@ -153,3 +155,11 @@ def test_standard_webhooks_checks_time_and_signature() -> None:
     assert verify.check(headers, body, [secret], 1614265330)
     assert not verify.check(headers, body, [secret], 1614265330 + 301)
     assert not verify.check(headers, body, ["whsec_AAAA"], 1614265330)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 5}, {"within": 5}, {"batch": 0, "within": 5}, {"batch": 2, "within": 5, "debounce": 1}]
+)
+def test_a_reaction_that_collects_says_how_many_and_how_long(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="batch=50"):
+        on(Opened, **wrong)(lambda events: None)

@@ -155,6 +155,20 @@ async def test_a_window_hands_over_its_last_event() -> None:
     assert seen == [3, 4]
 
 
+async def test_events_are_collected_by_number_and_by_time() -> None:
+    seen: list[list[int]] = []
+
+    @on(Counted, batch=3, within=seconds(5), by="name")
+    async def react(events: list[Counted]) -> Echoed:
+        seen.append([event.amount for event in events])
+        return Echoed(name=events[0].name, amount=len(events))
+
+    times = [(0, 1), (1000, 2), (2000, 3), (3000, 4), (7900, 5), (20_000, 6)]
+    _, out = await replayed([arrival(n, Counted(name="a", amount=n), f"e{n}", at_ms=at) for at, n in times], react)
+    assert seen == [[1, 2, 3], [4, 5], [6]]
+    assert [(at, one.id) for at, one in out] == [(2000, "e1/react/0"), (8000, "e4/react/0"), (25_000, "e6/react/0")]
+
+
 async def test_a_reaction_that_reaches_outside_is_a_miss() -> None:
     import socket
 

@@ -1,0 +1,1 @@
+"""Agents and reactions of the named scenarios, with what they did in files."""
