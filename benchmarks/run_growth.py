@@ -80,7 +80,7 @@ class Journal:
 
 def disk(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.suffix != ".log")
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != "worker.log")
 
 
 if __name__ == "__main__":
