@@ -52,13 +52,18 @@ async def joined(bench: Bench, slot: int) -> subprocess.Popen[bytes]:
     limit = time.monotonic() + LIMIT_S
     async with httpx.AsyncClient(trust_env=False) as client:
         while time.monotonic() < limit and process.poll() is None:
-            try:
-                if (await client.get(f"http://127.0.0.1:{port}/readyz", timeout=5)).status_code == 200:
-                    return process
-            except httpx.TransportError:
-                pass
+            if await ready(client, port):
+                return process
             await asyncio.sleep(0.1)
     raise SystemExit(f"worker {slot} is not ready: {bench.log.read_text()[-2000:]}")
+
+
+async def ready(client: httpx.AsyncClient, port: int) -> bool:
+    """Return whether a worker answers and is ready."""
+    try:
+        return (await client.get(f"http://127.0.0.1:{port}/readyz", timeout=5)).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 async def show(bench: Bench, workers: int, runs: int) -> None:
