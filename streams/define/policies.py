@@ -29,6 +29,12 @@ class Reject(StreamsError):
     """Raise it in a step, tool or reaction to say that no further attempt can help."""
 
 
+def asked_pause(error: BaseException) -> float | None:
+    """Return the seconds that an error asks to wait: `Retry(after=…)`, or a numeric `retry_after` attribute."""
+    after = error.after if isinstance(error, Retry) else getattr(error, "retry_after", None)
+    return float(after) if isinstance(after, int | float) else None
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Exponential backoff with full jitter, and which errors it applies to.

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from streams.define.policies import Reject, Retry
+from streams.define.policies import Reject, asked_pause
 from streams.telemetry import redact
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ class ErrorInfo:
     @classmethod
     def of(cls, error: BaseException, *, timed_out: bool = False) -> ErrorInfo:
         """Describe an exception; `Retry(after)`, `Reject` and a numeric `retry_after` attribute are understood."""
-        after = error.after if isinstance(error, Retry) else getattr(error, "retry_after", None)
         return cls(
             type=type(error).__name__,
             message=redact(str(error)) or type(error).__name__,
             types=tuple(kind.__name__ for kind in type(error).__mro__[:-1]),
             traceback=redact("".join(traceback.format_exception(error)))[-8000:],
-            after=float(after) if isinstance(after, int | float) else None,
+            after=asked_pause(error),
             rejected=isinstance(error, Reject),
             timed_out=timed_out,
         )

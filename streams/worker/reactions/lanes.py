@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
-from streams.define.policies import Reject, Retry
+from streams.define.policies import Reject, Retry, asked_pause
 from streams.engine.ids import seeded
 from streams.errors import StreamsError
 from streams.tools._threads import in_thread
+from streams.tools.errors import ToolError
 from streams.worker.errors import DeadAssignmentError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
@@ -265,15 +266,19 @@ class Lanes:
         self._moved.set()
 
 
+def _hopeless(error: Exception) -> bool:
+    """Return whether the error says itself that no further attempt can help: of ours, all but those of tools."""
+    return isinstance(error, Reject) or (isinstance(error, StreamsError) and not isinstance(error, ToolError | Retry))
+
+
 def _wait(item: Item, error: Exception) -> float | None:
     """Return the seconds until the next attempt, None when the policy gives up."""
     policy = item.reaction.retry
     types = tuple(kind.__name__ for kind in type(error).__mro__)
-    if isinstance(error, Retry):
-        if item.attempt >= policy.attempts:
-            return None
-        if error.after is not None:
-            return error.after
-    elif isinstance(error, StreamsError) or item.attempt >= policy.attempts or not policy.allows(types):
+    if item.attempt >= policy.attempts or _hopeless(error):
         return None
+    if not isinstance(error, Retry) and not policy.allows(types):
+        return None
+    if (pause := asked_pause(error)) is not None:
+        return pause
     return policy.delay(item.attempt, seeded(item.event_id, item.reaction.name, item.attempt))
