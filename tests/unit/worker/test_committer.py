@@ -363,3 +363,23 @@ async def test_a_transaction_that_is_under_way_can_be_seen_after_its_loop_was_ca
     await asyncio.wait({running})
     assert committer.at_work
     answer.set()
+
+
+async def test_a_store_that_cannot_be_written_ends_the_process_and_nobody_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was committed is on the log and is read from there by whoever restores; going on would lose rows."""
+    one = owned_slice(tmp_path)
+    told: list[str] = []
+    unit = Unit(one)
+    unit.put(one.stores[COUNTS], b"k", b"1")
+    unit.on_commit.append(lambda: told.append("committed"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(one.db, "apply", full)
+    bench = Bench(FakeTransactions(), FakeOwner(one))
+    with pytest.raises(OSError, match="No space left"):
+        await bench.through(unit)
+    assert told == []

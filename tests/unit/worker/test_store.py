@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,4 +98,37 @@ def test_a_mark_that_cannot_be_read_means_from_the_start(tmp_path: Path, data: b
     db, store, _ = opened(tmp_path)
     db._db.put(b"\x00mark\x00journal", data)
     assert db.mark(store.name) is None
+    db.close()
+
+
+def test_a_disk_that_takes_no_more_is_an_error_at_the_write_and_the_store_is_whole_afterwards(tmp_path: Path) -> None:
+    """A limit on the size of files is to a process what a full disk is: its writes fail."""
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from streams.worker.state.store import Mark, PartitionDb, Store, StoreOptions\n"
+        "db = PartitionDb(Path(sys.argv[1]), StoreOptions())\n"
+        "store = Store(db, 'counts', 't.counts', 0)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))\n"
+        "for number in range(1000):\n"
+        "    try:\n"
+        "        db.apply([(store, b'%d' % number, b'x' * 1000)], [('counts', Mark('id', number + 1, 0))])\n"
+        "    except Exception as error:\n"
+        "        print(number, error)\n"
+        "        break\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "0")], timeout=30, check=True, capture_output=True, text=True
+    )
+    written, _, error = done.stdout.partition(" ")
+    assert 0 < int(written) < 1000
+    assert error.startswith("IO error"), done.stdout
+    db = PartitionDb(tmp_path / "0", StoreOptions())
+    store = Store(db, "counts", "t.counts", 0)
+    rows = dict(store.scan_committed())
+    mark = db.mark("counts")
+    assert db.rebuilt is None
+    assert mark is not None
+    assert set(rows) == {b"%d" % number for number in range(mark.next_offset)}
+    assert mark.next_offset in (int(written), int(written) + 1)
     db.close()

@@ -1,0 +1,54 @@
+"""Handlers that sleep or burn the processor for longer than a group session: nothing moves, nothing runs twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams import clock
+from tests.apps.pipeline.events import HoldAsked
+from tests.faults.rig.kills import table_rows
+from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.report import Tell
+from tests.faults.rig.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SHORT_S, LONG_S = 8.0, 90.0  # the session is 6 s, the longest that a revocation may take 60 s
+
+
+async def goes_on(pipeline: Pipeline, how: str, seconds: float, tell: Tell) -> None:
+    """Hold a worker's handlers for `seconds` and see that it serves others meanwhile and keeps its partitions."""
+    worker = await pipeline.running("a")
+    before = pipeline.effects()
+    began = clock.monotonic()
+    slow = [await pipeline.submit("slow", pipeline.task(steps=1, seconds=seconds, how=how)) for _ in range(2)]
+    await until(lambda: (pipeline.effects() - before).total() == len(slow), 20, worker.words)
+    await pipeline.say(HoldAsked(name=slow[0], how=how, seconds=seconds))
+    worst = 0.0
+    while clock.monotonic() - began < seconds:
+        asked = clock.monotonic()
+        await pipeline.ended(await pipeline.submit_many(5, steps=1), 30)
+        worst = max(worst, clock.monotonic() - asked)
+    endings = await pipeline.ended(slow, 60)
+    assert [[one.event_type for one in found] for found in endings.values()] == [["run.succeeded"]] * len(slow)
+
+    async def echoed() -> bool:
+        return (await table_rows(pipeline, "echoes")).get(slow[0]) == (1, 1)
+
+    await until(echoed, 30, worker.words)
+    seen = pipeline.effects() - before
+    assert set(seen.values()) == {1}, "an effect ran twice: its partition has moved"
+    tell(held_s=seconds, slowest_of_others_s=worst)
+    assert worst < 15
+    assert await worker.stop(40) == 0, worker.words()
+
+
+@pytest.mark.parametrize("how", ["sleep", "block", "burn"])
+async def test_a_handler_that_takes_longer_than_the_session(pipeline: Pipeline, how: str, tell: Tell) -> None:
+    await goes_on(pipeline, how, SHORT_S, tell)
+
+
+@pytest.mark.faults_long
+@pytest.mark.parametrize("how", ["sleep", "block", "burn"])
+async def test_a_handler_that_takes_a_minute_and_a_half(pipeline: Pipeline, how: str, tell: Tell) -> None:
+    await goes_on(pipeline, how, LONG_S, tell)
