@@ -46,6 +46,7 @@ async def tool(call: NamedCall, run: Run) -> NamedResult:
     found = BY_NAME.get(call.name)
     if found is None:
         raise Reject(f"There is no tool {call.name!r} here; there are: {', '.join(sorted(BY_NAME))}.")
+    validated(found, call.arguments)  # nothing but the tool's own arguments: an approval is not the caller's to give
     if found is batch_url_scraping or found is batch_api_calls:
         return NamedResult(name=call.name, result=await _batch(found, call.arguments, run))
     return NamedResult(name=call.name, result=await run.tool(found, **call.arguments))

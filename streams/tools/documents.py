@@ -103,12 +103,23 @@ class DocumentIndex:
             self._database.execute("DELETE FROM passages WHERE path = ?", (path,))
 
     def _read(self, path: str, seen: _Seen) -> None:
-        text = (self._folder / path).read_text(encoding="utf-8", errors="replace")
-        heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
-        title = heading.group(1).strip() if heading else Path(path).stem
+        title, text = _titled(self._folder / path)
         rows = [(title, passage, path) for passage in passages(text)]
         self._database.executemany("INSERT INTO passages (title, text, path) VALUES (?, ?, ?)", rows)
         self._seen[path] = seen
+
+
+def _titled(path: Path) -> tuple[str, str]:
+    """Return a document's title and text: of a page what a person reads, without its marks and scripts."""
+    body = path.read_bytes()
+    if path.suffix.lower() == ".html":
+        from streams.tools._reading import read_page  # noqa: PLC0415 - its parsers load slowly
+
+        page = read_page(body, "text/html")
+        return page.title or path.stem, page.text
+    text = body.decode("utf-8", errors="replace")
+    heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
+    return heading.group(1).strip() if heading else path.stem, text
 
 
 def passages(text: str) -> list[str]:

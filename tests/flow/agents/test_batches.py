@@ -64,3 +64,11 @@ async def test_an_answer_beyond_its_share_counts_as_failed() -> None:
     assert (outcome["successful"], outcome["failed"]) == (1, 1)
     assert [answer and answer["data"] for answer in outcome["answers"]] == [{"n": 1}, None]
     assert "each may have 300,000" in str(outcome["errors"])
+
+
+async def test_only_the_tools_own_arguments_are_taken() -> None:
+    """What `run.tool` takes besides, such as leave to go without an approval, is not the caller's to give."""
+    call = NamedCall(name="search_documents", arguments={"query": "x", "approve": False})
+    ended = await drive(tool, call, ScriptedModel())
+    assert (ended.status, ended.performed) == ("failed", [])
+    assert "approve" in str(ended.error)

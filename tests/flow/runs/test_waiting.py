@@ -6,7 +6,7 @@ import pytest
 
 from schemas import Event
 from streams import Run, TimedOut, agent, days, minutes, tool
-from streams.testing import Harness
+from streams.testing import Harness, ScriptedModel
 
 
 class Approval(Event, type="test.approval", key="who"):
@@ -141,6 +141,29 @@ def test_a_tool_with_consequences_waits_for_a_person_who_sees_its_exact_argument
     ended = harness.outcome(run_id)
     assert ended.status == ("succeeded" if approved else "failed")
     assert len(harness.calls) == approved
+
+
+def test_a_model_cannot_go_without_the_approval_that_its_tool_needs() -> None:
+    @tool(approval=True)
+    def pay(amount: int) -> str:
+        return f"paid {amount}"
+
+    @agent(tools=[pay])
+    async def clerk(run: Run) -> str:
+        return await run.llm("Pay what is due.", tools=[pay])
+
+    wish = {"action": {"tool": "pay", "arguments": {"amount": 7}}}
+    answer = {"action": {"tool": "none", "answer": "It is paid."}}
+    harness = Harness(clerk, model=ScriptedModel(wish, answer))
+    run_id = harness.submit(clerk)
+    harness.settle()
+    assert harness.status(run_id) == "waiting"
+    assert [call.kind for call in harness.calls] == ["llm"]
+    asked = next(line for line in harness.outcome(run_id).history if line["kind"] == "approval")
+    harness.signal(run_id, "approval", {"token": asked["input"]["token"], "approved": True})
+    harness.settle()
+    assert harness.outcome(run_id).result == "It is paid."
+    assert [call.name for call in harness.calls if call.kind == "tool"] == ["pay"]
 
 
 def test_a_delayed_submission_starts_when_its_time_comes() -> None:

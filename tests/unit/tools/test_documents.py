@@ -37,6 +37,15 @@ def test_the_best_passage_comes_first(index: DocumentIndex) -> None:
     assert rest == []
 
 
+def test_a_page_is_searched_by_what_a_person_reads(index: DocumentIndex, folder: Path) -> None:
+    head, body = "<title>Tea &amp; milk</title>", "<script>hidden()</script><p>Tea is hot.</p>"
+    page = f"<html><head>{head}</head><body>{body}</body></html>"
+    (folder / "tea.html").write_text(page)
+    (found,) = index.search("tea")
+    assert (found.title, found.text) == ("Tea & milk", "Tea is hot.")
+    assert index.search("hidden script") == []
+
+
 def test_files_that_change_come_or_go_are_noticed(index: DocumentIndex, folder: Path) -> None:
     assert index.search("patience")
     (folder / "deep" / "bread.txt").write_text("Bread needs salt as well, says the baker.")
