@@ -63,6 +63,7 @@ async def local(pipeline: Pipeline, gateway: Gateway, workers: list[Worker], opt
     """Read through the gateway and from the owner itself, while counters are written."""
     traffic = Traffic(gateway.http, NAMES, 2)
     homes = {name: await owner(pipeline, name, workers) for name in NAMES}
+    await asyncio.gather(*(traffic.count(name) for name in NAMES))
     print(f"{len(set(map(id, homes.values())))} workers own the {len(NAMES)} keys")
     async with asyncio.TaskGroup() as group:
         for name in NAMES[:10]:
