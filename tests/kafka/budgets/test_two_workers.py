@@ -75,17 +75,31 @@ async def test_a_budget_holds_and_a_killed_worker_changes_nothing(pair: Pipeline
         assert (await client.post("/budgets/agent:frugal", json={"calls": 100})).status_code == 202
         await pair.ended(runs, 60)
         assert model.calls == 20
-        accounts = (await client.get("/budgets")).json()["budgets"]
-        account = next(one for one in accounts if one["scope"] == "agent:frugal")
-        assert account["used"]["calls"] == 20
+
+        async def settled() -> bool:
+            return (await account_of(client, "agent:frugal"))["used"]["calls"] == 20
+
+        await until(settled, 20)  # what was used comes by the log, a moment after the end
+        account = await account_of(client, "agent:frugal")
         assert account["used"]["tokens"] == 20 * 1500
         assert (account["declared"]["calls"], account["given"]["calls"]) == (5, 100)
+
+        async def added_up() -> bool:
+            found = (await client.get("/tables/usage", params={"prefix": "frugal/"})).json()["rows"]
+            return sum(int(row["value"]["calls"]) for row in found) == 20
+
+        await until(added_up, 20)
         rows = (await client.get("/tables/usage", params={"prefix": "frugal/"})).json()["rows"]
         assert [(row["value"]["calls"], row["value"]["input_tokens"]) for row in rows] == [(20, 20_000)]
         assert rows[0]["value"]["cost_usd"] == pytest.approx(20 * (800 * 0.15 + 200 * 0.075 + 500 * 0.6) / 1e6)
         told = [one.event for one in await pair.events(pair.names.events)]
         names = [type(one) for one in told if isinstance(one, AlertRaised | AlertResolved)]
         assert names == [AlertRaised, AlertResolved, AlertRaised, AlertResolved]
+
+
+async def account_of(client: httpx.AsyncClient, scope: str) -> dict[str, Any]:
+    accounts = (await client.get("/budgets")).json()["budgets"]
+    return next(one for one in accounts if one["scope"] == scope)
 
 
 async def test_budgets_of_a_run_and_of_a_key(pair: Pipeline, model: Model) -> None:
