@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+import threading
 from typing import Any
 
 import redis
@@ -36,7 +36,7 @@ def main() -> None:
         handle = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(handle, f"{name}\n".encode())
         os.close(handle)
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
         redis.Redis.from_url(url).rpush("outcomes", name)
         return name
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from streams.replay.replaying import Plan
     from streams.replay.report import Report
 
+_INTERRUPTED = 130
+"""What shells return for a command that Ctrl-C ended."""
+
 _SHOWN = 20
 """Runs and misses that are printed one by one; all of them with -o json."""
 
@@ -35,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("replay", rich_help_panel="History")(replay)
 
 
-def replay(
+def replay(  # noqa: PLR0913 - each is an option of the command
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="events, or agents.<name> for an agent's runs")],
     start: FromOption = "earliest",
     end: ToOption = "latest",
@@ -49,10 +52,19 @@ def replay(
     ] = (Calls.RECORDED),
     rate: Annotated[float | None, typer.Option(min=0.001, help="events or runs a second (default: no limit)")] = None,
     *,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="repair: write to the topics themselves what they lack, nothing twice")
+    ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="go on with the replay that was stopped under this --into")
+    ] = False,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Run the events or runs of TOPIC again; what comes out goes to shadow topics PREFIX.<topic>."""
+    """Run the events or runs of TOPIC again; what comes out goes to shadow topics PREFIX.<topic>.
+
+    Ctrl-C stops it where it can be gone on with; a second one at once. After a kill, too, --continue goes on.
+    """
     import asyncio
 
     from schemas.attributes import new_id
@@ -62,6 +74,8 @@ def replay(
     from streams.model.configured import chat_model
     from streams.replay.replaying import Plan
 
+    if go_on and (into is None or dry_run):
+        raise typer.BadParameter("--continue needs the --into of the replay that was stopped, and no --dry-run.")
     log = open_log()
     plan = Plan(
         log.names.bare(topic),
@@ -73,27 +87,65 @@ def replay(
         dry_run=dry_run,
         model=lambda: chat_model(log.settings),
         model_name=log.settings.llm_model,
+        in_place=in_place,
+        go_on=go_on,
     )
     report = asyncio.run(_replay(log, plan, into or f"replay-{new_id()[:8]}"))
     if output is Output.JSON:
         print_json(report.to_json())
     else:
         _print(report)
+    if report.stopped:
+        _say_how_to_go_on(report, start, end)
+        raise typer.Exit(_INTERRUPTED)
     if calls is Calls.RECORDED and not report.complete:
         raise typer.Exit(1)
 
 
 async def _replay(here: HereLog, plan: Plan, into: str) -> Report:
+    import asyncio
+    import signal
+
     from streams.cli.output import console
     from streams.replay.log import Log
+    from streams.replay.position import Position
+    from streams.replay.repair import Repair
     from streams.replay.replaying import Replay
     from streams.replay.shadow import Shadow
 
     log = Log(here.kafka, here.codec, here.names, here.catalog)
     copies = here.settings.replication_factor
-    shadow = Shadow(log, here.topics(), into, replication_factor=copies, dry=plan.dry_run)
+    homes = {"events", "agents"} if plan.topic == "events" else {"events"}  # a run's children are its own doing
+    sink: Shadow | Repair = (
+        Repair(log, into, frozenset(homes), dry=plan.dry_run)
+        if plan.in_place
+        else Shadow(log, here.topics(), into, replication_factor=copies, dry=plan.dry_run)
+    )
+    position = None if plan.dry_run else Position(log, into, plan.subject, replication_factor=copies)
     with progress(console(stderr=True)) as told:
-        return await Replay(log, plan, shadow, told).run()
+        replay = Replay(log, plan, sink, told, position)
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.remove_signal_handler(signal.SIGINT)  # a second one ends it at once
+            replay.stop()
+
+        loop.add_signal_handler(signal.SIGINT, stop)
+        try:
+            return await replay.run()
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+
+def _say_how_to_go_on(report: Report, start: str, end: str) -> None:
+    from streams.cli.output import console
+
+    place = " --in-place" if report.in_place else ""
+    console(stderr=True).print(
+        f"Stopped. Go on with: streams replay {report.topic} --from {start} --to {end}{place} "
+        f"--into {report.into} --continue",
+        soft_wrap=True,
+    )
 
 
 @contextmanager
@@ -151,7 +203,8 @@ def _print(report: Report) -> None:
             f"{totals['unknown']} unknown before; {totals['recorded']} answers from the log, "
             f"{totals['made']} calls made, {totals['missing']} missing"
         )
-    written = f"would go to {report.into}.*" if report.dry_run else f"written to {report.into}.*"
+    where = "the topics themselves" if report.in_place else f"{report.into}.*"
+    written = f"would go to {where}" if report.dry_run else f"written to {where}"
     screen.print(
         f"{report.records} records read; {sum(report.written.values())} {written} in {report.seconds:.1f} s "
         f"({totals['per_second']} a second)"

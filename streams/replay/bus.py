@@ -19,12 +19,15 @@ from streams.replay.wall import walled
 from streams.replay.world import Miss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemas import Event
     from schemas.avro.codec import Codec
     from streams.app import Catalog
     from streams.define.reactions import Reaction
     from streams.engine.decision import Output
     from streams.replay.log import Arrival
+    from topics.reader import RawRecord
 
 
 _Lane = tuple[int, str, str]  # partition, reaction and key: what is handled one at a time
@@ -43,10 +46,18 @@ class _Item:
 class BusReplay:
     """Handles events in the order in which they are given; nothing is written, nothing outside is reached.
 
-    Only with `outside` may reactions connect to anything.
+    Only with `outside` may reactions connect to anything. `held` gives the reason why a reaction must not be run for a
+    record, if there is one; those are counted as left out.
     """
 
-    def __init__(self, catalog: Catalog, codec: Codec, *, outside: bool = False) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        codec: Codec,
+        *,
+        outside: bool = False,
+        held: Callable[[Reaction, RawRecord], str | None] = lambda _reaction, _record: None,
+    ) -> None:
         tables = (table for table in catalog.tables.values() if table.pool == "default" and not table.of_runs)
         self.rows = Rows(tables, codec)
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -54,6 +65,7 @@ class BusReplay:
         self.errors: list[str] = []
         self.misses: list[Miss] = []
         self._outside = outside
+        self._held = held
         self._seen = Seen()
         self._reactions: dict[str, list[Reaction]] = defaultdict(list)
         for reaction in catalog.reactions.values():
@@ -63,13 +75,17 @@ class BusReplay:
         self._waiting: dict[_Lane, tuple[int, _Item]] = {}
         self._rank = itertools.count()
 
-    async def handle(self, arrival: Arrival) -> list[tuple[int, Output]]:
-        """Fold an event and run its reactions; return what came out, with its time (ms since the epoch)."""
+    async def handle(self, arrival: Arrival, *, again: bool = False) -> list[tuple[int, Output]]:
+        """Fold an event and run its reactions; return what came out, with its time (ms since the epoch).
+
+        An event that was handled before and comes `again`, to bring tables and windows to where they were, makes
+        nothing come out. Call it in order within a partition; partitions may go side by side.
+        """
         record, attributes, event = arrival.record, arrival.attributes, arrival.event
         if attributes is None:
             self.left_out["undecodable"] += 1
             return []
-        out = await self._close(record.partition, record.timestamp)
+        out = await self._close(record.partition, record.timestamp, again=again)
         if event is None:
             self.left_out["of unknown type"] += 1
         elif self._seen.again(record, attributes):
@@ -77,18 +93,22 @@ class BusReplay:
         else:
             self._fold(arrival, event)
             for reaction in self._reactions.get(attributes.type, ()):
+                why = self._held(reaction, record)
                 item = _Item(reaction, attributes.id, event, record.timestamp)
-                if reaction.batch is not None:
-                    out += await self._collect(record.partition, _lane(reaction, event, record.key), item)
-                elif reaction.debounce is None:
-                    out += await self._react(item)
-                else:
+                if why is not None:
+                    self.left_out[why] += 1
+                elif reaction.batch is not None:
+                    lane = _lane(reaction, event, record.key)
+                    out += await self._collect(record.partition, lane, item, again=again)
+                elif reaction.debounce is not None:
                     self._wait(record.partition, _lane(reaction, event, record.key), reaction.debounce, item)
+                elif not again:
+                    out += await self._react(item)
         return out
 
     async def finish(self) -> list[tuple[int, Output]]:
         """Close the windows that are still open."""
-        return [one for partition in sorted(self._windows) for one in await self._close(partition, None)]
+        return [one for partition in sorted(self._windows) for one in await self._close(partition, None, again=False)]
 
     def _fold(self, arrival: Arrival, event: Event) -> None:
         with walled():
@@ -103,7 +123,7 @@ class BusReplay:
         self._waiting[place] = (rank, item)
         heapq.heappush(self._windows[partition], (due, rank, place))
 
-    async def _collect(self, partition: int, lane: str, item: _Item) -> list[tuple[int, Output]]:
+    async def _collect(self, partition: int, lane: str, item: _Item, *, again: bool) -> list[tuple[int, Output]]:
         """Add an event to those of its lane, and handle them if they are as many as are handed over together."""
         place, reaction, event = (partition, item.reaction.name, lane), item.reaction, item.event
         if place not in self._waiting:
@@ -115,9 +135,9 @@ class BusReplay:
             return []
         first.at_ms = item.at_ms
         del self._waiting[place]
-        return await self._react(first)
+        return [] if again else await self._react(first)
 
-    async def _close(self, partition: int, now_ms: int | None) -> list[tuple[int, Output]]:
+    async def _close(self, partition: int, now_ms: int | None, *, again: bool) -> list[tuple[int, Output]]:
         """Handle what lies in windows that are over, by the time of the partition's records (None: all)."""
         out: list[tuple[int, Output]] = []
         windows = self._windows[partition]
@@ -127,7 +147,7 @@ class BusReplay:
             if waiting is not None and waiting[0] == rank:
                 del self._waiting[place]
                 waiting[1].at_ms = due
-                out += await self._react(waiting[1])
+                out += [] if again else await self._react(waiting[1])
         return out
 
     async def _react(self, item: _Item) -> list[tuple[int, Output]]:

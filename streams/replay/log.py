@@ -34,7 +34,6 @@ class Stretch:
     """A bounded part of a topic: from each partition the offsets from `start` (inclusive) to `end` (exclusive)."""
 
     topic: str
-    between: tuple[Position, Position]
     start: dict[int, int]
     end: dict[int, int]
 
@@ -70,15 +69,27 @@ class Log:
 
     def stretch(self, topic: str, start: Position, end: Position) -> Stretch:
         """Return the offsets between two positions as they are now; raises TopicError."""
-        return Stretch(topic, (start, end), offsets(self.config, topic, start), offsets(self.config, topic, end))
+        return Stretch(topic, offsets(self.config, topic, start), offsets(self.config, topic, end))
 
-    def records(self, stretch: Stretch) -> Iterator[RawRecord]:
-        """Yield the records of a stretch, those of each partition in order; what came meanwhile is left out."""
-        start, end = stretch.between
-        if stretch.length:
-            for record in read(self.config, stretch.topic, start=start, end=end):
-                if stretch.start[record.partition] <= record.offset < stretch.end[record.partition]:
-                    yield record
+    def records(self, stretch: Stretch, partition: int | None = None) -> Iterator[RawRecord]:
+        """Yield the records of a stretch, or of one partition of it, in order; what came meanwhile is left out."""
+        chosen = [number for number in stretch.start if partition in (None, number)]
+        if any(stretch.start[number] < stretch.end[number] for number in chosen):
+            yield from read(self.config, stretch.topic, start=stretch.start, end=stretch.end, partitions=chosen)
+
+    def first_ms(self, stretch: Stretch) -> int:
+        """Return the time of the oldest record that begins a partition of a stretch, 0 if there is none."""
+        found = []
+        for number, start in stretch.start.items():
+            if start < stretch.end[number]:
+                ends = {number: stretch.end[number]}
+                found += [
+                    one.timestamp
+                    for one in read(
+                        self.config, stretch.topic, start={number: start}, end=ends, partitions=[number], limit=1
+                    )
+                ]
+        return min(found, default=0)
 
     def arrival(self, record: RawRecord) -> Arrival:
         """Decode a record."""

@@ -29,12 +29,17 @@ class RunReport:
 
 @dataclass(slots=True)
 class Report:
-    """A whole replay. `records` were read; `written` counts outputs by topic, `left_out` what was not run and why."""
+    """A whole replay. `records` were read; `written` counts outputs by topic, `left_out` what was not run and why.
+
+    `stopped` says that it was asked to stop before its end.
+    """
 
     topic: str
     calls: str
     dry_run: bool
     into: str
+    in_place: bool = False
+    stopped: bool = False
     records: int = 0
     runs: list[RunReport] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)

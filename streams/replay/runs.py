@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A submission and when it came, in milliseconds since the epoch."""
+    """A submission and when it came, in milliseconds since the epoch; `offset` None for one that is not on the log."""
 
     event: RunSubmitted
     at_ms: int
+    partition: int = 0
+    offset: int | None = None
 
 
 @dataclass(slots=True)

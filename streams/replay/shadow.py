@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from schemas.attributes import Attributes
-from streams.clock import now_ms
+from streams.replay.outbox import Outbox
+from streams.replay.written import Written, substance
 from topics.admin import apply, describe, plan, topic_names
-from topics.producer import EventProducer
 from topics.topic import Topic
 
 if TYPE_CHECKING:
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from streams.engine.entry import Entry
     from streams.replay.log import Log
 
-_AT_ONCE: Final = 500  # records under way
-
 
 class Shadow:
-    """Writes outputs to `PREFIX.<topic>`, made as their originals are; a dry one only counts them."""
+    """Writes outputs to `PREFIX.<topic>`, made as their originals are; a dry one only counts them.
+
+    When a replay under its prefix ran before, what is there as it is now is not written again.
+    """
 
     def __init__(
         self, log: Log, topics: Iterable[Topic], into: str, *, replication_factor: int = 1, dry: bool = False
@@ -37,50 +37,62 @@ class Shadow:
         self._copies = replication_factor
         self._dry = dry
         self._made: set[str] = set()
-        self._under_way: list[Coroutine[Any, Any, Any]] = []
-        self._producer = EventProducer(log.config, log.codec, f"/streams/replay/{into}", now_ms=now_ms)
+        self._making = asyncio.Lock()
+        self._there: Written | None = None
+        self.left: Counter[str] = Counter()
+        self._outbox = Outbox(log, f"/streams/replay/{into}")
+
+    def resume(self) -> None:
+        """Expect that some of what comes is there already; what is equal is left."""
+        self._there = Written(self._log)
 
     async def output(self, output: Output, at_ms: int) -> None:
         """Write what a run or reaction sent, with its own id and time; raises as the producer does."""
-        topic = await self._topic(_home(output))
+        home = _home(output)
+        topic = await self._topic(home)
         if topic is None:
             return
+        if self._there is not None:
+            digest = substance(self._log.codec, output.event)
+            if self._there.of(topic, output.id) == digest:
+                self._leave(home)
+                return
+            self._there.add(topic, output.id, digest)
         extra = {}
         if output.to == "signals" and output.agent is not None:
             extra = {"agent": output.agent, "pool": output.pool or "default"}
         attributes = Attributes(output.id, output.event.event_type, f"/streams/replay/{self.into}", at_ms, extra=extra)
         value, key = self._log.codec.encode(output.event), output.key.encode() or None
-        await self._put(self._producer.send_raw(topic, value, key=key, headers=attributes.to_headers()))
+        await self._outbox.put(topic, value, key=key, headers=attributes.to_headers())
 
     async def entry(self, pool: str, entry: Entry) -> None:
         """Write an entry of a journal."""
-        topic = await self._topic(f"journal.{pool}")
-        if topic is not None:
-            value = self._log.codec.encode(entry.to_record())
-            await self._put(self._producer.send_raw(topic, value, key=entry.key()))
+        await self._keyed(f"journal.{pool}", entry.key(), self._log.codec.encode(entry.to_record()), None)
 
     async def row(self, name: str, partition: int, key: bytes, value: bytes) -> None:
         """Write a row of a table, given the table's topic without prefix."""
-        topic = await self._topic(name)
-        if topic is not None:
-            await self._put(self._producer.send_raw(topic, value, key=key, partition=partition))
+        await self._keyed(name, key, value, partition)
 
     async def flush(self) -> None:
         """Wait until the broker has acknowledged everything; raises what it refused."""
-        waiting, self._under_way = self._under_way, []
-        await asyncio.gather(*waiting)
+        await self._outbox.flush()
 
     async def close(self) -> None:
         """Stop the producer; what was not flushed is not written."""
-        for waiting in self._under_way:
-            waiting.close()
-        if not self._dry:
-            await self._producer.close()
+        await self._outbox.close()
 
-    async def _put(self, sending: Coroutine[Any, Any, Any]) -> None:
-        self._under_way.append(sending)
-        if len(self._under_way) >= _AT_ONCE:
-            await self.flush()
+    async def _keyed(self, home: str, key: bytes, value: bytes, partition: int | None) -> None:
+        topic = await self._topic(home)
+        if topic is None:
+            return
+        if self._there is not None and self._there.same(topic, key, value, partition):
+            self._leave(home)
+            return
+        await self._outbox.put(topic, value, key=key, partition=partition)
+
+    def _leave(self, home: str) -> None:
+        self.written[f"{self.into}.{home}"] -= 1
+        self.left["unchanged outputs"] += 1
 
     async def _topic(self, bare: str) -> str | None:
         """Count a record and return the topic for it, made when it is first needed; None when nothing is written."""
@@ -90,8 +102,10 @@ class Shadow:
             return None
         name = self._log.names.topic(shadow)
         if name not in self._made:
-            await asyncio.to_thread(self._make, name, self._log.names.topic(bare))
-            self._made.add(name)
+            async with self._making:
+                if name not in self._made:
+                    await asyncio.to_thread(self._make, name, self._log.names.topic(bare))
+                    self._made.add(name)
         return name
 
     def _make(self, name: str, original: str) -> None:
@@ -102,6 +116,8 @@ class Shadow:
         changes = plan(describe(config, [name]), [wanted], partitions=count, replication_factor=self._copies)
         if not changes.empty:
             apply(config, changes)
+        if self._there is not None:
+            self._there.load(name)
 
 
 def _home(output: Output) -> str:
