@@ -85,8 +85,11 @@ class History(Protocol):
         self, topic: str, *, start: str, end: str, key: str | None, event_type: str | None, limit: int
     ) -> Iterable[dict[str, Any]]: ...
     def start(self, topic: str, where: str | Mapping[int, int]) -> dict[int, int]: ...  # noqa: D102
+    def between(  # noqa: D102
+        self, topic: str, start: Mapping[int, int], end: Mapping[int, int], *, key: str | None, limit: int
+    ) -> Iterable[dict[str, Any]]: ...
     def follow(  # noqa: D102
-        self, topic: str, start: Mapping[int, int], *, key: str | None, stop: threading.Event
+        self, topic: str, start: Mapping[int, int], *, stop: threading.Event
     ) -> Iterable[dict[str, Any]]: ...
 
 

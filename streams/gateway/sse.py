@@ -22,8 +22,8 @@ MEDIA_TYPE: Final = "text/event-stream"
 ALIVE_S: Final = 10.0
 """Seconds of silence after which something is said, so that proxies do not close and gone clients are noticed."""
 
-MOST: Final = 500
-"""Streams that one gateway keeps open."""
+MOST: Final = 3_000
+"""Streams that one gateway keeps open; below its connections, so that there is room for questions."""
 
 SCHEMA: Final[dict[str, Any]] = {
     "description": "Each event of the stream; its data is JSON.",
@@ -92,6 +92,11 @@ def event(data: object, *, name: str | None = None, id: str | None = None) -> by
         lines.append(b"event: " + name.encode())
     lines.append(b"data: " + orjson.dumps(data))
     return b"\n".join(lines) + b"\n\n"
+
+
+def event_of(text: bytes, *, id: str) -> bytes:
+    """Return one event whose data is JSON text already."""
+    return b"id: " + id.encode() + b"\ndata: " + text + b"\n\n"
 
 
 def place(id: str) -> bytes:

@@ -1,17 +1,18 @@
-"""`GET /topics/{name}/events` as server-sent events: a topic as it grows, resumable, at the pace of its reader."""
+"""`GET /topics/{name}/events` as server-sent events: a topic as it grows, resumable, at the pace of its reader.
+
+All readers of a topic's end share one follower. Who is behind it reads pages from the log, no more than it has taken.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import queue
 import re
-import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, place, stream, within
+from streams.gateway.feed import Feed, Feeds, News, news_of
+from streams.gateway.problem import Problem
+from streams.gateway.sse import ALIVE_S, Streams, event_of, last_event_id, place, stream, within
 from streams.gateway.submit import wrong
-from topics.errors import TopicError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
     from streams.gateway.operation import Call
     from streams.gateway.threads import Threads
 
-log = logging.getLogger(__name__)
-
 AHEAD: Final = 200
 """Records that are read before the reader has taken them; then the log is read no further until it has."""
 
-_LOOK_S: Final = 0.5
 _VECTOR: Final = re.compile(r"\d{1,5}:\d{1,18}(,\d{1,5}:\d{1,18})*")
+
+
+class _Wish(NamedTuple):
+    """What of a topic a reader wants, and how many events."""
+
+    topic: str
+    key: str | None
+    type: str | None
+    limit: int | None
+
+    def takes(self, news: News) -> bool:
+        return self.type in (None, news.type) and self.key in (None, news.key)
 
 
 class TopicEvents:
@@ -37,6 +47,7 @@ class TopicEvents:
     def __init__(self, threads: Threads, streams: Streams) -> None:
         self._threads = threads
         self._streams = streams
+        self._feeds = Feeds()
 
     async def __call__(self, call: Call, history: History, topic: str, limit: int | None) -> Response:
         """Answer with the stream from `Last-Event-ID`, else `from`, else what comes from now on."""
@@ -47,94 +58,94 @@ class TopicEvents:
         where: str | Mapping[int, int] = query.get("from", "latest")
         if last := last_event_id(call):
             where = _offsets(last)
-        start = await self._threads.run(lambda: history.start(topic, where))
-        ahead = Ahead(history, topic, start, query.get("key"))
-        return stream(call, self._events(ahead, start, query.get("type"), limit))
+        feed = self._feeds.get(topic)
+        end = await self._threads.run(lambda: history.start(topic, "latest")) if feed is None else dict(feed.next)
+        start = end if where == "latest" else await self._threads.run(lambda: history.start(topic, where))
+        wish = _Wish(topic, query.get("key"), query.get("type"), limit)
+        return stream(call, self._events(history, wish, start, end))
 
     async def _events(
-        self, ahead: Ahead, offsets: dict[int, int], event_type: str | None, limit: int | None
+        self, history: History, wish: _Wish, offsets: dict[int, int], end: dict[int, int]
     ) -> AsyncGenerator[bytes, None]:
-        sent = 0
-        with self._streams.open(ahead.news), ahead:
+        """Send what a reader at `offsets` wants; a feed that begins now begins at `end`."""
+        woken = asyncio.Event()
+        with self._streams.open(woken), self._feeds.reading(history, wish.topic, end, woken) as feed:
             yield place(_vector(offsets))
-            while not self._streams.closed:
-                for record in ahead.taken():
-                    offsets[record["partition"]] = record["offset"] + 1
-                    if event_type is not None and record["type"] != event_type:
-                        continue
-                    yield event(record, id=_vector(offsets))
-                    sent += 1
-                    if sent == limit:
-                        return
-                if ahead.ended:
+            reader = _Reader(self._threads, history, wish, feed, offsets)
+            while not self._streams.closed and not reader.done:
+                woken.clear()
+                if said := await reader.step():
+                    yield said
+                elif reader.moved:
+                    continue
+                elif feed.ended:
                     return
-                if not await within(ahead.news, ALIVE_S):
+                elif not await within(woken, ALIVE_S):
                     yield place(_vector(offsets))
 
 
-class Ahead:
-    """A thread that reads the log at most AHEAD records further than the stream has sent."""
+class _Reader:
+    """One reader of a topic: at the feed's pace, or behind it, a page of the log at a time."""
 
-    def __init__(self, history: History, topic: str, start: Mapping[int, int], key: str | None) -> None:
+    def __init__(self, threads: Threads, history: History, wish: _Wish, feed: Feed, offsets: dict[int, int]) -> None:
+        self._threads = threads
         self._history = history
-        self._topic = topic
-        self._start = dict(start)
-        self._key = key
-        self._records: queue.Queue[dict[str, Any]] = queue.Queue(AHEAD)
-        self._stop = threading.Event()
-        self._thread_ended = False
-        self._loop = asyncio.get_running_loop()
-        self.news = asyncio.Event()
-
-    def __enter__(self) -> None:
-        threading.Thread(target=self._run, name=f"stream {self._topic}", daemon=True).start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self._wish = wish
+        self._feed = feed
+        self._offsets = offsets
+        self._seen: int | None = None  # how many of the feed's records; None while behind what it keeps
+        self._left = wish.limit
+        self.moved = False  # whether the last step came further, with or without something to send
 
     @property
-    def ended(self) -> bool:
-        """Return whether nothing more comes: the topic is gone, and the reader may try again later."""
-        return self._thread_ended and self._records.empty()
+    def done(self) -> bool:
+        """Whether it has all that it wished for."""
+        return self._left == 0
 
-    def taken(self) -> list[dict[str, Any]]:
-        """Return what was read, and make room for more."""
-        self.news.clear()
-        found: list[dict[str, Any]] = []
-        while len(found) < AHEAD:
-            try:
-                found.append(self._records.get_nowait())
-            except queue.Empty:
-                break
-        if found and not self._records.empty():
-            self.news.set()
-        return found
+    async def step(self) -> bytes:
+        """Go on a little and return what is to be sent."""
+        if self._seen is None and self._feed.covers(self._offsets):
+            self._seen = self._feed.oldest
+        came = None if self._seen is None else self._feed.after(self._seen, AHEAD)
+        if came is None or self._seen is None:
+            self._seen = None
+            return await self._page(dict(self._feed.next))
+        self._seen += len(came)
+        self.moved = bool(came)
+        return self._said(came)
 
-    def _run(self) -> None:
+    async def _page(self, end: dict[int, int]) -> bytes:
+        """Read on from the log, at most up to an end; nothing comes while no broker answers."""
+
+        def read() -> list[News]:
+            found = self._history.between(self._wish.topic, start, end, key=self._wish.key, limit=AHEAD)
+            return [news_of(one) for one in found]
+
+        start = dict(self._offsets)
+        self.moved = False
         try:
-            for record in self._history.follow(self._topic, self._start, key=self._key, stop=self._stop):
-                if not self._put(record):
-                    return
-        except TopicError as error:
-            log.warning("the stream of %s ends: %s", self._topic, error)
-        finally:
-            self._thread_ended = True
-            self._tell()
+            came = await self._threads.run(read)
+        except Problem:
+            return b""
+        self.moved = True
+        said = self._said(came)
+        if len(came) < AHEAD and not self.done:  # what is left before the end are markers, or records of other keys
+            self._offsets.update({number: max(self._offsets.get(number, 0), offset) for number, offset in end.items()})
+        return said
 
-    def _put(self, record: dict[str, Any]) -> bool:
-        """Wait for room; False when the stream has ended meanwhile."""
-        while not self._stop.is_set():
-            try:
-                self._records.put(record, timeout=_LOOK_S)
-            except queue.Full:
-                continue
-            self._tell()
-            return True
-        return False
-
-    def _tell(self) -> None:
-        if not self.news.is_set() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.news.set)
+    def _said(self, came: list[News]) -> bytes:
+        """Return what is sent of records that came, moving the offsets on."""
+        said = []
+        for news in came:
+            if news.offset < self._offsets.get(news.partition, 0):
+                continue  # the feed keeps older ones than this reader lacks
+            self._offsets[news.partition] = news.offset + 1
+            if self._wish.takes(news):
+                said.append(event_of(news.text, id=_vector(self._offsets)))
+                self._left = None if self._left is None else self._left - 1
+                if self._left == 0:
+                    break
+        return b"".join(said)
 
 
 def _offsets(text: str) -> dict[int, int]:

@@ -87,11 +87,16 @@ class TopicHistory:
         """Return each partition's offset at a position, within what there is; raises PositionError, TopicError."""
         return offsets(self._config, topic, position(where) if isinstance(where, str) else where)
 
-    def follow(
-        self, topic: str, start: Mapping[int, int], *, key: str | None, stop: threading.Event
+    def between(
+        self, topic: str, start: Mapping[int, int], end: Mapping[int, int], *, key: str | None, limit: int
     ) -> Iterator[dict[str, Any]]:
+        """Yield at most `limit` records between offsets, in order within a partition; raises TopicError."""
+        for record in read(self._config, topic, start=start, end=end, key=key, limit=limit):
+            yield self.show(record)
+
+    def follow(self, topic: str, start: Mapping[int, int], *, stop: threading.Event) -> Iterator[dict[str, Any]]:
         """Yield records from these offsets on as they come, until `stop` is set; raises TopicError."""
-        for record in follow(self._config, topic, start=start, key=key, stop=stop):
+        for record in follow(self._config, topic, start=start, stop=stop):
             yield self.show(record)
 
     def show(self, record: RawRecord) -> dict[str, Any]:
