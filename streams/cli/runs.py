@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import LimitOption, Output, OutputOption, RunId
+from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption, RunId
 
 app = typer.Typer(help="Runs: list, show, follow, cancel, resume, signal, fork.", no_args_is_help=True)
 
-PAGE = 1_000  # what the gateway gives at a time
 COLUMNS = ("run_id", "agent", "status", "stage", "progress", "step", "created_at")
 ENTRIES = ("seq", "path", "kind", "name", "status", "attempt", "started_at", "finished_at", "output", "error")
 
@@ -25,20 +24,13 @@ def list_runs(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List runs, the newest first."""
+    from streams.cli.forks import found
     from streams.cli.output import print_rows
     from streams.cli.pipeline import gateway
 
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
     with gateway() as server:
-        while len(found) < limit:
-            most = min(limit - len(found), PAGE)
-            page = server.get("/runs", agent=agent, status=status, since=since, key=key, limit=most, cursor=cursor)
-            found += page["runs"]
-            cursor = page["next"]
-            if not cursor:
-                break
-    print_rows(found, COLUMNS, output, empty="No runs. Start one with `streams run AGENT --input JSON`.")
+        listed = list(found(server, limit, agent=agent, status=status, since=since, key=key))
+    print_rows(listed, COLUMNS, output, empty="No runs. Start one with `streams run AGENT --input JSON`.")
 
 
 @app.command("show")
@@ -118,16 +110,43 @@ def signal_run(
 
 @app.command("fork")
 def fork_run(
-    run: RunId,
     at: Annotated[str, typer.Option("--at", help="the step to fork at: a journal seq or a step's name")],
+    run: Annotated[str | None, typer.Argument(metavar="[ID]", help="the run's id; without it: all that fit")] = None,
     edit: Annotated[list[str] | None, typer.Option("--edit", help="STEP=JSON: another answer for this step")] = None,
+    agent: Annotated[str | None, typer.Option(help="without ID: runs of this agent")] = None,
+    status: Annotated[str | None, typer.Option(help="without ID: runs in this status")] = None,
+    since: Annotated[str | None, typer.Option(help="without ID: runs made at or after this time")] = None,
+    limit: LimitOption = 100,
+    *,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start a new run that shares this one's past up to a step, with edited answers if you like."""
+    """Start a new run that shares a run's past up to a step, with edited answers if you like.
+
+    Without ID one for each run that fits, each once, however often the command is repeated.
+    """
+    from streams.cli.forks import fork, found
+    from streams.cli.output import print_rows
     from streams.cli.pipeline import gateway
 
     edits = dict(_edit(text) for text in edit or [])
+    if run is not None and not dry_run:
+        with gateway() as server:
+            print(server.post(f"/runs/{run}/fork", {"at": at, "edits": edits} if edits else {"at": at})["run_id"])
+        return
+    if run is None and agent is None and status is None and since is None:
+        raise typer.BadParameter("name a run, or say which ones: --agent, --status or --since.")
     with gateway() as server:
-        print(server.post(f"/runs/{run}/fork", {"at": at, "edits": edits} if edits else {"at": at})["run_id"])
+        listed = (
+            found(server, limit, agent=agent, status=status, since=since)
+            if run is None
+            else iter([server.get(f"/runs/{run}")])
+        )
+        lines = list(fork(server, listed, at, edits, dry_run=dry_run))
+    print_rows(lines, ("run_id", "agent", "status", "fork", "why"), output, empty="No run fits.")
+    if output is Output.TEXT:
+        done = sum(line["why"] is None for line in lines)
+        print(f"{done} of {len(lines)} runs {'would be' if dry_run else 'are'} forked at {at}.")
 
 
 def _edit(text: str) -> tuple[str, Any]:

@@ -1,0 +1,58 @@
+"""Forks runs for the command line: one, or all that a filter finds, each once however often the command is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from streams.cli.client import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.cli.client import Gateway
+
+PAGE: Final = 1_000
+"""The gateway's largest page."""
+
+_MAYBE: Final = (404, 409, 422)  # what says no to one run and nothing about the others
+
+
+def found(server: Gateway, limit: int, **wanted: str | None) -> Iterator[dict[str, Any]]:
+    """Yield at most so many runs that a filter finds, the newest first."""
+    cursor: str | None = None
+    while limit > 0:
+        page = server.get("/runs", **wanted, limit=min(limit, PAGE), cursor=cursor)
+        yield from page["runs"]
+        limit -= len(page["runs"])
+        cursor = page["next"]
+        if not cursor:
+            return
+
+
+def fork(
+    server: Gateway, runs: Iterator[dict[str, Any]], at: str, edits: dict[str, Any], *, dry_run: bool
+) -> Iterator[dict[str, Any]]:
+    """Fork each run and yield what became of it; with `dry_run` only say whether it has the steps.
+
+    The same steps and edits of the same run are the same fork: repeated, they start nothing.
+    """
+    body = {"at": at, "edits": edits} if edits else {"at": at}
+    key = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:24]
+    for run in runs:
+        line = {"run_id": run["run_id"], "agent": run["agent"], "status": run["status"], "fork": None, "why": None}
+        try:
+            if dry_run:
+                entries = server.get(f"/runs/{run['run_id']}/history")["entries"]
+                known = {str(one["seq"]) for one in entries} | {one["name"] for one in entries}
+                lacking = [step for step in dict.fromkeys((at, *edits)) if step not in known]
+                line["why"] = f"it has no step {', '.join(lacking)}" if lacking else None
+            else:
+                line["fork"] = server.post(f"/runs/{run['run_id']}/fork", body, key=f"fork/{key}")["run_id"]
+        except Refused as refused:
+            if refused.status not in _MAYBE:
+                raise
+            line["why"] = str(refused)
+        yield line
