@@ -168,6 +168,18 @@ class EventProducer:
         """Write bytes as they are, for records that exist already; return partition and offset. Raises as ``send``."""
         return await self.wait(topic, self._produce(topic, value, key, headers or (), partition))
 
+    def begin_raw(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+        partition: int | None = None,
+    ) -> "Pending":
+        """Put bytes under way as they are; arguments and errors as those of ``send_raw``, answers as of ``begin``."""
+        return Pending("", topic, self._produce(topic, value, key, headers or (), partition), self)
+
     async def wait(self, topic: str, delivery: _Delivery) -> tuple[int, int]:
         """Return partition and offset once the broker has the record; raises as ``send`` does."""
         await delivery.future
