@@ -35,7 +35,7 @@ class Held:
         """Return why a reaction must not be run again for a record; None if it may."""
         if record.offset >= self._passed.get((self._topic, record.partition), 0):
             return "not handled by the workers yet"
-        if reaction.debounce is not None:
+        if reaction.debounce is not None or reaction.batch is not None:
             return "of a reaction with a window, which depends on when its worker ran"
         if (reaction.name, record.partition, record.offset) in self._parked:
             return "still waiting at its worker"

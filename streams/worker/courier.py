@@ -53,7 +53,7 @@ class Courier:
         extra = {}
         if output.to == "signals" and output.agent is not None:
             extra = {"agent": output.agent, "pool": output.pool or "default"}
-        self.write(unit, self._topic(output), output.event, id=output.id, key=output.key, extra=extra)
+        self.write(unit, self._topic(output), output.event, id=output.id, key=output.key or None, extra=extra)
 
     def write(
         self,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streams import clock
 from streams.define.policies import Reject, Retry, asked_pause
 from streams.engine.ids import seeded
+from streams.engine.starts import listed
 from streams.errors import StreamsError
 from streams.tools._threads import in_thread
 from streams.tools.errors import ToolError
@@ -22,7 +23,7 @@ from streams.worker.errors import DeadAssignmentError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
-from streams.worker.reactions.outputs import listed, put
+from streams.worker.reactions.outputs import put
 from streams.worker.reactions.together import handed_over, others
 from streams.worker.state.unit import Unit
 
