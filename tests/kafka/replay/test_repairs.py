@@ -56,7 +56,7 @@ async def echoed(pipeline: Pipeline) -> dict[str, Echoed]:
 
 async def row(pipeline: Pipeline, name: str) -> dict[str, int]:
     """Return the row of the table that counts echoes."""
-    answer = await pipeline.workers[0].owner.get(f"/tables/echoes/{name}")
+    answer = await pipeline.workers[0].owner.get(f"/owner/tables/echoes/{name}")
     return dict(answer.json()["value"])
 
 
