@@ -94,17 +94,21 @@ class BusReplay:
             self._fold(arrival, event)
             for reaction in self._reactions.get(attributes.type, ()):
                 why = self._held(reaction, record)
-                item = _Item(reaction, attributes.id, event, record.timestamp)
                 if why is not None:
                     self.left_out[why] += 1
-                elif reaction.batch is not None:
-                    lane = _lane(reaction, event, record.key)
-                    out += await self._collect(record.partition, lane, item, again=again)
-                elif reaction.debounce is not None:
-                    self._wait(record.partition, _lane(reaction, event, record.key), reaction.debounce, item)
-                elif not again:
-                    out += await self._react(item)
+                else:
+                    item = _Item(reaction, attributes.id, event, record.timestamp)
+                    out += await self._hand(record.partition, _lane(reaction, event, record.key), item, again=again)
         return out
+
+    async def _hand(self, partition: int, lane: str, item: _Item, *, again: bool) -> list[tuple[int, Output]]:
+        """Give an event to its reaction: at once, or to what the reaction waits for."""
+        if item.reaction.batch is not None:
+            return await self._collect(partition, lane, item, again=again)
+        if item.reaction.debounce is not None:
+            self._wait(partition, lane, item.reaction.debounce, item)
+            return []
+        return [] if again else await self._react(item)
 
     async def finish(self) -> list[tuple[int, Output]]:
         """Close the windows that are still open."""

@@ -115,13 +115,10 @@ def start(pipeline: Pipeline, rate: int | None, *, go_on: bool) -> subprocess.Po
     command = [sys.executable, "-m", "streams", "replay", "events", "--into", "again", "-o", "json"]
     command += ["--continue"] if go_on else []
     command += [] if rate is None else ["--rate", str(rate)]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=child_environment(pipeline.settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    with (pipeline.folder / "replay.log").open("ab") as log:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=child_environment(pipeline.settings), stdout=subprocess.DEVNULL, stderr=log
+        )
 
 
 def rows(pipeline: Pipeline, topic: str) -> dict[bytes | None, bytes | None]:

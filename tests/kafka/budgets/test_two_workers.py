@@ -77,7 +77,7 @@ async def test_a_budget_holds_and_a_killed_worker_changes_nothing(pair: Pipeline
         assert model.calls == 20
 
         async def settled() -> bool:
-            return (await account_of(client, "agent:frugal"))["used"]["calls"] == 20
+            return int((await account_of(client, "agent:frugal"))["used"]["calls"]) == 20
 
         await until(settled, 20)  # what was used comes by the log, a moment after the end
         account = await account_of(client, "agent:frugal")
