@@ -58,11 +58,10 @@ async def killed_and_gone_on_with(
             how = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT])
             replay.send_signal(how)
             status = await asyncio.to_thread(replay.wait)
-            assert status in (-how, 130, 0), (status, replay.stderr and replay.stderr.read())
+            assert status in (-how, 130, 0), (status, words(pipeline))
             go_on = bool(place(pipeline))
         last = start(pipeline, None, go_on=go_on)
-        _, said = await asyncio.to_thread(last.communicate)
-        assert last.returncode == 0, said
+        assert await asyncio.to_thread(last.wait) == 0, words(pipeline)
         seconds = clock.monotonic() - began
         print(f"\n{events} events and {kills} kills: {seconds:.1f} s, {events / seconds:,.0f} events/s")
         assert place(pipeline) == total
@@ -109,6 +108,11 @@ def place(pipeline: Pipeline) -> int:
         return 0
     last = {one.key: one.value for one in read(pipeline.kafka, topic)}
     return sum(int(value.split(b'"next":')[1].split(b",")[0]) for value in last.values() if value)
+
+
+def words(pipeline: Pipeline) -> str:
+    """Return the end of what the replays said."""
+    return (pipeline.folder / "replay.log").read_text("utf-8", errors="replace")[-3000:]
 
 
 def start(pipeline: Pipeline, rate: int | None, *, go_on: bool) -> subprocess.Popen[bytes]:
