@@ -169,7 +169,7 @@ class OpenAIChat:
             raise ModelError(
                 f"The model endpoint {self._where} sent an answer without a message; is it OpenAI-compatible?"
             ) from error
-        usage = self._prices.priced(model, _usage(reply.get("usage") or {}))
+        usage = self._prices.priced(model, _usage(reply.get("usage") or {}), asked)
         return ChatAnswer(text, usage, model, finish, calls)
 
     def _failure(self, error: openai.APIStatusError) -> ModelError:

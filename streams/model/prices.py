@@ -66,9 +66,13 @@ class Prices:
             self._found[model] = None if name is None else self._table[name]
         return self._found[model]
 
-    def priced(self, model: str, usage: Usage) -> Usage:
-        """Return `usage` with its cost in US dollars, or None where the model has no price."""
-        price = self.of(model)
+    def priced(self, model: str, usage: Usage, asked: str | None = None) -> Usage:
+        """Return `usage` with its cost in US dollars, or None where the model has no price.
+
+        Where the name that the answer gives is not in the table, the name that was `asked` for counts: servers of local
+        models answer with the name of a file.
+        """
+        price = self.of(model) or (None if asked is None else self.of(asked))
         if price is None:
             return replace(usage, cost_usd=None)
         fresh = max(usage.input_tokens - usage.cached_tokens, 0)

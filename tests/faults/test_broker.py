@@ -134,6 +134,7 @@ async def test_a_clean_stop_and_start(scene: Scene) -> None:
     await scene.settled(since)
 
 
+@pytest.mark.faults_long  # the broker may lose the end of a transaction over a restart: see README, Limits
 async def test_a_kill_in_the_middle_of_work(scene: Scene) -> None:
     giving = asyncio.create_task(scene.submitted(60))
     some = 41 + scene.chance.randrange(60)  # of 160 effects, 40 of which came before
@@ -144,6 +145,7 @@ async def test_a_kill_in_the_middle_of_work(scene: Scene) -> None:
     await scene.settled(since)
 
 
+@pytest.mark.faults_long  # the broker may lose the end of a transaction over a restart: see README, Limits
 async def test_an_outage_of_half_a_minute(scene: Scene) -> None:
     """As long as three submissions in a row take to be refused, which is some 25 s."""
     await outage(scene, 3)

@@ -45,3 +45,7 @@ def test_users_edit_the_table(tmp_path: Path) -> None:
     mine.write_text('{"local": 3}')
     with pytest.raises(PriceTableError, match=r"prices\.json"):
         Prices.load(mine)
+
+
+def test_the_model_that_was_asked_for_counts_where_the_answer_names_a_file() -> None:
+    assert Prices.load().priced("stories.gguf", Usage(10, 10), "local").cost_usd == 0.0

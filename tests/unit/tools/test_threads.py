@@ -72,6 +72,8 @@ async def test_a_caller_that_gives_up_before_its_turn_runs_nothing() -> None:
     second = asyncio.ensure_future(threads.run(ran.append, 2))
     await asyncio.sleep(0)
     second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second  # by now the thread has been told
     gate.set()
     assert await first
     await threads.run(lambda: None)
