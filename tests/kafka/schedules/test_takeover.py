@@ -46,10 +46,11 @@ async def owner(workers: list[Worker]) -> Worker:
 
 
 async def grown(clock: Clock, by: int) -> None:
-    count = len(await ticks(clock)) + by
+    """Wait until both schedules went on: they may have different owners, of which one takes over later."""
+    counts = {name: len(await ticks(clock, name)) + by for name in (NAME, RUNS)}
 
     async def reached() -> bool:
-        return len(await ticks(clock)) >= count
+        return all([len(await ticks(clock, name)) >= count for name, count in counts.items()])
 
     await until(reached, 60, lambda: [worker.words()[-800:] for worker in clock.workers])
 
