@@ -97,7 +97,8 @@ def describe(event: ServerEvent) -> str:
         case "status" | "done":
             text = f"[{style}]{status}[/]"
         case "progress":
-            text = f"[blue]{data.get('progress', '')}%[/] {data.get('stage') or ''}"
+            percent = "" if data.get("progress") is None else f"{data['progress']}% "
+            text = f"[blue]{percent}[/]{data.get('message') or data.get('stage') or ''}"
         case "step":
             text = f"{data.get('kind', '')} [bold]{data.get('name') or data.get('path', '')}[/] [{style}]{status}[/]"
         case _:

@@ -28,24 +28,17 @@ def rows_at(
     table: TableName,
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="the row's key; without it: all rows")] = None,
     offset: Annotated[int | None, typer.Option(min=0, help="as the record with this offset left it")] = None,
-    time: Annotated[str | None, typer.Option(help="a time like 2026-01-31T12:00; without zone it is local")] = None,
+    time: Annotated[str | None, typer.Option(help="a time (without zone it is local), or so long ago: 1h")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Print rows as they were, folded again up to there as long as the topic still has what made them."""
     from streams.cli.output import print_record, print_rows
-    from streams.cli.positions import PositionError, position
+    from streams.cli.positions import moment
     from streams.replay.tables import At
-    from topics.reader import Time
 
     if (offset is None) == (time is None):
         raise typer.BadParameter("say when: either --offset or --time.")
-    at = At(offset=offset)
-    if time is not None:
-        moment = position(time)
-        if not isinstance(moment, Time):
-            message = f"{time!r} is no time: give one like 2026-01-31T12:00."
-            raise PositionError(message)
-        at = At(time_ms=moment.ms)
+    at = At(offset=offset) if time is None else At(time_ms=int(moment(time).timestamp() * 1000))
     columns = ("key", "value", "topic", "partition", "offset")
     if key is not None:
         print_record(_asked(table, lambda history: history.row(key, at)), output)

@@ -18,7 +18,7 @@ ENTRIES = ("seq", "path", "kind", "name", "status", "attempt", "started_at", "fi
 def list_runs(
     agent: Annotated[str | None, typer.Option(help="only runs of this agent")] = None,
     status: Annotated[str | None, typer.Option(help="queued, running, waiting, succeeded, failed or cancelled")] = None,
-    since: Annotated[str | None, typer.Option(help="only runs made at or after this time")] = None,
+    since: Annotated[str | None, typer.Option(help="only runs made at or after this time, or so long ago: 1h")] = None,
     key: Annotated[str | None, typer.Option(help="only runs with this concurrency key")] = None,
     limit: LimitOption = 50,
     output: OutputOption = Output.TEXT,
@@ -27,9 +27,11 @@ def list_runs(
     from streams.cli.forks import found
     from streams.cli.output import print_rows
     from streams.cli.pipeline import gateway
+    from streams.cli.positions import moment
 
+    after = None if since is None else moment(since).isoformat()
     with gateway() as server:
-        listed = list(found(server, limit, agent=agent, status=status, since=since, key=key))
+        listed = list(found(server, limit, agent=agent, status=status, since=after, key=key))
     print_rows(listed, COLUMNS, output, empty="No runs. Start one with `streams run AGENT --input JSON`.")
 
 
@@ -115,7 +117,7 @@ def fork_run(
     edit: Annotated[list[str] | None, typer.Option("--edit", help="STEP=JSON: another answer for this step")] = None,
     agent: Annotated[str | None, typer.Option(help="without ID: runs of this agent")] = None,
     status: Annotated[str | None, typer.Option(help="without ID: runs in this status")] = None,
-    since: Annotated[str | None, typer.Option(help="without ID: runs made at or after this time")] = None,
+    since: Annotated[str | None, typer.Option(help="without ID: runs made since this time, or so long ago: 1h")] = None,
     limit: LimitOption = 100,
     *,
     dry_run: DryRunOption = False,
@@ -128,6 +130,7 @@ def fork_run(
     from streams.cli.forks import fork, found
     from streams.cli.output import print_rows
     from streams.cli.pipeline import gateway
+    from streams.cli.positions import moment
 
     edits = dict(_edit(text) for text in edit or [])
     if run is not None and not dry_run:
@@ -136,9 +139,10 @@ def fork_run(
         return
     if run is None and agent is None and status is None and since is None:
         raise typer.BadParameter("name a run, or say which ones: --agent, --status or --since.")
+    after = None if since is None else moment(since).isoformat()
     with gateway() as server:
         listed = (
-            found(server, limit, agent=agent, status=status, since=since)
+            found(server, limit, agent=agent, status=status, since=after)
             if run is None
             else iter([server.get(f"/runs/{run}")])
         )

@@ -234,6 +234,8 @@ def _line(entry: Entry, inbox: dict[str, Any]) -> dict[str, Any]:
     output = entry.output
     if entry.kind == "wait" and entry.status == "completed" and isinstance(entry.input, dict):
         output = inbox.get(entry.input.get("signal", ""))
+    elif entry.kind == "progress":
+        output = {"progress": entry.progress}
     return {
         "seq": entry.seq,
         "path": entry.path,

@@ -54,8 +54,11 @@ class RunEvents:
                     view, entries = {"status": status}, []  # its owner is moving: the stream goes on afterwards
                 for entry in entries:
                     seen = int(entry["seq"])
-                    name = "progress" if entry.get("kind") == "progress" else "step"
-                    yield event(entry, name=name, id=str(seen))
+                    if entry.get("kind") == "progress":
+                        told = {**entry, **(entry.get("output") or {}), "message": entry.get("name")}
+                        yield event(told, name="progress", id=str(seen))
+                    else:
+                        yield event(entry, name="step", id=str(seen))
                 if view["status"] != status:
                     status = str(view["status"])
                     yield event(view, name="status")

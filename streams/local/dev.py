@@ -94,12 +94,11 @@ async def local_pipeline(
             await asyncio.to_thread(declare_topics, seen, catalog)
             gateway = _gateway(seen)
             crew = tuple(_worker(seen, slot, port) for slot, port in enumerate(ports))
+            # first who is to be asked, then those who answer: a gateway that says it is ready is found by all commands
+            addresses = (seen.kafka().bootstrap_servers, _url(seen), model.get("llm_base_url"))
+            folder.announce(Pipeline(os.getpid(), *addresses))
             await asyncio.gather(*(_up(supervisor, child) for child in (*crew, gateway)))
-            running = Running(seen, gateway, crew, kafka, supervisor, monotonic() - begun)
-            folder.announce(
-                Pipeline(os.getpid(), seen.kafka().bootstrap_servers, running.url, model.get("llm_base_url"))
-            )
-            yield running
+            yield Running(seen, gateway, crew, kafka, supervisor, monotonic() - begun)
 
 
 def ready_line(running: Running) -> str:

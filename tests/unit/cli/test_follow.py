@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.cli.client import Gateway, GatewayDown, Refused, ServerEvent
-from streams.cli.follow import follow, watch
+from streams.cli.follow import describe, follow, watch
 from streams.cli.options import Output
 from streams.errors import StreamsError
 
@@ -65,6 +65,18 @@ def test_without_a_stream_the_run_is_asked_and_nothing_is_told_twice() -> None:
         ("2", "step"),
         ("2", "done"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"progress": 20, "message": "plan ready", "stage": None}, "[blue]20% [/]plan ready"),
+        ({"progress": None, "message": "looking", "stage": "PLAN"}, "[blue][/]looking"),
+        ({"progress": 50, "stage": "PLAN"}, "[blue]50% [/]PLAN"),
+    ],
+)
+def test_progress_is_told_in_percent_and_words(data: dict[str, Any], line: str) -> None:
+    assert describe(ServerEvent("1", "progress", data)).endswith(line)
 
 
 def test_success_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,8 @@ def parsed(text: str) -> list[tuple[str, str | None]]:
     return found
 
 
-STEP, PROGRESS = {"seq": 1, "kind": "llm"}, {"seq": 2, "kind": "progress"}
+STEP = {"seq": 1, "kind": "llm"}
+PROGRESS = {"seq": 2, "kind": "progress", "name": "plan ready", "output": {"progress": 20}}
 
 
 async def test_a_finished_run_is_told_from_the_start_and_ends() -> None:
@@ -56,6 +57,7 @@ async def test_a_finished_run_is_told_from_the_start_and_ends() -> None:
         answer = await it.client.get("/runs/r-1/events")
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert parsed(answer.text) == [("step", "1"), ("progress", "2"), ("status", None), ("done", None)]
+        assert '"progress":20,"message":"plan ready"' in answer.text
 
 
 async def test_a_reader_that_was_cut_gets_the_rest() -> None:
