@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +10,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from schemas import Event
+from streams import clock
 from streams.worker.folds import store_name
+from streams.worker.record import Record
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until
@@ -19,6 +20,10 @@ from tests.faults.rig.waiting import until
 CHUNK = 20  # runs submitted at once: intake sees them as a batch or two
 STEPS = 2
 NAMES = 16
+FLOOR = 200  # runs that must have been acknowledged, so that no kill counts that nothing met
+PATIENCE_S = 90  # several lanes of kills share the machine
+
+Row = tuple[str, tuple[int, int]]  # key, number of events and their total
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Outcome:
 
     def check(self) -> None:
         """Raise AssertionError unless nothing is lost or duplicated and effects are repeated once a kill at most."""
-        assert self.runs >= 100, f"only {self.runs} runs were acknowledged: {self}"
+        assert self.runs >= FLOOR, f"only {self.runs} runs were acknowledged: {self}"
         assert (self.lost, self.duplicates, self.wrong_rows) == (0, 0, 0), self
         assert self.worst <= self.kills, self
 
@@ -91,7 +96,7 @@ class Load:
         for _ in range(runs // CHUNK):
             seen = self._pipeline.effects().total()
             await asyncio.gather(self._submit(), self._say())
-            await until(lambda seen=seen: self._pipeline.effects().total() > seen or not alive(), 30)  # type: ignore[misc]
+            await until(lambda seen=seen: self._pipeline.effects().total() > seen or not alive(), PATIENCE_S)  # type: ignore[misc]
 
     async def _submit(self) -> None:
         self.runs += await self._pipeline.submit_many(CHUNK, steps=STEPS)
@@ -104,51 +109,68 @@ class Load:
             self.totals[name] += amount
 
 
-async def kill_once(pipeline: Pipeline, point: Point, seed: int, runs: int = 200) -> Outcome:
-    """Load a worker, kill it at `point`, let a successor finish, and judge."""
-    random = Random(f"{seed}/{point.name}")
-    number = random.randint(1, point.most)
-    outcome = Outcome(point.name, seed, number)
-    load = Load(pipeline, random)
-    before = pipeline.effects()
-    victim, successor = await _killed(pipeline, point, number, load, runs)
-    outcome.kills = 2 if point.how == "restore" else 1
-    began = time.monotonic()
-    worker = successor or pipeline.start("a")
-    await worker.ready()
-    outcome.recovery_s = time.monotonic() - began
-    await pipeline.ended(load.runs, 60)
-    await until(lambda: _folded(pipeline, load), 30, lambda: f"all events are folded: {worker.words()}")
-    assert await worker.stop() == 0, worker.words()
-    await _judge(pipeline, load, outcome, before)
-    assert victim.process.returncode == -9, victim.words()
-    return outcome
+class Chain:
+    """Kills in one pipeline, one after the other: who has taken over from a victim is the next one."""
 
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Start nothing yet."""
+        self._pipeline = pipeline
+        self._alive: Worker | None = None
+        self._slot = "a"
 
-async def _killed(pipeline: Pipeline, point: Point, number: int, load: Load, runs: int) -> tuple[Worker, Worker | None]:
-    """Bring a worker to its death; return it, and the other one where there is one."""
-    if point.how == "load":
-        victim = await pipeline.running("a", point.stage, number)
-        await load.give(runs, lambda: not victim.ended)
-        await until(lambda: victim.ended, 30, lambda: f"{point.stage} no. {number} is reached: {victim.words()}")
-        return victim, None
-    first = await pipeline.running("a", *(() if point.how == "restore" else (point.stage, number)))
-    await load.give(runs // 2, lambda: not first.ended)
-    other: Worker | None = None
-    giving = asyncio.ensure_future(load.give(runs // 2, lambda: not first.ended))
-    await until(lambda: len(load.runs) > runs // 2, 20)
-    if point.how == "restore":
-        first.kill()
-        victim = pipeline.start("a", point.stage, number)
-    else:
-        victim = first
-        if point.how == "rebalance":
-            other = pipeline.start("b")
+    async def kill(self, point: Point, seed: int, runs: int = 200) -> Outcome:
+        """Load the worker, kill it at `point`, let a successor finish, and judge."""
+        random = Random(f"{seed}/{point.name}")
+        outcome = Outcome(point.name, seed, random.randint(1, point.most))
+        load = Load(self._pipeline, random)
+        before = self._pipeline.effects()
+        victim, other = await self._killed(point, outcome.number, load, runs)
+        outcome.kills = 2 if point.how == "restore" else 1
+        began = clock.monotonic()
+        self._alive = worker = other or self._pipeline.start(self._slot)
+        await worker.ready()
+        outcome.recovery_s = clock.monotonic() - began
+        await self._pipeline.ended(load.runs, PATIENCE_S)
+        await until(lambda: _folded(self._pipeline, load), PATIENCE_S, lambda: f"all is folded: {worker.words()}")
+        assert victim.process.returncode == -9, victim.words()
+        await _judge(self._pipeline, load, outcome, before)
+        return outcome
+
+    async def end(self) -> None:
+        """Let the last worker leave; AssertionError unless it goes in peace."""
+        if self._alive is not None:
+            assert await self._alive.stop() == 0, self._alive.words()
+            self._alive = None
+
+    async def _first(self) -> Worker:
+        if self._alive is None:
+            self._alive = await self._pipeline.running(self._slot)
+        return self._alive
+
+    async def _killed(self, point: Point, number: int, load: Load, runs: int) -> tuple[Worker, Worker | None]:
+        """Bring a worker to its death; return it, and the other one where there is one."""
+        first = victim = await self._first()
+        if point.how != "restore":
+            await first.arm(point.stage, number)
+        if point.how == "load":
+            await load.give(runs, lambda: not victim.ended)
+            await until(lambda: victim.ended, PATIENCE_S, lambda: f"{point.stage} no. {number} comes: {victim.words()}")
+            return victim, None
+        await load.give(runs // 2, lambda: not first.ended)
+        other: Worker | None = None
+        giving = asyncio.ensure_future(load.give(runs // 2, lambda: not first.ended))
+        await until(lambda: len(load.runs) > runs // 2, PATIENCE_S)
+        if point.how == "restore":
+            first.kill()
+            victim = self._pipeline.start(self._slot, point.stage, number)
+        elif point.how == "rebalance":
+            self._slot = "b" if self._slot == "a" else "a"
+            other = self._pipeline.start(self._slot)
         else:
             first.process.terminate()
-    await until(lambda: victim.ended, 40, lambda: f"{point.stage} is reached: {victim.words()}")
-    await giving
-    return victim, other
+        await until(lambda: victim.ended, PATIENCE_S, lambda: f"{point.stage} is reached: {victim.words()}")
+        await giving
+        return victim, other
 
 
 async def _folded(pipeline: Pipeline, load: Load) -> bool:
@@ -161,13 +183,16 @@ async def table_rows(pipeline: Pipeline, name: str) -> dict[str, tuple[int, int]
     """Return a table as its changelog has it: events and total by key."""
     table = pipeline.catalog.tables[name]
     assert store_name(table)
-    rows: dict[str, tuple[int, int]] = {}
-    for record in await pipeline.log(pipeline.names.table(table.name, table.version, table.pool)).all():
+
+    def row_of(record: Record) -> Row | None:
         value = record.value()
-        if value is not None:
-            row = pipeline.codec.decode(value, table.row)
-            rows[(record.key() or b"").decode()] = (row.events, row.total)
-    return rows
+        if value is None:
+            return None
+        row = pipeline.codec.decode(value, table.row)
+        return (record.key() or b"").decode(), (row.events, row.total)
+
+    changelog = pipeline.names.table(table.name, table.version, table.pool)
+    return dict(await pipeline.made_of(changelog, row_of))
 
 
 async def _judge(pipeline: Pipeline, load: Load, outcome: Outcome, before: Counter[str]) -> None:

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -27,12 +27,17 @@ from streams.local.spawn import spawn
 from streams.query.codec import codec_of
 from streams.settings import Settings, child_environment
 from streams.worker.courier import Arrived, Courier
+from streams.worker.record import Record
+from tests.faults.rig.launcher import FUSE
 from tests.faults.rig.log import Log
+from tests.faults.rig.seen import Seen
 from tests.faults.rig.waiting import until
 from topics.errors import NotAcknowledged
 from topics.names import Names
 from topics.partition import partition_of
 from topics.producer import Ack, EventProducer
+
+T = TypeVar("T")
 
 APP = "tests.apps.pipeline"
 ROOT = Path(__file__).parents[3]
@@ -43,9 +48,10 @@ ENDINGS = ("run.succeeded", "run.failed", "run.cancelled")
 class Worker:
     """A worker's process in its slot, on a port of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, fuse: Path) -> None:
         self.process = process
         self.log = log
+        self._fuse = fuse
         self.owner = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15)
 
     @property
@@ -56,6 +62,12 @@ class Worker:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to this worker alone."""
         self.process.send_signal(number)
+
+    async def arm(self, stage: str, number: int, name: str = "SIGKILL") -> None:
+        """Have it send itself a signal at the n-th time from now that it reaches `stage`; it must be ready."""
+        self._fuse.write_text(f"{stage}\n{number}\n{name}\n", "utf-8")
+        self.process.send_signal(signal.SIGUSR2)
+        await until(lambda: not self._fuse.exists(), 10, self.words)
 
     def kill(self) -> None:
         """Kill -9 and wait."""
@@ -108,6 +120,9 @@ class Pipeline:
         self.producer = EventProducer(self.kafka, self.codec, "/tests", now_ms=clock.now_ms)
         self.workers: list[Worker] = []
         self._logs: dict[str, Log] = {}
+        self._made: dict[str, Seen[Any]] = {}
+        self._effects: Counter[str] = Counter()
+        self._effects_read = 0  # bytes
 
     async def __aenter__(self) -> Self:
         """Declare the topics."""
@@ -131,11 +146,15 @@ class Pipeline:
         """Start a worker in `slot`; `fuse` is a stage, how often it may be reached and a signal's name."""
         port = free_ports([0])[0]
         log = self.folder / f"worker-{slot}-{len(self.workers)}.log"
-        environment = child_environment(self.settings, slot=slot, worker_port=port)
+        fuse_file = self.folder / f"fuse-{len(self.workers)}"
+        environment = {
+            **child_environment(self.settings, slot=slot, worker_port=port),
+            FUSE: str(fuse_file),
+        }
         command = [sys.executable, "-m", "tests.faults.rig.launcher", *map(str, fuse)]
         with log.open("wb") as output:
             process = spawn(command, output=output, environment=environment, folder=ROOT)
-        worker = Worker(process, port, log)
+        worker = Worker(process, port, log, fuse_file)
         self.workers.append(worker)
         return worker
 
@@ -186,15 +205,22 @@ class Pipeline:
             self._logs[topic] = Log(self.kafka, topic)
         return self._logs[topic]
 
+    async def made_of(self, topic: str, make: Callable[[Record], T | None]) -> list[T]:
+        """Return what `make`, always the same for a topic, has made of its committed records so far."""
+        if topic not in self._made:
+            self._made[topic] = Seen(self.log(topic), make)
+        found: list[T] = await self._made[topic].all()
+        return found
+
     async def events(self, topic: str) -> list[Arrived]:
         """Return all committed events of a topic so far."""
-        found = []
-        for record in await self.log(topic).all():
-            try:
-                found.append(self.courier.read(record))
-            except SchemaError:
-                continue  # poison of ours
-        return found
+        return await self.made_of(topic, self._read)
+
+    def _read(self, record: Record) -> Arrived | None:
+        try:
+            return self.courier.read(record)
+        except SchemaError:
+            return None  # poison of ours
 
     async def endings(self, run_ids: Iterable[str] | None = None) -> dict[str, list[Any]]:
         """Return each run's endings, as `runs` has them."""
@@ -231,7 +257,14 @@ class Pipeline:
     def effects(self) -> Counter[str]:
         """Return how often each idempotency key was seen outside."""
         trace = self.effects_folder / "effects"
-        return Counter(trace.read_text("utf-8").split()) if trace.exists() else Counter()
+        if trace.exists():
+            with trace.open("rb") as file:
+                file.seek(self._effects_read)
+                new = file.read()
+            new = new[: new.rfind(b"\n") + 1]
+            self._effects_read += len(new)
+            self._effects.update(new.decode().split())
+        return Counter(self._effects)
 
     def partition(self, key: str) -> int:
         """Return where murmur2 puts a key."""

@@ -9,7 +9,10 @@ from tests.faults.rig.kills import Outcome
 Scene = tuple[str, Mapping[str, float]]
 Tell = Callable[..., None]
 
-HEAD = "| point | kills | runs | events | lost | duplicates | effects repeated | wrong rows | ready again, s | seeds |"
+HEAD = (
+    "| point | repetitions | kills | seeds | acknowledged: runs + events | lost | duplicates | "
+    "side effects repeated | wrong rows | resumes after, s |"
+)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -18,17 +21,18 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for name in dict.fromkeys(outcome.point for outcome in outcomes):
         found = [outcome for outcome in outcomes if outcome.point == name]
         times = sorted(outcome.recovery_s for outcome in found)
+        seeds = sorted(one.seed for one in found)
         cells = [
             name,
+            len(found),
             sum(one.kills for one in found),
-            sum(one.runs for one in found),
-            sum(one.events for one in found),
+            seeds[0] if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}",
+            f"{sum(one.runs for one in found)} + {sum(one.events for one in found)}",
             sum(one.lost for one in found),
             sum(one.duplicates for one in found),
             f"{sum(one.repeated for one in found)} (at most {max(one.worst for one in found)} each)",
             sum(one.wrong_rows for one in found),
             f"{times[0]:.1f}" if len(times) == 1 else f"{times[len(times) // 2]:.1f} (worst {times[-1]:.1f})",
-            ", ".join(str(one.seed) for one in found[:3]) + (", …" if len(found) > 3 else ""),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
