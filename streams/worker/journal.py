@@ -85,7 +85,7 @@ class Journal:
 def over(paths: Iterable[str]) -> bool:
     """Return whether a run has ended as often as it was begun, seen by its keys alone.
 
-    A failed run that resumes itself has a timer on its end: it is told apart by its rows, which are few.
+    A failed run that resumes itself has a timer on its end: who waits for timers has to look into that row, too.
     """
     ends = resumes = 0
     for path in paths:

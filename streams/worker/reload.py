@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.engine.entry import SUBMITTED
+from streams.engine.entry import END, SUBMITTED
 from streams.engine.timers import NOT_BEFORE, timers_of
 from streams.engine.view import fold
 from streams.worker.book import RUNS
@@ -64,7 +64,7 @@ class Reload:
                 if not owned.live:
                     return
             self._listed(owned, run_id, rows)
-            if over(path for path, _ in rows):
+            if over(path for path, _ in rows) and not self._resumes_itself(rows):
                 continue
             under_way = self._place(owned, run_id, [self._journal.decode(row) for _, row in rows])
             waiting += under_way is None
@@ -73,6 +73,11 @@ class Reload:
         await self._revive(owned, running)
         if running:
             self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
+
+    def _resumes_itself(self, rows: list[tuple[str, bytes]]) -> bool:
+        """Return whether the clock resumes a run that is over: its last end says so, the only row that is read."""
+        ends = {int(path.removeprefix(END)): row for path, row in rows if path.startswith(END)}
+        return bool(ends) and self._journal.decode(ends[max(ends)]).due_ms is not None
 
     def _listed(self, owned: Slice, run_id: str, rows: list[tuple[str, bytes]]) -> None:
         """Give a run its row in `runs` if it has none: its journal was written before there was that table."""
