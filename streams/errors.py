@@ -52,9 +52,10 @@ class ChildCancelled(ChildFailed):
 
 
 class SoftTimeout(StreamsError):
-    """Raised at the current await when a stage's or a run's time is over: save, clean up and leave.
+    """Raised at the current await when the time of a step, a tool, a stage or a run is over: save, clean up and leave.
 
-    The function has a short grace (10 s); then the run fails, resumable. `path` names the stage in the run.
+    The function has a short grace (10 s). Then a step or tool is cancelled, its attempt has timed out, and a stage or
+    run fails, resumable. `path` names the stage in the run.
     """
 
     def __init__(self, message: str = "the time is over: save and clean up", *, path: str = "") -> None:

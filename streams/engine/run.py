@@ -92,8 +92,9 @@ class Run:
         """Call fn once and record its result; sync functions run in a thread.
 
         fn may be a function, a method, a partial (what it binds is not recorded) or an object with `__call__`.
-        `timeout` is seconds for each attempt. `pure=True` says that it has no effect outside, so that it need not
-        wait for a commit. Raises StepFailed when its retries are used up.
+        `timeout` is seconds for each attempt: an async fn then gets SoftTimeout at its await and has 10 s to save and
+        clean up, or to return what it has. `pure=True` says that it has no effect outside, so that it need not wait
+        for a commit. Raises StepFailed when its retries are used up, TimedOut if time was what it ran out of.
         """
         named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)

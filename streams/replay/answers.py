@@ -12,6 +12,7 @@ from streams.model.hash import tool_hash
 from streams.replay import live
 from streams.replay.errors import NotRecordedError, ReplayError
 from streams.replay.recordings import RecordedModel, Recordings
+from streams.tools._softly import hard_limit_of, out_of_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,12 +88,12 @@ class Answers:
 
     async def make(self, run_id: str, perform: Perform) -> Answer:
         """Make the attempt for real, within its time-out; what goes wrong is the answer's error."""
-        scope = asyncio.timeout(perform.timeout)
+        scope = asyncio.timeout(hard_limit_of(perform))
         try:
             async with scope:
                 return await self._made(run_id, perform)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the outcome
-            return Answer(error=ErrorInfo.of(error, timed_out=scope.expired()), made=1)
+            return Answer(error=ErrorInfo.of(error, timed_out=scope.expired() or out_of_time(error)), made=1)
 
     async def _made(self, run_id: str, perform: Perform) -> Answer:
         if perform.kind == "llm":

@@ -14,6 +14,7 @@ from streams.model.ask import ask
 from streams.model.hash import tool_hash
 from streams.replay.errors import ReplayError
 from streams.tools._call import call_tool
+from streams.tools._softly import softly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,8 @@ async def step(perform: Perform) -> Any:
     token = current_key.set(perform.idempotency_key)
     try:
         if inspect.iscoroutinefunction(underlying(fn)):
-            return await fn(*perform.args["args"], **perform.args["kwargs"])
+            running = fn(*perform.args["args"], **perform.args["kwargs"])
+            return await softly(running, perform.timeout, perform.name)
         made = await asyncio.to_thread(fn, *perform.args["args"], **perform.args["kwargs"])
         return await made if inspect.isawaitable(made) else made
     finally:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from streams.tools._softly import hard_limit, out_of_time, softly
 from streams.tools._threads import in_thread
-from streams.tools.errors import InvalidArgumentsError, ToolError
+from streams.tools.errors import InvalidArgumentsError, ToolError, ToolTimeoutError
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
@@ -23,22 +24,23 @@ IDEMPOTENCY_KEY: ContextVar[str | None] = ContextVar("idempotency_key", default=
 async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None = None) -> Any:
     """Return the tool's result as JSON; plain functions run in a thread, which a timeout does not end.
 
-    Raises InvalidArgumentsError (a Reject) for arguments that do not fit, ToolError when the tool's timeout passes or
-    its result is no JSON, and whatever the tool itself raises.
+    An async one gets SoftTimeout at its current await when its time is over and has a grace to save and clean up.
+    Raises InvalidArgumentsError (a Reject) for arguments that do not fit, ToolTimeoutError when the tool's time passes,
+    ToolError when its result is no JSON, and whatever the tool itself raises.
     """
     named = arguments(tool, args)
-    scope = asyncio.timeout(tool.timeout)
+    scope = asyncio.timeout(hard_limit(tool.fn, tool.timeout))
     token = IDEMPOTENCY_KEY.set(idempotency_key)
     try:
         async with scope:
             if inspect.iscoroutinefunction(tool.fn):
-                result = await tool.fn(**named)
+                result = await softly(tool.fn(**named), tool.timeout, tool.name)
             else:
                 result = await in_thread(tool.fn, **named)
     except TimeoutError as error:
-        if not scope.expired():
+        if not scope.expired() and not out_of_time(error):
             raise
-        raise ToolError(f"{tool.name} took longer than its {tool.timeout:g} s.") from error
+        raise ToolTimeoutError(f"{tool.name} took longer than its {tool.timeout:g} s.") from error.__cause__
     finally:
         IDEMPOTENCY_KEY.reset(token)
     try:

@@ -10,6 +10,10 @@ class ToolError(StreamsError):
     """Base of what the tools that ship raise; trying again may help."""
 
 
+class ToolTimeoutError(ToolError, TimeoutError):
+    """Raised by `call_tool` when the tool's time is over and it did not end softly with a result."""
+
+
 class InvalidArgumentsError(ToolError, Reject):
     """Raised by `call_tool` when arguments do not fit the tool's signature; the message names each field."""
 

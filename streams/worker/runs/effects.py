@@ -13,6 +13,7 @@ from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.telemetry import conceal
 from streams.tools._call import call_tool
+from streams.tools._softly import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
 from streams.worker.limits.guard import limited
 from streams.worker.runs.nested import Nested, tool_record
@@ -48,12 +49,12 @@ class Effects:
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
         self.running += 1
         current_key.set(perform.idempotency_key)  # of this task's context only
-        scope = asyncio.timeout(perform.timeout)
+        scope = asyncio.timeout(hard_limit_of(perform))
         try:
             async with scope:
                 await self._run(spender, perform, report, scope)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
-            report.error = ErrorInfo.of(error, timed_out=scope.expired())
+            report.error = ErrorInfo.of(error, timed_out=scope.expired() or out_of_time(error))
         finally:
             self.running -= 1
         report.finished_ms = clock.now_ms()
@@ -92,6 +93,6 @@ class Effects:
         if fn is None:
             return None
         if inspect.iscoroutinefunction(underlying(fn)):
-            return await fn(*args, **kwargs)
+            return await softly(fn(*args, **kwargs), perform.timeout, perform.name)
         made = await in_thread(fn, *args, **kwargs)
         return await made if inspect.isawaitable(made) else made

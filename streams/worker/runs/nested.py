@@ -16,6 +16,7 @@ from streams.model.hash import tool_hash
 from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._inner import PERFORMS
+from streams.tools._softly import hard_limit
 from streams.worker.limits.guard import limited
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Nested:
             return conceal(await call_tool(bounded, args, idempotency_key=key))
 
         found = False
-        async with asyncio.timeout(tool.timeout) as scope:
+        async with asyncio.timeout(hard_limit(tool.fn, tool.timeout)) as scope:
             if limited(tool):
                 value, found = await self._guard.call(self._run_id, tool, args, scope, begin)
             else:

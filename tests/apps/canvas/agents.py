@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streams import RetryPolicy, Run, StepFailed, TimedOut, agent, chain, chord, group, seconds
+from streams import RetryPolicy, Run, SoftTimeout, StepFailed, TimedOut, agent, chain, chord, group, seconds
 from tests.apps.canvas.events import Answered
 from tests.apps.limits.agents import line
 
@@ -56,10 +56,17 @@ async def retries(place: Place, run: Run) -> int:
 
 @agent
 async def timeouts(place: Place, run: Run) -> list[str]:
-    """Do a step, a call and a wait that take too long."""
+    """Do a step, a call and a wait that take too long, and a step that saves what it has when its time is over."""
 
     async def hang() -> None:
         await asyncio.Event().wait()
+
+    async def save() -> str:
+        try:
+            await hang()
+        except SoftTimeout:
+            await asyncio.sleep(0)
+        return "saved"
 
     found = []
     try:
@@ -74,6 +81,7 @@ async def timeouts(place: Place, run: Run) -> list[str]:
         await run.wait_for("nobody", timeout=0.2)
     except TimedOut as error:
         found.append(type(error).__name__)
+    found.append(await run.step(save, timeout=0.2, retry=ONCE))
     return found
 
 
