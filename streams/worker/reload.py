@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
 _CHUNK: Final = 100  # runs looked at in one turn of the loop
+_FAILED: Final = b"failed"  # an end's status, which stands in its row as it is: others need not be decoded
 
 
 class Reload:
@@ -77,7 +78,8 @@ class Reload:
     def _resumes_itself(self, rows: list[tuple[str, bytes]]) -> bool:
         """Return whether the clock resumes a run that is over: its last end says so, the only row that is read."""
         ends = {int(path.removeprefix(END)): row for path, row in rows if path.startswith(END)}
-        return bool(ends) and self._journal.decode(ends[max(ends)]).due_ms is not None
+        last = ends[max(ends)] if ends else b""
+        return _FAILED in last and self._journal.decode(last).due_ms is not None
 
     def _listed(self, owned: Slice, run_id: str, rows: list[tuple[str, bytes]]) -> None:
         """Give a run its row in `runs` if it has none: its journal was written before there was that table."""

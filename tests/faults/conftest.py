@@ -1,7 +1,7 @@
 """Seeds and the report of fault tests: every run prints the seed that repeats it and a line for each point.
 
-The short form is part of the usual run. The long one is `uv run pytest -n 0 -s -m faults_long tests/faults`; twenty kills
-at each point, with their table, are `tests/faults/test_kills.py` of it. `FAULTS_SEED=<seed>` repeats a run.
+The short form is part of the usual run. The long one is `uv run pytest -n 0 -s -m faults_long tests/faults`; twenty
+kills at each point and their table are `tests/faults/test_kills.py` of it. `FAULTS_SEED=<seed>` repeats a run.
 """
 
 from __future__ import annotations

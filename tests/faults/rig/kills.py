@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -21,7 +21,8 @@ CHUNK = 20  # runs submitted at once: intake sees them as a batch or two
 STEPS = 2
 NAMES = 16
 FLOOR = 200  # runs that must have been acknowledged, so that no kill counts that nothing met
-PATIENCE_S = 90  # several lanes of kills share the machine
+LOUD = 3  # a worker's status when it ends by itself, with a message
+PATIENCE_S = 120  # several lanes of kills share the machine
 
 Row = tuple[str, tuple[int, int]]  # key, number of events and their total
 
@@ -64,6 +65,7 @@ class Outcome:
     runs: int = 0
     events: int = 0
     kills: int = 0
+    restarts: int = 0  # of workers that ended by themselves, as when the broker does not answer for long
     lost: int = 0
     duplicates: int = 0
     repeated: int = 0  # effects seen more than once
@@ -76,7 +78,7 @@ class Outcome:
         """Raise AssertionError unless nothing is lost or duplicated and effects are repeated once a kill at most."""
         assert self.runs >= FLOOR, f"only {self.runs} runs were acknowledged: {self}"
         assert (self.lost, self.duplicates, self.wrong_rows) == (0, 0, 0), self
-        assert self.worst <= self.kills, self
+        assert self.worst <= self.kills + self.restarts, self
 
 
 class Load:
@@ -110,7 +112,11 @@ class Load:
 
 
 class Chain:
-    """Kills in one pipeline, one after the other: who has taken over from a victim is the next one."""
+    """Kills in one pipeline, one after the other: who has taken over from a victim is the next one.
+
+    It supervises as a service manager does: a worker that ends by itself, loudly, is started again. That is counted,
+    since each such end may repeat the effects that were under way, as a kill may.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         """Start nothing yet."""
@@ -118,21 +124,19 @@ class Chain:
         self._alive: Worker | None = None
         self._slot = "a"
 
-    async def kill(self, point: Point, seed: int, runs: int = 200) -> Outcome:
+    async def kill(self, point: Point, seed: int, runs: int = FLOOR) -> Outcome:
         """Load the worker, kill it at `point`, let a successor finish, and judge."""
         random = Random(f"{seed}/{point.name}")
         outcome = Outcome(point.name, seed, random.randint(1, point.most))
         load = Load(self._pipeline, random)
         before = self._pipeline.effects()
-        victim, other = await self._killed(point, outcome.number, load, runs)
+        victim, self._alive = await self._killed(point, outcome, load, runs)
+        assert victim.process.returncode == -9, victim.words()
         outcome.kills = 2 if point.how == "restore" else 1
         began = clock.monotonic()
-        self._alive = worker = other or self._pipeline.start(self._slot)
-        await worker.ready()
+        await self._ready(outcome)
         outcome.recovery_s = clock.monotonic() - began
-        await self._pipeline.ended(load.runs, PATIENCE_S)
-        await until(lambda: _folded(self._pipeline, load), PATIENCE_S, lambda: f"all is folded: {worker.words()}")
-        assert victim.process.returncode == -9, victim.words()
+        await self._until(lambda: _over(self._pipeline, load), outcome)
         await _judge(self._pipeline, load, outcome, before)
         return outcome
 
@@ -142,35 +146,68 @@ class Chain:
             assert await self._alive.stop() == 0, self._alive.words()
             self._alive = None
 
-    async def _first(self) -> Worker:
-        if self._alive is None:
-            self._alive = await self._pipeline.running(self._slot)
+    async def _ready(self, outcome: Outcome) -> Worker:
+        """Return the worker once it is ready, the first one of the chain if there is none."""
+
+        async def ready() -> bool:
+            return self._alive is not None and not self._alive.ended and await self._alive.is_ready()
+
+        self._alive = self._alive or self._pipeline.start(self._slot)
+        await self._until(ready, outcome)
         return self._alive
 
-    async def _killed(self, point: Point, number: int, load: Load, runs: int) -> tuple[Worker, Worker | None]:
-        """Bring a worker to its death; return it, and the other one where there is one."""
-        first = victim = await self._first()
+    async def _until(self, condition: Callable[[], Awaitable[bool]], outcome: Outcome) -> None:
+        async def supervised() -> bool:
+            if self._alive is not None and self._alive.process.poll() == LOUD:
+                self._alive = self._pipeline.start(self._slot)
+                outcome.restarts += 1
+            return await condition()
+
+        await until(supervised, PATIENCE_S, lambda: [one.words() for one in self._pipeline.workers[-3:]])
+
+    async def _killed(self, point: Point, outcome: Outcome, load: Load, runs: int) -> tuple[Worker, Worker]:
+        """Bring a worker to its death; return it and who takes over."""
+        if point.how != "load":
+            return await self._killed_meanwhile(point, outcome, load, runs)
+        while True:
+            victim = await self._ready(outcome)
+            await victim.arm(point.stage, outcome.number)
+            await load.give(runs, lambda victim=victim: not victim.ended)  # type: ignore[misc]
+            await _ended(victim, point)
+            if victim.process.returncode != LOUD:
+                return victim, self._pipeline.start(self._slot)
+            outcome.restarts += 1
+            self._alive = None
+
+    async def _killed_meanwhile(self, point: Point, outcome: Outcome, load: Load, runs: int) -> tuple[Worker, Worker]:
+        """Do the same while something else than work goes on: its end, its begin, or another one's begin."""
+        first = victim = await self._ready(outcome)
         if point.how != "restore":
-            await first.arm(point.stage, number)
-        if point.how == "load":
-            await load.give(runs, lambda: not victim.ended)
-            await until(lambda: victim.ended, PATIENCE_S, lambda: f"{point.stage} no. {number} comes: {victim.words()}")
-            return victim, None
+            await first.arm(point.stage, outcome.number)
         await load.give(runs // 2, lambda: not first.ended)
         other: Worker | None = None
         giving = asyncio.ensure_future(load.give(runs // 2, lambda: not first.ended))
         await until(lambda: len(load.runs) > runs // 2, PATIENCE_S)
         if point.how == "restore":
             first.kill()
-            victim = self._pipeline.start(self._slot, point.stage, number)
+            victim = self._pipeline.start(self._slot, point.stage, outcome.number)
         elif point.how == "rebalance":
             self._slot = "b" if self._slot == "a" else "a"
             other = self._pipeline.start(self._slot)
         else:
             first.process.terminate()
-        await until(lambda: victim.ended, PATIENCE_S, lambda: f"{point.stage} is reached: {victim.words()}")
+        await _ended(victim, point)
         await giving
-        return victim, other
+        return victim, other or self._pipeline.start(self._slot)
+
+
+async def _ended(victim: Worker, point: Point) -> None:
+    await until(lambda: victim.ended, PATIENCE_S, lambda: f"{point.stage} comes: {victim.words()}")
+
+
+async def _over(pipeline: Pipeline, load: Load) -> bool:
+    """Return whether each run has ended, each event is in its row, and its echo is, too."""
+    return len(await pipeline.endings(load.runs)) == len(load.runs) and await _folded(pipeline, load)
 
 
 async def _folded(pipeline: Pipeline, load: Load) -> bool:

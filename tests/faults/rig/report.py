@@ -25,7 +25,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         cells = [
             name,
             len(found),
-            sum(one.kills for one in found),
+            f"{sum(one.kills for one in found)}" + (f" (+ {ends} loud ends)" if (ends := _restarts(found)) else ""),
             seeds[0] if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}",
             f"{sum(one.runs for one in found)} + {sum(one.events for one in found)}",
             sum(one.lost for one in found),
@@ -36,6 +36,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def _restarts(outcomes: Sequence[Outcome]) -> int:
+    return sum(one.restarts for one in outcomes)
 
 
 def scene_table(scenes: Sequence[Scene]) -> str:
