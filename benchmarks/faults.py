@@ -60,6 +60,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bootstrap", help="an existing cluster; default: the embedded Kafka")
     parser.add_argument("--kills", type=int, default=3, help="of each system")
+    parser.add_argument("--only", default="", help="systems whose name holds this")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     random = Random(options.seed)
@@ -75,6 +76,8 @@ async def main() -> None:
             "bare Faust": lambda folder: BareFaust(bootstrap, folder),
         }
         for name, make in systems.items():
+            if options.only not in name:
+                continue
             rounds = [await round_of(make, random.randint(40, 200)) for _ in range(options.kills)]
             print(line(name, rounds), flush=True)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from schemas.avro.compat import backward_transitive
 from schemas.avro.derive import avro_schema
-from schemas.avro.published import load_own, subject_of
+from schemas.avro.published import own_files, read_own, subject_of
 from schemas.avro.registry import content_id
 from schemas.errors import IncompatibleError
 
@@ -31,12 +31,37 @@ def folders(packages: Iterable[str]) -> list[Path]:
     return list(found)
 
 
+def owned(models: Iterable[type[BaseModel]], packages: Iterable[str]) -> dict[Path, list[type[BaseModel]]]:
+    """Return those models that the packages define, by the folder of each one's top package."""
+    found: dict[Path, list[type[BaseModel]]] = {}
+    tops = {package.split(".", 1)[0] for package in packages}
+    for model in models:
+        top = model.__module__.split(".", 1)[0]
+        if top in tops:
+            for folder in folders([top]):
+                found.setdefault(folder, []).append(model)
+    return found
+
+
+def missing(models: Iterable[type[BaseModel]], folder: Path) -> list[str]:
+    """Return what is wrong with a package's folder, as sentences: schemas that it lacks or that do not fit."""
+    problems = []
+    for model in models:
+        try:
+            lacks = keep([model], folder, dry_run=True)
+        except IncompatibleError as error:
+            problems.append(str(error))
+        else:
+            problems += [f"{subject_of(model)} is not in {folder}; run: streams schemas publish" for _ in lacks]
+    return problems
+
+
 def keep(models: Iterable[type[BaseModel]], folder: Path, *, dry_run: bool = False) -> list[Path]:
     """Write the schemas that the folder lacks and return their files; writes nothing if any is refused.
 
     Raises IncompatibleError for a schema that cannot read what an earlier version of it wrote.
     """
-    kept = load_own(folder)
+    kept = [read_own(file) for file in own_files(folder)]
     files: dict[Path, bytes] = {}
     for model in models:
         schema = avro_schema(model)
@@ -51,5 +76,7 @@ def keep(models: Iterable[type[BaseModel]], folder: Path, *, dry_run: bool = Fal
         files[file] = orjson.dumps(schema, option=_STYLE)
     for file, content in () if dry_run else files.items():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        part = file.with_suffix(".part")  # a worker that goes on may look into the folder at any time
+        part.write_bytes(content)
+        part.replace(file)
     return list(files)

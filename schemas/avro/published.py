@@ -55,9 +55,15 @@ def load(folder: Path = FOLDER) -> list[Published]:
     return sorted(entries, key=lambda entry: entry.id)
 
 
-def load_own(folder: Path) -> list[dict[str, Any]]:
-    """Return the schemas of a folder without index: a user's, whose ids come from their content."""
-    return [_read(path) for path in sorted(folder.glob("*.avsc"))]
+def own_files(folder: Path) -> list[Path]:
+    """Return the files of a folder without index: a user's schemas, whose ids come from their content."""
+    return sorted(folder.glob("*.avsc"))
+
+
+def read_own(file: Path) -> dict[str, Any]:
+    """Return the schema of such a file; raises SchemaError for a damaged one."""
+    schema: dict[str, Any] = _read(file)
+    return schema
 
 
 def additions(entries: Sequence[Published], models: Iterable[type[BaseModel]]) -> list[Published]:

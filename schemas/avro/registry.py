@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from schemas.avro.derive import avro_schema, digest
-from schemas.avro.published import FOLDER, load, load_own
+from schemas.avro.published import FOLDER, load, own_files, read_own
 from schemas.errors import SchemaError, UnknownSchemaError
 
 #: Ids made from content lie above those that are given out, and fit a signed 32-bit integer.
@@ -33,7 +33,9 @@ class FileRegistry:
     """Ids from committed folders of published schemas; those of unpublished models from their content.
 
     A published schema can be read under both ids, so that what was written before it was published stays readable.
-    ``own`` are models of the user's, known from the start; ``folders`` hold earlier versions of them (``*.avsc``).
+    ``own`` are models of the user's, known from the start; ``folders`` hold other versions of them (``*.avsc``),
+    earlier ones and those that newer code writes. They are looked into again when an id is not known: a process that
+    goes on while its successors start needs only the file.
     """
 
     def __init__(
@@ -47,9 +49,9 @@ class FileRegistry:
             self._add(entry.id, entry.schema)
             self._add(content_id(entry.schema), entry.schema)
             self._ids[digest(entry.schema)] = entry.id
-        for folder in folders:
-            for schema in load_own(folder):
-                self._add(content_id(schema), schema)
+        self._folders = list(folders)
+        self._files: set[Path] = set()
+        self._look()
         for model in own:
             self.id_of(model)
 
@@ -65,6 +67,8 @@ class FileRegistry:
 
     def schema_of(self, schema_id: int) -> dict[str, Any]:
         """Return a published schema or that of a known model; raises UnknownSchemaError."""
+        if schema_id not in self._schemas and schema_id >= CONTENT_IDS:
+            self._look()
         try:
             return self._schemas[schema_id]
         except KeyError:
@@ -72,6 +76,13 @@ class FileRegistry:
                 f"schema id {schema_id} is unknown; publish the schema it was written with: streams schemas publish"
             )
             raise UnknownSchemaError(message) from None
+
+    def _look(self) -> None:
+        """Read the files of own schemas that are new."""
+        for file in {file for folder in self._folders for file in own_files(folder)} - self._files:
+            schema = read_own(file)
+            self._add(content_id(schema), schema)
+            self._files.add(file)
 
     def _add(self, schema_id: int, schema: dict[str, Any]) -> None:
         other = self._schemas.setdefault(schema_id, schema)

@@ -30,14 +30,21 @@ def list_schemas(output: OutputOption = Output.TEXT) -> None:
 
 @app.command("publish")
 def publish_schemas(*, dry_run: DryRunOption = False) -> None:
-    """Write what is new into `schemas/published/`, or register it where STREAMS_SCHEMA_REGISTRY_URL is set."""
+    """Write what is new into `schemas/published/` and, of your own, into the folder `published` of your package.
+
+    Where STREAMS_SCHEMA_REGISTRY_URL is set, all are registered there instead.
+    """
+    from schemas.avro.own import keep
     from schemas.avro.published import publish
 
     settings, models = _models()
+    own = _owned(settings)
     if settings.schema_registry_url is not None:
-        _register(settings, models, dry_run=dry_run)
+        _register(settings, [*models, *(model for some in own.values() for model in some)], dry_run=dry_run)
         return
     files = publish(models, dry_run=dry_run)
+    for folder, some in own.items():
+        files += keep(some, folder, dry_run=dry_run)
     verb = "Would write" if dry_run else "Wrote"
     for file in files:
         print(f"{verb} {file.name}")
@@ -47,10 +54,14 @@ def publish_schemas(*, dry_run: DryRunOption = False) -> None:
 @app.command("check")
 def check_schemas(output: OutputOption = Output.TEXT) -> None:
     """Check that every schema is published and reads all that earlier versions wrote; exit 1 if not."""
+    from schemas.avro.own import missing
     from schemas.avro.published import check
     from streams.cli.output import print_json
 
-    problems = check(_models()[1])
+    settings, models = _models()
+    problems = check(models)
+    if settings.schema_registry_url is None:
+        problems += [found for folder, some in _owned(settings).items() for found in missing(some, folder)]
     if output is Output.JSON:
         print_json({"ok": not problems, "problems": problems})
     else:
@@ -64,6 +75,15 @@ def _models() -> tuple[Any, list[Any]]:
     from streams.cli.pipeline import settings_here
 
     return settings_here(), [*events().values(), *PLAIN_RECORDS]
+
+
+def _owned(settings: Any) -> dict[Any, list[Any]]:
+    """Return the events and rows of the user's packages by the folder that keeps their schemas."""
+    from schemas.avro.own import owned
+    from streams.app import discover
+    from streams.query.codec import records_of
+
+    return owned(records_of(discover(settings.apps)), settings.apps)
 
 
 def _own(known: set[str]) -> dict[str, Any]:
