@@ -11,7 +11,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``; ``schedule``
     is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with; a
     long one came before it in so many ``history_parts``. ``root`` is the run at the top of the family of a run that has
-    a parent.
+    a parent, ``root_agent`` that run's agent.
     """
 
     run_id: str
@@ -30,6 +30,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     schedule: str | None = None
     root: str | None = None
     history_parts: int | None = None
+    root_agent: str | None = None
 
 
 class RunHistoryGiven(Event, type="run.history_given", key="run_id"):

@@ -26,7 +26,7 @@ class ModelRole(BaseModel):
 
 
 class Budget(BaseModel):
-    """What may be used: tokens in and out, US dollars, model calls; None is no limit."""
+    """What may be used: tokens in and out, US dollars, calls of models and tools; None is no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

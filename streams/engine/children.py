@@ -260,5 +260,6 @@ def submit(
         history=None,
         root=meta.get("root") or journal.run_id,
         history_parts=None,
+        root_agent=meta.get("root_agent") if meta.get("root") else journal.view.agent,
     )
     journal.decision.outputs.append(Output("agents", event, f"{run_id}/submitted/0", run_id, agent.name, agent.pool))

@@ -38,6 +38,7 @@ _META = (
     "parent_path",
     "parent_pool",
     "root",
+    "root_agent",
     "priority",
     "not_before_ms",
     "caller",

@@ -113,7 +113,9 @@ class OpenAIChat:
         return f"{self._client.base_url.scheme}://{self._client.base_url.netloc.decode()}"
 
     async def _posted(self, body: dict[str, Any]) -> Any:
-        response = await self._http.post(self._url, content=orjson.dumps(body), headers=self._headers)
+        # A copy of exactly its size: what orjson returns keeps room for the worst case, ten times what it holds.
+        content = bytes(memoryview(orjson.dumps(body)))
+        response = await self._http.post(self._url, content=content, headers=self._headers)
         if response.status_code >= CLIENT_ERROR:
             raise openai.APIStatusError(response.text, response=response, body=None)
         self._pace.hear(response.headers, refused=False)

@@ -147,12 +147,17 @@ class Worker:
         self._spoken = Spoken()
         self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
         spending = Spending(
-            settings.budgets, self._ask_budget, self._runtime.tasks.spawn, lease=settings.llm_total_timeout + _GRACE_S
+            settings.budgets,
+            self._ask_budget,
+            self._runtime.tasks.spawn,
+            lease=settings.llm_total_timeout + _GRACE_S,
+            agents=catalog.agents,
         )
         self._effects = Effects(
             self._runtime.tasks,
             Asking(self._chat, spending, self._spoken, self._limits.flights),
             self._limits.guard,
+            spending,
             probe,
         )
         self._timers = Timers(self._fire)

@@ -7,7 +7,8 @@ hold whose worker died is forgotten after its time.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -15,7 +16,7 @@ from streams.choices import Budget
 
 
 class Amount(NamedTuple):
-    """Tokens in and out, US dollars, model calls."""
+    """Tokens in and out, US dollars, calls of models and tools."""
 
     tokens: int = 0
     usd: float = 0.0
@@ -24,6 +25,9 @@ class Amount(NamedTuple):
     def plus(self, other: Amount) -> Amount:
         """Return the sum."""
         return Amount(self.tokens + other.tokens, self.usd + other.usd, self.calls + other.calls)
+
+
+KINDS: Final = ("calls", "tokens", "usd")
 
 
 class Hold(NamedTuple):
@@ -68,14 +72,19 @@ class Account:
         if day > self.day:
             self.day, self.used, self.told = day, Amount(), ""
 
-    def refusal(self, scope: str, budget: Budget, held: Amount, wanted: Amount) -> str | None:
-        """Return why a call that uses `wanted` at least may not begin, None if it may."""
+    def refusal(
+        self, scope: str, budget: Budget, held: Amount, wanted: Amount, kinds: Collection[str] = KINDS
+    ) -> str | None:
+        """Return why a call that uses `wanted` at least may not begin, None if it may.
+
+        `kinds` are those that it can use anything of: a tool uses no tokens, so it may go on where these are spent.
+        """
         limit = budget if self.given is None else self.given
         taken = self.used.plus(held)
         when = f" of {self.day}" if self.day else ""
-        for name, most in (("calls", limit.calls), ("tokens", limit.tokens), ("usd", limit.usd)):
-            used, more = getattr(taken, name), getattr(wanted, name)
-            if most is not None and (used >= most or used + more > most):
+        for name in KINDS:
+            most, used, more = getattr(limit, name), getattr(taken, name), getattr(wanted, name)
+            if name in kinds and most is not None and (used >= most or used + more > most):
                 return (
                     f"the budget of {scope}{when} is spent: {_said(name, used)} of {_said(name, most)} used or under "
                     f"way, {_said(name, more)} more needed; raise it with `streams budgets set {scope}`"

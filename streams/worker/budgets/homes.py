@@ -15,7 +15,7 @@ from schemas.usage import BudgetChanged, BudgetSpent
 from streams import clock
 from streams.choices import Budget
 from streams.engine.decision import Output
-from streams.worker.budgets.account import Account, Amount, Hold, held
+from streams.worker.budgets.account import KINDS, Account, Amount, Hold, held
 from streams.worker.errors import DeadAssignmentError
 from streams.worker.journal import LEDGER
 from streams.worker.limits.committing import committed
@@ -96,7 +96,8 @@ class BudgetHomes:
         account.turn(str(body["day"]))
         wanted = Amount(*body["wanted"])
         holds.pop(name, None)
-        why = account.refusal(scope, Budget(**body["budget"]), held(holds, now), wanted)
+        budget, kinds = Budget(**body["budget"]), body.get("kinds", KINDS)
+        why = account.refusal(scope, budget, held(holds, now), wanted, kinds)
         if why is None:
             holds[name] = Hold(wanted, now + float(body["seconds"]))
             return {"held": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ from schemas.usage import BudgetSpent, UsageCounted
 from streams import clock
 from streams.engine.decision import Output
 from streams.errors import StreamsError
-from streams.worker.budgets.account import Amount
+from streams.worker.budgets.account import KINDS, Amount
 from streams.worker.limits.peers import HomeAwayError
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ Ask = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]  # pool, s
 
 
 class Claim(NamedTuple):
-    """A budget that a call draws on, for a day or, with an empty day, for ever."""
+    """A budget that a call draws on, for a day or, with an empty day, for ever; its home is in that agent's pool."""
 
     scope: str
     budget: Budget
     day: str
+    agent: Agent[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ class Spender:
     agent: Agent[Any, Any]
     run_id: str
     key: str | None  # the value of the agent's concurrency key
+    root: tuple[str, str] | None = None  # run and agent at the top of the family, for a run that was called
 
     @classmethod
-    def of(cls, agent: Agent[Any, Any], run_id: str, given: Any) -> Spender:
-        """Return the spender that a run of `agent` with that input is."""
+    def of(cls, agent: Agent[Any, Any], run_id: str, given: Any, meta: Mapping[str, Any] | None = None) -> Spender:
+        """Return the spender that a run of `agent` with that input is; `meta` says who called it."""
         value = given.get(agent.concurrency_key) if agent.concurrency_key and isinstance(given, dict) else None
-        return cls(agent, run_id, None if value is None else str(value))
+        known = meta or {}
+        root = (known["root"], known["root_agent"]) if known.get("root") and known.get("root_agent") else None
+        return cls(agent, run_id, None if value is None else str(value), root)
 
 
 class Held(NamedTuple):
@@ -70,29 +74,40 @@ class Spending:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         *,
         lease: float,
+        agents: Mapping[str, Agent[Any, Any]] | None = None,
     ) -> None:
-        """`usual` are the budgets of agents without their own; `lease` is seconds that no call lasts longer than."""
+        """`usual` are the budgets of agents without their own; `lease` is seconds that no call lasts longer than.
+
+        `agents` are those of all pools, by name.
+        """
+        self._agents = agents or {}
         self._usual = usual
         self._ask = ask
         self._spawn = spawn
         self._lease = lease
-        self._refused: dict[str, tuple[float, str]] = {}
+        self._refused: dict[tuple[str, Sequence[str]], tuple[float, str]] = {}
 
     def claims(self, spender: Spender) -> tuple[Claim, ...]:
-        """Return the budgets that a run's calls draw on."""
+        """Return the budgets that a run's calls draw on: its own, and that of the run at the top of its family."""
         agent, today = spender.agent, clock.from_ms(clock.now_ms()).date().isoformat()
         own = [
-            (f"run:{spender.run_id}", agent.budget_per_run or self._usual.get("run"), ""),
-            (f"agent:{agent.name}", agent.budget or self._usual.get("agent"), today),
+            (f"run:{spender.run_id}", agent.budget_per_run or self._usual.get("run"), "", agent),
+            (f"agent:{agent.name}", agent.budget or self._usual.get("agent"), today, agent),
         ]
         if spender.key is not None:
-            own.append((f"key:{agent.name}/{spender.key}", agent.budget_per_key or self._usual.get("key"), today))
-        return tuple(Claim(scope, budget, day) for scope, budget, day in own if budget is not None)
+            own.append(
+                (f"key:{agent.name}/{spender.key}", agent.budget_per_key or self._usual.get("key"), today, agent)
+            )
+        if spender.root is not None and (root := self._agents.get(spender.root[1])) is not None:
+            own.append((f"run:{spender.root[0]}", root.budget_per_run or self._usual.get("run"), "", root))
+        return tuple(Claim(scope, budget, day, whose) for scope, budget, day, whose in own if budget is not None)
 
-    async def hold(self, spender: Spender, call: str, wanted: Amount, *, priced: bool) -> Held | str:
+    async def hold(
+        self, spender: Spender, call: str, wanted: Amount, *, priced: bool, kinds: Sequence[str] = KINDS
+    ) -> Held | str:
         """Hold what `call` will use at least; return why it has to wait if a budget is spent.
 
-        Raises HomeAwayError when a home does not answer for long.
+        `kinds` are those of which it can use anything. Raises HomeAwayError when a home does not answer for long.
         """
         claims = self.claims(spender)
         done: list[Claim] = []
@@ -101,29 +116,29 @@ class Spending:
             if claim.budget.usd is not None and not priced:
                 why = f"{claim.scope} has a budget in money, and the model has no price: add it to STREAMS_LLM_PRICES"
             else:
-                why = await self._one(spender.agent.pool, claim, call, wanted)
+                why = await self._one(claim, call, wanted, kinds)
             if why is not None:
-                self.free(spender, Held(call, tuple(done)))
+                self.free(Held(call, tuple(done)))
                 return why
             done.append(claim)
         return Held(call, claims)
 
-    def free(self, spender: Spender, held: Held) -> None:
+    def free(self, held: Held) -> None:
         """Let go of what a call held that used nothing."""
         for claim in held.claims:
-            self._spawn(self._let_go(spender.agent.pool, claim.scope, held.id))
+            self._spawn(self._let_go(claim.agent.pool, claim.scope, held.id))
 
-    def settled(self, spender: Spender, held: Held, used: Amount) -> list[Output]:
+    def settled(self, held: Held, used: Amount) -> list[Output]:
         """Return the records that tell the homes what was used: they belong into the unit of the answer."""
         found = []
-        for scope, _, day in held.claims:
+        for scope, _, day, agent in held.claims:
             event = BudgetSpent(scope=scope, hold=held.id, day=day, tokens=used.tokens, usd=used.usd, calls=used.calls)
-            found.append(Output("signals", event, f"{held.id}/{scope}", scope, spender.agent.name, spender.agent.pool))
+            found.append(Output("signals", event, f"{held.id}/{scope}", scope, agent.name, agent.pool))
         return found
 
-    async def _one(self, pool: str, claim: Claim, call: str, wanted: Amount) -> str | None:
-        now = clock.monotonic()
-        until, why = self._refused.get(claim.scope, (0.0, ""))
+    async def _one(self, claim: Claim, call: str, wanted: Amount, kinds: Sequence[str]) -> str | None:
+        now, asked = clock.monotonic(), (claim.scope, kinds)
+        until, why = self._refused.get(asked, (0.0, ""))
         if until > now:
             return why
         question = {
@@ -134,13 +149,14 @@ class Spending:
             "budget": claim.budget.model_dump(),
             "wanted": list(wanted),
             "seconds": self._lease,
+            "kinds": list(kinds),
         }
-        answer = await self._answer(pool, claim.scope, question)
+        answer = await self._answer(claim.agent.pool, claim.scope, question)
         if answer.get("held"):
-            self._refused.pop(claim.scope, None)
+            self._refused.pop(asked, None)
             return None
         why = str(answer["spent"])
-        self._refused[claim.scope] = (clock.monotonic() + REMEMBERED_S, why)
+        self._refused[asked] = (clock.monotonic() + REMEMBERED_S, why)
         return why
 
     async def _answer(self, pool: str, scope: str, question: dict[str, Any]) -> dict[str, Any]:

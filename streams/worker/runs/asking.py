@@ -112,7 +112,7 @@ class Asking:
     ) -> None:
         if not made:
             if held is not None:
-                self._spending.free(spender, held)
+                self._spending.free(held)
             return
         usage = sum((call.usage for call in made), Usage())
         report.usage = usage.to_json()
@@ -120,7 +120,7 @@ class Asking:
         report.also += counted(spender, attempt, len(made), report.usage)
         if held is not None:
             used = Amount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, len(made))
-            report.also += self._spending.settled(spender, held, used)
+            report.also += self._spending.settled(held, used)
 
 
 def _price(model: ChatModel, given: dict[str, object]) -> tuple[Price | None, bool]:

@@ -219,7 +219,8 @@ class Desk:
 
     def _perform(self, live: Live, perform: Perform) -> None:
         if live.slice.live and self.live.get((live.slice, live.run_id)) is live:
-            spender = Spender.of(live.agent, live.run_id, live.machine.journal.view.input)
+            view = live.machine.journal.view
+            spender = Spender.of(live.agent, live.run_id, view.input, view.meta)
             live.tasks[perform.path] = self._effects.start(
                 spender, perform, lambda done: self._performed(live, perform, done)
             )

@@ -15,13 +15,14 @@ from streams.telemetry import conceal
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
+from streams.worker.budgets.tolls import Toll
 from streams.worker.limits.guard import limited
 from streams.worker.runs.nested import Nested, tool_record
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
     from streams.engine.decision import Perform
-    from streams.worker.budgets.spending import Spender
+    from streams.worker.budgets.spending import Spender, Spending
     from streams.worker.limits.guard import Guard
     from streams.worker.runs.asking import Asking
     from streams.worker.tasks import Tasks
@@ -32,8 +33,11 @@ Done = Callable[[EffectDone], None]
 class Effects:
     """Starts attempts and reports how they ended; decides nothing."""
 
-    def __init__(self, tasks: Tasks, asking: Asking, guard: Guard, probe: Callable[[str], None]) -> None:
-        """Run attempts as `tasks`; `asking` asks the model; `guard` keeps the tools' limits."""
+    def __init__(
+        self, tasks: Tasks, asking: Asking, guard: Guard, spending: Spending, probe: Callable[[str], None]
+    ) -> None:
+        """Run attempts as `tasks`; `asking` asks the model; `guard` keeps the tools' limits, `spending` the budgets."""
+        self._spending = spending
         self._guard = guard
         self._probe = probe
         self._tasks = tasks
@@ -65,17 +69,36 @@ class Effects:
         if perform.kind == "llm":
             await self._asking(spender, perform, report)
         elif perform.kind == "tool" and perform.tool is not None:
-            await self._tool(spender.run_id, perform.tool, perform, report, scope)
+            await self._tool(spender, perform.tool, perform, report, scope)
         elif perform.fn is not None:
             report.value = await self._step(perform)
 
     async def _tool(
-        self, run_id: str, tool: Tool[Any], perform: Perform, report: EffectDone, scope: asyncio.Timeout
+        self, spender: Spender, tool: Tool[Any], perform: Perform, report: EffectDone, scope: asyncio.Timeout
     ) -> None:
+        run_id = spender.run_id
         nested = Nested(self._guard, run_id, perform, report)
+        toll = Toll(self._spending, spender, f"{run_id}/{perform.path}/{perform.resume}/{perform.attempt}")
+        report.parked = await toll.hold(scope)
+        if report.parked is not None:
+            return
+        try:
+            await self._called(run_id, tool, perform, report, scope, nested)
+        finally:
+            report.also += toll.settled(nested.made)
 
+    async def _called(
+        self,
+        run_id: str,
+        tool: Tool[Any],
+        perform: Perform,
+        report: EffectDone,
+        scope: asyncio.Timeout,
+        nested: Nested,
+    ) -> None:
         async def begin(bounded: Tool[Any]) -> Any:
             report.started_ms = clock.now_ms()
+            nested.made += 1
             with nested.here():
                 return conceal(await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key))
 

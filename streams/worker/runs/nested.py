@@ -36,6 +36,7 @@ class Nested:
         self._perform = perform
         self._report = report
         self._number = itertools.count(1)
+        self.made = 0  # calls that were begun, that of the tool itself included
 
     @contextmanager
     def here(self) -> Iterator[None]:
@@ -70,6 +71,7 @@ class Nested:
         async def begin(bounded: Tool[Any]) -> Any:
             nonlocal started
             started = clock.now_ms()
+            self.made += 1
             return conceal(await call_tool(bounded, args, idempotency_key=key))
 
         found = False

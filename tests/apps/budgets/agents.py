@@ -36,6 +36,31 @@ async def same(task: Task, run: Run) -> str:
     return await run.llm(task.text, cache=60)
 
 
+@tool
+async def counts(number: int) -> int:
+    """Say a number back."""
+    return number
+
+
+@agent
+async def relative(task: Task, run: Run) -> int:
+    """Use two calls of the budget of whoever is at the top: a model's and a tool's."""
+    await run.llm(task.text)
+    return await run.tool(counts, number=1)
+
+
+@agent
+async def between(task: Task, run: Run) -> int:
+    """Let a relative do it."""
+    return await run.call(relative, task)
+
+
+@agent(budget_per_run=Budget(calls=5))
+async def family(task: Task, run: Run) -> int:
+    """Let grandchildren do it, some times; all together may make five calls."""
+    return sum([await run.call(between, Task(text=f"{task.text} {number}")) for number in range(task.times)])
+
+
 @tool(breaker=Breaker())
 async def shaky() -> None:
     """Do nothing."""

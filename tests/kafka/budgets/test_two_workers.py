@@ -128,6 +128,24 @@ async def test_budgets_of_a_run_and_of_a_key(pair: Pipeline, model: Model) -> No
         await until(lambda: shaky_is(client, "closed"), 10)
 
 
+async def test_the_budget_of_a_run_covers_its_family_and_calls_of_tools(pair: Pipeline, model: Model) -> None:
+    async with served(pair.settings, declared=False) as (client, _):
+        top = await pair.submit("family", {"times": 3})
+
+        async def parked() -> list[str]:
+            found = (await client.get("/runs", params={"agent": "relative", "status": "waiting"})).json()["runs"]
+            return [one["reason"] for one in found if one["reason"]]
+
+        async def is_parked() -> bool:
+            return any(f"budget of run:{top} is spent: 5 calls of 5 calls used" in why for why in await parked())
+
+        await until(is_parked, 30)  # the third relative has its answer, and nothing is left for its tool
+        assert model.calls == 3
+        assert (await client.post(f"/budgets/run:{top}", json={"calls": 6})).status_code == 202
+        assert (await pair.ended([top], 40))[top][0].result == 3
+        assert model.calls == 3
+
+
 async def test_a_hundred_equal_questions_over_two_workers_are_one_call(pair: Pipeline, model: Model) -> None:
     runs = [await pair.submit("same", {"text": "What is it?"}) for _ in range(100)]
     ended = await pair.ended(runs, 60)

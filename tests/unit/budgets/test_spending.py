@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from schemas.usage import BudgetSpent, UsageCounted
 from streams import Budget, Run, agent
+from streams.define.agents import Agent
 from streams.define.policies import RetryPolicy
 from streams.engine.decision import Perform
 from streams.engine.messages import EffectDone
@@ -52,8 +53,8 @@ class Homes:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.ensure_future(coroutine))
 
-    def spending(self, **usual: Budget) -> Spending:
-        return Spending(usual, self.ask, self.spawn, lease=60)
+    def spending(self, agents: dict[str, Agent[Any, Any]] | None = None, **usual: Budget) -> Spending:
+        return Spending(usual, self.ask, self.spawn, lease=60, agents=agents)
 
 
 def scopes(spending: Spending, spender: Spender) -> list[str]:
@@ -110,7 +111,7 @@ async def test_what_was_used_is_told_to_each_home_once() -> None:
     spending, spender = homes.spending(), Spender.of(worker, "r", {"customer": "c"})
     held = await spending.hold(spender, "call", Amount(), priced=True)
     assert isinstance(held, Held)
-    told = spending.settled(spender, held, Amount(30, 0.5, 1))
+    told = spending.settled(held, Amount(30, 0.5, 1))
     assert [(one.to, one.key, one.pool) for one in told] == [
         ("signals", "agent:worker", "default"),
         ("signals", "key:worker/c", "default"),

@@ -45,6 +45,17 @@ def test_a_known_secret_is_masked_in_any_text(text: str) -> None:
     assert conceal({text: [text, 1]}) != {text: [text, 1]}
 
 
+@pytest.mark.parametrize("piece", ["x", "x-", "a.", "://", "://a:", "http://a:", "token ", "api_", 'secret="'])
+def test_the_time_it_takes_grows_with_the_text_and_no_faster(piece: str) -> None:
+    """Half a million characters of each would take hours if any part ran along the text from each of its places."""
+    redact(piece * (500_000 // len(piece)))
+
+
+def test_a_password_in_a_url_is_masked_whatever_the_scheme() -> None:
+    assert redact("see postgresql+psycopg://u:pw@h/db.") == f"see postgresql+psycopg://u:{MASK}@h/db."
+    assert redact("http://h:80/x@y") == "http://h:80/x@y"
+
+
 def test_a_text_that_is_too_short_to_be_one_stays() -> None:
     assert redact("a short word") == "a short word"
 
