@@ -25,7 +25,7 @@ class Toll:
         self._held: Held | None = None
 
     async def hold(self, scope: asyncio.Timeout) -> str | None:
-        """Hold a call; return why it has to wait if a budget is spent. The time-out, `scope`, stands still meanwhile."""
+        """Hold a call; return why it has to wait if a budget is spent. Meanwhile the time-out `scope` stands still."""
         if not self._spending.claims(self._spender):
             return None
         limit, loop = scope.when(), asyncio.get_running_loop()
