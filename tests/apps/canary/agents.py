@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -13,6 +14,7 @@ from streams.tools.external import call_external_api
 from streams.tools.scrape import scrape_url
 
 ONCE = RetryPolicy(attempts=1)
+queries = replace(execute_database_query, name="queries", retry=ONCE)  # as it is, but it waits for its database once
 log = logging.getLogger("streams.canary")
 
 
@@ -56,15 +58,14 @@ async def carrier(errand: Errand, run: Run) -> str:
     await run.tool(batch_url_scraping, urls=[f"{site}/page/{word}", f"{site}/missing/{word}"])
     await run.tool(batch_api_calls, urls=[f"{site}/echo?api_key={word}"])
     said = await run.llm(f"The password is {word}. Repeat it.", {"word": word}, page.text)
-    for attempt in (
-        run.tool(execute_database_query, sql=f"SELECT '{word}'"),
+    attempts = [
+        run.tool(queries, sql=f"SELECT '{word}'"),
         run.tool(scrape_url, url=f"{site}/missing/{word}"),
         run.step(fail, word, retry=ONCE),
-    ):
-        try:
-            await attempt
-        except StepFailed as error:
-            log.warning("%s failed: %s", word, error, exc_info=True)
+    ]
+    for error in await run.gather_all(attempts, return_exceptions=True):
+        assert isinstance(error, StepFailed)
+        log.warning("%s failed: %s", word, error, exc_info=error)
     await run.progress("carried", 90)
     if errand.fails:
         raise RuntimeError(f"ended with {word}")

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from pydantic import SecretStr
 from rocksdict import AccessType, Options, Rdict
 
@@ -79,6 +79,7 @@ def raw(config: KafkaConfig, prefix: str) -> dict[str, bytes]:
             isolation_level="read_uncommitted",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            enable_partition_eof=True,
         )
     )
     found: dict[str, bytes] = {}
@@ -88,15 +89,17 @@ def raw(config: KafkaConfig, prefix: str) -> dict[str, bytes]:
         found[name] = b""
         for partition in topic.partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), 10)
+            if low == high:
+                continue
             consumer.assign([TopicPartition(name, partition, low)])
-            at = low
-            while at < high:
-                message = consumer.poll(2.0)
-                if message is None:
-                    break  # the rest are marks of transactions
+            while True:
+                message = consumer.poll(20.0)
+                assert message is not None, f"{name}/{partition} was not read to its end"
+                if (error := message.error()) is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    break
                 headers = str(message.headers()).encode()
                 found[name] += b"\n".join((message.key() or b"", message.value() or b"", headers))
-                at = cast("int", message.offset()) + 1
     consumer.close()
     return found
 
