@@ -169,6 +169,9 @@ class Settings(BaseSettings):
         None, description="URL under which the gateway reaches this worker; unset: host:port"
     )
     workers: int = Field(2, ge=0, le=64, description="workers that `streams dev` starts and keeps alive")
+    standbys: int = Field(
+        0, ge=0, le=8, description="other workers that keep a warm copy of each partition's stores; 0: none"
+    )
     apps: Names = Field((), description="importable packages with your own agents, comma-separated")
     flood_threshold: int = Field(
         100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"

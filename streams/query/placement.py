@@ -56,6 +56,14 @@ class Placement:
         claims = [seen for seen in self._live(now_ms) if seen.beat.pool == pool and partition in seen.beat.partitions]
         return max(claims, key=lambda seen: seen.at_ms).beat.url.rstrip("/") if claims else None
 
+    def members(self, pool: str, now_ms: int) -> dict[str, frozenset[int]]:
+        """Return a pool's live workers that stay, by id, with the partitions that each owns."""
+        return {
+            seen.beat.worker_id: frozenset(seen.beat.partitions)
+            for seen in self._live(now_ms)
+            if seen.beat.pool == pool and seen.beat.state != "stopping"
+        }
+
     def covers(self, pool: str, partitions: int, now_ms: int) -> bool:
         """Tell whether every partition has an owner, without which a list over the pool would miss rows."""
         owned = {number for seen in self._live(now_ms) if seen.beat.pool == pool for number in seen.beat.partitions}

@@ -64,6 +64,7 @@ from streams.worker.schedules.figures import ScheduleFigures
 from streams.worker.schedules.keeper import Parts
 from streams.worker.schedules.schedules import Schedules
 from streams.worker.seam.app import App, end_process
+from streams.worker.standby.placing import Placing
 from streams.worker.state.batch import Batch
 from streams.worker.sweep import Sweep
 from streams.worker.watchdog import LoopWatch, Stall
@@ -136,6 +137,7 @@ class Worker:
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
                 stores=self._folds.specs,
+                standbys=settings.standbys,
                 probe=probe,
                 count=book.count,
             ),
@@ -238,6 +240,7 @@ class Worker:
         self._runtime.tasks.spawn(self._stall.run())
         self._runtime.tasks.spawn(self._sweep.run())
         self._runtime.tasks.spawn(self._budgets.run())
+        self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
         log.info("worker %s.%s drains", self._pool, self._slot.name)
         try:

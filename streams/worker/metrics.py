@@ -39,6 +39,8 @@ class Figures:
         for agent, count in self._dispatcher.queued().items():
             queued.add_metric([agent], count)
         yield queued
+        if self._runtime.standbys is not None:
+            yield from self._runtime.standbys.collect()
         if self._runtime.opened.is_set():
             committer = self._runtime.committer
             yield CounterMetricFamily("streams_worker_commits", "Transactions committed", committer.commits)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streams.worker.log.consumer import ConsumerThread
     from streams.worker.log.restore import Restorer
     from streams.worker.record import Record
+    from streams.worker.standby.standbys import Standbys
     from streams.worker.state.committer import Committer
     from streams.worker.state.index import Index
     from streams.worker.state.slice import Slice, Source
@@ -48,8 +49,13 @@ class Ownership:
         spawn: Callable[[Coroutine[object, object, None]], object],
         say: Callable[[str], None],
         probe: Callable[[str], None],
+        standbys: Standbys | None = None,
     ) -> None:
-        """Open stores of `specs` under `folder`; `deliver` gets records of ready slices; `crash` ends the process."""
+        """Open stores of `specs` under `folder`; `deliver` gets records of ready slices; `crash` ends the process.
+
+        A store of which `standbys` has a copy is taken over from there.
+        """
+        self._standbys = standbys
         self._loop = asyncio.get_running_loop()
         self._specs = specs
         self._folder = folder
@@ -142,20 +148,36 @@ class Ownership:
 
     def _open(self, batch: Sequence[Slice]) -> dict[Slice, dict[str, int | None]]:
         for one in batch:
-            one.db = PartitionDb(self._folder / str(one.partition), self._options)
-            if one.db.rebuilt:
-                self._say(f"store of partition {one.partition} was damaged and is rebuilt: {one.db.rebuilt}")
+            one.db = db = self._database(one.partition)
             one.stores = {
-                spec.name: Store(one.db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
+                spec.name: Store(db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
             }
         self._probe("restoring")
         starts = self._restorer.restore(batch)
         self._probe("restored")
         return starts
 
+    def _database(self, number: int) -> PartitionDb:
+        """Open the database of a partition, or take over the open one of its standby."""
+        warm = None if self._standbys is None else self._standbys.claim(number)
+        if warm is not None:
+            self._say(f"partition {number} is taken over from the standby here")
+            return warm
+        db = PartitionDb(self._folder / str(number), self._options)
+        if db.rebuilt:
+            self._say(f"store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
+        return db
+
+    def _close(self, one: Slice) -> None:
+        """Bury a slice; once its database is closed a copy may be kept of it."""
+        held = one.db is not None
+        one.bury()
+        if held and self._standbys is not None:
+            self._standbys.free(one.partition)
+
     async def _start(self, one: Slice, starts: dict[str, int | None]) -> None:
         if not one.live:
-            one.bury()
+            self._close(one)
             return
         self.slices[one.partition] = one
         await self.opened(one)
@@ -196,7 +218,7 @@ class Ownership:
             if self.slices.get(one.partition) is one:
                 del self.slices[one.partition]
             if one not in self._opening:
-                one.bury()
+                self._close(one)
         self._changed()
 
     def _changed(self) -> None:

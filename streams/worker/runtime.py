@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
 from streams.worker.log.asking import answered
+from streams.worker.log.changelogs import Changelogs
 from streams.worker.log.consumer import ConsumerThread
 from streams.worker.log.probe import probe
 from streams.worker.log.restore import Restorer
 from streams.worker.log.transaction import Transactions
 from streams.worker.ownership import Ownership, StoreSpec
+from streams.worker.standby.standbys import Standbys
 from streams.worker.state.batch import Batch
 from streams.worker.state.committer import Committer
 from streams.worker.state.pair import Pair
@@ -45,6 +47,7 @@ class RuntimeSettings:
     folder: Path  # partition stores
     ledger: StoreSpec  # the store that also keeps the applied offsets
     stores: tuple[StoreSpec, ...] = ()
+    standbys: int = 0  # copies of each partition's stores that other workers keep
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
     options: StoreOptions = field(default_factory=StoreOptions)
     count: Callable[[Slice, Sequence[Counted]], list[Write]] = lambda _slice, _counted: []  # see Committer
@@ -68,6 +71,7 @@ class Runtime:
         self.bury: Callable[[Unit, Exception], None] = self._cannot_bury
         self.refusals: dict[tuple[int, str], Exception] = {}  # runs whose decision the broker refused, by partition
         self._poison = Poison()
+        self.standbys: Standbys | None = None
         self.topics: tuple[str, ...] = ()
         self.partitions = 0
         self.opened = asyncio.Event()
@@ -124,6 +128,7 @@ class Runtime:
         self.partitions = self._common(counts)
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
         restorer = Restorer(s.client, s.group, s.ledger.name, self._say)
+        self.standbys = self._copies(specs) if s.standbys else None
         self._ownership = Ownership(
             specs=specs,
             folder=s.folder,
@@ -134,6 +139,7 @@ class Runtime:
             spawn=self.tasks.spawn,
             say=self._say,
             probe=s.probe,
+            standbys=self.standbys,
         )
         self._thread = ConsumerThread(config.consumer(s.client, s.group), self._ownership, self._say)
         self._ownership.thread = self._thread
@@ -155,10 +161,14 @@ class Runtime:
 
     def start(self) -> None:
         """Join the group and fetch."""
+        if self.standbys is not None:
+            self.standbys.start()
         _running(self._thread).start(self.topics)
 
     async def stop(self) -> None:
         """Drain, commit, leave the group at once, close the stores."""
+        if self.standbys is not None:
+            await asyncio.to_thread(self.standbys.stop)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.stop)
         if self._committer is not None:
@@ -168,6 +178,19 @@ class Runtime:
             owned.kill()
             owned.bury()
         await self.tasks.stop()
+
+    def _copies(self, specs: tuple[StoreSpec, ...]) -> Standbys:
+        s = self.settings
+        return Standbys(
+            copies=s.standbys,
+            specs=specs,
+            folder=s.folder,
+            options=s.options,
+            changelogs=Changelogs(s.client, self._say),
+            reader=lambda: Consumer(config.follower(s.client, s.group), logger=None),
+            busy=lambda: self.ownership.restoring,
+            say=self._say,
+        )
 
     def _cannot_bury(self, _batch: Unit, error: Exception) -> None:
         self.crash(error)  # nobody keeps dead letters here

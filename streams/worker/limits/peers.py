@@ -80,6 +80,10 @@ class Peers:
         found = {url for pool in self._placement.pools(now) for url in self._placement.urls(pool, now)}
         return sorted(found - {self.url})
 
+    def members(self) -> dict[str, frozenset[int]]:
+        """Return the live workers of this one's pool by id, with the partitions that each owns."""
+        return self._placement.members(self._pool, clock.now_ms())
+
     def settled(self) -> bool:
         """Return whether every live worker has been heard of since this one listens."""
         return clock.monotonic() - self._began > SETTLED_S

@@ -89,3 +89,8 @@ def reader(client: Config, group: str) -> Config:
             "fetch.message.max.bytes": 4 * 1024 * 1024,
         }
     )
+
+
+def follower(client: Config, group: str) -> Config:
+    """Return the configuration of a helper that follows changelogs for long: with little memory, and in no hurry."""
+    return reader(client, group) | {"queued.max.messages.kbytes": 8192, "fetch.wait.max.ms": 500}
