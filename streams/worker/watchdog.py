@@ -10,9 +10,11 @@ import asyncio
 import bisect
 import itertools
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -24,6 +26,7 @@ from streams.worker.log.lag import Lag
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
 
+_NOT_USERS: Final = (sysconfig.get_paths()["stdlib"], str(Path(__file__).parents[1]))  # with site-packages, and ours
 _BEAT_S: Final = 0.1
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _BLOCKED_S: Final = 1.0
@@ -92,8 +95,10 @@ class LoopWatch:
         frame = sys._current_frames().get(self._main)  # noqa: SLF001 - the interpreter's only way to see another thread
         if frame is None:
             return "something that has just ended"
-        last = traceback.extract_stack(frame)[-1]
-        return f"{last.name} ({last.filename}:{last.lineno})"
+        stack = traceback.extract_stack(frame)
+        users = [one for one in stack if not one.filename.startswith(_NOT_USERS)]
+        names = [f"{one.name} ({one.filename}:{one.lineno})" for one in (stack[-1], *users[-1:])]
+        return " in ".join(dict.fromkeys(names))
 
 
 class Stall:

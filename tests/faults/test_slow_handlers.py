@@ -52,3 +52,31 @@ async def test_a_handler_that_takes_longer_than_the_session(pipeline: Pipeline, 
 @pytest.mark.parametrize("how", ["sleep", "block", "burn"])
 async def test_a_handler_that_takes_a_minute_and_a_half(pipeline: Pipeline, how: str, tell: Tell) -> None:
     await goes_on(pipeline, how, LONG_S, tell)
+
+
+async def hogged(pipeline: Pipeline, seconds: float, tell: Tell) -> None:
+    """Burn the processor in the event loop itself: nothing else goes on, but the group is not left, and it is said."""
+    worker = await pipeline.running("a")
+    before = pipeline.effects()
+    began = clock.monotonic()
+    slow = await pipeline.submit("slow", pipeline.task(steps=1, seconds=seconds, how="hog"))
+    await until(lambda: (pipeline.effects() - before).total() == 1, 20, worker.words)
+    others = await pipeline.submit_many(5, steps=1)
+    endings = await pipeline.ended([slow, *others], seconds + 30)
+    assert {(len(found), found[0].event_type) for found in endings.values()} == {(1, "run.succeeded")}
+    assert set((pipeline.effects() - before).values()) == {1}, "an effect ran twice: its partition has moved"
+    said = worker.log.read_text("utf-8", "replace")
+    assert "the event loop is blocked for" in said
+    assert "by hold (" in said, said[-3000:]  # the user's own function, with file and line
+    assert "drains" not in said
+    tell(held_s=clock.monotonic() - began)
+    assert await worker.stop(40) == 0, worker.words()
+
+
+async def test_a_handler_that_hogs_the_event_loop_for_longer_than_the_session(pipeline: Pipeline, tell: Tell) -> None:
+    await hogged(pipeline, SHORT_S, tell)
+
+
+@pytest.mark.faults_long
+async def test_a_handler_that_hogs_the_event_loop_for_a_minute_and_a_half(pipeline: Pipeline, tell: Tell) -> None:
+    await hogged(pipeline, LONG_S, tell)

@@ -123,7 +123,7 @@ async def caller(task: Task, run: Run) -> Done:
 
 
 class Held(Task):
-    """How a step holds its worker for `seconds`: it sleeps, blocks its thread or burns the processor."""
+    """How a step holds its worker for `seconds`: it sleeps, blocks or burns in its thread, or hogs the event loop."""
 
     how: str = "sleep"
 
@@ -150,7 +150,12 @@ async def slow(task: Held, run: Run) -> Done:
         leave_trace(task.folder, run.idempotency_key)
         await asyncio.sleep(task.seconds)
 
-    await run.step(rest if task.how == "sleep" else block, retry=ONCE, name="held")
+    async def hog() -> None:
+        leave_trace(task.folder, run.idempotency_key)
+        hold("burn", task.seconds)
+
+    how = {"sleep": rest, "hog": hog}.get(task.how, block)
+    await run.step(how, retry=ONCE, name="held")
     return Done(steps=1)
 
 

@@ -174,10 +174,12 @@ async def test_a_run_that_starts_later_is_queued_until_then(shared: Pipeline, wo
 
 
 @pytest.mark.parametrize("place", ["result", "step"])
+@pytest.mark.parametrize("size", [1_000_001, 1_048_577])
 async def test_what_is_too_large_for_the_log_fails_its_run_and_nobody_elses(
-    shared: Pipeline, worker: Worker, place: str
+    shared: Pipeline, worker: Worker, place: str, size: int
 ) -> None:
-    run_id = await shared.submit("bulky", {"bytes": 2_000_000, "place": place})
+    """A million bytes and one, and a mebibyte and one."""
+    run_id = await shared.submit("bulky", {"bytes": size, "place": place})
     marker = await shared.submit("bulky", {"bytes": 10}, same_partition(shared, run_id))
     endings = await shared.ended([run_id, marker])
     assert [one.event_type for one in endings[run_id]] == ["run.failed"]

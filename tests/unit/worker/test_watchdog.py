@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from streams import clock
-from streams.worker.watchdog import Stall
+from streams.worker import watchdog
+from streams.worker.watchdog import LoopWatch, Stall
 
 LOOK_S = 5.0
 
@@ -75,3 +77,27 @@ async def test_a_broker_that_does_not_answer_explains_it(scene: Scene) -> None:
     scene.lag = None
     await scene.passes(300)
     assert (scene.stall.trouble, scene.crashes) == (None, [])
+
+
+async def test_the_function_that_blocks_the_loop_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a thread of its own, while the loop is blocked; and once for each time."""
+    monkeypatch.setattr(watchdog, "_BLOCKED_S", 0.02)
+    said: list[str] = []
+    heard = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        heard.set()
+
+    watch = LoopWatch(say)
+    watch.start()
+
+    def slow_library() -> None:
+        assert heard.wait(10)
+
+    slow_library()
+    watch.stop()
+    assert len(said) == 1
+    assert "blocked for" in said[0]
+    assert "by wait (" in said[0], "where it blocks"
+    assert f"in slow_library ({__file__}:" in said[0], "and who called that"
