@@ -1,9 +1,9 @@
 """Kills the only worker in the middle of its work, on ours, on Celery with Redis and on bare Faust, and counts.
 
-`uv run python -m benchmarks.faults` prints a Markdown table in some five minutes; `redis-server` must be installed. A job
-leaves a trace outside, takes 20 ms and ends with an outcome; eight are under way at a time. All jobs are acknowledged
-before the kill -9, which takes the worker's whole process group; it is started again at once. What has no outcome when
-nothing has come for half a minute, since the worker was back, counts as lost.
+`uv run python -m benchmarks.faults` prints a Markdown table in some five minutes; `redis-server` must be installed. A
+job leaves a trace outside, takes 20 ms and ends with an outcome; eight are under way at a time. All jobs are
+acknowledged before the kill -9, which takes the worker's whole process group; it is started again at once. What has no
+outcome when nothing has come for half a minute, since the worker was back, counts as lost.
 """
 
 from __future__ import annotations
