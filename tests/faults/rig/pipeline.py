@@ -100,7 +100,7 @@ class Worker:
 class Pipeline:
     """One prefix on one broker."""
 
-    def __init__(self, bootstrap: str, folder: Path, *, partitions: int = 4) -> None:
+    def __init__(self, bootstrap: str, folder: Path, *, partitions: int = 4, app: str = APP) -> None:
         """Keep everything local under `folder`; nothing is written before `declare`."""
         self.folder = folder
         self.effects_folder = folder / "effects"
@@ -110,7 +110,7 @@ class Pipeline:
             topic_prefix=f"t{uuid.uuid4().hex[:10]}",
             partitions=partitions,
             state_dir=folder / "state",
-            apps=(APP,),
+            apps=(app,),
         )
         self.kafka = self.settings.kafka()
         self.names = Names(self.settings.topic_prefix)
@@ -142,14 +142,18 @@ class Pipeline:
 
     # -- processes
 
-    def start(self, slot: str = "a", *fuse: str | int) -> Worker:
-        """Start a worker in `slot`; `fuse` is a stage, how often it may be reached and a signal's name."""
+    def start(self, slot: str = "a", *fuse: str | int, path: Path | None = None) -> Worker:
+        """Start a worker in `slot`; `fuse` is a stage, how often it may be reached and a signal's name.
+
+        `path` is a folder with code of its own, which comes before what else is importable.
+        """
         port = free_ports([0])[0]
         log = self.folder / f"worker-{slot}-{len(self.workers)}.log"
         fuse_file = self.folder / f"fuse-{len(self.workers)}"
         environment = {
             **child_environment(self.settings, slot=slot, worker_port=port),
             FUSE: str(fuse_file),
+            **({} if path is None else {"PYTHONPATH": str(path)}),
         }
         command = [sys.executable, "-m", "tests.faults.rig.launcher", *map(str, fuse)]
         with log.open("wb") as output:
