@@ -167,19 +167,15 @@ async def test_old_and_new_code_work_side_by_side(two: Deployments) -> None:
     await new.ready()
     await say(range(EACH // 2, EACH))
     wanted = {f"n{number}": (EACH, sum(range(EACH))) for number in range(NAMES)}
-    for table in ("sums", "checks"):
-        found: dict[str, tuple[int, int]] = {}
 
-        async def complete(table: str = table) -> bool:
-            found.update(await rows(pipeline, table))
-            return found == wanted
+    async def complete() -> bool:
+        return [await rows(pipeline, table) for table in ("sums", "checks")] == [wanted, wanted]
 
-        await until(complete, 40, lambda: (found, [worker.words() for worker in (old, new)]))
+    await until(complete, 40, lambda: [worker.words() for worker in (old, new)])
     assert await pipeline.letters() == []
-    said = [
-        one.event for one in await pipeline.events(pipeline.names.events) if one.attributes.type == "measure.checked"
-    ]
-    assert {vars(event)["by"] for event in said if event} == {"nobody", "new code"}, "both have written"
+    bus = await pipeline.events(pipeline.names.events)
+    said = [vars(one.event)["by"] for one in bus if one.event and one.attributes.type == "measure.checked"]
+    assert set(said) == {"nobody", "new code"}, "both have written"
     assert old.ended is new.ended is False
     assert await old.stop() == 0, old.words()  # all its rows go to the new code, and events go on
     await say(range(1))
