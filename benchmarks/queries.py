@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.stateful_reaction import cluster
+from tests.faults.rig.asker import Asker
 from tests.faults.rig.gateway import Gateway
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.queries import Model, Traffic
@@ -43,13 +44,13 @@ async def main() -> None:
 
 async def own(gateway: Gateway, count: int) -> None:
     """Write and read back with the offset, as twenty clients."""
-    traffic = Traffic(gateway.http, [f"own-{number}" for number in range(20)], 1)
+    traffic = Traffic(gateway.asker, [f"own-{number}" for number in range(20)], 1)
     begun = time.perf_counter()
 
     async def again(name: str) -> None:
         for _ in range(count // 20):
             await traffic.count(name)
-            await traffic.ask(gateway.http, f"/tables/counts/{name}", name, own=True)
+            await traffic.ask(gateway.asker, f"/tables/counts/{name}", name, own=True)
 
     async with asyncio.TaskGroup() as group:
         for name in traffic.model.keys:
@@ -61,7 +62,7 @@ async def own(gateway: Gateway, count: int) -> None:
 
 async def local(pipeline: Pipeline, gateway: Gateway, workers: list[Worker], options: argparse.Namespace) -> None:
     """Read through the gateway and from the owner itself, while counters are written."""
-    traffic = Traffic(gateway.http, NAMES, 2)
+    traffic = Traffic(gateway.asker, NAMES, 2)
     homes = {name: await owner(pipeline, name, workers) for name in NAMES}
     await asyncio.gather(*(traffic.count(name) for name in NAMES))
     print(f"{len(set(map(id, homes.values())))} workers own the {len(NAMES)} keys")
@@ -74,14 +75,17 @@ async def local(pipeline: Pipeline, gateway: Gateway, workers: list[Worker], opt
         tell(traffic.model)
         traffic.stop()
         await reading
-    straight = Traffic(gateway.http, NAMES, 3)
+    straight = Traffic(gateway.asker, NAMES, 3)
+    askers = {id(worker): Asker(str(worker.owner.base_url)) for worker in workers}
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(int(options.rate * options.quiet)):
             await asyncio.sleep(max(begun + number / options.rate - time.perf_counter(), 0))
             name = NAMES[number % len(NAMES)]
             straight.model.keys[name].sent = traffic.model.keys[name].sent
-            group.create_task(straight.ask(homes[name].owner, f"/owner/tables/counts/{name}", name, own=False))
+            group.create_task(straight.ask(askers[id(homes[name])], f"/owner/tables/counts/{name}", name, own=False))
+    for asker in askers.values():
+        await asker.aclose()
     print("from the owner:", end=" ")
     tell(straight.model)
 
@@ -99,7 +103,7 @@ async def owner(pipeline: Pipeline, name: str, workers: list[Worker]) -> Worker:
 
 async def moving(pipeline: Pipeline, gateway: Gateway, workers: list[Worker], options: argparse.Namespace) -> None:
     """Read while workers come and go."""
-    traffic = Traffic(gateway.http, [f"moving-{name}" for name in NAMES], 4)
+    traffic = Traffic(gateway.asker, [f"moving-{name}" for name in NAMES], 4)
     moves = 0
     async with asyncio.TaskGroup() as group:
         for name in traffic.model.keys:
@@ -120,7 +124,7 @@ async def moving(pipeline: Pipeline, gateway: Gateway, workers: list[Worker], op
         traffic.stop()
     exact = 0
     for name, key in traffic.model.keys.items():
-        await traffic.ask(gateway.http, f"/tables/counts/{name}", name, own=True)
+        await traffic.ask(gateway.asker, f"/tables/counts/{name}", name, own=True)
         exact += key.seen == key.acknowledged == key.sent
     print(
         f"{moves} rounds of join, {'kill or leave'}, leave; {exact} of {len(NAMES)} counters exact at the end:", end=" "

@@ -12,7 +12,7 @@ from streams.gateway.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.query.owners import Answer
+    from streams.query.wire import Answer
 
 _ERROR: Final = 400
 _KINDS: Final = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.app import Catalog
     from streams.choices import Budget
     from streams.query.letters import Letter, Page
-    from streams.query.owners import Answer
+    from streams.query.wire import Answer
     from streams.settings import ApiKey
     from topics.names import Names
     from topics.producer import Ack

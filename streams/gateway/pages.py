@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from streams.gateway.deps import Asker
     from streams.gateway.operation import Call
-    from streams.query.owners import Answer
+    from streams.query.wire import Answer
 
 LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schemas import Event
     from streams.gateway.deps import Deps
     from streams.gateway.operation import Call
-    from streams.query.owners import Answer
+    from streams.query.wire import Answer
 
 _REMEMBERED: Final = 20_000
 _PEEK: Final = 1.0
@@ -189,7 +189,8 @@ class Runs:
         said: Answer | None = None
         for pool in pools:
             try:
-                said = await self._owners.ask(pool, run_id, _path(run_id, suffix))
+                # what we wrote we know to be on the way: its owner need not look for it in the queues
+                said = await self._owners.ask(pool, run_id, _path(run_id, suffix, peek=written is not None))
             except OwnerUnavailableError as error:
                 raise silent(error) from error
             if said.status != _NOT_FOUND:
@@ -210,7 +211,8 @@ def unknown(run_id: str) -> Problem:
 
 
 def _path(run_id: str, suffix: str = "", *, peek: bool = False) -> str:
-    return f"/owner/runs/{quote(run_id, safe='')}{suffix}" + ("?peek=1" if peek else "")
+    path = f"/owner/runs/{quote(run_id, safe='')}{suffix}"
+    return f"{path}{'&' if '?' in suffix else '?'}peek=1" if peek else path
 
 
 def _default_first(pool: str) -> tuple[bool, str]:

@@ -28,6 +28,7 @@ from streams.query.history import TopicHistory
 from streams.query.letters import LetterBook
 from streams.query.owners import Owners
 from streams.query.partitions import Partitions
+from streams.query.wire import Wire
 from streams.replay.log import Log
 from streams.replay.tables import rows_of
 from topics.catalogue import catalogue
@@ -102,8 +103,9 @@ def application(settings: Settings) -> Starlette:
     kafka = settings.kafka()
     deliveries = Deliveries()
     partitions = Partitions(kafka, names, settings.partitions)
-    client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=200, max_keepalive_connections=50))
-    owners = Owners(partitions.count, client)
+    client = httpx.AsyncClient(trust_env=False)
+    wire = Wire()
+    owners = Owners(partitions.count, wire)
     producer = EventProducer(kafka, codec, "/gateway", now_ms=now_ms)
     topics = catalogue(
         settings.topic_prefix,
@@ -146,6 +148,7 @@ def application(settings: Settings) -> Starlette:
             for follower in followers:
                 await asyncio.to_thread(follower.end)
             await producer.close()
+            await wire.aclose()
             await client.aclose()
 
     return build(deps, deliveries=deliveries, lifespan=lifespan)

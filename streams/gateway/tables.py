@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.gateway.deps import Deps
     from streams.gateway.operation import Call
     from streams.gateway.past import Past
-    from streams.query.owners import Answer
+    from streams.query.wire import Answer
 
 _CONSISTENCY: Final = re.compile(r"offset:\d{1,18}")
 _OK: Final = 200

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import httpx
+import orjson
 
 from streams.clock import monotonic, now_ms
 from streams.errors import StreamsError
 from streams.query.placement import Placement
+from streams.query.wire import Answer
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
@@ -18,33 +19,30 @@ if TYPE_CHECKING:
 
     from schemas.worker import WorkerHeartbeat
 
-log = logging.getLogger(__name__)
-
 PATIENCE: Final = 3.0
 """Seconds for which a question is asked again while its key has no owner that answers."""
 
 _ROUND: Final = 0.1
 """Seconds to wait for news of a move before the same owner is asked once more."""
 
-_MOVING: Final = frozenset({421, 502, 503, 504})
+_NOT_READY: Final = 503
+_MOVING: Final = frozenset({421, 502, _NOT_READY, 504})
 
 
 class OwnerUnavailableError(StreamsError):
     """Raised by `Owners.ask` when no owner answered in time: the partition moves, or no worker of the pool runs."""
 
 
-class Answer(NamedTuple):
-    """What a worker said, unread, so that it can be passed on."""
+class Client(Protocol):
+    """Asks a worker; `streams.query.wire.Wire` does."""
 
-    status: int
-    body: bytes
-    retry_after: str | None = None
+    async def get(self, url: str, seconds: float) -> Answer | None: ...  # noqa: D102
 
 
 class Owners:
     """Follows the workers' heartbeats and forwards questions to the owner of a key."""
 
-    def __init__(self, partitions: Callable[[], int], client: httpx.AsyncClient, patience: float = PATIENCE) -> None:
+    def __init__(self, partitions: Callable[[], int], client: Client, patience: float = PATIENCE) -> None:
         self._partitions = partitions
         self._client = client
         self._patience = patience
@@ -84,38 +82,49 @@ class Owners:
             moved = self._moved
             url = self._placement.owner(pool, partition, now_ms())
             if url is not None:
-                last = await self._get(url + path, deadline)
-                if last is not None and last.status not in _MOVING:
-                    return last
+                said = await self._get(url + path, deadline)
+                if said is not None and said.status not in _MOVING:
+                    return said
+                last = said or last
             left = deadline - monotonic()
             if left <= 0:
-                raise OwnerUnavailableError(_reason(pool, partition, url))
+                raise OwnerUnavailableError(_reason(pool, partition, url, last))
             await _wait(moved, min(left, _ROUND) if url is not None else left)
 
     async def ask_all(self, pool: str, path: str) -> list[Answer]:
-        """Return the answers of all live workers of a pool, for scans; OwnerUnavailableError if one is silent."""
+        """Return answers of live workers of a pool that together speak for every partition, each for others.
+
+        A worker that has just lost a partition answers without it, one that has just got it already with it: such
+        answers would miss rows or have them twice, so all are asked again; OwnerUnavailableError when time is up.
+        """
         deadline = monotonic() + self._patience
-        while not self._placement.covers(pool, self._partitions(), now_ms()):
+        while True:
+            moved = self._moved
+            found = await self._all(pool, path, deadline)
+            if found is not None:
+                return found
             left = deadline - monotonic()
             if left <= 0:
                 raise OwnerUnavailableError(_incomplete(pool))
-            await _wait(self._moved, left)
+            await _wait(moved, min(left, _ROUND))
+
+    async def _all(self, pool: str, path: str, deadline: float) -> list[Answer] | None:
+        """Return the answers of all live workers, None when a partition is missing, or told of twice."""
+        count = self._partitions()
+        if not self._placement.covers(pool, count, now_ms()):
+            return None
         urls = self._placement.urls(pool, now_ms())
         answers = await asyncio.gather(*(self._get(url + path, deadline) for url in urls))
         found = [answer for answer in answers if answer is not None and answer.status not in _MOVING]
-        if len(found) != len(urls):
-            raise OwnerUnavailableError(_incomplete(pool))
-        return found
+        told = [answer.partitions for answer in found if answer.partitions is not None]
+        if told:
+            # who owns nothing, or restores it, has nothing to say and need not be there
+            spoken = Counter(number for partitions in told for number in partitions)
+            return found if spoken == Counter(range(count)) else None
+        return found if len(found) == len(urls) else None
 
     async def _get(self, url: str, deadline: float) -> Answer | None:
-        left = max(deadline - monotonic(), _ROUND)
-        try:
-            async with asyncio.timeout(left):  # the client's own times are those of each phase, and add up
-                response = await self._client.get(url, timeout=left)
-        except (httpx.HTTPError, TimeoutError) as error:
-            log.debug("no answer from %s: %s", url, error)
-            return None
-        return Answer(response.status_code, response.content, response.headers.get("retry-after"))
+        return await self._client.get(url, max(deadline - monotonic(), _ROUND))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
@@ -126,10 +135,21 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _reason(pool: str, partition: int, url: str | None) -> str:
+def _reason(pool: str, partition: int, url: str | None, last: Answer | None) -> str:
+    if last is not None and last.status == _NOT_READY and (detail := _detail(last.body)):
+        return f"Partition {partition} of pool '{pool}': {detail}; ask again in a second."
     if url is None:
         return f"No worker of pool '{pool}' owns partition {partition} at the moment; ask again in a second."
     return f"The worker that owns partition {partition} of pool '{pool}' does not answer; ask again in a second."
+
+
+def _detail(body: bytes) -> str:
+    """Return what a worker's problem says, empty when it is none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(found.get("detail", "")) if isinstance(found, dict) else ""
 
 
 def _incomplete(pool: str) -> str:

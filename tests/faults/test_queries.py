@@ -23,7 +23,7 @@ async def test_answers_are_right_while_workers_join_leave_and_are_killed(
 ) -> None:
     first = await pipeline.running("a")
     async with Gateway(pipeline) as gateway:
-        traffic = Traffic(gateway.http, NAMES, seed)
+        traffic = Traffic(gateway.asker, NAMES, seed)
         model = traffic.model
 
         def more(count: int) -> int:
@@ -48,7 +48,7 @@ async def test_answers_are_right_while_workers_join_leave_and_are_killed(
             traffic.stop()
         slowest = model.slowest()
         for name in NAMES:
-            await traffic.ask(gateway.http, f"/tables/counts/{name}", name, own=True)
+            await traffic.ask(gateway.asker, f"/tables/counts/{name}", name, own=True)
             assert model.keys[name].seen == model.keys[name].acknowledged, name
         tell(reads=sum(model.statuses.values()), refused=model.statuses[503], wrong=len(model.wrong), slowest_s=slowest)
         assert model.wrong == []
@@ -60,13 +60,13 @@ async def test_who_has_written_reads_what_was_written(pipeline: Pipeline, seed: 
     """Written and read with the offset of the acknowledgement, a thousand times: never stale."""
     await pipeline.running("c")
     async with Gateway(pipeline) as gateway:
-        traffic = Traffic(gateway.http, NAMES, seed)
+        traffic = Traffic(gateway.asker, NAMES, seed)
         traffic.model.keys = {f"own-{name}": key for name, key in traffic.model.keys.items()}
 
         async def again(name: str) -> None:
             for _ in range(84):
                 await traffic.count(name)
-                await traffic.ask(gateway.http, f"/tables/counts/{name}", name, own=True)
+                await traffic.ask(gateway.asker, f"/tables/counts/{name}", name, own=True)
 
         async with asyncio.TaskGroup() as group:
             for name in traffic.model.keys:

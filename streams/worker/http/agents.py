@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer
+from streams.worker.http.answers import answer, of
 
 if TYPE_CHECKING:
     from streams.worker.http.proof import Proof
@@ -29,5 +29,4 @@ class AgentPages:
 
     async def list(self, _: Request) -> Response:
         """Answer the agents of this worker's pool: how many runs are queued here, and whether the queue is paused."""
-        self._proof.slices()
-        return answer({"agents": self._pauses.rows()})
+        return of(self._proof.slices(), answer({"agents": self._pauses.rows()}))

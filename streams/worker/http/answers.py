@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.responses import Response
+
+from streams.query.wire import PARTITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.worker.state.slice import Slice
 
 
 def answer(body: Any, status: int = 200) -> Response:
@@ -18,3 +25,9 @@ def problem(status: int, detail: str, *, type: str = "about:blank", **more: Any)
     body = {"type": type, "title": detail, "status": status, "detail": detail, **more}
     headers = {"retry-after": "1"} if status == 503 else None
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def of(slices: Iterable[Slice], said: Response) -> Response:
+    """Name the partitions that an answer over all of a worker's speaks for, so that none is missed or counted twice."""
+    said.headers[PARTITIONS] = ",".join(str(one.partition) for one in slices)
+    return said

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer
+from streams.worker.http.answers import answer, of
 
 if TYPE_CHECKING:
     from streams.worker.budgets.homes import BudgetHomes
@@ -37,5 +37,4 @@ class BudgetPages:
 
     async def list(self, _: Request) -> Response:
         """Answer the accounts that are kept here."""
-        self._proof.slices()
-        return answer({"budgets": self._homes.rows()})
+        return of(self._proof.slices(), answer({"budgets": self._homes.rows()}))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from streams import clock
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
-
-_STEP_S: Final = 0.002
 
 
 class NotOwnerError(Exception):
@@ -59,8 +56,11 @@ class Proof:
         source = owned.sources.get(topic)
         if source is None:
             raise NotReadyError(f"this worker does not read {topic}")
-        end = clock.monotonic() + seconds
-        while source.applied <= offset:
-            if clock.monotonic() > end or not owned.live:
-                raise NotReadyError(f"offset {offset} of {topic} is not applied yet")
-            await asyncio.sleep(_STEP_S)
+        late = NotReadyError(f"offset {offset} of {topic} is not applied yet")
+        try:
+            async with asyncio.timeout(seconds):
+                await source.reached(offset)
+        except TimeoutError:
+            raise late from None
+        if source.applied <= offset:  # the partition went while it was waited for
+            raise late

@@ -16,7 +16,7 @@ from streams.engine.entry import SUBMITTED, journal_key
 from streams.engine.view import ENDED, fold
 from streams.tables.runs import RunRow, short
 from streams.worker.book import ALL, BY_AGENT, RUNS, agents_in, by_key, by_parent, group, place_of, run_at
-from streams.worker.http.answers import answer
+from streams.worker.http.answers import answer, of
 from streams.worker.journal import LEDGER
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RunList:
         found = await asyncio.to_thread(self._found, slices, Wanted.of(query), limit + 1)
         for owned in slices:
             self._proof.check(owned)  # what was read while its partition went is nobody's word
-        return answer({"runs": found[:limit], "next": "more" if len(found) > limit else None})
+        return of(slices, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
     def _found(self, slices: list[Slice], wanted: Wanted, limit: int) -> list[dict[str, Any]]:
         lists = [places for owned in slices for places in _lists(owned, wanted)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.worker.http.answers import answer
+from streams.worker.http.answers import answer, of
 
 if TYPE_CHECKING:
     from streams.worker.http.proof import Proof
@@ -24,5 +24,6 @@ class SchedulePages:
 
     async def list(self, _: Request) -> Response:
         """Answer the schedules whose partitions this worker owns."""
-        self._proof.slices()
-        return answer({"schedules": [] if self._schedules is None else self._schedules.rows()})
+        return of(
+            self._proof.slices(), answer({"schedules": [] if self._schedules is None else self._schedules.rows()})
+        )

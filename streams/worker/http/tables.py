@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streams.worker.folds import Folds, entry_of, store_name, text_of
-from streams.worker.http.answers import answer, problem
+from streams.worker.http.answers import answer, of, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
     Row = tuple[bytes, bytes]
+    Place = tuple[bytes, bytes, Slice]
 
 _PATIENCE_S = 2.5
 LOOKUP: Final = "by."
@@ -47,6 +49,8 @@ class TablePages:
         wanted = request.query_params.get("consistency")
         if wanted:
             topic = request.query_params.get("topic") or self._events
+            if topic not in owned.sources:
+                return problem(422, f"topic: nothing here is made of {topic[:200]}; leave it out for the bus")
             await self._proof.applied(owned, topic, int(wanted.removeprefix("offset:")), _PATIENCE_S)
             self._proof.check(owned)  # it may have gone while we waited
         value = owned.stores[store_name(table)].committed(key.encode())
@@ -63,17 +67,22 @@ class TablePages:
         limit = int(query.get("limit", "100"))
         prefix, after = query.get("prefix", "").encode(), query.get("cursor")
         wishes = {name.removeprefix(LOOKUP): query[name] for name in query if name.startswith(LOOKUP)}
-        rows: list[dict[str, Any]] = []
-        parts: dict[bytes, list[Any]] = defaultdict(list)
-        for owned in self._proof.slices():
-            for key, value in islice(self._wanted(owned, table, prefix, after, wishes), limit + 1):
-                if table.merge is not None:
+        slices = self._proof.slices()
+        if table.merge is not None:
+            parts: dict[bytes, list[Any]] = defaultdict(list)
+            for owned in slices:
+                for key, value in islice(self._wanted(owned, table, prefix, after, wishes), limit + 1):
                     parts[key].append(self._folds.decode(table, value))
-                else:
-                    rows.append(self._shown(table, owned, key, value))
-        rows += [self._merged(table, key, found) for key, found in parts.items()]
-        rows.sort(key=lambda row: str(row["key"]).encode())
-        return answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None})
+            rows = [self._merged(table, key, found) for key, found in sorted(parts.items())]
+        else:
+            found = heapq.merge(*(self._places(owned, table, prefix, after, wishes) for owned in slices), key=_key)
+            rows = [self._shown(table, owned, key, value) for key, value, owned in islice(found, limit + 1)]
+        return of(slices, answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None}))
+
+    def _places(
+        self, owned: Slice, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
+    ) -> Iterator[Place]:
+        return ((key, value, owned) for key, value in self._wanted(owned, table, prefix, after, wishes))
 
     def _wanted(
         self, owned: Slice, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
@@ -107,9 +116,10 @@ class TablePages:
 
     def _of_parts(self, table: TableDef, key: bytes) -> Response:
         """Answer a row of which each partition has a part, as far as this worker has it."""
-        stores = (owned.stores[store_name(table)] for owned in self._proof.slices())
+        slices = self._proof.slices()
+        stores = [owned.stores[store_name(table)] for owned in slices]
         parts = [self._folds.decode(table, data) for store in stores if (data := store.committed(key)) is not None]
-        return answer(self._merged(table, key, parts)) if parts else problem(404, "no such row")
+        return of(slices, answer(self._merged(table, key, parts)) if parts else problem(404, "no such row"))
 
     def _merged(self, table: TableDef, key: bytes, parts: list[Any]) -> dict[str, Any]:
         if table.merge is None:
@@ -132,3 +142,7 @@ class TablePages:
             "partition": owned.partition,
             "offset": place[1],
         }
+
+
+def _key(place: Place) -> bytes:
+    return place[0]

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import orjson
 
 from schemas.errors import SchemaError
@@ -15,6 +14,7 @@ from schemas.worker import WorkerHeartbeat
 from streams import clock
 from streams.query.following import Follower
 from streams.query.placement import Placement
+from streams.query.wire import Wire
 from streams.worker.errors import WorkerError
 from topics.partition import partition_of
 from topics.reader import follow
@@ -44,7 +44,7 @@ class Peers:
         self._pool = pool
         self._codec = codec
         self._placement = Placement()
-        self._client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=200), timeout=3.0)
+        self._wire = Wire()
         self._follower: Follower[RawRecord] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = clock.monotonic()
@@ -66,7 +66,7 @@ class Peers:
         self._ended = True
         if self._follower is not None:
             await asyncio.to_thread(self._follower.end)
-        await self._client.aclose()
+        await self._wire.aclose()
 
     def take(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
         """Take in a heartbeat, or the news that a worker is forgotten."""
@@ -108,13 +108,12 @@ class Peers:
         """Return a worker's answer; raises HomeAwayError when it gives none in time or is not the home any more."""
         if self._ended:
             raise HomeAwayError("this worker leaves")
-        try:
-            response = await self._client.post(url + path, content=orjson.dumps(body), timeout=seconds)
-        except httpx.HTTPError as error:
-            raise HomeAwayError(f"{url} does not answer: {error!r}") from error
-        if response.status_code != 200:
-            raise HomeAwayError(f"{url} answers {response.status_code}")
-        return orjson.loads(response.content)
+        said = await self._wire.post(url + path, orjson.dumps(body), seconds)
+        if said is None:
+            raise HomeAwayError(f"{url} does not answer within {seconds:g} s")
+        if said.status != 200:
+            raise HomeAwayError(f"{url} answers {said.status}")
+        return orjson.loads(said.body)
 
     def _partition(self, limit: str) -> int:
         return partition_of(limit.encode(), self._runtime.partitions)

@@ -361,7 +361,7 @@ class Committer:
             unit.committed = True
             unit.settle()
             if (move := unit.moves()) is not None:
-                unit.slice.sources[move[0]].applied = move[1]
+                unit.slice.sources[move[0]].advance(move[1])
             if count := unit.count():
                 self._owner.release(count)
             for callback in unit.on_commit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 class Source:
     """One source topic's partition within a slice: batches in order, and how far they are committed."""
 
-    __slots__ = ("applied", "queue", "slice", "topic")
+    __slots__ = ("_waiting", "applied", "queue", "slice", "topic")
 
     def __init__(self, topic: str) -> None:
         """Make the source before its slice is complete; `slice` is set when all co-partitions are here."""
@@ -23,6 +25,27 @@ class Source:
         self.slice: Slice | None = None
         self.queue: deque[Batch] = deque()
         self.applied = -1  # next offset to process, as committed; -1: nothing known yet
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap; the number keeps futures apart
+
+    def advance(self, offset: int) -> None:
+        """Take `offset` for the next one to process, and wake who waits for less."""
+        self.applied = offset
+        while self._waiting and self._waiting[0][0] < offset:
+            _wake(heapq.heappop(self._waiting)[2])
+
+    async def reached(self, offset: int) -> None:
+        """Wait until the record at `offset` is applied, or the slice is buried."""
+        if self.applied > offset or (self.slice is not None and not self.slice.live):
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (offset, id(waiter), waiter))
+        await waiter
+
+    def release(self) -> None:
+        """Let go who waits for what will not come here any more."""
+        waiting, self._waiting = self._waiting, []
+        for _, _, waiter in waiting:
+            _wake(waiter)
 
     @property
     def partition(self) -> int:
@@ -72,6 +95,8 @@ class Slice:
     def bury(self) -> None:
         """Release what hangs on a dead slice (event loop)."""
         self.ready = False
+        for source in self.sources.values():
+            source.release()
         for callback in self.on_death:
             callback()
         self.on_death.clear()
@@ -82,3 +107,8 @@ class Slice:
     def fence(self) -> Source:
         """Return the source whose current offset proves ownership when a transaction moves none."""
         return next(iter(self.sources.values()))
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():  # whoever waited may have given up
+        waiter.set_result(None)

@@ -12,6 +12,7 @@ import httpx
 from streams.local.ports import free_ports
 from streams.local.spawn import spawn
 from streams.settings import child_environment
+from tests.faults.rig.asker import Asker
 from tests.faults.rig.pipeline import ROOT, Pipeline
 from tests.faults.rig.waiting import until
 
@@ -30,6 +31,7 @@ class Gateway:
                 [sys.executable, "-m", "streams", "gateway"], output=output, environment=environment, folder=ROOT
             )
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, limits=httpx.Limits())
+        self.asker = Asker(f"http://127.0.0.1:{port}")
         self.acknowledged: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -50,6 +52,7 @@ class Gateway:
     ) -> None:
         """End it."""
         await self.http.aclose()
+        await self.asker.aclose()
         self.process.kill()
         self.process.wait()
 

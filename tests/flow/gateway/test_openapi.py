@@ -16,7 +16,7 @@ from schemathesis.specs.openapi import checks
 
 from streams.gateway.app import build
 from streams.gateway.deps import Deps
-from streams.query.owners import Answer
+from streams.query.wire import Answer
 from tests.unit.gateway._book import FakeBook
 from tests.unit.gateway._gateway import FakeLog, FakeOwners, Settings, catalog
 from topics.names import Names

@@ -25,7 +25,8 @@ from streams.app import Catalog
 from streams.choices import Budget
 from streams.gateway.app import build
 from streams.gateway.deps import Deps
-from streams.query.owners import Answer, OwnerUnavailableError
+from streams.query.owners import OwnerUnavailableError
+from streams.query.wire import Answer
 from streams.settings import ApiKey
 from streams.sources.custom import custom
 from streams.sources.github import github

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.query.owners import Answer
+from streams.query.wire import Answer
 from tests.unit.gateway._gateway import FakeOwners, problem, world
 
 

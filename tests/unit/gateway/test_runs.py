@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
-from streams.query.owners import Answer
+from streams.query.wire import Answer
 from tests.unit.gateway._gateway import problem, world
 
 ENTRIES = {"entries": [{"seq": 1, "path": "0", "name": "plan"}, {"seq": 2, "path": "1", "name": "scrape_url"}]}

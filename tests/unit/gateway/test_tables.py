@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.query.owners import Answer
+from streams.query.wire import Answer
 from streams.replay.errors import AbsentError, ReplayError, RetentionError
 from streams.tables.agent_stats import AgentStats, Took, added
 from tests.unit.gateway._gateway import problem, world

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
-import httpx
 import pytest
 
 from schemas.worker import WorkerHeartbeat
 from streams.clock import now_ms
 from streams.query.owners import Owners, OwnerUnavailableError
+from streams.query.wire import Answer
 
 
 def beat(worker: str, *partitions: int) -> WorkerHeartbeat:
@@ -27,19 +29,39 @@ def beat(worker: str, *partitions: int) -> WorkerHeartbeat:
     )
 
 
-def owners(answer: Callable[[httpx.Request], httpx.Response], patience: float = 2.0) -> Owners:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return Owners(lambda: 1, client, patience)
+@dataclass
+class Workers:
+    """Answers as workers do; `answer` is told who is asked and the path."""
+
+    answer: Callable[[str, str], Answer | None]
+
+    async def get(self, url: str, seconds: float) -> Answer | None:
+        host, _, path = url.removeprefix("http://").partition("/")
+        return self.answer(host, "/" + path)
+
+
+class Silent:
+    """A worker that is connected to and says nothing."""
+
+    async def get(self, url: str, seconds: float) -> Answer | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.Event().wait()
+        return None
+
+
+def owners(answer: Callable[[str, str], Answer | None], patience: float = 2.0, partitions: int = 1) -> Owners:
+    return Owners(lambda: partitions, Workers(answer), patience)
 
 
 async def test_the_owner_is_asked_and_its_answer_returned_unread() -> None:
-    found = owners(lambda request: httpx.Response(409, content=request.url.raw_path, headers={"retry-after": "7"}))
+    found = owners(lambda _, path: Answer(409, path.encode(), "7"))
     found.take("a", beat("a", 0))
-    assert await found.ask("default", "key", "/owner/runs/a%2Fb") == (409, b"/owner/runs/a%2Fb", "7")
+    assert await found.ask("default", "key", "/owner/runs/a%2Fb") == (409, b"/owner/runs/a%2Fb", "7", None)
 
 
 async def test_a_question_waits_for_the_first_owner() -> None:
-    found = owners(lambda _: httpx.Response(200, content=b"late"))
+    found = owners(lambda _, __: Answer(200, b"late"))
     question = asyncio.create_task(found.ask("default", "key", "/x"))
     await asyncio.sleep(0)
     found.take("a", beat("a", 0))
@@ -50,13 +72,13 @@ async def test_a_question_waits_for_the_first_owner() -> None:
 async def test_an_owner_that_lost_the_key_is_asked_again_elsewhere(status: int) -> None:
     asked: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.host)
-        if request.url.host == "a":
+    def answer(host: str, _: str) -> Answer:
+        asked.append(host)
+        if host == "a":
             found.take("a", beat("a"))
             found.take("b", beat("b", 0))
-            return httpx.Response(status)
-        return httpx.Response(200, content=b"here")
+            return Answer(status, b"")
+        return Answer(200, b"here")
 
     found = owners(answer)
     found.take("a", beat("a", 0))
@@ -65,10 +87,7 @@ async def test_an_owner_that_lost_the_key_is_asked_again_elsewhere(status: int) 
 
 
 async def test_a_dead_owner_is_unavailable_after_the_patience() -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    found = owners(answer, patience=0.0)
+    found = owners(lambda _, __: None, patience=0.0)
     found.take("a", beat("a", 0))
     with pytest.raises(OwnerUnavailableError, match="does not answer"):
         await found.ask("default", "key", "/x")
@@ -76,8 +95,21 @@ async def test_a_dead_owner_is_unavailable_after_the_patience() -> None:
         await found.ask_all("default", "/x")
 
 
+async def test_why_an_owner_could_not_answer_is_told() -> None:
+    """An offset that lies in the future is no silence of the owner."""
+    said = b'{"detail": "offset 7 of events is not applied yet"}'
+    answers = [Answer(503, said), None]
+    found = owners(lambda _, __: answers.pop(0) if answers else None, patience=0.0)
+    found.take("a", beat("a", 0))
+    with pytest.raises(OwnerUnavailableError, match="offset 7 of events is not applied yet; ask again"):
+        await found.ask("default", "key", "/x")
+    answers[:] = [Answer(503, b"<html>")]
+    with pytest.raises(OwnerUnavailableError, match="does not answer"):
+        await found.ask("default", "key", "/x")
+
+
 async def test_no_worker_at_all_is_unavailable() -> None:
-    found = owners(lambda _: httpx.Response(200), patience=0.0)
+    found = owners(lambda _, __: Answer(200, b""), patience=0.0)
     with pytest.raises(OwnerUnavailableError, match="No worker"):
         await found.ask("default", "key", "/x")
     with pytest.raises(OwnerUnavailableError):
@@ -85,11 +117,8 @@ async def test_no_worker_at_all_is_unavailable() -> None:
 
 
 async def test_lists_need_every_worker() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(503 if request.url.host == broken else 200, content=b"{}")
-
     broken = ""
-    found = owners(answer, patience=0.0)
+    found = owners(lambda host, _: Answer(503 if host == broken else 200, b"{}"), patience=0.0)
     found.take("b", beat("b"))
     with pytest.raises(OwnerUnavailableError, match="Not every"):
         await found.ask_all("default", "/x")
@@ -100,13 +129,42 @@ async def test_lists_need_every_worker() -> None:
         await found.ask_all("default", "/x")
 
 
-async def test_an_owner_that_says_nothing_is_waited_for_no_longer_than_the_patience() -> None:
-    async def silent(_: httpx.Request) -> httpx.Response:
-        await asyncio.Event().wait()
-        raise AssertionError
+@pytest.mark.parametrize("told", [({0}, {2}), ({0, 1}, {1, 2}), ({0, 1}, set())])
+async def test_a_list_in_which_a_partition_is_missing_or_told_of_twice_is_asked_for_again(
+    told: tuple[set[int], set[int]],
+) -> None:
+    """While partition 1 moves, its old owner answers without it already, or its new owner with it as well."""
+    rounds = 0
 
-    client = httpx.AsyncClient(transport=httpx.MockTransport(silent))
-    found = Owners(lambda: 1, client, 0.05)
+    def answer(host: str, _: str) -> Answer:
+        nonlocal rounds
+        rounds += host == "a"
+        spoken = told[host == "b"] if rounds == 1 else {"a": {0}, "b": {1, 2}}[host]
+        return Answer(200, host.encode(), partitions=frozenset(spoken))
+
+    found = owners(answer, partitions=3)
+    found.take("a", beat("a", 0, 1))
+    found.take("b", beat("b", 2))
+    assert [said.body for said in await found.ask_all("default", "/x")] == [b"a", b"b"]
+    assert rounds == 2
+
+
+async def test_a_list_that_is_never_whole_is_unavailable() -> None:
+    found = owners(lambda _, __: Answer(200, b"", partitions=frozenset({0})), patience=0.0, partitions=2)
+    found.take("a", beat("a", 0, 1))
+    with pytest.raises(OwnerUnavailableError, match="Not every"):
+        await found.ask_all("default", "/x")
+
+
+async def test_who_owns_nothing_is_not_waited_for_in_lists() -> None:
+    found = owners(lambda host, _: Answer(200, b"", partitions=frozenset({0})) if host == "a" else None)
+    found.take("a", beat("a", 0))
+    found.take("spare", beat("spare"))
+    assert len(await found.ask_all("default", "/x")) == 1
+
+
+async def test_an_owner_that_says_nothing_is_waited_for_no_longer_than_the_patience() -> None:
+    found = Owners(lambda: 1, Silent(), 0.05)
     found.take("a", beat("a", 0))
     with pytest.raises(OwnerUnavailableError):
         await found.ask("default", "key", "/x")

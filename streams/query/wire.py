@@ -1,0 +1,83 @@
+"""Questions to workers over HTTP, hundreds at a time, each with a time of its own.
+
+aiohttp and not httpx: httpx's pool looks at every connection that it holds, with a system call for each idle one, at
+every request (encode/httpx issue 3215), so that a gateway with a hundred questions under way does little else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+from yarl import URL
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 1_000
+"""Connections to workers at once; what is asked beyond waits for a free one, within its time."""
+
+_IDLE_S: Final = 4.0  # below the five seconds after which a worker's server closes an idle connection
+
+
+class Answer(NamedTuple):
+    """What a worker said, unread, so that it can be passed on."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    partitions: frozenset[int] | None = None
+    """The partitions that the answer speaks for, where it speaks for all that the worker owns."""
+
+
+PARTITIONS: Final = "x-streams-partitions"
+"""Header in which a worker names the partitions that an answer speaks for."""
+
+
+class Wire:
+    """The connections of one event loop; opened with the first question."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, url: str, seconds: float) -> Answer | None:
+        """Return the answer, None when there is none within `seconds`."""
+        return await self._ask("GET", url, None, seconds)
+
+    async def post(self, url: str, body: bytes, seconds: float) -> Answer | None:
+        """Return the answer to a JSON body, None when there is none within `seconds`."""
+        return await self._ask("POST", url, body, seconds)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, method: str, url: str, body: bytes | None, seconds: float) -> Answer | None:
+        session = self._session
+        if session is None:
+            session = self._session = _session()
+        try:
+            async with asyncio.timeout(seconds):  # one timer: aiohttp's own would be a second one
+                async with session.request(method, URL(url, encoded=True), data=body) as response:
+                    said = await response.read()
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            log.debug("no answer from %s: %r", url, error)
+            return None
+        headers = response.headers
+        return Answer(response.status, said, headers.get("retry-after"), _partitions(headers.get(PARTITIONS)))
+
+
+def _session() -> aiohttp.ClientSession:
+    options: dict[str, Any] = {"limit": MOST, "keepalive_timeout": _IDLE_S}
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(**options),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers={"content-type": "application/json"},
+    )
+
+
+def _partitions(text: str | None) -> frozenset[int] | None:
+    return None if text is None else frozenset(int(number) for number in text.split(",") if number)
