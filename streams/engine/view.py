@@ -223,11 +223,11 @@ def fold(entries: Iterable[Entry]) -> RunView:
     return view
 
 
-def history(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """Return the entries of `GET /runs/{id}/history`, in log order; what a wait got is shown with the wait."""
+def history(entries: Iterable[Entry], after: int = 0) -> list[dict[str, Any]]:
+    """Return the entries of `GET /runs/{id}/history` behind `after`; what a wait got is shown with the wait."""
     listed = sorted(entries, key=lambda entry: entry.seq)
     inbox = {entry.path.removeprefix(INBOX): entry.output for entry in listed if entry.path.startswith(INBOX)}
-    return [_line(entry, inbox) for entry in listed]
+    return [_line(entry, inbox) for entry in listed if entry.seq > after]
 
 
 def _line(entry: Entry, inbox: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from streams.gateway.submission import Submissions
 from streams.gateway.submit import Submit
 from streams.gateway.tables import Tables
 from streams.gateway.threads import Threads
+from streams.gateway.voices import Voices
 from streams.gateway.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def build(
         else LOCAL_HOSTS | {host_name(settings.gateway_host), host_name(_host(settings.advertised_url))}
     )
     remembered = deliveries or Deliveries()
-    streams = Streams()
-    served = declared(deps, remembered, meter, streams)
+    streams, voices = Streams(), Voices(deps.owners)
+    served = declared(deps, remembered, meter, streams, voices)
     openapi = document(served, version("streams"), settings.advertised_url)
 
     async def describe(_: Call) -> Response:
@@ -84,10 +85,11 @@ def build(
     app = Direct(endpoints, routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
     app.state.deliveries = remembered
     app.state.streams = streams
+    app.state.voices = voices
     return app
 
 
-def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams) -> list[Operation]:
+def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams, voices: Voices) -> list[Operation]:
     """Return every operation, those with the most traffic first, since routes are tried in order."""
     runs, threads = Runs(deps), Threads()
     submissions = Submissions(deps.catalog, deps.names)
@@ -96,7 +98,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams)
         *operations.of_webhooks(webhooks),
         Publish(deps).operation(),
         Submit(deps, submissions, runs).operation(),
-        *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams)),
+        *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams, voices)),
         *operations.of_commands(Commands(deps, runs)),
         *operations.of_tables(Tables(deps, Past(deps, threads))),
         *of_archive(Archive(deps, threads, streams)),

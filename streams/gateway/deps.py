@@ -75,6 +75,7 @@ class Asker(Protocol):
     def workers(self) -> list[dict[str, Any]]: ...  # noqa: D102
     async def ask(self, pool: str, key: str, path: str) -> Answer: ...  # noqa: D102
     async def ask_all(self, pool: str, path: str) -> list[Answer]: ...  # noqa: D102
+    async def post_all(self, pool: str, path: str, body: bytes) -> list[Answer]: ...  # noqa: D102
 
 
 class History(Protocol):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from streams.clock import monotonic
+from streams.gateway.looks import Looks
 from streams.gateway.problem import Problem
 from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, stream, within
+from streams.gateway.voices import Voice, Voices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -15,21 +18,29 @@ if TYPE_CHECKING:
 
     from streams.gateway.deps import Changes, Deps
     from streams.gateway.operation import Call
-    from streams.gateway.runs import Runs
+    from streams.gateway.runs import News, Runs
 
 _ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 _TALKS: Final = frozenset({"queued", "running"})
-LISTEN_S: Final = 0.25
-"""Seconds between two looks at what a model is saying."""
+_PACE_S: Final = 0.05
+"""Seconds between two looks at a run that goes on all the time: what came meanwhile is told together."""
+
+_AGAIN_S: Final = 1.0
+"""Seconds after which a run is looked at again whose owner did not answer."""
+
+_LOOK_S: Final = 60.0
+"""Seconds after which a run is looked at without news: the journal is followed, so nothing should be found."""
 
 
 class RunEvents:
     """Streams runs: `step` and `progress` for entries, `status`, `token` for what models say, `done` at the end."""
 
-    def __init__(self, deps: Deps, runs: Runs, streams: Streams) -> None:
+    def __init__(self, deps: Deps, runs: Runs, streams: Streams, voices: Voices) -> None:
         self._changes = deps.changes
         self._runs = runs
+        self._looks = Looks(runs)
         self._streams = streams
+        self._voices = voices
 
     async def __call__(self, call: Call) -> Response:
         """Answer with the stream; a run that nobody knows is 404 before it begins."""
@@ -38,56 +49,72 @@ class RunEvents:
         run_id, last = call.param("id"), last_event_id(call)
         self._streams.check()
         found = await self._runs.view(run_id)
-        seen = int(last) if last.isascii() and last.isdigit() else -1
+        seen = int(last) if last.isascii() and last.isdigit() else 0
         return stream(call, self._events(self._changes, found.pool, run_id, seen))
 
     async def _events(self, changes: Changes, pool: str, run_id: str, seen: int) -> AsyncGenerator[bytes, None]:
-        status, said = "", _Said()
-        with changes.watch(pool, run_id) as news, self._streams.open(news):
+        with (
+            changes.watch(pool, run_id) as news,
+            self._streams.open(news),
+            self._voices.listening(pool, run_id, news) as voice,
+        ):
+            reader = _Reader(seen, voice)
             while not self._streams.closed:
                 news.clear()
+                looked = monotonic()
                 try:
-                    # the view first: what it shows as ended has all its entries in the history asked for after it
-                    view = (await self._runs.view(run_id)).view
-                    entries = await self._runs.entries(run_id, after=seen)
+                    found = await self._looks.look(run_id, reader.seen, voice.number)
                 except Problem:
-                    view, entries = {"status": status}, []  # its owner is moving: the stream goes on afterwards
-                for entry in entries:
-                    seen = int(entry["seq"])
-                    if entry.get("kind") == "progress":
-                        told = {**entry, **(entry.get("output") or {}), "message": entry.get("name")}
-                        yield event(told, name="progress", id=str(seen))
-                    else:
-                        yield event(entry, name="step", id=str(seen))
-                if view["status"] != status:
-                    status = str(view["status"])
-                    yield event(view, name="status")
-                if status in _ENDED:
-                    yield event(view, name="done")
-                    return
-                async for piece in self._until(news, pool, run_id, said if status in _TALKS else None):
-                    yield piece
+                    patience = _AGAIN_S  # its owner is moving: the stream goes on afterwards
+                else:
+                    patience = _LOOK_S
+                    for told in reader.told(found):
+                        yield told
+                    if reader.status in _ENDED:
+                        return
+                async for silence in _until(news, patience):
+                    yield silence
+                await asyncio.sleep(max(looked + _PACE_S - monotonic(), 0))
 
-    async def _until(
-        self, news: asyncio.Event, pool: str, run_id: str, said: _Said | None
-    ) -> AsyncGenerator[bytes, None]:
-        """Wait for the journal to grow, or until it is time to say that we are alive; tell what models say meanwhile.
 
-        Their pieces are on no log and have no id: who comes later gets the whole answer with the step.
-        """
-        left, step = ALIVE_S, ALIVE_S if said is None else LISTEN_S
-        while left > 0:
-            if said is not None:
-                for piece in await self._runs.spoken(pool, run_id, said.number):
-                    said.number = int(piece["number"])
-                    yield event({"path": piece["path"], "text": piece["text"]}, name="token")
-            if await within(news, min(step, left)):
-                return
-            left -= step
+class _Reader:
+    """What one reader has been told."""
+
+    def __init__(self, seen: int, voice: Voice) -> None:
+        self.seen = seen
+        self.status = ""
+        self._voice = voice
+
+    def told(self, found: News) -> list[bytes]:
+        """Return what is new to it: what models said, then the entries that came of it, then the run's state."""
+        self._voice.hear(found.pieces)
+        told = [event({"path": one["path"], "text": one["text"]}, name="token") for one in self._voice.take()]
+        for entry in found.entries:
+            if entry["seq"] <= self.seen:
+                continue
+            self.seen = int(entry["seq"])
+            told.append(_told(entry))
+        if found.view["status"] != self.status:
+            self.status = str(found.view["status"])
+            self._voice.talks = self.status in _TALKS
+            told.append(event(found.view, name="status"))
+            if self.status in _ENDED:
+                told.append(event(found.view, name="done"))
+        return told
+
+
+def _told(entry: dict[str, Any]) -> bytes:
+    if entry.get("kind") != "progress":
+        return event(entry, name="step", id=str(entry["seq"]))
+    told = {**entry, **(entry.get("output") or {}), "message": entry.get("name")}
+    return event(told, name="progress", id=str(entry["seq"]))
+
+
+async def _until(news: asyncio.Event, patience: float) -> AsyncGenerator[bytes, None]:
+    """Wait for news, saying now and then that we are alive, for so many seconds at most."""
+    left = patience
+    while left > 0:
+        if await within(news, min(ALIVE_S, left)):
+            return
+        left -= ALIVE_S
         yield b": alive\n\n"
-
-
-class _Said:
-    """Up to which piece a reader has heard a run's models."""
-
-    number = -1

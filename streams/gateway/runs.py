@@ -58,6 +58,14 @@ class Found(NamedTuple):
     view: dict[str, Any]
 
 
+class News(NamedTuple):
+    """What is new of a run to somebody who watches it."""
+
+    view: dict[str, Any]
+    entries: list[dict[str, Any]]
+    pieces: list[dict[str, Any]]
+
+
 class Runs:
     """Finds runs over the pools."""
 
@@ -129,22 +137,26 @@ class Runs:
             raise unknown(run_id)
         return Found(written.pool, _queued(written))
 
-    async def entries(self, run_id: str, after: int = -1) -> list[dict[str, Any]]:
-        """Return the run's journal, or what came after the entry with that `seq`; Problem 404 or 503."""
-        _, said = await self._ask(run_id, "/history" if after < 0 else f"/history?after={after}")
+    async def entries(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the run's journal; Problem 404 or 503."""
+        _, said = await self._ask(run_id, "/history")
         if said.status != _OK:
             return []
         entries: list[dict[str, Any]] = orjson.loads(said.body)["entries"]
-        return [entry for entry in entries if int(entry["seq"]) > after] if after >= 0 else entries
+        return entries
 
-    async def spoken(self, pool: str, run_id: str, after: int) -> list[dict[str, Any]]:
-        """Return the pieces of text that a model has said to the run behind number `after`, if its owner answers."""
-        try:
-            said = await self._owners.ask(pool, run_id, _path(run_id, f"/spoken?after={after}"))
-        except OwnerUnavailableError:
-            return []
-        pieces: list[dict[str, Any]] = orjson.loads(said.body)["pieces"] if said.status == _OK else []
-        return pieces
+    async def news(self, run_id: str, after: int, said: int) -> News:
+        """Return the run as it is, its entries behind the one with `seq` `after` and what models said behind `said`.
+
+        Problem 404 or 503.
+        """
+        _, answer = await self._ask(run_id, f"/news?after={after}&said={said}")
+        if answer.status == _OK:
+            return News(**orjson.loads(answer.body))
+        written = self._written.get(run_id)
+        if written is None:
+            raise unknown(run_id)
+        return News(_queued(written), [], [])
 
     async def show(self, call: Call) -> Response:
         """`GET /runs/{id}`."""

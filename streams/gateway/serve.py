@@ -133,7 +133,7 @@ def application(settings: Settings) -> Starlette:
     deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, past, checks)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         owners.serve_here()
         for follower in followers:
             follower.begin()
@@ -142,7 +142,10 @@ def application(settings: Settings) -> Starlette:
         gc.freeze()  # what is loaded by now stays: looking through it again and again would stop requests for 60 ms
         gc.set_threshold(10_000, 20, 20)
         try:
-            yield
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(app.state.voices.run())
+                yield
+                listening.cancel()
         finally:
             await asyncio.to_thread(changes.end)
             for follower in followers:

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streams.query.following import Follower
-from topics.reader import follow
+from topics.reader import follow, offsets
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from topics.kafka import KafkaConfig
     from topics.names import Names
-    from topics.reader import RawRecord
+    from topics.reader import Position, RawRecord
 
 _RUN = b"r/"
 
@@ -52,9 +53,18 @@ class RunChanges:
         if pool not in self._followers:
             self._loop = asyncio.get_running_loop()
             self._followers[pool] = Follower(
-                self._config, self._names.journal(pool), self._heard, read=follow, start="latest"
+                self._config, self._names.journal(pool), self._heard, read=self._from_now, start="latest"
             )
             self._followers[pool].begin()
+
+    def _from_now(
+        self, config: KafkaConfig, topic: str, *, start: Position, stop: threading.Event, lazy: bool
+    ) -> Iterator[RawRecord]:
+        """Follow from the end as it is now; who watched before that looks once more, for what came meanwhile."""
+        begin = offsets(config, topic, start)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake_all)
+        yield from follow(config, topic, start=begin, stop=stop, lazy=lazy)
 
     def _heard(self, record: RawRecord) -> None:
         """Wake the watchers of a record's run; called in the follower's thread."""
@@ -65,6 +75,10 @@ class RunChanges:
         loop = self._loop
         if run_id in self._watchers and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake, run_id)
+
+    def _wake_all(self) -> None:
+        for run_id in self._watchers:
+            self._wake(run_id)
 
     def _wake(self, run_id: str) -> None:
         for news in self._watchers.get(run_id, ()):

@@ -25,6 +25,7 @@ PATIENCE: Final = 3.0
 _ROUND: Final = 0.1
 """Seconds to wait for news of a move before the same owner is asked once more."""
 
+_OK: Final = 200
 _NOT_READY: Final = 503
 _MOVING: Final = frozenset({421, 502, _NOT_READY, 504})
 
@@ -37,6 +38,7 @@ class Client(Protocol):
     """Asks a worker; `streams.query.wire.Wire` does."""
 
     async def get(self, url: str, seconds: float) -> Answer | None: ...  # noqa: D102
+    async def post(self, url: str, body: bytes, seconds: float) -> Answer | None: ...  # noqa: D102
 
 
 class Owners:
@@ -107,6 +109,12 @@ class Owners:
             if left <= 0:
                 raise OwnerUnavailableError(_incomplete(pool))
             await _wait(moved, min(left, _ROUND))
+
+    async def post_all(self, pool: str, path: str, body: bytes) -> list[Answer]:
+        """Return what the live workers of a pool say to a body, once; those that do not answer well are left out."""
+        urls = self._placement.urls(pool, now_ms())
+        said = await asyncio.gather(*(self._client.post(url + path, body, self._patience) for url in urls))
+        return [answer for answer in said if answer is not None and answer.status == _OK]
 
     async def _all(self, pool: str, path: str, deadline: float) -> list[Answer] | None:
         """Return the answers of all live workers, None when a partition is missing, or told of twice."""

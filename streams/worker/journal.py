@@ -62,7 +62,11 @@ class Journal:
 
     def committed(self, owned: Slice, run_id: str) -> list[Entry]:
         """Return a run's committed entries in log order: what a query may tell."""
-        return self._sorted(owned.stores[LEDGER].scan_committed(run_prefix(run_id)))
+        return self._sorted(self.rows(owned, run_id))
+
+    def rows(self, owned: Slice, run_id: str) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and rows of a run's committed entries, in the order of their paths."""
+        return owned.stores[LEDGER].scan_committed(run_prefix(run_id))
 
     def runs(self, store: Store, start: bytes | None = None) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         """Yield each run's id with its paths and raw rows, as committed, from key `start` on."""

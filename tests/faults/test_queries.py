@@ -1,11 +1,17 @@
-"""Queries while workers join, leave and are killed: no wrong value ever, and nothing but 503 within its time."""
+"""Queries while workers join, leave and are killed: no wrong value ever, and nothing but 503 within its time.
+
+And streams: whoever is cut goes on where it was.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 
+from schemas.attributes import new_id
+from tests.faults.rig.cut import CutReader, Told
 from tests.faults.rig.gateway import Gateway
 from tests.faults.rig.pipeline import Pipeline
 from tests.faults.rig.queries import BOUND_S, Traffic
@@ -14,6 +20,7 @@ from tests.faults.rig.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+CUTS = [pytest.param(200, 20, id="short"), pytest.param(2_000, 50, id="long", marks=pytest.mark.faults_long)]
 NAMES = [f"name-{number}" for number in range(12)]
 RATE = 60
 
@@ -74,3 +81,50 @@ async def test_who_has_written_reads_what_was_written(pipeline: Pipeline, seed: 
         tell(reads=traffic.model.statuses[200], wrong=len(traffic.model.wrong))
         assert traffic.model.wrong == []
         assert traffic.model.statuses == {200: 84 * len(NAMES)}
+
+
+@pytest.mark.parametrize(("events", "cuts"), CUTS)
+async def test_a_reader_of_a_run_that_is_cut_gets_every_event_once_in_order(
+    pipeline: Pipeline, seed: int, tell: Tell, events: int, cuts: int
+) -> None:
+    await pipeline.running("c")
+    async with Gateway(pipeline) as gateway:
+        run_id = await pipeline.submit("work", pipeline.task(steps=events))
+        reader = CutReader(f"{gateway.http.base_url}/runs/{run_id}/events", Random(seed))
+        await reader.read(cuts, events, lambda told: bool(told) and told[-1].name == "done")
+        entries = (await gateway.http.get(f"/runs/{run_id}/history")).json()["entries"]
+    told = [one for one in reader.told if one.id]
+    tell(events=len(told), cuts=reader.connections - 1)
+    assert reader.connections > cuts
+    assert len(entries) >= events
+    assert [one.data["seq"] for one in told] == [int(one.id) for one in told] == [entry["seq"] for entry in entries]
+
+
+@pytest.mark.parametrize(("events", "cuts"), CUTS)
+async def test_a_reader_of_a_topic_that_is_cut_gets_every_event_once_in_order(
+    pipeline: Pipeline, seed: int, tell: Tell, events: int, cuts: int
+) -> None:
+    scope = f"cut-{new_id()}"
+    async with Gateway(pipeline) as gateway:
+        reader = CutReader(f"{gateway.http.base_url}/topics/events/events?from=latest", Random(seed))
+        await reader.read(0, 0, lambda _: bool(reader.last))  # where the topic ends now
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reader.read(cuts, events, lambda told: len(of(told, scope)) == events))
+            for number in range(events):
+                data = {"name": f"{scope}-{number}", "then": "nothing"}
+                answer = await gateway.asker.post("/events", {"type": "probe.counted", "data": data})
+                assert answer.status == 202, answer.body
+    told = of(reader.told, scope)
+    tell(events=len(told), cuts=reader.connections - 1)
+    assert reader.connections > cuts
+    assert {one.data["data"]["name"] for one in told} == {f"{scope}-{number}" for number in range(events)}
+    places = [(one.data["partition"], one.data["offset"]) for one in reader.told]
+    assert len(set(places)) == len(places)
+    for partition in range(pipeline.settings.partitions):
+        offsets = [offset for number, offset in places if number == partition]
+        assert offsets == sorted(offsets)
+
+
+def of(told: list[Told], scope: str) -> list[Told]:
+    """Return the events of one test."""
+    return [one for one in told if str((one.data.get("data") or {}).get("name", "")).startswith(scope)]

@@ -27,6 +27,11 @@ class Proof:
         """Answer for the slices of `runtime`."""
         self._runtime = runtime
 
+    @property
+    def partitions(self) -> int:
+        """Return the shared count of partitions."""
+        return self._runtime.partitions
+
     def slice_of(self, key: str) -> Slice:
         """Return the slice that owns `key`; raises NotOwnerError or NotReadyError."""
         if not self._runtime.opened.is_set():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from streams import clock
-from streams.engine.view import fold, history
+from streams.engine.view import ENDED, fold, history
 from streams.worker.http.answers import answer, problem
+from streams.worker.http.decoded import Decoded
+from topics.partition import partition_of
 from topics.reader import read
 
 if TYPE_CHECKING:
@@ -31,8 +34,8 @@ class RunPages:
     def __init__(self, proof: Proof, journal: Journal, kafka: KafkaConfig, queues: list[str], spoken: Spoken) -> None:
         """Look up unknown ids in `queues`, the agents' topics of this pool; `spoken` has what models say just now."""
         self._spoken = spoken
+        self._decoded = Decoded(journal)
         self._proof = proof
-        self._journal = journal
         self._kafka = kafka
         self._queues = queues
 
@@ -52,14 +55,28 @@ class RunPages:
         if entries is None:
             return problem(404, "no such run")
         after = int(request.query_params.get("after", "0"))
-        lines = history(entries)
-        return answer({"entries": [line for line in lines if line["seq"] > after]})
+        return answer({"entries": history(entries, after)})
+
+    async def news(self, request: Request) -> Response:
+        """Answer what a watcher lacks: the view, the entries behind `after`, and what models said behind `said`."""
+        entries = await self._entries(request)
+        if entries is None:
+            return problem(404, "no such run")
+        view = fold(entries)
+        after, said = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
+        pieces = [] if view.status in ENDED else self._spoken.look(view.run_id, said)
+        return answer({"view": view.to_json(), "entries": history(entries, after), "pieces": pieces})
 
     async def spoken(self, request: Request) -> Response:
-        """Answer what models have said to the run behind piece `after`, and stream its next calls."""
-        run_id, after = request.path_params["id"], int(request.query_params.get("after", "-1"))
-        self._proof.slice_of(run_id)
-        return answer({"pieces": self._spoken.look(run_id, after)})
+        """Answer what models have said to the runs owned here behind a piece of each, and stream their next calls."""
+        asked: dict[str, int] = orjson.loads(await request.body())["runs"]
+        owned = {one.partition for one in self._proof.slices()}
+        said = {
+            run_id: self._spoken.look(run_id, after)
+            for run_id, after in asked.items()
+            if partition_of(run_id.encode(), self._proof.partitions) in owned
+        }
+        return answer({"runs": {run_id: pieces for run_id, pieces in said.items() if pieces}})
 
     async def result(self, request: Request) -> Response:
         """Answer the run's result, or why there is none."""
@@ -85,15 +102,15 @@ class RunPages:
         """Return committed entries; an unknown id is looked up in the queues, so that 404 is never said too early."""
         run_id = request.path_params["id"]
         owned = self._proof.slice_of(run_id)
-        entries = self._journal.committed(owned, run_id)
+        entries = self._decoded.entries(owned, run_id)
         if entries or request.query_params.get("peek"):
             return entries or None
         if not await asyncio.to_thread(self._on_the_way, owned, run_id):
-            return self._journal.committed(owned, run_id) or None
+            return self._decoded.entries(owned, run_id) or None
         end = clock.monotonic() + _PATIENCE_S
         while not entries and clock.monotonic() < end and owned.live:
             await asyncio.sleep(_STEP_S)
-            entries = self._journal.committed(owned, run_id)
+            entries = self._decoded.entries(owned, run_id)
         return entries or None
 
     def _on_the_way(self, owned: Slice, run_id: str) -> bool:

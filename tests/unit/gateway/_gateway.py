@@ -174,6 +174,8 @@ class FakeOwners:
     parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    posted: list[tuple[str, str, Any]] = field(default_factory=list)
+    spoken: dict[str, Any] = field(default_factory=lambda: {"runs": {}})
 
     def pools(self) -> list[str]:
         return [pool for pool in ("default", "scraper") if pool not in self.silent]
@@ -192,6 +194,10 @@ class FakeOwners:
         if pool in self.silent:
             raise OwnerUnavailableError(f"No worker of pool '{pool}' answers")
         return [Answer(200, orjson.dumps(part)) for part in self.parts.get(pool, [])]
+
+    async def post_all(self, pool: str, path: str, body: bytes) -> list[Answer]:
+        self.posted.append((pool, path, orjson.loads(body)))
+        return [] if pool in self.silent else [Answer(200, orjson.dumps(self.spoken))]
 
     def knows(self, run_id: str, pool: str = "default", **view: Any) -> None:
         body = {"run_id": run_id, "agent": "research", "status": "running", "input": None, **view}

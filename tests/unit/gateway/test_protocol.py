@@ -90,7 +90,7 @@ async def test_a_body_of_one_byte_now_and_then_is_408_in_bounded_time(monkeypatc
     monkeypatch.setattr("streams.gateway.body.read.__defaults__", (1 << 20, 0.1))
     async with connected() as (reader, writer):
         writer.write(b"POST /webhooks/github HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000\r\n\r\n")
-        answer = asyncio.ensure_future(answered(reader))
+        answer = asyncio.ensure_future(reader.readline())  # the rest may be lost: what is written meanwhile resets
         while not answer.done():
             if not writer.is_closing():
                 writer.write(b"x")

@@ -39,6 +39,9 @@ class Workers:
         host, _, path = url.removeprefix("http://").partition("/")
         return self.answer(host, "/" + path)
 
+    async def post(self, url: str, body: bytes, seconds: float) -> Answer | None:
+        return await self.get(f"{url}={body.decode()}", seconds)
+
 
 class Silent:
     """A worker that is connected to and says nothing."""
@@ -48,6 +51,9 @@ class Silent:
             async with asyncio.timeout(seconds):
                 await asyncio.Event().wait()
         return None
+
+    async def post(self, url: str, body: bytes, seconds: float) -> Answer | None:
+        return await self.get(url, seconds)
 
 
 def owners(answer: Callable[[str, str], Answer | None], patience: float = 2.0, partitions: int = 1) -> Owners:
@@ -161,6 +167,14 @@ async def test_who_owns_nothing_is_not_waited_for_in_lists() -> None:
     found.take("a", beat("a", 0))
     found.take("spare", beat("spare"))
     assert len(await found.ask_all("default", "/x")) == 1
+
+
+async def test_what_is_posted_to_all_is_answered_by_those_who_can() -> None:
+    answers = {"a": Answer(200, b"a"), "b": Answer(503, b"b")}
+    found = owners(lambda host, path: answers.get(host) if path == "/x=1" else None)
+    for worker in ("a", "b", "c"):
+        found.take(worker, beat(worker))
+    assert await found.post_all("default", "/x", b"1") == [Answer(200, b"a")]
 
 
 async def test_an_owner_that_says_nothing_is_waited_for_no_longer_than_the_patience() -> None:
