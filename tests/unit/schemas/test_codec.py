@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, HttpUrl, create_model
 
@@ -130,6 +130,7 @@ longs = st.integers(-(2**63), 2**63 - 1)
 pages = st.builds(Page, url=texts, words=longs, fetched=st.none() | st.datetimes(timezones=st.just(UTC)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no property of records
 @given(
     st.builds(
         Everything,
