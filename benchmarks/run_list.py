@@ -115,7 +115,9 @@ async def serve(bench: Bench, options: argparse.Namespace, now_ms: int, begun: f
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             await until(lambda: answers(client), 120, lambda: output.read_text()[-2000:])
             print(f"worker and gateway answer {time.perf_counter() - begun:.1f} s after their start", flush=True)
-            for name, queries in kinds(cursors(options.runs, now_ms)).items():
+            for name, queries in kinds(
+                cursors(options.runs, now_ms), place(min(100_000, options.runs // 2), now_ms)
+            ).items():
                 await measure(client, name, queries, options.asks)
     finally:
         stop(gateway)
@@ -131,10 +133,15 @@ async def answers(client: httpx.AsyncClient) -> bool:
 
 def cursors(count: int, now_ms: int) -> list[str]:
     """Return cursors all over the history: a run was submitted every 100 ms."""
-    return [cursor(f"{clock.iso(now_ms - back * 100)}~~") for back in range(count // 100, count, count // 100)]
+    return [place(back, now_ms) for back in range(count // 100, count, count // 100)]
 
 
-def kinds(deep: list[str]) -> dict[str, Iterator[dict[str, Any]]]:
+def place(back: int, now_ms: int) -> str:
+    """Return the cursor behind so many of the newest runs."""
+    return cursor(f"{clock.iso(now_ms - back * 100)}~~")
+
+
+def kinds(deep: list[str], thousandth: str) -> dict[str, Iterator[dict[str, Any]]]:
     """Return what is asked."""
     chance = random.Random(2)
 
@@ -142,9 +149,13 @@ def kinds(deep: list[str]) -> dict[str, Iterator[dict[str, Any]]]:
         while True:
             yield from queries
 
-    def far() -> Iterator[dict[str, Any]]:
+    def far(**more: Any) -> Iterator[dict[str, Any]]:
         while True:
-            yield {"cursor": chance.choice(deep)}
+            yield {"cursor": chance.choice(deep), **more}
+
+    def far_of_agents() -> Iterator[dict[str, Any]]:
+        while True:
+            yield from (next(far(agent=agent, status="failed")) for agent in AGENTS)
 
     return {
         "first page (100)": forever({}),
@@ -153,6 +164,10 @@ def kinds(deep: list[str]) -> dict[str, Iterator[dict[str, Any]]]:
         "status": forever({"status": "cancelled"}, {"status": "failed"}, {"status": "running"}),
         "concurrency key": forever(*({"key": f"customer-{number}"} for number in range(50))),
         "anywhere in the history": far(),
+        "anywhere, of a status": far(status="failed"),
+        "anywhere, of an agent and a status": far_of_agents(),
+        "page 1,000": forever({"cursor": thousandth}),
+        "page 1,000 of an agent": forever(*({"cursor": thousandth, "agent": agent} for agent in AGENTS)),
     }
 
 

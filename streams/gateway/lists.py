@@ -40,7 +40,7 @@ class RunList:
             "key": query.get("key"),
             "since": _since(query.get("since")),
             "limit": limit,
-            "cursor": cursor_of(call),
+            "cursor": _position(call),
         }
         pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
         parts = await gather(self._owners, pools, "/owner/runs", given)
@@ -50,6 +50,21 @@ class RunList:
 
 def _order(run: dict[str, Any]) -> tuple[str, str]:
     return str(run["created_at"]), str(run["run_id"])
+
+
+def _position(call: Call) -> str | None:
+    """Return the place behind which the page begins; Problem 422 for one that no list of runs gave."""
+    position = cursor_of(call)
+    if position is None:
+        return None
+    created, tilde, _ = position.partition("~")
+    try:
+        known = bool(tilde) and datetime.fromisoformat(created).tzinfo is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise wrong("cursor", "it must be one that an earlier answer gave as next")
+    return position
 
 
 def _since(text: str | None) -> str | None:

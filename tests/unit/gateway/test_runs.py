@@ -76,6 +76,8 @@ async def test_lists_are_merged_newest_first_and_paged() -> None:
         ("status=odd", "status"),
         ("since=odd", "since"),
         ("cursor=%C3%A4", "cursor"),
+        ("cursor=YWJj", "cursor"),
+        ("cursor=eWVzdGVyZGF5fnIx", "cursor"),
     ],
 )
 async def test_a_wrong_query_is_422(query: str, field: str) -> None:
