@@ -1,0 +1,136 @@
+"""What who watches a run is told by its owner: the view, what came since, and what models say just now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from schemas.avro.codec import Codec
+from schemas.avro.registry import FileRegistry
+from schemas.run import RunSubmitted
+from streams import agent
+from streams.engine.decision import Decision
+from streams.engine.machine import Machine
+from streams.engine.messages import Submit
+from streams.worker.http.app import _not_owner, _not_ready
+from streams.worker.http.proof import NotOwnerError, NotReadyError, Proof
+from streams.worker.http.runs import RunPages
+from streams.worker.journal import LEDGER, Journal
+from streams.worker.runs.spoken import Spoken
+from streams.worker.state.slice import Slice
+from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from streams.worker.state.unit import Unit
+from topics.partition import partition_of
+
+PARTITIONS = 4
+HOME = partition_of(b"r-1", PARTITIONS)
+FAR = next(f"r-{number}" for number in range(2, 99) if partition_of(b"r-%d" % number, PARTITIONS) != HOME)
+
+
+@agent
+async def work(task: dict[str, Any]) -> None:
+    """Work."""
+
+
+class Owner:
+    """A worker that owns one partition, with one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = Journal(Codec(FileRegistry()))
+        self.owned = Slice(HOME, {})
+        db = self.owned.db = PartitionDb(folder / "0", StoreOptions())
+        self.owned.stores = {LEDGER: Store(db, LEDGER, "t.journal", HOME)}
+        self.owned.ready = True
+        self.spoken = Spoken()
+        opened = asyncio.Event()
+        opened.set()
+        runtime: Any = SimpleNamespace(
+            opened=opened,
+            slices={HOME: self.owned},
+            partitions=PARTITIONS,
+            committer=SimpleNamespace(proven=lambda: True),
+        )
+        pages = RunPages(Proof(runtime), self.journal, cast("Any", None), [], self.spoken)
+        app = Starlette(
+            routes=[Route("/runs/{id}/news", pages.news), Route("/spoken", pages.spoken, methods=["POST"])],
+            exception_handlers={NotOwnerError: _not_owner, NotReadyError: _not_ready},
+        )
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
+        self.machine = Machine(work, "r-1", now_ms=1_000, agents={"work": work})
+        self.commit(self.machine.handle(Submit(RunSubmitted(run_id="r-1", agent="work", input={"task": {}})), 1_000))
+
+    def commit(self, decision: Decision) -> None:
+        unit = Unit(self.owned)
+        for entry in decision.entries:
+            self.journal.write(unit, entry)
+        assert self.owned.db is not None
+        self.owned.db.apply(unit.writes, [])
+        unit.settle()
+
+    def append(self, path: str, kind: str, name: str = "", **fields: Any) -> None:
+        journal = self.machine.journal
+        journal.decision, journal.now_ms = Decision(), journal.view.updated_ms + 10
+        journal.append(path, kind, name, **fields)
+        self.commit(journal.decision)
+
+    async def news(self, after: int, said: int = -1) -> Any:
+        answer = await self.client.get(f"/runs/r-1/news?after={after}&said={said}&peek=1")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest_asyncio.fixture
+async def owner(tmp_path: Path) -> AsyncIterator[Owner]:
+    made = Owner(tmp_path)
+    yield made
+    await made.client.aclose()
+    made.owned.bury()
+
+
+async def test_what_came_behind_an_entry_is_told_with_the_view(owner: Owner) -> None:
+    first = await owner.news(0)
+    assert (first["view"]["status"], [entry["seq"] for entry in first["entries"]]) == ("queued", [1])
+    owner.append("~started", "started")
+    owner.append("1", "step", "look", status="completed", output=3, attempt=1)
+    later = await owner.news(1)
+    assert (later["view"]["status"], [entry["seq"] for entry in later["entries"]]) == ("running", [2, 3])
+    assert later["entries"][1]["output"] == 3
+    assert (await owner.news(3))["entries"] == []
+    owner.append("~end/1", "end", "succeeded")
+    assert (await owner.news(3))["view"]["status"] == "succeeded"
+
+
+async def test_an_entry_that_is_written_over_is_told_again(owner: Owner) -> None:
+    owner.append("1", "step", "look", status="scheduled", attempt=1)
+    assert [entry["seq"] for entry in (await owner.news(1))["entries"]] == [2]
+    owner.append("1", "step", "look", status="completed", output=3, attempt=2)
+    assert [(entry["seq"], entry["status"]) for entry in (await owner.news(2))["entries"]] == [(3, "completed")]
+
+
+async def test_what_models_say_is_told_once_they_are_listened_to(owner: Owner) -> None:
+    asked = {"runs": {"r-1": -1, FAR: -1}}
+    assert (await owner.client.post("/spoken", json=asked)).json() == {"runs": {}}
+    tell = owner.spoken.listener("r-1", "1")
+    assert tell is not None
+    assert owner.spoken.listener(FAR, "1") is None, "another worker's run"
+    tell("Hel")
+    [piece] = (await owner.client.post("/spoken", json=asked)).json()["runs"]["r-1"]
+    assert (piece["path"], piece["text"]) == ("1", "Hel")
+    tell("lo")
+    assert [one["text"] for one in (await owner.news(1, piece["number"]))["pieces"]] == ["lo"]
+    owner.append("~end/1", "end", "succeeded")
+    assert (await owner.news(1))["pieces"] == []
+
+
+async def test_an_unknown_run_is_404_and_anothers_421(owner: Owner) -> None:
+    unknown = next(f"u-{number}" for number in range(99) if partition_of(b"u-%d" % number, PARTITIONS) == HOME)
+    assert (await owner.client.get(f"/runs/{unknown}/news?peek=1")).status_code == 404
+    assert (await owner.client.get(f"/runs/{FAR}/news?peek=1")).status_code == 421
