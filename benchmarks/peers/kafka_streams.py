@@ -18,9 +18,9 @@ _OWN = (
     Jar(
         "org.apache.kafka",
         "kafka-streams",
-        "4.3.1",
-        2_277_950,
-        "bd73f3805e116f711e8456ee89a8a5b43ff5dcf5a5bb865afae29deae89e7c4b",
+        "4.2.2",  # the version of the embedded broker's `kafka-clients`
+        2_086_508,
+        "91d15d566827f4f7c9eb35bcfc50f2bf454262eb6f0f65c102cbcfdb441cddc6",
     ),
     Jar(
         "org.rocksdb",

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from jgo.maven import MavenContext
 
-KAFKA_VERSION = "4.3.1"
+# Not the newest: since 4.3.0 (and still in 4.4.0) a coordinator that is started after a kill -9 takes a partition whose
+# leader is yet to be elected for a deleted one, and calls a transaction complete without having told that partition:
+# its readers wait for ever (https://issues.apache.org/jira/browse/KAFKA-20734).
+KAFKA_VERSION = "4.2.2"
 PARALLEL = 6  # downloads at a time: one by one is three times slower, more is impolite
 ALTERNATIVE = "or use a Kafka of your own: set STREAMS_KAFKA_BOOTSTRAP_SERVERS=host:port"
 

@@ -32,6 +32,7 @@ LOG_FLAGS = (
 )
 STOP_TIMEOUT = 20.0  # seconds; a clean stop takes 0.3
 TRAINING_TIMEOUT = 90.0  # seconds more for writing the ahead-of-time cache, which takes 4
+UNMARKED = "4.3.1"  # what wrote a folder that does not say it: the only one of that time
 STOPPED = (143, -15, -9)  # status of a broker that somebody stopped or killed
 POLL = 0.02  # seconds between two looks at a broker that starts
 
@@ -80,7 +81,9 @@ class EmbeddedKafka:
             self._java, self._jars = find_java(), install(self._cache)
             self._aot = AotCache(self._cache, self._java, self._jars, JVM_FLAGS)
         self._settle_ports()
-        if not (self.folder / "data" / "meta.properties").is_file():
+        if (self.folder / "data" / "meta.properties").is_file():
+            self._check_version()
+        else:
             self._format()
         command = self._command("kafka.Kafka", str(self.folder / "server.properties"))
         with self.log.open("ab") as log:
@@ -152,6 +155,17 @@ class EmbeddedKafka:
         text = properties(self.folder / "data", *self._ports)
         (self.folder / "server.properties").write_text(text, "utf-8")
 
+    def _check_version(self) -> None:
+        """Refuse what a newer Kafka wrote: an older one cannot read it, and says so in the words of its insides."""
+        mark = self.folder / "version"
+        wrote = mark.read_text("utf-8") if mark.is_file() else UNMARKED
+        if _order(wrote) > _order(KAFKA_VERSION):
+            raise StartError(
+                f"{self.folder} was written by Kafka {wrote}, which the embedded {KAFKA_VERSION} cannot read: "
+                "`streams dev --reset` forgets it, and STREAMS_STATE_DIR names another folder."
+            )
+        mark.write_text(KAFKA_VERSION, "utf-8")
+
     def _format(self) -> None:
         """Prepare an empty store with Kafka's own tool, which knows the features of this version."""
         arguments = ["format", "--cluster-id", _cluster_id(), "--config", str(self.folder / "server.properties")]
@@ -161,6 +175,7 @@ class EmbeddedKafka:
         if status != 0:
             message = f"The embedded Kafka's storage could not be prepared (status {status}): {self._last_words()}"
             raise StartError(message)
+        (self.folder / "version").write_text(KAFKA_VERSION, "utf-8")
 
     def _command(self, main: str, *arguments: str, cached: bool = True) -> list[str]:
         if self._java is None or self._aot is None:
@@ -176,6 +191,11 @@ class EmbeddedKafka:
         lines = self.log.read_text("utf-8", errors="replace").splitlines() if self.log.is_file() else []
         telling = [line.strip() for line in lines[-200:] if "ERROR" in line or "Exception" in line]
         return f"{telling[-1][:200] if telling else 'it said nothing'} (see {self.log})."
+
+
+def _order(version: str) -> tuple[int, ...]:
+    """Return what versions are compared by."""
+    return tuple(map(int, version.split(".")))
 
 
 def _cluster_id() -> str:

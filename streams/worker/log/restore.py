@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _WAIT_S: Final = 0.1  # for records of changelogs
 _ANSWER_S: Final = 5.0  # for the committed offsets, while a former owner's transaction may be pending
 _HANGING_S: Final = 30.0  # no transaction of a worker lasts so long
-# A broker (4.3.1) that was killed between preparing the end of a transaction and telling its partitions was seen to
-# call it complete after its restart without ever telling them (https://issues.apache.org/jira/browse/KAFKA-20734: a
-# partition that has no leader at that moment passes for a deleted one). To go on would repeat what was committed.
+# A broker of Kafka 4.3.0 to 4.4.0 that was killed between preparing the end of a transaction and telling its partitions
+# may call it complete after its restart without ever telling them: a partition that has no leader at that moment passes
+# for a deleted one (https://issues.apache.org/jira/browse/KAFKA-20734). To go on would repeat what was committed.
 _HANGING: Final = (
     "an unfinished transaction holds them back for longer than any lasts: if the broker was killed, it may hang; "
     "see `kafka-transactions.sh find-hanging`"

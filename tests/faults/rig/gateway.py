@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from streams import clock
 from streams.local.ports import free_ports
 from streams.local.spawn import spawn
 from streams.settings import child_environment
@@ -33,6 +34,7 @@ class Gateway:
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, limits=httpx.Limits())
         self.asker = Asker(f"http://127.0.0.1:{port}")
         self.acknowledged: list[str] = []
+        self.acknowledged_at: list[float] = []  # when each of them was told so
 
     async def __aenter__(self) -> Self:
         """Wait until it serves."""
@@ -63,6 +65,7 @@ class Gateway:
         answer = await self.http.post("/runs", json=body)
         if answer.status_code == 202:
             self.acknowledged.append(answer.json()["run_id"])
+            self.acknowledged_at.append(clock.monotonic())
         return answer
 
     async def submit_until_acknowledged(self, run_id: str | None = None, seconds: float = 60) -> None:

@@ -91,6 +91,18 @@ def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert broker.process.returncode is not None
 
 
+@pytest.mark.parametrize("wrote", ["99.0.0", None], ids=["newer", "from before versions were written down"])
+def test_data_of_a_newer_kafka_are_refused_in_words(tmp_path: Path, wrote: str | None) -> None:
+    """An older broker cannot read them; its own words are `Can't read version 4 of BrokerEndpoint`."""
+    meta = tmp_path / "kafka" / "data" / "meta.properties"
+    meta.parent.mkdir(parents=True)
+    meta.write_text("", "utf-8")
+    if wrote is not None:
+        (tmp_path / "kafka" / "version").write_text(wrote, "utf-8")
+    with pytest.raises(StartError, match=rf"written by Kafka {wrote or '4.3.1'}.*--reset"):
+        EmbeddedKafka(tmp_path, cache_home()).start()
+
+
 def test_the_broker_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     parent = textwrap.dedent(f"""
         import sys
