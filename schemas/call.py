@@ -5,7 +5,11 @@ from schemas.values import Json
 
 
 class CallRecorded(Event, type="call.recorded", key="hash"):
-    """A call was made; ``kind`` is llm or tool, ``version`` the tool's, times in milliseconds since the epoch."""
+    """A call was made; ``kind`` is llm or tool, ``version`` the tool's, times in milliseconds since the epoch.
+
+    Messages that an earlier call of the run has said are replaced by a reference to it: see
+    ``streams.model.repeats.restored``. ``asked`` is the hash of the whole request, whatever model was meant.
+    """
 
     hash: str
     run_id: str | None = None
@@ -20,3 +24,4 @@ class CallRecorded(Event, type="call.recorded", key="hash"):
     usage: Json = None
     started_ms: int
     finished_ms: int
+    asked: str | None = None

@@ -8,9 +8,10 @@ import typer
 
 from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption, RunId
 
-app = typer.Typer(help="Runs: list, show, follow, cancel, resume, signal, fork.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, calls, follow, cancel, resume, signal, fork.", no_args_is_help=True)
 
 COLUMNS = ("run_id", "agent", "status", "stage", "progress", "step", "created_at")
+CALLS = ("path", "kind", "name", "ms", "tokens", "cost_usd", "answer")
 ENTRIES = ("seq", "path", "kind", "name", "status", "attempt", "started_at", "finished_at", "output", "error")
 
 
@@ -59,6 +60,24 @@ def show_run(
     if entries is not None:
         print()
         print_rows(entries, ENTRIES, output, empty="The journal has no entries yet.")
+
+
+@app.command("calls")
+def list_calls(run: RunId, output: OutputOption = Output.TEXT) -> None:
+    """List the model and tool calls of a run; with -o json their whole requests and answers."""
+    from streams.cli.calls import calls_of, row
+    from streams.cli.log import open_log
+    from streams.cli.output import print_json, print_rows
+    from streams.cli.pipeline import gateway
+    from streams.cli.positions import moment
+
+    with gateway() as server:
+        made = moment(server.get(f"/runs/{run}")["created_at"])
+    calls = calls_of(open_log(), run, int(made.timestamp() * 1000))
+    if output is Output.JSON:
+        print_json(calls)
+        return
+    print_rows([row(call) for call in calls], CALLS, output, empty="It made no calls, or they are older than 30 days.")
 
 
 @app.command("follow")

@@ -11,7 +11,7 @@ from streams import clock
 from streams.define.signatures import underlying
 from streams.engine.run import current_key
 from streams.model.ask import ask
-from streams.model.hash import tool_hash
+from streams.model.hash import call_hash, tool_hash
 from streams.replay.errors import ReplayError
 from streams.tools._call import call_tool
 from streams.tools._softly import softly
@@ -86,6 +86,7 @@ def records(run_id: str, perform: Perform, calls: Sequence[CallMade]) -> list[Ca
             usage=call.usage.to_json(),
             started_ms=call.started_ms,
             finished_ms=call.finished_ms,
+            asked=call_hash(call.kind, "", 1, call.request),
         )
         for call in calls
     ]

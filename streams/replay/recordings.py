@@ -48,7 +48,7 @@ class Recordings:
         recording = Recording(call.get("run_id"), call.get("path", ""), call["answer"])
         names = {call["hash"]}
         if call["kind"] == "llm" and (self._model is None or (call["request"] or {}).get("model")):
-            names.add(call_hash("llm", "", 1, call["request"]))
+            names.add(call.get("asked") or call_hash("llm", "", 1, call["request"]))
         for name in names:
             self._by_hash.setdefault(name, {}).setdefault(recording.run_id, []).append(recording)
         self.count += 1

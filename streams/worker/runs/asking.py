@@ -9,7 +9,7 @@ from schemas.call import CallRecorded
 from streams.errors import StreamsError
 from streams.model.ask import ask, question
 from streams.model.chat import ChatRequest, Usage
-from streams.model.hash import meant, request_hash
+from streams.model.hash import call_hash, meant, request_hash
 from streams.model.roles import RoledModel
 from streams.telemetry import conceal, redact_json
 from streams.worker.budgets.account import Amount
@@ -147,4 +147,5 @@ def _recorded(run_id: str, perform: Perform, call: CallMade) -> CallRecorded:
         usage=call.usage.to_json(),
         started_ms=call.started_ms,
         finished_ms=call.finished_ms,
+        asked=call_hash(call.kind, "", 1, call.request),
     )

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.call import CallRecorded
 from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
@@ -18,11 +19,13 @@ from streams.engine.decision import Decision, Output, Perform
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
+from streams.model.repeats import Repeats
 from streams.worker.budgets.spending import Spender
 from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
+    from schemas import Event
     from streams.define.agents import Agent
     from streams.worker.book import Shown
     from streams.worker.courier import Courier
@@ -39,7 +42,7 @@ _QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from 
 class Live:
     """A run in memory."""
 
-    __slots__ = ("executing", "last", "machine", "run_id", "shown", "slice", "tasks")
+    __slots__ = ("executing", "last", "machine", "repeats", "run_id", "shown", "slice", "tasks")
 
     def __init__(self, owned: Slice, run_id: str, machine: Machine) -> None:
         """Keep `machine` while the run has something under way."""
@@ -50,6 +53,7 @@ class Live:
         self.tasks: dict[str, Any] = {}  # running effects by path
         self.executing = False  # holds a place of its agent's concurrency
         self.shown: Shown | None = None  # what its row in `runs` says, once that is known
+        self.repeats: Repeats | None = None  # what its model was asked: all of it is on the log before what comes
 
     @property
     def agent(self) -> Agent[Any, Any]:
@@ -227,6 +231,9 @@ class Desk:
 
     def _performed(self, live: Live, perform: Perform, done: EffectDone) -> None:
         live.tasks.pop(perform.path, None)
+        if perform.kind == "llm" and done.calls:
+            live.repeats = live.repeats or Repeats()
+            done.calls = [call_shortened(live.repeats, call) for call in done.calls]
         self.tell(live, done)
 
     def _tidy(self, live: Live, *, ended: bool) -> None:
@@ -266,6 +273,13 @@ class Desk:
                     task.cancel()
                 live.tasks.clear()
                 self._evict(live)
+
+
+def call_shortened(repeats: Repeats, call: Event) -> Event:
+    """Return the record of a call without what the log has of it already."""
+    if not isinstance(call, CallRecorded):
+        return call
+    return call.model_copy(update={"request": repeats.shortened(call.hash, call.request)})
 
 
 def placed(output: Output, live: Live) -> Output:

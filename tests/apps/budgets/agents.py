@@ -61,6 +61,15 @@ async def family(task: Task, run: Run) -> int:
     return sum([await run.call(between, Task(text=f"{task.text} {number}")) for number in range(task.times)])
 
 
+@agent
+async def talker(task: Task, run: Run) -> int:
+    """Talk on, each time with all that was said before."""
+    said = [task.text]
+    for _ in range(task.times):
+        said.append(await run.llm("Go on.", said))
+    return len(said)
+
+
 @tool(breaker=Breaker())
 async def shaky() -> None:
     """Do nothing."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import pytest_asyncio
 from aiohttp import web
 
 from schemas.alert import AlertRaised, AlertResolved
+from streams.cli.calls import whole
 from streams.local.kafka import EmbeddedKafka
 from tests.faults.rig import pipeline as rig
 from tests.faults.rig.pipeline import Pipeline
@@ -25,11 +27,13 @@ class Model:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.asked: list[Any] = []
+        self.says = "hello"
 
     async def answer(self, request: web.Request) -> web.Response:
-        await request.read()
+        self.asked.append(await request.json())
         self.calls += 1
-        return web.json_response(completion())
+        return web.json_response(completion(self.says))
 
 
 @pytest.fixture
@@ -144,6 +148,26 @@ async def test_the_budget_of_a_run_covers_its_family_and_calls_of_tools(pair: Pi
         assert (await client.post(f"/budgets/run:{top}", json={"calls": 6})).status_code == 202
         assert (await pair.ended([top], 40))[top][0].result == 3
         assert model.calls == 3
+
+
+async def test_a_conversation_is_on_the_log_once(pair: Pipeline, model: Model) -> None:
+    model.says = "so " * 700
+    made = []
+    for rounds in (8, 16):
+        run = await pair.submit("talker", {"times": rounds})
+        assert (await pair.ended([run], 40))[run][0].result == rounds + 1
+        calls = [vars(one.event) for one in await pair.events(pair.names.calls) if one.event]
+        made.append([call for call in calls if call["run_id"] == run])
+    short, long = (sum(len(orjson.dumps(call["request"])) for call in calls) for calls in made)
+    assert long < 16 * 4_000, "each of sixteen rounds added two thousand characters"
+    assert long < short * 2.3
+    sent = [{"messages": one["messages"]} for one in model.asked[8:]]
+    assert [{"messages": one["request"]["messages"]} for one in in_order(made[1])] == sent
+
+
+def in_order(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return calls as `streams runs calls` shows them."""
+    return whole(sorted(calls, key=lambda call: (call["started_ms"], int(call["path"]))))
 
 
 async def test_a_hundred_equal_questions_over_two_workers_are_one_call(pair: Pipeline, model: Model) -> None:
