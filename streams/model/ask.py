@@ -66,21 +66,26 @@ async def ask(
     Raises ModelError and its subclasses; TypeError when `returns` is no describable type.
     """
     expected = wanted(returns)
-    request = question(prompt, args, returns=returns, params=params, tools=tools, history=history)
+
+    def asked() -> ChatRequest:
+        return question(prompt, args, returns=returns, params=params, tools=tools, history=history)
+
     calls: list[CallMade] = []
     started = clock.now_ms()
 
-    def record(asked: ChatRequest, answer: ChatAnswer) -> None:
+    def record(request: ChatRequest, answer: ChatAnswer) -> None:
         nonlocal started
         finished = clock.now_ms()
-        name, digest = answer.model or model.name, request_hash(meant(model, asked), model.name)
-        call = CallMade(digest, "llm", name, 1, asked.to_json(), answer.to_json(), answer.usage, started, finished)
+        name, digest = answer.model or model.name, request_hash(meant(model, request), model.name)
+        call = CallMade(digest, "llm", name, 1, request.to_json(), answer.to_json(), answer.usage, started, finished)
         calls.append(call)
         if made is not None:
             made(call)
         started = finished
 
-    first = await model.complete(request, on_delta)
+    # Made again after the answer: thousands wait for theirs, and the texts of a request would be kept for each.
+    first = await model.complete(asked(), on_delta)
+    request = asked()
     record(request, first)
     wishes = tuple({"id": call.id, "name": call.name, "arguments": call.arguments} for call in first.tool_calls)
     if wishes or expected is None:

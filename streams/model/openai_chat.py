@@ -16,7 +16,7 @@ from streams.model.prices import Prices
 from streams.model.ramp import Ramp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from streams.model.chat import ChatRequest
 
@@ -51,7 +51,8 @@ class OpenAIChat:
         self._timeout = timeout
         self._prices = Prices.load() if prices is None else prices
         self._ramp = Ramp()
-        patience = httpx2.Timeout(timeout, connect=min(timeout, 10.0))
+        # The whole request has a time-out around it, so the one for each read would be a timer more that tells nothing.
+        patience = httpx2.Timeout(timeout, connect=min(timeout, 10.0), read=None)
         self._http = openai.DefaultAioHttpClient(
             limits=httpx2.Limits(max_connections=UNLIMITED), base_url=base_url, timeout=patience
         )
@@ -68,17 +69,23 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest, on_delta: Callable[[str], None] | None = None) -> ChatAnswer:
         """Ask once; ModelBusyError, ModelRefusedError or ModelError say whether and when to ask again."""
-        async with self._pace.turn():
+        await self._pace.enter()
+        try:
             await self._ramp.turn()
-            body = {"model": self._model, **request.to_json()}
-            return self._answer(await self._reply(body, on_delta), str(body["model"]))
+            model = request.model or self._model
+            if on_delta is None:
+                reply = self._posted(self._content(request))
+            else:
+                reply = self._streamed({"model": self._model, **request.to_json()}, on_delta)
+            del request  # its texts would be kept, beside the bytes that are sent, for as long as the answer takes
+            return self._answer(await self._reply(reply), model)
+        finally:
+            self._pace.leave()
 
-    async def _reply(self, body: dict[str, Any], on_delta: Callable[[str], None] | None) -> Any:
+    async def _reply(self, reply: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout):
-                if on_delta is None:
-                    return await self._posted(body)
-                return await self._streamed(body, on_delta)
+                return await reply
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
             if _unreachable(error):
                 raise ModelError(f"The model endpoint {self._where} cannot be reached; is it running?") from error
@@ -112,9 +119,11 @@ class OpenAIChat:
     def _where(self) -> str:
         return f"{self._client.base_url.scheme}://{self._client.base_url.netloc.decode()}"
 
-    async def _posted(self, body: dict[str, Any]) -> Any:
-        # A copy of exactly its size: what orjson returns keeps room for the worst case, ten times what it holds.
-        content = bytes(memoryview(orjson.dumps(body)))
+    def _content(self, request: ChatRequest) -> bytes:
+        """Return the body, as a copy of its size: what orjson returns keeps room for the worst case, ten times that."""
+        return bytes(memoryview(orjson.dumps({"model": self._model, **request.to_json()})))
+
+    async def _posted(self, content: bytes) -> Any:
         response = await self._http.post(self._url, content=content, headers=self._headers)
         if response.status_code >= CLIENT_ERROR:
             raise openai.APIStatusError(response.text, response=response, body=None)

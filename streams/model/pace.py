@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from streams import clock
 from streams.model.errors import ModelBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
 LONGEST_S: Final = 60.0  # a longer pause is not waited for in memory: the call fails with it, and its run is told when
 KINDS: Final = ("requests", "tokens")
@@ -28,16 +27,22 @@ class Pace:
         self._places = asyncio.Semaphore(concurrency) if concurrency else None
         self._again = float("-inf")
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Hold a place around a call, once a pause is over; ModelBusyError when it is a long one."""
+    async def enter(self) -> None:
+        """Take a place for a call until `leave`, once a pause is over; ModelBusyError, and no place, for a long one."""
         if self._places is None:
             await self._pause()
-            yield
             return
-        async with self._places:
+        await self._places.acquire()
+        try:
             await self._pause()
-            yield
+        except BaseException:
+            self._places.release()
+            raise
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if self._places is not None:
+            self._places.release()
 
     def hear(self, headers: Mapping[str, str], *, refused: bool) -> float | None:
         """Take in an answer's headers; return the pause in seconds that they ask for, if any.

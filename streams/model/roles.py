@@ -69,9 +69,11 @@ class RoledModel:
         role = first or self._roles[USUAL]
         asked = request if first is None else replace(request, model="")
         line = [role, *(self._roles[name] for name in role.fallback)]
+        call = self._asked(line, asked, on_delta) if role.fallback else role.model.complete(asked, on_delta)
+        del request, asked  # nobody else is to be asked with them: their texts would be kept for as long as it takes
         try:
             async with asyncio.timeout(self._total):
-                return await self._asked(line, asked, on_delta)
+                return await call
         except TimeoutError as error:
             raise ModelError(
                 f"No model answered within {self._total:g} s (STREAMS_LLM_TOTAL_TIMEOUT), waits included."

@@ -176,6 +176,8 @@ class Desk:
                 task.cancel()
         for perform in decision.perform:
             self._arrange(live, perform)
+        decision.outputs.clear()  # the machine keeps its last decision: thousands wait, and these are on their way
+        decision.perform.clear()
 
     def _record(self, live: Live, decision: Decision, unit: Unit | None) -> None:
         """Put a decision into its unit or, if it is a large one of its own, into several that are committed in order.

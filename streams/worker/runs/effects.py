@@ -56,7 +56,10 @@ class Effects:
         scope = asyncio.timeout(hard_limit_of(perform))
         try:
             async with scope:
-                await self._run(spender, perform, report, scope)
+                if perform.kind == "llm":  # thousands wait here: one frame less for each
+                    await self._asking(spender, perform, report)
+                else:
+                    await self._run(spender, perform, report, scope)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
             report.error = ErrorInfo.of(error, timed_out=scope.expired() or out_of_time(error))
         finally:
@@ -66,9 +69,7 @@ class Effects:
         done(report)
 
     async def _run(self, spender: Spender, perform: Perform, report: EffectDone, scope: asyncio.Timeout) -> None:
-        if perform.kind == "llm":
-            await self._asking(spender, perform, report)
-        elif perform.kind == "tool" and perform.tool is not None:
+        if perform.kind == "tool" and perform.tool is not None:
             await self._tool(spender, perform.tool, perform, report, scope)
         elif perform.fn is not None:
             report.value = await self._step(perform)

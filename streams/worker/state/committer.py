@@ -366,6 +366,7 @@ class Committer:
                 self._owner.release(count)
             for callback in unit.on_commit:
                 callback()
+            unit.release()
 
     def _refuse(self, unit: Unit, error: Exception) -> None:
         unit.settle()

@@ -109,6 +109,10 @@ class Unit:
             if held is not None and held[1] is self:
                 del store.dirty[key]
 
+    def release(self) -> None:
+        """Let go of the records once they are committed: a run keeps its newest unit for as long as it waits."""
+        self.outs, self.writes, self.on_commit = [], [], []
+
     def moves(self) -> tuple[str, int] | None:
         """Return the source topic and next offset that this unit commits, if it moves one."""
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.utils import format_datetime
 
 import pytest
@@ -10,6 +12,15 @@ import pytest
 from streams import clock
 from streams.model.errors import ModelBusyError
 from streams.model.pace import Pace, retry_after, span
+
+
+@asynccontextmanager
+async def turn(pace: Pace) -> AsyncIterator[None]:
+    await pace.enter()
+    try:
+        yield
+    finally:
+        pace.leave()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +44,7 @@ async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:
     began = clock.monotonic()
 
     async def call() -> float:
-        async with pace.turn():
+        async with turn(pace):
             return clock.monotonic() - began
 
     assert min(await asyncio.gather(*(call() for _ in range(3)))) >= 0.05
@@ -43,7 +54,7 @@ async def test_a_long_pause_is_an_error_that_says_when() -> None:
     pace = Pace()
     pace.hear({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, refused=False)
     with pytest.raises(ModelBusyError) as raised:
-        async with pace.turn():
+        async with turn(pace):
             pass
     assert raised.value.after == pytest.approx(360, abs=1)
 
@@ -58,7 +69,7 @@ async def test_no_more_go_at_once_than_were_allowed() -> None:
 
     async def call() -> None:
         nonlocal now, most
-        async with pace.turn():
+        async with turn(pace):
             now += 1
             most = max(most, now)
             await asyncio.sleep(0)
