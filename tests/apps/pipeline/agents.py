@@ -106,6 +106,18 @@ async def fragile(task: Task, run: Run) -> Done:
     return Done(steps=2)
 
 
+@agent(auto_resume=1, after=3.0)
+async def mending(task: Task, run: Run) -> Done:
+    """Fail until the file `mended` is there, and try once more by itself."""
+
+    def depend() -> None:
+        if not (Path(task.folder) / "mended").exists():
+            raise RuntimeError("the dependency is down")
+
+    await run.step(depend, retry=ONCE)
+    return Done(steps=1)
+
+
 @agent
 async def teller(task: Task, run: Run) -> Done:
     """Publish one event for each step."""

@@ -34,6 +34,23 @@ async def test_waiting_runs_go_on_after_a_restart_with_what_is_recorded(pipeline
     assert await again.stop() == 0, again.words()
 
 
+async def test_a_failed_run_that_resumes_itself_does_so_after_a_restart(pipeline: Pipeline) -> None:
+    """It fails, its worker stops before the three seconds are over, and its successor resumes it."""
+    worker = await pipeline.running()
+    run_id = await pipeline.submit("mending", pipeline.task())
+    await pipeline.ended([run_id])
+    assert await worker.stop() == 0, worker.words()
+    (pipeline.effects_folder / "mended").touch()
+    again = await pipeline.running()
+
+    async def succeeded() -> bool:
+        found = (await pipeline.endings([run_id]))[run_id]
+        return [one.event_type for one in found] == ["run.failed", "run.succeeded"]
+
+    await until(succeeded, 20, again.words)
+    assert await again.stop() == 0, again.words()
+
+
 async def test_a_killed_worker_opens_its_store_again_and_reads_only_the_rest(pipeline: Pipeline) -> None:
     worker = await pipeline.running()
     await pipeline.ended(await pipeline.submit_many(50))
