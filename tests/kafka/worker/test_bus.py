@@ -10,7 +10,7 @@ import pytest
 
 from schemas.attributes import Attributes
 from schemas.run import RunSubmitted
-from tests.apps.pipeline.events import Counted
+from tests.apps.pipeline.events import Counted, HoldAsked
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until
 
@@ -162,6 +162,22 @@ async def test_poison_on_the_bus_is_one_dead_letter_between_two_events(
     assert [(one.source_topic, one.source_offset, one.consumer) for one in letters] == [
         (shared.names.events, offset, "events")
     ]
+
+
+async def test_an_event_of_more_than_an_entry_holds_is_handled_or_told_of(shared: Pipeline, worker: Worker) -> None:
+    """Its reaction takes so long that the event would be parked, which it is too large for."""
+    name = fresh()
+    await shared.say(HoldAsked(name=name, how="x" * 1_000_001, seconds=1.5))
+    await shared.say(Counted(name=name))
+
+    async def told() -> bool:
+        letters = [one for one in await shared.letters() if one.key == name.encode()]
+        found = await row(worker, "echoes", name)
+        echoes = found.json()["value"]["events"] if found.status_code == 200 else 0
+        return echoes + len(letters) == 2 and echoes >= 1
+
+    await until(told, 20, worker.words)
+    assert not worker.ended
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff\xfe", b"another/run", "ключ".encode()])

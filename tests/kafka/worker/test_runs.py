@@ -187,6 +187,21 @@ async def test_what_is_too_large_for_the_log_fails_its_run_and_nobody_elses(
     assert (await view(worker, run_id))["status"] == "failed"
 
 
+async def test_a_submission_of_more_than_an_entry_holds_is_told_of_and_its_neighbours_run(
+    shared: Pipeline, worker: Worker
+) -> None:
+    """It fits its queue and no journal: a dead letter with the submission in it."""
+    large = await shared.submit("bulky", {"bytes": 10, "more": "x" * 1_000_001})
+    marker = await shared.submit("bulky", {"bytes": 10}, same_partition(shared, large))
+    assert [one.event_type for one in (await shared.ended([marker]))[marker]] == ["run.succeeded"]
+
+    async def told() -> bool:
+        return any(one.key == large.encode() for one in await shared.letters())
+
+    await until(told, 10, worker.words)
+    assert not worker.ended
+
+
 def same_partition(pipeline: Pipeline, run_id: str) -> str:
     """Return a new run id in the partition of another, so that its end tells that the other was passed."""
     return next(found for found in iter(fresh, "") if pipeline.partition(found) == pipeline.partition(run_id))
