@@ -19,7 +19,7 @@ from streams.engine.starts import listed
 from streams.errors import StreamsError
 from streams.tools._threads import in_thread
 from streams.tools.errors import ToolError
-from streams.worker.errors import DeadAssignmentError
+from streams.worker.errors import DeadAssignmentError, RecordTooLargeError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
@@ -95,6 +95,8 @@ class Lanes:
     def park(self, batch: Batch, item: Item) -> None:
         """Put an item into its lane without waiting for it: its outcome is a unit of its own."""
         self._park(batch, item)
+        if item.settled:
+            return
         lane = self._lane(item)
         lane.items.append(item)
         lane.changed.set()
@@ -157,6 +159,9 @@ class Lanes:
                 item = lane.items[0]
                 if not await self._due(lane, item):
                     continue
+                if item.settled:  # given up before its turn came
+                    lane.items.popleft()
+                    continue
                 item.others = others(lane.items)
                 await self._attempt(item)
                 if item.settled and lane.items and lane.items[0] is item:
@@ -210,10 +215,18 @@ class Lanes:
     # -- rows and outcomes
 
     def _park(self, batch: Batch, item: Item) -> None:
-        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
-        item.stored = True
+        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own.
+
+        An event that fits its topic and no row cannot wait: it is a dead letter, whatever becomes of its attempt.
+        """
         item.first_ms = item.first_ms or clock.now_ms()
-        batch.put(batch.slice.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+        try:
+            batch.put(batch.slice.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+        except RecordTooLargeError as error:
+            item.error = error
+            dead_letter(batch, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
+            return
+        item.stored = True
         self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
 
     def _unpark(self, unit: Unit, item: Item) -> None:
