@@ -167,27 +167,32 @@ class Chain:
 
     async def _killed(self, point: Point, outcome: Outcome, load: Load, runs: int) -> tuple[Worker, Worker]:
         """Bring a worker to its death; return it and who takes over."""
-        if point.how != "load":
-            return await self._killed_meanwhile(point, outcome, load, runs)
         while True:
-            victim = await self._ready(outcome)
-            await victim.arm(point.stage, outcome.number)
-            await load.give(runs, lambda victim=victim: not victim.ended)  # type: ignore[misc]
-            await _ended(victim, point)
+            doing = self._at_work if point.how == "load" else self._meanwhile
+            victim, other = await doing(point, outcome, load, runs)
             if victim.process.returncode != LOUD:
-                return victim, self._pipeline.start(self._slot)
+                return victim, other or self._pipeline.start(self._slot)
             outcome.restarts += 1
-            self._alive = None
+            self._alive = other
 
-    async def _killed_meanwhile(self, point: Point, outcome: Outcome, load: Load, runs: int) -> tuple[Worker, Worker]:
-        """Do the same while something else than work goes on: its end, its begin, or another one's begin."""
+    async def _at_work(self, point: Point, outcome: Outcome, load: Load, runs: int) -> tuple[Worker, Worker | None]:
+        """Have it die in the middle of its work."""
+        victim = await self._ready(outcome)
+        await victim.arm(point.stage, outcome.number)
+        await load.give(runs, lambda: not victim.ended)
+        await _ended(victim, point)
+        return victim, None
+
+    async def _meanwhile(self, point: Point, outcome: Outcome, load: Load, runs: int) -> tuple[Worker, Worker | None]:
+        """Have it die while something else than work goes on: its end, its begin, or another one's begin."""
         first = victim = await self._ready(outcome)
         if point.how != "restore":
             await first.arm(point.stage, outcome.number)
         await load.give(runs // 2, lambda: not first.ended)
         other: Worker | None = None
+        given = len(load.runs)
         giving = asyncio.ensure_future(load.give(runs // 2, lambda: not first.ended))
-        await until(lambda: len(load.runs) > runs // 2, PATIENCE_S)
+        await until(lambda: len(load.runs) > given, PATIENCE_S)
         if point.how == "restore":
             first.kill()
             victim = self._pipeline.start(self._slot, point.stage, outcome.number)
@@ -198,7 +203,7 @@ class Chain:
             first.process.terminate()
         await _ended(victim, point)
         await giving
-        return victim, other or self._pipeline.start(self._slot)
+        return victim, other
 
 
 async def _ended(victim: Worker, point: Point) -> None:
