@@ -100,7 +100,7 @@ class Worker:
 class Pipeline:
     """One prefix on one broker."""
 
-    def __init__(self, bootstrap: str, folder: Path, *, partitions: int = 4, app: str = APP) -> None:
+    def __init__(self, bootstrap: str, folder: Path, *, partitions: int = 4, app: str | None = None) -> None:
         """Keep everything local under `folder`; nothing is written before `declare`."""
         self.folder = folder
         self.effects_folder = folder / "effects"
@@ -110,7 +110,7 @@ class Pipeline:
             topic_prefix=f"t{uuid.uuid4().hex[:10]}",
             partitions=partitions,
             state_dir=folder / "state",
-            apps=(app,),
+            apps=(app or APP,),
         )
         self.kafka = self.settings.kafka()
         self.names = Names(self.settings.topic_prefix)
