@@ -73,10 +73,7 @@ async def hogged(pipeline: Pipeline, seconds: float, tell: Tell) -> None:
     assert await worker.stop(40) == 0, worker.words()
 
 
-async def test_a_handler_that_hogs_the_event_loop_for_longer_than_the_session(pipeline: Pipeline, tell: Tell) -> None:
-    await hogged(pipeline, SHORT_S, tell)
-
-
 @pytest.mark.faults_long
-async def test_a_handler_that_hogs_the_event_loop_for_a_minute_and_a_half(pipeline: Pipeline, tell: Tell) -> None:
-    await hogged(pipeline, LONG_S, tell)
+@pytest.mark.parametrize("seconds", [SHORT_S, LONG_S])
+async def test_a_handler_that_hogs_the_event_loop(pipeline: Pipeline, seconds: float, tell: Tell) -> None:
+    await hogged(pipeline, seconds, tell)

@@ -19,11 +19,15 @@ async def waits(worker: Worker, run_ids: list[str]) -> None:
 
 
 async def test_waiting_runs_go_on_after_a_restart_with_what_is_recorded(pipeline: Pipeline) -> None:
+    """Those that sleep or wait for a signal, and one that has failed and resumes itself after three seconds."""
     worker = await pipeline.running()
+    mending = await pipeline.submit("mending", pipeline.task())
     sleeping = [await pipeline.submit("sleeper", pipeline.task(seconds=3)) for _ in range(4)]
     waiting = [await pipeline.submit("waiter", pipeline.task()) for _ in range(4)]
     await waits(worker, [*sleeping, *waiting])
+    await pipeline.ended([mending])
     assert await worker.stop() == 0, worker.words()
+    (pipeline.effects_folder / "mended").touch()
     for run_id in waiting:
         await pipeline.say(SignalSent(run_id=run_id, signal_id="s", name="probe.approval", data={"name": "Ann"}))
     again = await pipeline.running()
@@ -31,23 +35,12 @@ async def test_waiting_runs_go_on_after_a_restart_with_what_is_recorded(pipeline
     assert {(len(found), found[0].event_type) for found in endings.values()} == {(1, "run.succeeded")}
     assert set(pipeline.effects().values()) == {1}
     assert len(pipeline.effects()) == 4 * 2 + 4
-    assert await again.stop() == 0, again.words()
 
-
-async def test_a_failed_run_that_resumes_itself_does_so_after_a_restart(pipeline: Pipeline) -> None:
-    """It fails, its worker stops before the three seconds are over, and its successor resumes it."""
-    worker = await pipeline.running()
-    run_id = await pipeline.submit("mending", pipeline.task())
-    await pipeline.ended([run_id])
-    assert await worker.stop() == 0, worker.words()
-    (pipeline.effects_folder / "mended").touch()
-    again = await pipeline.running()
-
-    async def succeeded() -> bool:
-        found = (await pipeline.endings([run_id]))[run_id]
+    async def mended() -> bool:
+        found = (await pipeline.endings([mending]))[mending]
         return [one.event_type for one in found] == ["run.failed", "run.succeeded"]
 
-    await until(succeeded, 20, again.words)
+    await until(mended, 20, again.words)
     assert await again.stop() == 0, again.words()
 
 
