@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.agent import AgentCommanded, AgentSwitched
 from schemas.breaker import BreakerSwitched
@@ -11,10 +11,13 @@ from schemas.errors import SchemaError
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
 from schemas.usage import BudgetChanged, BudgetSpent
+from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
+from streams.worker.errors import RecordTooLargeError
 from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
 from streams.worker.runs.told import message_of
+from streams.worker.state.unit import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from streams.worker.budgets.homes import BudgetHomes
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from streams.worker.runs.redrive import Redrive
     from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
+
+_MOST_BYTES: Final = MAX_RECORD_BYTES - 10_000  # of a signal: its entry has more fields
 
 
 class Signals:
@@ -75,6 +80,8 @@ class Signals:
         if self._others(batch, event):
             return
         message = message_of(event)
+        if isinstance(message, SignalArrived) and (size := len(record.value() or b"")) > _MOST_BYTES:
+            raise RecordTooLargeError(f"a signal of {size} bytes is over {_MOST_BYTES}: send a reference to it")
         run_id: str = event.run_id
         live = self._desk.find(batch.slice, run_id)
         if live is not None:

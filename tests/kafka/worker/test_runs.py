@@ -202,6 +202,18 @@ async def test_a_submission_of_more_than_an_entry_holds_is_told_of_and_its_neigh
     assert not worker.ended
 
 
+async def test_a_signal_of_more_than_an_entry_holds_is_told_of_and_fails_nobody(
+    shared: Pipeline, worker: Worker
+) -> None:
+    run_id = await shared.submit("waiter", shared.task())
+    large = {"name": "x" * 1_000_001}
+    await shared.say(SignalSent(run_id=run_id, signal_id="large", name="probe.approval", data=large))
+    await shared.say(SignalSent(run_id=run_id, signal_id="s", name="probe.approval", data={"name": "Ann"}))
+    assert [one.result for one in (await shared.ended([run_id]))[run_id]] == [{"name": "Ann"}]
+    letters = [one for one in await shared.letters() if one.key == run_id.encode()]
+    assert [(one.consumer, one.error_type) for one in letters] == [("signals", "RecordTooLargeError")]
+
+
 def same_partition(pipeline: Pipeline, run_id: str) -> str:
     """Return a new run id in the partition of another, so that its end tells that the other was passed."""
     return next(found for found in iter(fresh, "") if pipeline.partition(found) == pipeline.partition(run_id))
