@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from heapq import nlargest
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,15 +15,18 @@ from streams.cli.options import Output
 from streams.cli.output import cell, console
 from streams.cli.positions import position
 from streams.clock import iso
-from topics.reader import follow, read
+from topics.reader import follow, offsets, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from topics.reader import RawRecord
+    from topics.reader import Position, RawRecord
 
 LAST = 20
 """Events that are shown when nobody says from where."""
+
+NEAR = 50
+"""Offsets of a partition's end in which an event is looked for first: markers of transactions take offsets, too."""
 
 
 class Wish(NamedTuple):
@@ -40,10 +43,11 @@ class Wish(NamedTuple):
 def tail(topic: str, wish: Wish, output: Output) -> None:
     """Print the events of `topic` that `wish` describes."""
     log = open_log()
-    events = decoded(log, records(log, topic, wish))
-    found: Iterator[dict[str, Any]] = (event for event in events if wish.type in (None, event["type"]))
+    found: Iterable[dict[str, Any]]
     if wish.start is None and not wish.follow:
-        found = iter(deque(found, maxlen=wish.limit or LAST))
+        found = newest(log, topic, wish)
+    else:
+        found = wanted(log, records(log, topic, wish), wish)
     screen = console()
     for event in islice(found, wish.limit):
         if output is Output.JSON:
@@ -60,6 +64,30 @@ def records(log: Log, topic: str, wish: Wish) -> Iterator[RawRecord]:
     if wish.follow and wish.end is None:
         return follow(log.kafka, name, start=start, key=key)
     return read(log.kafka, name, start=start, end=position(wish.end or "latest"), key=key)
+
+
+def wanted(log: Log, raw: Iterable[RawRecord], wish: Wish) -> Iterator[dict[str, Any]]:
+    """Yield the records of the wished type, decoded."""
+    return (event for event in decoded(log, raw) if wish.type in (None, event["type"]))
+
+
+def newest(log: Log, topic: str, wish: Wish) -> list[dict[str, Any]]:
+    """Return the newest events of all partitions, oldest first; the whole topic is read only if its end has too few."""
+    name, key, count = log.names.topic(log.names.bare(topic)), wish.key, wish.limit or LAST
+    ends = offsets(log.kafka, name, position(wish.end or "latest"))
+    near = {partition: max(end - NEAR * count, 0) for partition, end in ends.items()}
+    starts: list[Position] = [near, "earliest"] if any(near.values()) else ["earliest"]
+    found: list[dict[str, Any]] = []
+    for start in starts:
+        raw = read(log.kafka, name, start=start, end=ends, key=key)
+        found = nlargest(count, wanted(log, raw, wish), key=_place)
+        if len(found) == count:
+            break
+    return found[::-1]
+
+
+def _place(event: dict[str, Any]) -> tuple[str, int, int]:
+    return event["timestamp"], event["partition"], event["offset"]
 
 
 def decoded(log: Log, raw: Iterable[RawRecord]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, stream, 
 from streams.gateway.voices import Voice, Voices
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from starlette.responses import Response
 
@@ -30,6 +30,8 @@ _AGAIN_S: Final = 1.0
 
 _LOOK_S: Final = 60.0
 """Seconds after which a run is looked at without news: the journal is followed, so nothing should be found."""
+
+_PIECE_BYTES: Final = 32 * 1024
 
 
 class RunEvents:
@@ -68,8 +70,8 @@ class RunEvents:
                     patience = _AGAIN_S  # its owner is moving: the stream goes on afterwards
                 else:
                     patience = _LOOK_S
-                    for told in reader.told(found):
-                        yield told
+                    for told in _together(reader.told(found)):
+                        yield told  # and no more before the reader has taken it
                     if reader.status in _ENDED:
                         return
                 async for silence in _until(news, patience):
@@ -85,22 +87,35 @@ class _Reader:
         self.status = ""
         self._voice = voice
 
-    def told(self, found: News) -> list[bytes]:
-        """Return what is new to it: what models said, then the entries that came of it, then the run's state."""
+    def told(self, found: News) -> Iterator[bytes]:
+        """Yield what is new to it: what models said, then the entries that came of it, then the run's state."""
         self._voice.hear(found.pieces)
-        told = [event({"path": one["path"], "text": one["text"]}, name="token") for one in self._voice.take()]
+        for piece in self._voice.take():
+            yield event({"path": piece["path"], "text": piece["text"]}, name="token")
         for entry in found.entries:
-            if entry["seq"] <= self.seen:
-                continue
-            self.seen = int(entry["seq"])
-            told.append(_told(entry))
+            if entry["seq"] > self.seen:
+                self.seen = int(entry["seq"])
+                yield _told(entry)
         if found.view["status"] != self.status:
             self.status = str(found.view["status"])
             self._voice.talks = self.status in _TALKS
-            told.append(event(found.view, name="status"))
+            yield event(found.view, name="status")
             if self.status in _ENDED:
-                told.append(event(found.view, name="done"))
-        return told
+                yield event(found.view, name="done")
+
+
+def _together(told: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what is told in pieces of some size: one at a time would be a write to the socket for each event."""
+    piece: list[bytes] = []
+    size = 0
+    for one in told:
+        piece.append(one)
+        size += len(one)
+        if size > _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
 
 
 def _told(entry: dict[str, Any]) -> bytes:
