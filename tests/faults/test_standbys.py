@@ -1,0 +1,79 @@
+"""Kills beside standbys: whoever dies, counters are exact and runs end once, and the copies change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+import pytest_asyncio
+
+from streams.local.kafka import EmbeddedKafka
+from tests.faults.rig.gateway import Gateway
+from tests.faults.rig.pipeline import Pipeline
+from tests.faults.rig.queries import Traffic
+from tests.faults.rig.report import Tell
+from tests.faults.rig.waiting import until
+
+pytestmark = pytest.mark.faults_long
+
+NAMES = [f"name-{number}" for number in range(12)]
+TURNS = 6
+RUNS = 40
+
+
+@pytest_asyncio.fixture
+async def pipeline(kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Pipeline]:
+    """Return a pipeline in which every partition has a copy."""
+    async with Pipeline(kafka.bootstrap, tmp_path) as made:
+        made.settings = made.settings.changed(standbys=1)
+        yield made
+
+
+async def test_counters_are_exact_while_owners_and_keepers_of_copies_are_killed_and_stopped(
+    pipeline: Pipeline, seed: int, tell: Tell
+) -> None:
+    """Each turn one of three is killed, or sleeps past its session as the zombie that it then is, and comes back."""
+    chance = Random(seed)
+    workers = {slot: await pipeline.running(slot) for slot in "abc"}
+    runs: list[str] = []
+    async with Gateway(pipeline) as gateway:
+        traffic = Traffic(gateway.http, NAMES, seed)
+        model = traffic.model
+
+        async def answered(more: int) -> None:
+            goal = model.statuses[200] + more
+            await until(lambda: model.statuses[200] >= goal, 90, lambda: f"{model.statuses}")
+
+        async with asyncio.TaskGroup() as group:
+            for name in NAMES:
+                group.create_task(traffic.write(name))
+            group.create_task(traffic.read(40))
+            for _ in range(TURNS):
+                runs += await pipeline.submit_many(RUNS)
+                await answered(150)
+                slot = chance.choice("abc")
+                if chance.random() < 0.5:
+                    workers[slot].kill()
+                    await answered(300)
+                else:
+                    workers[slot].send(signal.SIGSTOP)
+                    await answered(400)
+                    workers[slot].send(signal.SIGCONT)
+                    await answered(100)
+                if workers[slot].ended or not await workers[slot].is_ready():
+                    workers[slot].kill()
+                    workers[slot] = await pipeline.running(slot)
+            traffic.stop()
+        for name in NAMES:
+            await traffic.ask(gateway.http, f"/tables/counts/{name}", name, own=True)
+            assert model.keys[name].seen == model.keys[name].acknowledged, name
+    endings = await pipeline.ended(runs)
+    assert {(len(found), found[0].event_type) for found in endings.values()} == {(1, "run.succeeded")}
+    taken = sum(log.read_text("utf-8").count("taken over from the standby") for log in pipeline.folder.glob("*.log"))
+    tell(reads=sum(model.statuses.values()), wrong=len(model.wrong), runs=len(runs), taken_over=taken)
+    assert model.wrong == []
+    assert taken > 0
