@@ -9,7 +9,8 @@ from schemas.values import Json
 class WorkerHeartbeat(Event, type="worker.heartbeat", key="worker_id"):
     """A worker is alive; ``applied`` maps topic and partition to the offset that its state includes.
 
-    Times are milliseconds since the epoch; ``running`` counts the runs in memory.
+    Times are milliseconds since the epoch; ``running`` counts the runs in memory; ``standbys`` are the partitions of
+    others that it keeps a copy of.
     """
 
     worker_id: str
@@ -25,3 +26,4 @@ class WorkerHeartbeat(Event, type="worker.heartbeat", key="worker_id"):
     applied: Json = None
     running: int = 0
     version: str = ""
+    standbys: list[int] = Field(default_factory=list)

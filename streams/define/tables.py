@@ -9,7 +9,7 @@ from typing import Any, Final
 from streams.define.signatures import doc_of, parameters_of, where
 from streams.errors import DefinitionError
 
-RESERVED: Final = frozenset({"prefix", "limit", "cursor", "at", "consistency", "topic"})
+RESERVED: Final = frozenset({"prefix", "limit", "cursor", "at", "consistency", "topic", "stale"})
 """What a request for rows may say besides a lookup."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TEXT: Final[dict[str, Any]] = {"type": "string"}
 OBJECT: Final[dict[str, Any]] = {"type": "object"}
 LIMIT: Final = Param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "how many at most")
+_STALE: Final = Param("stale", {"type": "string", "enum": ["ok"]}, "a standby may answer while the owner does not")
 _CURSOR: Final = Param("cursor", TEXT, "next of the answer before")
 _READ: Final = ("unknown-run", "owner-unavailable")
 _WRITE: Final = (
@@ -92,7 +93,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             "A run's state, as it is or as it was after an entry of its journal",
             {200: OBJECT},
             (*_READ, "invalid-request"),
-            (Param("at", {"type": "integer", "minimum": 1}, "the seq of that entry"),),
+            (Param("at", {"type": "integer", "minimum": 1}, "the seq of that entry"), _STALE),
         ),
         Operation(
             "GET",
@@ -223,6 +224,7 @@ def of_tables(tables: Tables) -> list[Operation]:
         Param("consistency", {"type": "string", "pattern": "^offset:[0-9]+$"}, "wait until this offset is applied"),
         Param("topic", TEXT, "the topic of that offset; events if not given"),
         Param("at", TEXT, "as it was: after the record with this offset, or at an RFC 3339 time"),
+        _STALE,
     )
     problems = ("unknown-table", "invalid-request", "owner-unavailable")
     row = {"type": "object", "required": ["key", "value"], "properties": {"key": TEXT, "value": {}}}

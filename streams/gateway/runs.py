@@ -163,7 +163,10 @@ class Runs:
         run_id, at = call.param("id"), call.query_params.get("at")
         if at is not None and not (at.isascii() and at.isdigit() and int(at[:18]) > 0):
             raise wrong("at", "it must be the seq of an entry of the run's journal")
-        _, said = await self._ask(run_id, "" if at is None else f"?at={at[:18]}")
+        stale = stale_of(call)
+        if stale and at is not None:
+            raise wrong("stale", "a run as it was is told by its owner alone")
+        _, said = await self._ask(run_id, "" if at is None else f"?at={at[:18]}", stale=stale)
         if said.status == _NOT_THERE:
             raise wrong("at", str(orjson.loads(said.body)["detail"]))
         if said.status != _NOT_FOUND:
@@ -193,16 +196,17 @@ class Runs:
             raise unknown(run_id)
         return answer({"entries": []})
 
-    async def _ask(self, run_id: str, suffix: str) -> tuple[str, Answer]:
+    async def _ask(self, run_id: str, suffix: str, *, stale: bool = False) -> tuple[str, Answer]:
         """Return the pool that knows the run and its answer, else a 404; Problem 503 if one that may is silent."""
         written = self._written.get(run_id)
         live = self._owners.pools()
         pools = [written.pool] if written else sorted({*self._pools, *live}, key=lambda pool: (pool not in live, pool))
+        ask = self._owners.ask_stale if stale else self._owners.ask
         said: Answer | None = None
         for pool in pools:
             try:
                 # what we wrote we know to be on the way: its owner need not look for it in the queues
-                said = await self._owners.ask(pool, run_id, _path(run_id, suffix, peek=written is not None))
+                said = await ask(pool, run_id, _path(run_id, suffix, peek=written is not None))
             except OwnerUnavailableError as error:
                 raise silent(error) from error
             if said.status != _NOT_FOUND:
@@ -210,6 +214,14 @@ class Runs:
         if said is None:
             raise unknown(run_id)
         return pools[0], said
+
+
+def stale_of(call: Call) -> bool:
+    """Return whether the caller takes a standby's answer where the owner gives none; Problem 422 for another wish."""
+    wish = call.query_params.get("stale")
+    if wish not in (None, "ok"):
+        raise wrong("stale", "it must be ok, or left out")
+    return wish is not None
 
 
 def silent(error: OwnerUnavailableError) -> Problem:

@@ -14,7 +14,7 @@ from streams.define.tables import RESERVED
 from streams.gateway.answers import answer, passed_on
 from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
 from streams.gateway.problem import Problem
-from streams.gateway.runs import silent
+from streams.gateway.runs import silent, stale_of
 from streams.gateway.submit import wrong
 from streams.query.owners import OwnerUnavailableError
 
@@ -55,11 +55,14 @@ class Tables:
             raise wrong("consistency", "it must be offset:N with the offset that a 202 gave")
         if "at" in call.query_params:
             return await self._past.row(table, key, call.query_params["at"])
+        stale = stale_of(call)
+        if stale and query:
+            raise wrong("stale", "who takes an old answer cannot ask for one with an offset")
         path = f"/owner/tables/{quote(table.name)}/{quote(key, safe='')}" + (f"?{urlencode(query)}" if query else "")
         try:
             if table.merge is not None:
                 return await self._of_parts(table, path)
-            said = await self._ask(table, key, path)
+            said = await self._ask(table, key, path, stale=stale)
         except OwnerUnavailableError as error:
             raise silent(error) from error
         if said.status == _NOT_FOUND:
@@ -82,14 +85,15 @@ class Tables:
         rows, more = merged(parts, "rows", _order, limit)
         return answer({"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None})
 
-    async def _ask(self, table: TableDef, key: str, path: str) -> Answer:
+    async def _ask(self, table: TableDef, key: str, path: str, *, stale: bool) -> Answer:
         """Return the answer of the first pool that has the row; only tables of runs are in several."""
         first, *others = self._homes(table)
-        said = await self._owners.ask(first, key, path)
+        ask = self._owners.ask_stale if stale else self._owners.ask
+        said = await ask(first, key, path)
         for pool in others:
             if said.status != _NOT_FOUND:
                 break
-            said = await self._owners.ask(pool, key, path)
+            said = await ask(pool, key, path)
         return said
 
     async def _of_parts(self, table: TableDef, path: str) -> Response:

@@ -25,6 +25,9 @@ PATIENCE: Final = 3.0
 _ROUND: Final = 0.1
 """Seconds to wait for news of a move before the same owner is asked once more."""
 
+_AT_ONCE: Final = 1.0
+"""Seconds that an owner has to answer who would take a copy's answer as well."""
+
 _OK: Final = 200
 _NOT_READY: Final = 503
 _MOVING: Final = frozenset({421, 502, _NOT_READY, 504})
@@ -92,6 +95,23 @@ class Owners:
             if left <= 0:
                 raise OwnerUnavailableError(_reason(pool, partition, url, last))
             await _wait(moved, min(left, _ROUND) if url is not None else left)
+
+    async def ask_stale(self, pool: str, key: str, path: str) -> Answer:
+        """Return the answer of the key's owner, or of a standby when the owner cannot be reached; else as `ask`.
+
+        `path` begins with `/owner/`; standbys answer under `/standby/`, and only what they have counts: what a copy
+        lacks may be there.
+        """
+        partition = partition_of(key.encode(), self._partitions())
+        url = self._placement.owner(pool, partition, now_ms())
+        said = None if url is None else await self._get(url + path, monotonic() + _AT_ONCE)
+        if said is not None and said.status not in _MOVING:
+            return said
+        for standby in self._placement.standbys(pool, partition, now_ms()):
+            said = await self._get(standby + path.replace("/owner/", "/standby/", 1), monotonic() + _AT_ONCE)
+            if said is not None and said.status == _OK:
+                return said
+        return await self.ask(pool, key, path)
 
     async def ask_all(self, pool: str, path: str) -> list[Answer]:
         """Return answers of live workers of a pool that together speak for every partition, each for others.

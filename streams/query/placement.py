@@ -56,6 +56,11 @@ class Placement:
         claims = [seen for seen in self._live(now_ms) if seen.beat.pool == pool and partition in seen.beat.partitions]
         return max(claims, key=lambda seen: seen.at_ms).beat.url.rstrip("/") if claims else None
 
+    def standbys(self, pool: str, partition: int, now_ms: int) -> list[str]:
+        """Return the URLs of the live workers that keep a copy of a partition, who spoke last first."""
+        keepers = [seen for seen in self._live(now_ms) if seen.beat.pool == pool and partition in seen.beat.standbys]
+        return [seen.beat.url.rstrip("/") for seen in sorted(keepers, key=lambda seen: -seen.at_ms)]
+
     def members(self, pool: str, now_ms: int) -> dict[str, frozenset[int]]:
         """Return a pool's live workers that stay, by id, with the partitions that each owns."""
         return {

@@ -84,7 +84,7 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""
-        slices = self._runtime.slices
+        slices, standbys = self._runtime.slices, self._runtime.standbys
         beat = WorkerHeartbeat(
             worker_id=self._id,
             pool=self._pool,
@@ -103,5 +103,6 @@ class Heartbeat:
             },
             running=self._running(),
             version=self._version,
+            standbys=[] if standbys is None else sorted(standbys.kept()),
         )
         await self._producer.send(self._topic, beat)

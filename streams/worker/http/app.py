@@ -64,6 +64,8 @@ def application(
             Route("/owner/tables/{name}", tables.scan),
             Route("/owner/tables/{name}/{key:path}", tables.row),
             Route("/owner/schedules", schedules.list),
+            Route("/standby/runs/{id}", runs.copied),
+            Route("/standby/tables/{name}/{key:path}", tables.copied),
             *limits.routes(),
             *agents.routes(),
             *budgets.routes(),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
+
+T = TypeVar("T")
 
 
 class NotOwnerError(Exception):
@@ -55,6 +58,24 @@ class Proof:
             raise NotReadyError("this partition is being restored")
         if not self._runtime.committer.proven():
             raise NotReadyError("this worker has not reached the broker lately")
+
+    def of_copy(self, key: str, store: str, read: Callable[[Slice], T]) -> tuple[T, dict[str, Any]]:
+        """Return what `read` finds in the copy of the key's partition, and how far that is; blocks while it is written.
+
+        Raises NotOwnerError where no copy is kept, NotReadyError while its `store` is empty.
+        """
+        standbys = self._runtime.standbys
+        copy = None if standbys is None else standbys.find(partition_of(key.encode(), self._runtime.partitions))
+        if copy is None:
+            raise NotOwnerError("no copy of this partition is kept here")
+        with copy.guard:
+            if not copy.live or copy.db is None:
+                raise NotOwnerError("the copy of this partition has gone")
+            mark = copy.db.mark(store)
+            if mark is None:
+                raise NotReadyError("the copy of this partition is being built")
+            place = {"topic": copy.stores[store].topic, "partition": copy.partition, "offset": mark.next_offset - 1}
+            return read(copy), {**place, "stale": True}
 
     async def applied(self, owned: Slice, topic: str, offset: int, seconds: float) -> None:
         """Wait until the slice has applied `offset` of `topic`; raises NotReadyError when it has not in time."""

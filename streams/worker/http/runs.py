@@ -13,6 +13,7 @@ from streams import clock
 from streams.engine.view import ENDED, fold, history
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.decoded import Decoded
+from streams.worker.journal import LEDGER
 from topics.partition import partition_of
 from topics.reader import read
 
@@ -34,6 +35,7 @@ class RunPages:
     def __init__(self, proof: Proof, journal: Journal, kafka: KafkaConfig, queues: list[str], spoken: Spoken) -> None:
         """Look up unknown ids in `queues`, the agents' topics of this pool; `spoken` has what models say just now."""
         self._spoken = spoken
+        self._journal = journal
         self._decoded = Decoded(journal)
         self._proof = proof
         self._kafka = kafka
@@ -48,6 +50,16 @@ class RunPages:
         if not entries[0].seq <= at <= entries[-1].seq:
             return problem(422, f"the run's journal has the entries {entries[0].seq} to {entries[-1].seq}")
         return answer(fold(entry for entry in entries if entry.seq <= at).to_json())
+
+    async def copied(self, request: Request) -> Response:
+        """Answer the run's view as the copy here has it, with the journal's offset up to which that is true."""
+        run_id = request.path_params["id"]
+        entries, place = await asyncio.to_thread(
+            self._proof.of_copy, run_id, LEDGER, lambda copy: self._journal.committed(copy, run_id)
+        )
+        if not entries:
+            return problem(404, "no such run in the copy")
+        return answer({**fold(entries).to_json(), **place})
 
     async def history(self, request: Request) -> Response:
         """Answer the run's journal, from the entry behind `after` on."""

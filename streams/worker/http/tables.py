@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import defaultdict
 from itertools import islice
@@ -57,6 +58,19 @@ class TablePages:
         if value is None:
             return problem(404, "no such row")
         return answer(self._shown(table, owned, key.encode(), value))
+
+    async def copied(self, request: Request) -> Response:
+        """Answer one row as the copy here has it, with the place in the changelog up to which that is true."""
+        table, key = self._folds.tables.get(request.path_params["name"]), request.path_params["key"]
+        if table is None or table.merge is not None:
+            return problem(404, "no such table with whole rows in this pool")
+        name = store_name(table)
+        value, place = await asyncio.to_thread(
+            self._proof.of_copy, key, name, lambda copy: copy.stores[name].committed(key.encode())
+        )
+        if value is None:
+            return problem(404, "no such row in the copy")
+        return answer({"key": key, "value": self._folds.json(table, value), **place})
 
     async def scan(self, request: Request) -> Response:
         """Answer rows in key order over all owned partitions."""

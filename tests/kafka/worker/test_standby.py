@@ -8,9 +8,14 @@ from schemas.signal import SignalSent
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until
+from topics.partition import partition_of
 
 NAMES = [f"name-{number}" for number in range(40)]
 _LAG = re.compile(r'^streams_worker_standby_lag_records\{partition="(\d+)"\} ([\d.e+]+)$', re.MULTILINE)
+
+
+def of(key: str) -> int:
+    return partition_of(key.encode(), 4)
 
 
 async def copies(worker: Worker) -> dict[int, int]:
@@ -37,6 +42,13 @@ async def test_a_killed_workers_partitions_go_on_from_the_copies(pipeline: Pipel
     owned = set(await copies(second))
     assert owned
     first.kill()
+    old = {name: await second.owner.get(f"/standby/tables/counts/{name}") for name in NAMES if of(name) in owned}
+    assert old
+    assert {(said.json()["value"]["total"], said.json()["stale"]) for said in old.values()} == {(1, True)}
+    unfinished = {
+        run_id: await second.owner.get(f"/standby/runs/{run_id}") for run_id in waiting if of(run_id) in owned
+    }
+    assert {said.json()["status"] for said in unfinished.values()} <= {"waiting"}
     for run_id in waiting:
         await pipeline.say(SignalSent(run_id=run_id, signal_id="s", name="probe.approval", data={"name": "Ann"}))
     for name in NAMES:

@@ -189,6 +189,13 @@ class FakeOwners:
             raise OwnerUnavailableError(f"No worker of pool '{pool}' answers")
         return self.says.get((pool, path.partition("?")[0]), Answer(404, b"{}"))
 
+    async def ask_stale(self, pool: str, key: str, path: str) -> Answer:
+        copy = self.says.get((pool, path.replace("/owner/", "/standby/")))
+        if pool in self.silent and copy is not None:
+            self.asked.append((pool, key, path))
+            return copy
+        return await self.ask(pool, key, path)
+
     async def ask_all(self, pool: str, path: str) -> list[Answer]:
         self.asked.append((pool, "", path))
         if pool in self.silent:

@@ -213,3 +213,12 @@ async def test_a_run_is_asked_as_it_was_after_an_entry() -> None:
         problem(await it.client.get("/runs/r-1?at=x"), 422, "invalid-request")
         it.owners.says["default", "/owner/runs/r-1"] = Answer(422, b'{"detail": "it has the entries 1 to 2"}')
         assert "1 to 2" in problem(await it.client.get("/runs/r-1?at=9"), 422, "invalid-request")["detail"]
+
+
+async def test_a_copy_tells_of_a_run_whoever_takes_old_news() -> None:
+    async with world() as it:
+        it.owners.silent = {"default"}
+        it.owners.says["default", "/standby/runs/r1"] = Answer(200, b'{"run_id":"r1","status":"running","stale":true}')
+        assert (await it.client.get("/runs/r1?stale=ok")).json()["stale"] is True
+        problem(await it.client.get("/runs/r1"), 503, "owner-unavailable")
+        problem(await it.client.get("/runs/r1?stale=ok&at=3"), 422, "invalid-request")

@@ -122,3 +122,19 @@ async def test_rows_of_the_past_come_from_the_log() -> None:
         problem(await it.client.get("/tables/counts/a?at=latest"), 422, "invalid-request")
     async with world() as it:
         problem(await it.client.get("/tables/counts/a?at=7"), 503, "log-unavailable")
+
+
+async def test_a_copy_answers_whoever_takes_old_rows_and_nobody_else() -> None:
+    async with world() as it:
+        row = b'{"key":"k","value":{},"topic":"table.counts.v1.default","partition":0,"offset":7,"stale":true}'
+        it.owners.silent = {"default"}
+        it.owners.says["default", "/standby/tables/counts/k"] = Answer(200, row)
+        assert (await it.client.get("/tables/counts/k?stale=ok")).content == row
+        problem(await it.client.get("/tables/counts/k"), 503, "owner-unavailable")
+        problem(await it.client.get("/tables/counts/other?stale=ok"), 503, "owner-unavailable")
+
+
+@pytest.mark.parametrize("query", ["stale=yes", "stale=", "stale=ok&consistency=offset:3"])
+async def test_a_wish_for_old_rows_that_makes_no_sense_is_422(query: str) -> None:
+    async with world() as it:
+        problem(await it.client.get(f"/tables/counts/key?{query}"), 422, "invalid-request")

@@ -184,3 +184,51 @@ async def test_an_owner_that_says_nothing_is_waited_for_no_longer_than_the_patie
         await found.ask("default", "key", "/x")
     with pytest.raises(OwnerUnavailableError):
         await found.ask_all("default", "/x")
+
+
+def copied(worker: str, *standbys: int) -> WorkerHeartbeat:
+    return beat(worker).model_copy(update={"standbys": list(standbys)})
+
+
+async def test_a_standby_is_not_asked_while_the_owner_answers() -> None:
+    found = owners(lambda host, _: Answer(404 if host == "a" else 200, b""))
+    found.take("a", beat("a", 0))
+    found.take("b", copied("b", 0))
+    assert (await found.ask_stale("default", "key", "/owner/x")).status == 404
+
+
+@pytest.mark.parametrize("trouble", ["dead", "unknown", "moving"])
+async def test_a_standby_answers_in_place_of_an_owner_that_does_not(trouble: str) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(host: str, path: str) -> Answer | None:
+        asked.append((host, path))
+        if host == "a":
+            return None if trouble == "dead" else Answer(503, b"")
+        return Answer(200, b"old")
+
+    found = owners(answer)
+    if trouble != "unknown":
+        found.take("a", beat("a", 0))
+    found.take("b", copied("b", 0))
+    assert (await found.ask_stale("default", "key", "/owner/x")).body == b"old"
+    assert asked[-1] == ("b", "/standby/x")
+
+
+async def test_what_a_copy_lacks_is_no_answer() -> None:
+    def answer(_: str, path: str) -> Answer:
+        if path.startswith("/standby"):
+            found.take("b", beat("b", 0))
+            return Answer(404, b"")
+        return Answer(200, b"the owner's")
+
+    found = owners(answer)
+    found.take("b", copied("b", 0))
+    assert (await found.ask_stale("default", "key", "/owner/x")).body == b"the owner's"
+
+
+async def test_without_owner_and_copy_a_question_is_unavailable() -> None:
+    found = owners(lambda _host, _path: Answer(421, b""), patience=0.0)
+    found.take("b", copied("b", 0))
+    with pytest.raises(OwnerUnavailableError):
+        await found.ask_stale("default", "key", "/owner/x")

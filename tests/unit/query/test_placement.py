@@ -87,3 +87,24 @@ def test_default_is_the_first_pool() -> None:
     for pool in ("z", "default", "a"):
         placement.apply(pool, beat(pool, 0, pool=pool), NOW)
     assert placement.pools(NOW) == ["default", "a", "z"]
+
+
+def test_copies_are_with_live_workers_that_say_so() -> None:
+    placement = Placement()
+    placement.apply("a", beat("a", 0, 1, standbys=[2]), NOW)
+    placement.apply("b", beat("b", 2, standbys=[0, 1]), NOW + 10)
+    placement.apply("c", beat("c", standbys=[0], pool="scraper"), NOW + 10)
+    assert placement.standbys("default", 0, NOW + 10) == ["http://b"]
+    assert placement.standbys("default", 2, NOW + 10) == ["http://a"]
+    assert placement.standbys("default", 3, NOW + 10) == []
+    assert placement.standbys("default", 2, NOW + STALE_MS + 5) == []
+
+
+def test_a_worker_that_leaves_is_no_member_any_more() -> None:
+    placement = Placement()
+    placement.apply("a", beat("a", 0, 1), NOW)
+    placement.apply("b", beat("b"), NOW)
+    placement.apply("s", beat("s", pool="scraper"), NOW)
+    assert placement.members("default", NOW) == {"a": {0, 1}, "b": frozenset()}
+    placement.apply("a", beat("a", at_ms=NOW + 1).model_copy(update={"state": "stopping"}), NOW + 1)
+    assert placement.members("default", NOW + 1) == {"b": frozenset()}

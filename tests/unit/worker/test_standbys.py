@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from streams.worker.http.proof import NotOwnerError, Proof
 from streams.worker.log.changelogs import Reading
 from streams.worker.standby.standbys import Standbys
 from streams.worker.state.index import Index
 from streams.worker.state.slice import Slice
 from streams.worker.state.store import Mark
 from tests.unit.worker._changelog import Bench, FakeMessage, NoWait
+
+if TYPE_CHECKING:
+    from streams.worker.runtime import Runtime
 
 BY_ROW = Index(b"by row", lambda key, row: [row + b"\x00" + key])
 
@@ -268,3 +273,31 @@ def test_a_mark_is_no_younger_than_what_it_knows(bench: Bench) -> None:
     bench.changelogs.write(said[0])
     assert mark(owner) == Mark("id-c", 10, 500)
     owner.bury()
+
+
+def test_a_copy_is_read_with_its_place_until_it_is_claimed(bench: Bench) -> None:
+    proof = Proof(cast("Runtime", SimpleNamespace(standbys=bench.standbys, partitions=1)))
+
+    def asked() -> tuple[bytes | None, dict[str, Any]]:
+        return proof.of_copy("a", "counts", lambda copy: read(copy, b"a"))
+
+    with pytest.raises(NotOwnerError):
+        asked()
+    bench.say(0, (b"a", b"1"), (b"b", b"1"))
+    bench.standbys.want(frozenset({0}))
+    bench.turn()
+    assert asked() == (b"1", {"topic": "t.counts", "partition": 0, "offset": 1, "stale": True})
+    copy = bench.standbys.find(0)
+    owner = bench.owner(0)
+    with pytest.raises(NotOwnerError):
+        asked()
+    vars(bench.standbys)["find"] = lambda _number: copy  # found a moment before it was claimed
+    with pytest.raises(NotOwnerError):
+        asked()
+    owner.bury()
+
+
+def test_a_worker_without_standbys_has_no_copy() -> None:
+    proof = Proof(cast("Runtime", SimpleNamespace(standbys=None, partitions=1)))
+    with pytest.raises(NotOwnerError):
+        proof.of_copy("a", "counts", lambda copy: read(copy, b"a"))
