@@ -21,7 +21,7 @@ from tests.faults.rig.waiting import until
 pytestmark = pytest.mark.faults_long
 
 NAMES = [f"name-{number}" for number in range(12)]
-TURNS = 6
+TURNS = 4
 RUNS = 40
 
 
