@@ -32,6 +32,7 @@ from topics.producer import EventProducer
 
 APP = "benchmarks.apps.customers"
 LIMIT_S = 180
+MOST_STARTS = 8
 ROW = "/owner/tables/customers/customer-00000000"
 LAG = re.compile(r'^streams_worker_standby_lag_records\{partition="0"\} ([\d.e+]+)$', re.MULTILINE)
 
@@ -69,21 +70,16 @@ class Failover:
         self.names = Names(self.settings.topic_prefix)
         self.codec = codec_of(self.settings, discover(self.settings.apps))
         self.folder = folder
+        self.started: list[subprocess.Popen[bytes]] = []
 
     async def measure(self, rows: int) -> tuple[float, float]:
         """Return the seconds from the kill to the first row and to the first event that counts."""
         await asyncio.to_thread(declare_topics, self.settings)
         await asyncio.to_thread(self._fill, rows)
         producer = EventProducer(self.settings.kafka(), self.codec, "/benchmark", now_ms=clock.now_ms)
-        started: list[subprocess.Popen[bytes]] = []
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
-                owner, url = self._start("a")
-                started.append(owner)
-                await self._until(http, url + ROW)
-                spare, other = self._start("b")
-                started.append(spare)
-                await self._until(http, other + "/readyz")
+                owner, other = await self._pair(http)
                 if self.settings.standbys:
                     await self._until(http, other + "/metrics", LAG)
                 owner.kill()
@@ -93,9 +89,26 @@ class Failover:
                 counted = await self._until(http, f"{other}{ROW}?consistency=offset:{ack.offset}") - killed
                 return served, counted
         finally:
-            for process in started:
+            for process in self.started:
                 stop(process)
             await producer.close()
+
+    async def _pair(self, http: httpx.AsyncClient) -> tuple[subprocess.Popen[bytes], str]:
+        """Return the owner and the URL of a spare worker that never had the partition.
+
+        The group may give it to whoever joins: then that one is the owner, and another spare is started.
+        """
+        owner, url = self._start()
+        await self._until(http, url + ROW)
+        for _ in range(MOST_STARTS):
+            spare, other = self._start()
+            await self._until(http, other + "/readyz")
+            if (await http.get(url + ROW)).status_code == httpx.codes.OK:
+                return owner, other
+            await self._until(http, other + ROW)
+            stop(owner)
+            owner, url = spare, other
+        raise SystemExit("the group gives the partition to every worker that joins")
 
     async def _until(self, http: httpx.AsyncClient, url: str, lag: re.Pattern[str] | None = None) -> float:
         """Ask until the answer is 200 (and the copy's lag is 0); return when that was."""
@@ -112,14 +125,15 @@ class Failover:
             await asyncio.sleep(0.02)
         raise SystemExit(f"{url} does not answer: {self._words()}")
 
-    def _start(self, slot: str) -> tuple[subprocess.Popen[bytes], str]:
-        port = free_ports([0])[0]
+    def _start(self) -> tuple[subprocess.Popen[bytes], str]:
+        port, slot = free_ports([0])[0], str(len(self.started))
         command = [sys.executable, "-m", "streams", "worker"]
         environment = child_environment(self.settings, slot=slot, worker_port=port)
         with (self.folder / f"worker-{slot}.log").open("wb") as log:
             process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+        self.started.append(process)
         return process, f"http://127.0.0.1:{port}"
 
     def _words(self) -> str:

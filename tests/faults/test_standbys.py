@@ -41,7 +41,7 @@ async def test_counters_are_exact_while_owners_and_keepers_of_copies_are_killed_
     workers = {slot: await pipeline.running(slot) for slot in "abc"}
     runs: list[str] = []
     async with Gateway(pipeline) as gateway:
-        traffic = Traffic(gateway.http, NAMES, seed)
+        traffic = Traffic(gateway.asker, NAMES, seed)
         model = traffic.model
 
         async def answered(more: int) -> None:
@@ -69,7 +69,7 @@ async def test_counters_are_exact_while_owners_and_keepers_of_copies_are_killed_
                     workers[slot] = await pipeline.running(slot)
             traffic.stop()
         for name in NAMES:
-            await traffic.ask(gateway.http, f"/tables/counts/{name}", name, own=True)
+            await traffic.ask(gateway.asker, f"/tables/counts/{name}", name, own=True)
             assert model.keys[name].seen == model.keys[name].acknowledged, name
     endings = await pipeline.ended(runs)
     assert {(len(found), found[0].event_type) for found in endings.values()} == {(1, "run.succeeded")}

@@ -1,15 +1,17 @@
 """Which workers keep copies of a partition: the same answer in every worker that has heard the same heartbeats.
 
-The group's `range` assignor leaves to each member what it has and gives a dead member's partitions to those that have
-fewer than their share of them (org.apache.kafka.coordinator.group.assignor.RangeAssignor), in an order that no worker
-knows. So the copies of an owner's partitions go to those that would have room for them, spread by rendezvous hashing:
-a worker that comes or goes moves few copies.
+The group's `range` assignor puts its members in an order of its own (that of their ids, which nobody else knows) and
+gives each in turn a range of the partition numbers (`RangeAssignor` of Kafka's group coordinator, from 4.0 on). The
+order is seen in what each owns, so who would inherit a partition can be told before: the ranges of those that are left.
+Copies are first of all with the heir, then with those to whom the death of a third one would move the partition, then
+wherever rendezvous hashing says.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 
 def chosen(members: Mapping[str, frozenset[int]], copies: int) -> dict[int, list[str]]:
@@ -17,23 +19,29 @@ def chosen(members: Mapping[str, frozenset[int]], copies: int) -> dict[int, list
 
     `members` are the live workers of one pool with the partitions that each owns; an owner keeps no copy of its own.
     """
+    order = sorted(members, key=lambda name: (not members[name], min(members[name], default=0), name))
+    count = max((number for owned in members.values() for number in owned), default=-1) + 1
+    without = {gone: _ranges([name for name in order if name != gone], count) for gone in order}
     keepers: dict[int, list[str]] = {}
-    total = len(frozenset().union(*members.values()))
-    for owner in sorted(members):
-        others = [name for name in members if name != owner]
-        if not others:
-            continue
-        share = -(-total // len(others))  # what the most loaded has once the owner is gone
-        room = {name: share - len(members[name]) for name in others}
+    for owner in order:
         for number in sorted(members[owner]):
-            ranked = sorted((name for name in others if number not in members[name]), key=lambda m: _weight(m, number))
-            heir = next((name for name in ranked if room[name] > 0), None)
-            if heir is not None:
-                room[heir] -= 1
-                ranked.remove(heir)
-                ranked.insert(0, heir)
-            keepers[number] = ranked[:copies]
+            moves = Counter(without[gone].get(number) for gone in order if gone != owner)
+            heir = without[owner].get(number)
+            ranked = sorted(
+                (name for name in order if number not in members[name]),
+                key=lambda name: (name != heir, -moves[name], _weight(name, number)),
+            )
+            if ranked:
+                keepers[number] = ranked[:copies]
     return keepers
+
+
+def _ranges(names: Sequence[str], count: int) -> dict[int, str]:
+    """Return whose each of `count` partitions is: ranges of equal length, the first ones longer by what is left."""
+    owners: list[str] = []
+    for place, name in enumerate(names):
+        owners += [name] * (count // len(names) + (place < count % len(names)))
+    return dict(enumerate(owners))
 
 
 def _weight(member: str, number: int) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from streams.worker.standby.choice import chosen
@@ -11,10 +9,14 @@ from streams.worker.standby.placing import wanted
 
 
 def shared(partitions: int, *names: str) -> dict[str, frozenset[int]]:
-    """Return members that own the partitions in turn."""
-    return {
-        name: frozenset(range(place, partitions, len(names))) for place, name in enumerate(names)
-    }  # as even as the group has them
+    """Return members with their ranges, as the group gives them in the order of the names."""
+    found: dict[str, frozenset[int]] = {}
+    start = 0
+    for place, name in enumerate(names):
+        end = start + partitions // len(names) + (place < partitions % len(names))
+        found[name] = frozenset(range(start, end))
+        start = end
+    return found
 
 
 def test_of_two_workers_each_keeps_what_the_other_owns() -> None:
@@ -42,20 +44,22 @@ def test_every_worker_finds_the_same_in_whatever_order_it_heard_of_the_others() 
     assert chosen(members, 1) == chosen(dict(reversed(members.items())), 1)
 
 
-def test_no_worker_would_inherit_more_than_its_share() -> None:
-    """Whoever dies, its partitions are with those that the group gives them to: each has what it would own then."""
-    members = shared(24, "a", "b", "c", "d")
+@pytest.mark.parametrize("partitions", [1, 2, 4, 12, 13])
+@pytest.mark.parametrize("names", ["ab", "cab", "abcde"])
+def test_whoever_dies_its_heirs_have_the_copies(names: str, partitions: int) -> None:
+    """The group shares anew among those that are left, in their order; a spare one is behind those that own."""
+    members = shared(partitions, *names)
     found = chosen(members, 1)
-    for owner, owned in members.items():
-        heirs = Counter(found[number][0] for number in owned)
-        assert max(heirs.values()) == 2, owner
-        assert len(heirs) == 3
+    for dead in names:
+        after = shared(partitions, *(name for name in names if name != dead))
+        for number in members[dead]:
+            [heir] = found[number]
+            assert number in after[heir], (dead, number)
 
 
-def test_a_spare_worker_is_the_heir() -> None:
-    """It has room, and the group gives it the partitions of the first that dies."""
-    members = {"a": frozenset({0}), "b": frozenset({1}), "spare": frozenset[int]()}
-    assert chosen(members, 1) == {0: ["spare"], 1: ["spare"]}
+def test_a_copy_is_also_where_the_death_of_a_third_one_would_move_the_partition() -> None:
+    """Of a, b, c with 0 and 1, 2, 3: without `a` the group gives 2 to `c`, though `b` lives."""
+    assert chosen(shared(4, "a", "b", "c"), 1)[2] == ["c"]
 
 
 def test_a_partition_that_two_claim_while_it_moves_has_no_copy_with_either() -> None:
