@@ -59,7 +59,7 @@ async def main() -> None:
             await asyncio.to_thread(load, bench, options.runs, now_ms)
             print(f"{options.runs:,} ended runs written in {time.perf_counter() - begun:.0f} s", flush=True)
             begun = time.perf_counter()
-            bench.worker = bench._start()  # noqa: SLF001 - the same worker again
+            bench.worker = bench.start()  # the same worker again
             await serve(bench, options, now_ms, begun)
         finally:
             await bench.close()

@@ -92,9 +92,13 @@ class Bench:
     async def prepare(self) -> None:
         """Declare the topics, start the worker, wait for the first run to end."""
         self.declare()
-        self.consumer.assign([TopicPartition(self.names.runs, number, 0) for number in range(PARTITIONS)])
+        self.listen()
         self.worker = self.start()
         await self.lone("five_steps", 1)
+
+    def listen(self) -> None:
+        """Read endings from the beginning on."""
+        self.consumer.assign([TopicPartition(self.names.runs, number, 0) for number in range(PARTITIONS)])
 
     def declare(self) -> None:
         """Make the topics."""
