@@ -180,6 +180,15 @@ def by_key(key: str) -> bytes:
     return b"k\x00" + term(key) + b"\x00"
 
 
+def with_status(store: Store, *statuses: str) -> Iterator[tuple[str, str]]:
+    """Yield the ids of the committed runs with these statuses, with their status, agent by agent."""
+    for agent in list(agents_in(store, BY_AGENT)):
+        for status in statuses:
+            prefix = store.entries.prefix + BY_AGENT + group(agent, status)
+            for at in store.db.keys(prefix):
+                yield run_at(at[len(prefix) :]).decode(), status
+
+
 def agents_in(store: Store, base: bytes) -> Iterator[str]:
     """Yield the agents that have entries under `base`, by one seek each."""
     prefix = store.entries.prefix + base

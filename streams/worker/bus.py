@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from schemas import Event
 from schemas.errors import SchemaError
 from schemas.parked import ParkedEvent
+from streams import clock
+from streams.worker.errors import UnknownConsumerError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.item import Item, Kept
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 TABLE = "table:"
 """How the consumer of an event that a table failed at begins."""
+
+ALL = "events"
+"""The consumer of an event that nobody could handle, since it could not be read or its outcome be written."""
 
 _PARKED = b"q/"
 
@@ -60,19 +65,21 @@ class Bus:
             try:
                 arrived = self._courier.read(message)
             except SchemaError as error:
-                dead_letter(batch, self._courier, message, error, "events")
+                dead_letter(batch, self._courier, message, error, ALL)
                 continue
             if arrived.event is None:
                 self._count_unknown(arrived.attributes.type)
-            elif not self._seen(batch, message, arrived):
+            elif not self._seen(batch, message, arrived, message.timestamp()[1]):
                 items += self._handle(batch, message, arrived.attributes.id, arrived.event)
         if items:
             await self._lanes.handle(batch, items)
 
     def again(self, batch: Batch, message: Record, consumer: str) -> None:
-        """Handle a redriven event: by one reaction, by one table, or (it could not be read before) by all.
+        """Handle a redriven event: by one reaction, by one table, or (nobody has handled it at all) by all.
 
-        Raises SchemaError when it still cannot be read.
+        That its id is known stops neither of the first two: it was handled then, but for them. What goes to all is
+        remembered now, so that its sender may repeat it, and is dropped if somebody has brought it whole meanwhile.
+        Raises SchemaError when it still cannot be read, UnknownConsumerError for a reaction that this code lacks.
         """
         arrived = self._courier.read(message)
         if arrived.event is None:
@@ -80,13 +87,13 @@ class Bus:
         event_id, reaction = arrived.attributes.id, self._by_name.get(consumer)
         if consumer.startswith(TABLE):
             self._fold(batch, message, arrived.event, consumer.removeprefix(TABLE))
-            return
-        if reaction is None:
-            items = self._handle(batch, message, event_id, arrived.event)
-        else:
-            items = [self._item(batch, reaction, event_id, arrived.event, message)]
-        for item in items:
-            self._lanes.park(batch, item)
+        elif reaction is not None:
+            self._lanes.park(batch, self._item(batch, reaction, event_id, arrived.event, message))
+        elif consumer != ALL:
+            raise UnknownConsumerError(f"no reaction here is called {consumer!r}: bring it back, or discard the letter")
+        elif not self._seen(batch, message, arrived, clock.now_ms()):
+            for item in self._handle(batch, message, event_id, arrived.event):
+                self._lanes.park(batch, item)
 
     def restored(self, owned: Slice) -> None:
         """Go on with the parked events of a restored slice."""
@@ -116,15 +123,15 @@ class Bus:
             self._warn(f"events of type {kind!r} are not declared here: they are kept on the log and counted")
         self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
-    def _seen(self, batch: Batch, message: Record, arrived: Arrived) -> bool:
-        """Remember the id of a record from outside; True if it was known."""
+    def _seen(self, batch: Batch, message: Record, arrived: Arrived, at_ms: int) -> bool:
+        """Remember the id of a record from outside as of a time; True if it was known."""
         if not arrived.foreign:
             return False
         store = batch.slice.stores[LEDGER]
         key = seen_key(message.topic(), arrived.attributes.id)
         if store.get(key) is not None:
             return True
-        batch.put(store, key, b"%d" % message.timestamp()[1])
+        batch.put(store, key, b"%d" % at_ms)
         return False
 
     def _handle(self, batch: Batch, message: Record, event_id: str, event: Event) -> list[Item]:

@@ -49,3 +49,7 @@ class ClusterUnfitError(WorkerError):
 
 class RestoreError(WorkerError):
     """Raised when a partition's state cannot be restored from its changelog."""
+
+
+class UnknownConsumerError(WorkerError):
+    """Raised for a redrive to a reaction that this worker's code does not have."""

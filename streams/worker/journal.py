@@ -68,6 +68,11 @@ class Journal:
         """Yield keys and rows of a run's committed entries, in the order of their paths."""
         return owned.stores[LEDGER].scan_committed(run_prefix(run_id))
 
+    def ends(self, owned: Slice, run_id: str) -> list[Entry]:
+        """Return a run's committed ends, of which a resumed run may have several."""
+        prefix = run_prefix(run_id) + END.encode()
+        return [self.decode(row) for _, row in owned.stores[LEDGER].scan_committed(prefix)]
+
     def runs(self, store: Store, start: bytes | None = None) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         """Yield each run's id with its paths and raw rows, as committed, from key `start` on."""
         current = ""

@@ -382,9 +382,10 @@ class Worker:
             self._desk.tell(live, TimerFired(timer.path, timer.due_ms))
 
     def _bury(self, unit: Unit, error: Exception) -> None:
-        """Keep a record whose outcome the broker refuses as a dead letter."""
+        """Keep a record whose outcome the broker refuses as a dead letter, of whoever takes it when it is redriven."""
         if isinstance(unit, Batch):
-            dead_letter(unit, self._courier, unit.messages[0], error, unit.source.topic)
+            consumer = self._names.bare(unit.source.topic).removeprefix("agents.")
+            dead_letter(unit, self._courier, unit.messages[0], error, consumer)
 
     def _crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""

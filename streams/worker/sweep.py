@@ -1,7 +1,8 @@
 """Sweeping: what the log need not remember any longer is deleted, a little at a time, by the partition's owner.
 
-Ids of outside events after their window, early signals whose run never came (they become dead letters), and the
-journals of runs that ended long ago. A run's marker stays, so that its id still starts nothing.
+Ids of outside events after their window, early signals whose run never came (they become dead letters), histories of
+forks that were refused and not redriven, and the journals of runs that ended long ago. A run's marker stays, so that
+its id still starts nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from streams import clock
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry
 from streams.worker.journal import LEDGER, over
 from streams.worker.runs.early import EARLY, given_up
+from streams.worker.runs.histories import WAITING, left
+from streams.worker.runs.redrive import REDRIVEN
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ class Sweep:
         self._history_ms = int(history_days * _DAY_MS)
         self._period = min(_PERIOD_S, max(self._history_ms / 10_000, 1.0))
         self._say = say
-        self._ids: dict[int, bytes] = {}  # where the last look ended, by partition
+        self._looked: dict[tuple[int, bytes], bytes] = {}  # where the last look ended, by partition and prefix
         self._runs: dict[int, bytes] = {}
         self._early: dict[int, bytes] = {}
         self.forgotten = 0
@@ -68,15 +71,25 @@ class Sweep:
                 if owned.live and owned.ready:
                     self.ids(owned, clock.now_ms())
                     self.early(owned, clock.now_ms())
+                    self.histories(owned, clock.now_ms())
                     self.journals(owned, clock.now_ms())
 
     def ids(self, owned: Slice, now_ms: int) -> None:
-        """Delete ids of outside events that came before the window."""
-        store = owned.stores[LEDGER]
-        rows = list(islice(store.scan_committed(b"d/", self._ids.get(owned.partition)), _IDS))
-        self._ids[owned.partition] = rows[-1][0] + b"\x00" if len(rows) == _IDS else b"d/"
-        old = [key for key, value in rows if now_ms - int(value) > self._dedupe_ms]
-        self._delete(owned, iter(old))
+        """Delete ids of outside events that came before the window, and of redrives before the retention."""
+        self._delete(owned, iter(self._older(owned, b"d/", self._dedupe_ms, now_ms)))
+        self._delete(owned, iter(self._older(owned, REDRIVEN, self._history_ms, now_ms)))
+
+    def histories(self, owned: Slice, now_ms: int) -> None:
+        """Delete the histories of forks whose submission was refused before the retention."""
+        for waiting in self._older(owned, WAITING, self._history_ms, now_ms):
+            self._delete(owned, left(owned.stores[LEDGER], waiting))
+
+    def _older(self, owned: Slice, prefix: bytes, most_ms: int, now_ms: int) -> list[bytes]:
+        """Return keys whose row is a time longer ago than that, of those behind the last look."""
+        place = (owned.partition, prefix)
+        rows = list(islice(owned.stores[LEDGER].scan_committed(prefix, self._looked.get(place)), _IDS))
+        self._looked[place] = rows[-1][0] + b"\x00" if len(rows) == _IDS else prefix
+        return [key for key, value in rows if now_ms - int(value) > most_ms]
 
     def early(self, owned: Slice, now_ms: int) -> None:
         """Turn signals whose run has not come for a day into dead letters."""

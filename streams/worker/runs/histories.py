@@ -1,20 +1,34 @@
-"""The long history of a fork, which comes in parts before its submission and is kept beside the journal until then."""
+"""The long history of a fork, which comes in parts before its submission and is kept beside the journal until then.
+
+A submission that is refused leaves them, since it may be redriven; a row says since when they wait, so that they go
+with time when nobody does that.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from streams import clock
 from streams.engine.fork import assembled
 from streams.worker.journal import LEDGER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from schemas.run import RunHistoryGiven, RunSubmitted
     from streams.worker.state.batch import Batch
+    from streams.worker.state.store import Store
+
+_PART: Final = b"f/"
+WAITING: Final = b"fw/"  # by run: since when its parts wait, in milliseconds since the epoch
 
 
 def keep(batch: Batch, event: RunHistoryGiven) -> None:
     """Keep a part; its offset can pass with it."""
-    batch.put(batch.slice.stores[LEDGER], _key(event.run_id, event.number), event.text.encode())
+    store = batch.slice.stores[LEDGER]
+    batch.put(store, _key(event.run_id, event.number), event.text.encode())
+    if event.number == 0:
+        batch.put(store, WAITING + event.run_id.encode(), b"%d" % clock.now_ms())
 
 
 def whole(batch: Batch, event: RunSubmitted) -> RunSubmitted:
@@ -28,9 +42,20 @@ def whole(batch: Batch, event: RunSubmitted) -> RunSubmitted:
 
 def drop(batch: Batch, event: RunSubmitted) -> None:
     """Delete the parts, in the unit that takes the run in."""
-    for number in range(event.history_parts or 0):
-        batch.put(batch.slice.stores[LEDGER], _key(event.run_id, number), None)
+    if event.history_parts is None:
+        return
+    store = batch.slice.stores[LEDGER]
+    for number in range(event.history_parts):
+        batch.put(store, _key(event.run_id, number), None)
+    batch.put(store, WAITING + event.run_id.encode(), None)
+
+
+def left(store: Store, waiting: bytes) -> Iterator[bytes]:
+    """Yield the keys that a refused fork has left, given the key that says since when they wait; that one last."""
+    parts = _PART + waiting.removeprefix(WAITING) + b"/"
+    yield from (key for key, _ in store.scan_committed(parts))
+    yield waiting
 
 
 def _key(run_id: str, number: int) -> bytes:
-    return f"f/{run_id}/{number}".encode()
+    return _PART + f"{run_id}/{number}".encode()

@@ -7,11 +7,12 @@ outputs have the ids that the first attempt would have given them: none of those
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
 from schemas.parked import ParkedEvent
+from streams import clock
 from streams.engine.messages import ResumeAsked
 from streams.errors import StreamsError
 from streams.worker.journal import LEDGER
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from streams.worker.runs.intake import Intake
     from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
+
+REDRIVEN: Final = b"x/"  # by letter and attempt: when it was redriven, in milliseconds since the epoch
 
 
 class Redrive:
@@ -48,10 +51,10 @@ class Redrive:
     def take(self, batch: Batch, asked: RedriveRequested) -> None:
         """Handle the record again; what fails again is the same dead letter again, with more attempts."""
         store = batch.slice.stores[LEDGER]
-        done = f"x/{asked.dead_id}/{asked.attempt}".encode()
+        done = REDRIVEN + f"{asked.dead_id}/{asked.attempt}".encode()
         if store.get(done) is not None:
             return
-        batch.put(store, done, b"1")
+        batch.put(store, done, b"%d" % clock.now_ms())
         record = Kept(_row(asked))
         try:
             self._route(batch, asked, record)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
 _INDEX = b"\x00index\x00"  # how the index of a store is made, once it is whole
+_NOTE = b"\x00note\x00"
 _CHUNK: Final = 5000  # rows indexed in one write
 
 
@@ -140,6 +141,14 @@ class PartitionDb:
         while chunk := list(islice(rows, _CHUNK)):
             self.apply(((entries, at, b"") for key, value in chunk for at in store.index.keys(key, value)), ())
         self._db.put(_INDEX + name, store.index.definition)
+
+    def note(self, name: bytes) -> bytes | None:
+        """Return what was kept under a name: what this database was seen to be, which no changelog says."""
+        return cast("bytes | None", self._db.get(_NOTE + name))
+
+    def keep(self, name: bytes, value: bytes) -> None:
+        """Keep a note."""
+        self._db.put(_NOTE + name, value)
 
     def clear(self, store: Store) -> None:
         """Delete all rows, the index and the mark of `store`, so that it is built anew."""

@@ -84,8 +84,8 @@ class Room:
         self.book.changed(live, unit)
         self.commit(unit)
 
-    def move(self, run_id: str, status: str, after_ms: int = 10) -> None:
-        """Let a run's journal say that it has come to a status."""
+    def move(self, run_id: str, status: str, after_ms: int = 10, due_ms: int | None = None) -> None:
+        """Let a run's journal say that it has come to a status; a failed one may resume itself."""
         live = self.lives[run_id]
         journal = live.machine.journal
         journal.decision, journal.now_ms = Decision(), journal.view.updated_ms + after_ms
@@ -94,7 +94,8 @@ class Room:
         elif journal.view.status in ENDED and status in ("running", "waiting"):
             journal.append(f"~resume/{journal.view.ended}", "resume")
         if status in ENDED:
-            journal.append(f"~end/{journal.view.ended + 1}", "end", status)
+            number = journal.view.ended + 1
+            journal.append(f"~end/{number}", "end", status, attempt=number, due_ms=due_ms)
         elif status == "waiting":
             journal.append("1", "sleep", "sleep", status="scheduled")
         elif journal.view.status == "waiting":

@@ -128,3 +128,22 @@ def test_outside_ids_are_deleted_after_their_window(tmp_path: Path) -> None:
     room.put(b"d/young", str(NOW - 23 * HOUR).encode())
     room.sweep.ids(room.owned, NOW)
     assert room.left() == ["d/young"]
+
+
+def test_a_refused_forks_history_goes_after_the_retention(tmp_path: Path) -> None:
+    """Until then its submission may be redriven; the parts of another one that still waits stay."""
+    room = Room(tmp_path)
+    for name, since in (("old", NOW - 31 * DAY), ("young", NOW - 29 * DAY)):
+        room.put(f"fw/{name}".encode(), b"%d" % since)
+        for number in range(12):
+            room.put(f"f/{name}/{number}".encode(), b"part")
+    room.sweep.histories(room.owned, NOW)
+    assert room.left() == [*sorted(f"f/young/{number}" for number in range(12)), "fw/young"]
+
+
+def test_redrives_are_remembered_as_long_as_histories(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.put(b"x/old/1", b"%d" % (NOW - 31 * DAY))
+    room.put(b"x/young/1", b"%d" % (NOW - 29 * DAY))
+    room.sweep.ids(room.owned, NOW)
+    assert room.left() == ["x/young/1"]
