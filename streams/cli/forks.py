@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from streams.cli.client import Refused
+from streams.engine.fork import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def found(server: Gateway, limit: int, **wanted: str | None) -> Iterator[dict[st
 def fork(
     server: Gateway, runs: Iterator[dict[str, Any]], at: str, edits: dict[str, Any], *, dry_run: bool
 ) -> Iterator[dict[str, Any]]:
-    """Fork each run and yield what became of it; with `dry_run` only say whether it has the steps.
+    """Fork each run and yield what became of it; with `dry_run` only say whether it can be.
 
     The same steps and edits of the same run are the same fork: repeated, they start nothing.
     """
@@ -45,10 +46,8 @@ def fork(
         line = {"run_id": run["run_id"], "agent": run["agent"], "status": run["status"], "fork": None, "why": None}
         try:
             if dry_run:
-                entries = server.get(f"/runs/{run['run_id']}/history")["entries"]
-                known = {str(one["seq"]) for one in entries} | {one["name"] for one in entries}
-                lacking = [step for step in dict.fromkeys((at, *edits)) if step not in known]
-                line["why"] = f"it has no step {', '.join(lacking)}" if lacking else None
+                why = misfit(server.get(f"/runs/{run['run_id']}/history")["entries"], at, edits)
+                line["why"] = None if why is None else why[1]
             else:
                 line["fork"] = server.post(f"/runs/{run['run_id']}/fork", body, key=f"fork/{key}")["run_id"]
         except Refused as refused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +56,32 @@ def fork_records(entries: list[Entry], asked: ForkAsked) -> list[RunHistoryGiven
         for number, at in enumerate(range(0, len(text), PART))
     ]
     return [*parts, _submission(entries, asked, None, len(parts))]
+
+
+def misfit(lines: Sequence[Mapping[str, Any]], at: str, edits: Iterable[str]) -> tuple[str, str] | None:
+    """Return which of `at` and `edits` has no place in a run's history, and why; None for a fork that can be made.
+
+    The owner decides when it makes the fork; this is for whoever asks for one, by the lines that he can read.
+    """
+    cut = _rank(lines, at)
+    if cut is None:
+        return "at", f"the run's journal has no such seq or step: {at}"
+    for name in edits:
+        rank = _rank(lines, name)
+        if rank is None:
+            return f"edits.{name}", f"the run's journal has no such seq or step: {name}"
+        if rank > cut:
+            return f"edits.{name}", f"it comes after the fork at {at}, where it is made anew: fork there or later"
+    return None
+
+
+def _rank(lines: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    """Return the seq of the line that a fork would take by this name."""
+    for member in ("seq", "path", "name"):
+        for line in lines:
+            if str(line[member]) == name and (member == "seq" or not str(line["path"]).startswith("~")):
+                return int(line["seq"])
+    return None
 
 
 def assembled(event: RunSubmitted, parts: Sequence[str | None]) -> RunSubmitted:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import new_id
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
+from streams.engine.fork import misfit
 from streams.gateway.answers import answer
 from streams.gateway.body import parse, read
 from streams.gateway.ids import check_key, hashed
@@ -15,8 +16,6 @@ from streams.gateway.typed import typed_event
 from streams.gateway.write import Record, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.responses import Response
 
     from schemas import Event
@@ -82,7 +81,8 @@ class Commands:
         at, edits = _fork_body(body)
         found = await self._runs.view(run_id)
         entries = await self._runs.entries(run_id)
-        _check_steps(entries, at, edits)
+        if (why := misfit(entries, at, edits)) is not None:
+            raise wrong(*why)
         caller = call.caller.name if call.caller else ""
         new_run_id = hashed("f-", caller, run_id, key) if key is not None else new_id()
         event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None)
@@ -143,10 +143,3 @@ def _fork_body(body: object) -> tuple[str, dict[str, Any]]:
     if edits is not None and not isinstance(edits, dict):
         raise wrong("edits", "it must be an object from steps to answers")
     return str(at), edits or {}
-
-
-def _check_steps(entries: Sequence[dict[str, Any]], at: str, edits: dict[str, Any]) -> None:
-    known = {str(entry.get(name)) for entry in entries for name in ("seq", "path", "name")}
-    for field, step in [("at", at), *((f"edits.{step}", step) for step in edits)]:
-        if step not in known:
-            raise wrong(field, "the run's journal has no such seq or step")

@@ -53,3 +53,12 @@ async def inquire(question: Question, run: Run) -> str:
         verdict = await run.llm("Judge it.", known, returns=Verdict)
     summed = await run.call(second, verdict.word)
     return f"{run.now().isoformat()} {stamp} {summed} {found[2]}"
+
+
+@agent
+async def assess(question: Question, run: Run) -> list[str]:
+    """Look two things up and judge each: what is said of one does not depend on the other."""
+    found = await run.gather(
+        *[run.tool(look_up, term=f"{question.text} {kind}", trace=question.trace) for kind in "ab"]
+    )
+    return [*found, *[await run.llm("Judge it.", one) for one in found]]

@@ -34,7 +34,7 @@ class Served:
         run = path.split("/")[2]
         if path.endswith("/history"):
             name = "other" if run == "r3" else "look_up"
-            return httpx.Response(200, json={"entries": [{"seq": 3, "name": name}]})
+            return httpx.Response(200, json={"entries": [{"seq": 3, "path": "1", "name": name}]})
         if self.ill:
             return httpx.Response(503, json={"detail": "no broker"})
         if run == "r3":
@@ -59,7 +59,7 @@ def test_each_run_is_forked_once_and_one_that_refuses_holds_no_other_up() -> Non
 def test_a_dry_run_says_which_and_starts_nothing() -> None:
     served = Served()
     lines = served.all({"look_up": 1}, dry_run=True)
-    assert [line["why"] for line in lines] == [None, None, "it has no step look_up"]
+    assert [line["why"] for line in lines] == [None, None, "the run's journal has no such seq or step: look_up"]
     assert served.forks == {}
 
 

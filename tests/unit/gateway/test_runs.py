@@ -191,6 +191,7 @@ async def test_fork_at_a_seq_or_a_steps_name(at: Any) -> None:
         ({"at": True}, "at"),
         ({}, "at"),
         ({"at": 1, "edits": {"nowhere": 1}}, "edits.nowhere"),
+        ({"at": 1, "edits": {"2": "x"}}, "edits.2"),
         ({"at": 1, "edits": []}, "edits"),
         ({"at": 1, "more": 1}, "more"),
         ([], "body"),
