@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -68,14 +68,11 @@ def _to(other: Callable[[], Awaitable[Pair]]) -> Callable[..., Awaitable[None]]:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
+    with suppress(ConnectionError):  # the other end is gone: so is this one
         while data := await reader.read(_BYTES):
             writer.write(data)
             await writer.drain()
-    except ConnectionError:
-        pass  # the other end is gone: so is this one
-    finally:
-        writer.close()
+    writer.close()
 
 
 def _loopback_up() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.worker.courier import Courier
     from streams.worker.record import Record
     from streams.worker.state.unit import Unit
+    from topics.names import Names
 
 _LETTER_BYTES: Final = 27 * 1024 * 1024
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,}|\d+")
@@ -24,6 +25,11 @@ def fingerprint(consumer: str, error_type: str, message: str) -> str:
     """Return what equal failures share: numbers and ids in the message do not count."""
     plain = _DIGITS.sub("#", message)[:200]
     return hashlib.sha256(f"{consumer}\0{error_type}\0{plain}".encode()).hexdigest()[:16]
+
+
+def taker_of(names: Names, topic: str) -> str:
+    """Return the consumer of whatever comes on a source topic, as a redrive finds it: `events`, or an agent's name."""
+    return names.bare(topic).removeprefix("agents.")
 
 
 def dead_letter(

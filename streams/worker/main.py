@@ -41,7 +41,7 @@ from streams.worker.http.tables import TablePages
 from streams.worker.journal import LEDGER, Journal
 from streams.worker.keys.gate import Gate
 from streams.worker.keys.homes import KeyHomes
-from streams.worker.letters import dead_letter
+from streams.worker.letters import dead_letter, taker_of
 from streams.worker.limits.admission import Admission
 from streams.worker.limits.limits import Limits
 from streams.worker.ownership import StoreSpec
@@ -382,10 +382,9 @@ class Worker:
             self._desk.tell(live, TimerFired(timer.path, timer.due_ms))
 
     def _bury(self, unit: Unit, error: Exception) -> None:
-        """Keep a record whose outcome the broker refuses as a dead letter, of whoever takes it when it is redriven."""
+        """Keep a record whose outcome the broker refuses as a dead letter."""
         if isinstance(unit, Batch):
-            consumer = self._names.bare(unit.source.topic).removeprefix("agents.")
-            dead_letter(unit, self._courier, unit.messages[0], error, consumer)
+            dead_letter(unit, self._courier, unit.messages[0], error, taker_of(self._names, unit.source.topic))
 
     def _crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""

@@ -180,6 +180,30 @@ def test_a_fork_can_give_the_answer_of_the_step_itself_by_its_rank(world: World)
     assert world.done == ["a", "b", "c", "c"]
 
 
+@both
+def test_a_fork_has_its_history_by_value_and_outlives_its_source(world: World, evict: bool) -> None:
+    @agent
+    async def job(run: Run) -> list[str]:
+        first = await run.step(world.do, "first", name="plan")
+        await run.wait_for("word")
+        return [first, await run.step(world.do, first + "!", name="work")]
+
+    harness = Harness(job, evict=evict)
+    run_id = harness.submit(job)
+    harness.settle()
+    harness.signal(run_id, "word")
+    harness.run()
+    new_id = harness.fork(run_id, "plan", {"plan": "edited"})
+    harness.settle()
+    assert harness.status(new_id) == "waiting"
+    del harness._journals[run_id]  # as after its retention
+    harness.crash()
+    harness.signal(new_id, "word")
+    harness.run()
+    assert harness.outcome(new_id).value() == ["edited", "edited!"]
+    assert world.done == ["first", "first!", "edited!"]
+
+
 def test_a_fork_that_cannot_be_leaves_the_run_alone_and_says_why(world: World) -> None:
     @agent
     async def job(run: Run) -> str:

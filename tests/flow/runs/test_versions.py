@@ -58,6 +58,27 @@ def test_code_that_does_not_fit_parks_the_run_and_names_the_entry(world: World) 
     assert world.done == ["a", "b"]
 
 
+def test_a_parked_run_that_is_redriven_parks_again_until_the_code_fits_and_repeats_nothing(world: World) -> None:
+    """A letter for each ending, since each may be redriven; what was recorded before is done once."""
+    old = code("ab", world)
+    harness = Harness(old)
+    run_id = harness.submit(old)
+    harness.advance(11)
+    moved(harness, code("xb", world))
+    for endings in (2, 3):
+        harness.resume(run_id)
+        harness.settle()
+        parked = harness.outcome(run_id)
+        assert (parked.status, parked.error["type"], parked.view["endings"]) == ("failed", "JournalMismatch", endings)
+    letters = [event.key_text() for event in harness.records("dead-letters")]
+    assert letters == [f"{run_id}/failed/{number}" for number in (1, 2, 3)]
+    moved(harness, code("abc", world))
+    harness.resume(run_id)
+    harness.run()
+    assert harness.outcome(run_id).value() == "abc"
+    assert world.done == ["a", "b", "c"]
+
+
 def test_a_patch_is_taken_by_new_runs_and_left_out_by_those_that_passed_it(world: World) -> None:
     old, new = code("ab", world), code("apb", world)
     harness = Harness(old)

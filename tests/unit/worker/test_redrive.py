@@ -223,3 +223,13 @@ def test_a_long_fork_that_was_refused_keeps_its_history_for_a_redrive_and_says_s
     histories.drop(batch, RunSubmitted(run_id="f1", agent="work", history_parts=3))
     consumer._commit(batch)
     assert list(consumer.ledger.scan_committed(b"f")) == []
+
+
+async def test_what_repairs_in_place_write_is_known_by_its_id_like_anything_from_outside(consumer: Consumer) -> None:
+    """Two who add the same at once add it once; what says something else has an id of its own and counts."""
+    for at, (id, source) in enumerate([("e/echo/0", "left"), ("e/echo/0", "right"), ("e/echo/0~d1", "right")], 7):
+        await consumer.comes(GOOD, id, at, f"/streams/replay/{source}")
+    assert consumer.counted() == 2
+    for at in (20, 21):
+        await consumer.comes(GOOD, "e/echo/1", at, "/streams/workers/default")
+    assert consumer.counted() == 4, "what workers write is committed once and not remembered: so repairs compare first"
