@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -29,6 +30,7 @@ MASK: Final = "********"
 
 
 _SHORTEST: Final = 8  # characters: a shorter secret is a word that others use as well
+_KEPT: Final = 64  # characters: what was found out about longer names is not kept
 _NEVER: Final = re.compile(r"(?!)")
 
 
@@ -43,17 +45,21 @@ def keep_secret(secrets: Iterable[str]) -> None:
     forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in (secret, quote(secret, safe=""))}
     longest = sorted(forms, key=len, reverse=True)
     _Known.pattern = re.compile("|".join(map(re.escape, longest))) if longest else _NEVER
+    _shown_name.cache_clear()
 
 
 def conceal(value: Any) -> Any:
     """Return JSON data with the secrets of the settings masked, and everything else as it is."""
-    return _mapped(value, lambda text: _Known.pattern.sub(MASK, text))
+    return value if _Known.pattern is _NEVER else _mapped(value, _concealed, lambda name: (_concealed(name), False))
 
 
 def redact(text: str) -> str:
     """Return `text` with the secrets of the settings, and values of what looks like credentials, masked."""
-    text = _Known.pattern.sub(MASK, text)
-    return _DSN.sub(rf"\1:{MASK}@", _SECRET.sub(rf"\1\2{MASK}", text))
+    if _Known.pattern is not _NEVER:
+        text = _Known.pattern.sub(MASK, text)
+    if "=" in text or ":" in text:  # without one of them there is no value to mask, and most texts are looked at whole
+        text = _SECRET.sub(rf"\1\2{MASK}", text)
+    return _DSN.sub(rf"\1:{MASK}@", text) if "://" in text else text
 
 
 _NAMES: Final = re.compile(r"(?i)authorization|signature|api[_-]?key|(^|[_-])token$|password|passwd|secret|cookie")
@@ -61,19 +67,35 @@ _NAMES: Final = re.compile(r"(?i)authorization|signature|api[_-]?key|(^|[_-])tok
 
 def redact_json(value: Any) -> Any:
     """Return JSON data with the values of what is named like a credential, and credentials in texts, masked."""
-    return _mapped(value, redact, _NAMES)
+    return _mapped(value, redact, lambda name: _shown_name(name) if len(name) <= _KEPT else _looked_at(name))
 
 
-def _mapped(value: Any, change: Callable[[str], str], masked: re.Pattern[str] = _NEVER) -> Any:
+def _concealed(text: str) -> str:
+    return _Known.pattern.sub(MASK, text)
+
+
+def _looked_at(name: str) -> tuple[str, bool]:
+    """Return a name as it may be shown, and whether its value is masked."""
+    return redact(name), _NAMES.search(name) is not None
+
+
+_shown_name = lru_cache(maxsize=4096)(_looked_at)  # the same names come again and again
+
+
+def _mapped(value: Any, change: Callable[[str], str], named: Callable[[str], tuple[str, bool]]) -> Any:
+    kind = type(value)
+    if kind is str:
+        return change(value)
+    if kind is int or kind is float or kind is bool or value is None:
+        return value
     if isinstance(value, dict):
-        return {
-            change(name) if isinstance(name, str) else name: MASK
-            if masked.search(str(name)) and item is not None
-            else _mapped(item, change, masked)
-            for name, item in value.items()
-        }
+        shown = {}
+        for name, item in value.items():
+            to, masked = named(name) if isinstance(name, str) else (name, named(str(name))[1])
+            shown[to] = MASK if masked and item is not None else _mapped(item, change, named)
+        return shown
     if isinstance(value, list):
-        return [_mapped(item, change, masked) for item in value]
+        return [_mapped(item, change, named) for item in value]
     return change(value) if isinstance(value, str) else value
 
 

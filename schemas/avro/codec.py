@@ -4,7 +4,7 @@ Everything that depends on the class alone is built once and kept: a record cost
 library each way, and one into pydantic when it is read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any, TypeVar, overload
 
@@ -14,16 +14,18 @@ from pydantic import BaseModel
 from schemas.avro.datum import datum_of, reader_of
 from schemas.avro.derive import avro_schema
 from schemas.avro.registry import Registry
+from schemas.avro.writer import UnusualError, flat_writer
 from schemas.errors import UndecodableError, UnencodableError, UnknownSchemaError
 
 M = TypeVar("M", bound=BaseModel)
 
 _PREFIX = 5
+_UNUSUAL = (UnusualError, ValueError, TypeError, KeyError)
 
 
 def encode(record: BaseModel, schema_id: int) -> bytes:
     """Return a record's bytes under a given schema id; raises UnencodableError."""
-    return _encoder(type(record), schema_id)(record.__dict__)
+    return _Encoder(type(record), schema_id).of_fields(record.__dict__)
 
 
 def schema_id_of(data: bytes) -> int:
@@ -39,25 +41,23 @@ class Codec:
     def __init__(self, registry: Registry) -> None:
         """Keep the registry; it is asked once for each class and id."""
         self._registry = registry
-        self._encoders: dict[type[BaseModel], Callable[[dict[str, Any]], bytes]] = {}
+        self._encoders: dict[type[BaseModel], _Encoder] = {}
         self._decoders: dict[tuple[int, type[BaseModel] | None], Callable[[bytes], Any]] = {}
 
     def encode(self, record: BaseModel) -> bytes:
         """Return the record's bytes; raises UnencodableError, or SchemaError if the registry has no id for it."""
-        encoder = self._encoders.get(type(record))
-        if encoder is None:
-            encoder = self._new_encoder(type(record))
-        return encoder(record.__dict__)
+        return self._encoder(type(record)).of_fields(record.__dict__)
 
     def encode_fields(self, model: type[BaseModel], fields: dict[str, Any]) -> bytes:
         """Return the bytes of a record that is never made: its fields by name, all of them, unvalidated and unchanged.
 
         For machinery that knows its values to be right and writes many; raises as ``encode`` does.
         """
-        encoder = self._encoders.get(model)
-        if encoder is None:
-            encoder = self._new_encoder(model)
-        return encoder(fields)
+        return self._encoder(model).of_fields(fields)
+
+    def encode_values(self, model: type[BaseModel], values: Sequence[Any]) -> bytes:
+        """Return the bytes of a record that is never made, from the values of all its fields in the model's order."""
+        return self._encoder(model).of_values(values)
 
     @overload
     def decode(self, data: bytes | None, model: type[M]) -> M: ...
@@ -88,9 +88,11 @@ class Codec:
         """
         return self.decode(data, None)
 
-    def _new_encoder(self, model: type[BaseModel]) -> Callable[[dict[str, Any]], bytes]:
-        self._encoders[model] = _encoder(model, self._registry.id_of(model))
-        return self._encoders[model]
+    def _encoder(self, model: type[BaseModel]) -> "_Encoder":
+        encoder = self._encoders.get(model)
+        if encoder is None:
+            encoder = self._encoders[model] = _Encoder(model, self._registry.id_of(model))
+        return encoder
 
     def _decoder(self, schema_id: int, model: type[BaseModel] | None) -> Callable[[bytes], Any]:
         wanted = None if model is None else avro_schema(model)
@@ -105,22 +107,45 @@ class Codec:
             raise UndecodableError(message) from error
 
 
-def _encoder(model: type[BaseModel], schema_id: int) -> Callable[[dict[str, Any]], bytes]:
-    schema = parse_schema(avro_schema(model))
-    to_datum = datum_of(model)
-    prefix = b"\0" + schema_id.to_bytes(4, "big")
+class _Encoder:
+    """Writes the records of one class under one schema id."""
 
-    def encode_fields(fields: dict[str, Any]) -> bytes:
+    def __init__(self, model: type[BaseModel], schema_id: int) -> None:
+        derived = avro_schema(model)
+        self.fields = tuple(field["name"] for field in derived["fields"])
+        self._model = model
+        self._schema = parse_schema(derived)
+        self._datum = datum_of(model)
+        self._prefix = b"\0" + schema_id.to_bytes(4, "big")
+        self._flat = flat_writer(model, derived)
+
+    def of_fields(self, fields: Mapping[str, Any]) -> bytes:
+        """Return the bytes of a record by its fields' names."""
+        if self._flat is not None:
+            try:
+                return self._prefix + self._flat([fields[name] for name in self.fields])
+            except _UNUSUAL:  # the library takes it, or says what is wrong
+                return self._patiently(dict(fields))
+        return self._patiently(dict(fields))
+
+    def of_values(self, values: Sequence[Any]) -> bytes:
+        """Return the bytes of a record by the values of all its fields, in order."""
+        if self._flat is not None:
+            try:
+                return self._prefix + self._flat(values)
+            except _UNUSUAL:
+                return self._patiently(dict(zip(self.fields, values, strict=True)))
+        return self._patiently(dict(zip(self.fields, values, strict=True)))
+
+    def _patiently(self, fields: dict[str, Any]) -> bytes:
         out = BytesIO()
-        out.write(prefix)
+        out.write(self._prefix)
         try:
-            schemaless_writer(out, schema, to_datum(fields))
+            schemaless_writer(out, self._schema, self._datum(fields))
         except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
-            message = f"{model.__name__} cannot be written: {_line(error)}"
+            message = f"{self._model.__name__} cannot be written: {_line(error)}"
             raise UnencodableError(message) from error
         return out.getvalue()
-
-    return encode_fields
 
 
 def _decoder(written: Any, wanted: Any, model: type[BaseModel] | None) -> Callable[[bytes], Any]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from schemas import Event
     from streams.define.policies import RetryPolicy
     from streams.define.tools import Tool
     from streams.engine.entry import Entry
+
+_FEW: Final = 4  # entries and outputs that need no parting, however large they are: a unit takes them
 
 Destination = Literal["events", "runs", "signals", "agents", "calls", "dead-letters"]
 EffectKind = Literal["llm", "tool", "step"]
@@ -91,6 +93,10 @@ class Decision:
 
     def pieces(self) -> Iterator[tuple[list[Entry], list[Output]]]:
         """Yield entries and outputs in order, piece by piece: what is in one piece becomes true together."""
+        if len(self.entries) + len(self.outputs) < _FEW:
+            if self.entries or self.outputs:
+                yield self.entries, self.outputs
+            return
         entries = outputs = 0
         for cut in [*self.cuts, (len(self.entries), len(self.outputs))]:
             if cut != (entries, outputs):

@@ -1,6 +1,7 @@
 """The book of runs: each run's row, how runs are found in order, and what is counted of them.
 
-A run's row is in the unit of the entries that change it, so a list never shows what the journal does not say. Entries
+A run's row is in the transaction of the entries that change it, so a list never shows what the journal does not say;
+what changes it more than once in a transaction is one row. Entries
 of the index end in the time of submission and the run's id, turned round: read in order they are newest first. (Read
 backwards they would be, too, but the store's iterators do not stop at a lower bound.)
 """
@@ -9,14 +10,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from streams.engine.view import ENDED, fold
 from streams.tables.agent_stats import AgentStats, RunsMoved, agent_stats
 from streams.tables.runs import RunRow, fields_of, runs
 from streams.worker.folds import store_name
 from streams.worker.keys.gate import key_of
-from streams.worker.state.index import Index, move_entries, term
+from streams.worker.runs.desk import UNLISTED
+from streams.worker.state.index import Index, term
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
     from streams.engine.view import RunView
-    from streams.worker.runs.desk import Live
+    from streams.worker.runs.desk import Live, Shown
     from streams.worker.state.slice import Slice
     from streams.worker.state.store import Store
-    from streams.worker.state.unit import Counted, Write
+    from streams.worker.state.unit import Late, Write
 
 RUNS: Final = store_name(runs)
 STATS: Final = store_name(agent_stats)
@@ -37,8 +39,31 @@ _TURNED: Final = bytes(255 - byte for byte in range(256))
 _END: Final = b"\xff"  # behind all bytes of a turned id: of two ids the longer comes first
 _TIME_BYTES: Final = 8
 
-Shown = tuple[str, str | None, int, int]
-"""What a row says that can change: status, stage, progress, endings."""
+
+class Change:
+    """What a run's row says after a decision: its fields, none if it is deleted; `before` is the status before."""
+
+    __slots__ = ("_codec", "before", "fields", "gone", "key", "store")
+
+    def __init__(
+        self,
+        store: Store,
+        codec: Codec,
+        before: str | None,
+        fields: dict[str, Any] | None,
+        gone: dict[str, Any] | None = None,
+    ) -> None:
+        """Change a row of `store`; `gone` are the fields of one that is deleted."""
+        self.store = store
+        self._codec = codec
+        self.before = before
+        self.fields = fields
+        self.gone = gone
+        self.key: bytes = (fields or gone or {})["run_id"].encode()
+
+    def data(self) -> bytes | None:
+        """Return the row."""
+        return None if self.fields is None else self._codec.encode_fields(RunRow, self.fields)
 
 
 class Book:
@@ -61,7 +86,9 @@ class Book:
             return
         before = live.shown or self._shown(live.slice, live.run_id)
         live.shown = now
-        if before != now:
+        if before is UNLISTED:
+            self._write(unit, view, None)
+        elif before != now:
             self._write(unit, view, before)
 
     def add(self, owned: Slice, run_id: str, entries: Sequence[Entry]) -> Unit | None:
@@ -78,8 +105,8 @@ class Book:
         store = unit.slice.stores[RUNS]
         row = store.get(run_id.encode())
         if row is not None:
-            unit.put(store, run_id.encode(), None)
-            move_entries(unit, store, self._entries(run_id.encode(), row), ())
+            fields = self._codec.decode_dict(row)
+            unit.change(Change(store, self._codec, fields["status"], None, fields))
 
     def _shown(self, owned: Slice, run_id: str) -> Shown | None:
         data = owned.stores[RUNS].get(run_id.encode())
@@ -92,18 +119,8 @@ class Book:
         agent = self._agents.get(view.agent)
         if view.key is None and agent is not None and agent.concurrency_key is not None:
             view.key = key_of(agent, view.input)
-        store, status, old = unit.slice.stores[RUNS], view.status, None if before is None else before[0]
-        fields = fields_of(view)
-        unit.put(store, view.run_id.encode(), self._codec.encode_fields(RunRow, fields))
-        if old == status:
-            return
-        gone = () if old is None else entries_of(fields, old)[1:]  # the first entry has no status in it
-        come = entries_of(fields, status)
-        move_entries(unit, store, gone, come if old is None else come[1:])
-        if unit.counted is None:
-            unit.counted = []
-        ended = status in ENDED
-        unit.counted.append((view.agent, old, status, view.updated_ms - view.created_ms if ended else None))
+        old = None if before is None else before[0]
+        unit.change(Change(unit.slice.stores[RUNS], self._codec, old, fields_of(view)))
 
     def _entries(self, _key: bytes, data: bytes) -> Iterable[bytes]:
         fields = self._codec.decode_dict(data)
@@ -111,19 +128,27 @@ class Book:
 
     # -- in the commit thread
 
-    def count(self, owned: Slice, counted: Sequence[Counted]) -> list[Write]:
-        """Return the rows of `agent_stats` after what one transaction changes."""
+    def rows(self, owned: Slice, changes: Sequence[Late]) -> tuple[list[Write], list[Write]]:
+        """Return the rows of `runs` and `agent_stats` after what one transaction changes, and the runs' entries."""
+        first: dict[bytes, Change] = {}
+        last: dict[bytes, Change] = {}
         moves: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
         took: dict[str, list[int]] = defaultdict(list)
-        for agent, before, after, took_ms in counted:
-            moves[agent].append((before, after))
-            if took_ms is not None:
-                took[agent].append(took_ms)
-        store = owned.stores[STATS]
-        return [
-            (store, agent.encode(), self._counted(owned, store, RunsMoved(agent, changes, took.get(agent, ()))))
-            for agent, changes in moves.items()
-        ]
+        for change in cast("Sequence[Change]", changes):
+            first.setdefault(change.key, change)
+            last[change.key] = change
+            row = change.fields
+            if row is not None and row["status"] != change.before:
+                moves[row["agent"]].append((change.before, row["status"]))
+                if row["status"] in ENDED:
+                    took[row["agent"]].append(row["updated_ms"] - row["created_ms"])
+        rows = [(change.store, key, change.data()) for key, change in last.items()]
+        stats = owned.stores[STATS]
+        for agent, moved in moves.items():
+            counted = self._counted(owned, stats, RunsMoved(agent, moved, took.get(agent, ())))
+            rows.append((stats, agent.encode(), counted))
+        entries = owned.stores[RUNS].entries
+        return rows, [write for key, change in last.items() for write in moved_entries(entries, first[key], change)]
 
     def _counted(self, owned: Slice, store: Store, moved: RunsMoved) -> bytes:
         """Return an agent's row after `moved`; what was made last is not read again if it is what is committed."""
@@ -140,6 +165,21 @@ class Book:
         data = self._codec.encode(after)
         self._stats[owned, moved.agent] = (data, after)
         return data
+
+
+def moved_entries(entries: Store, first: Change, last: Change) -> Iterator[Write]:
+    """Yield what becomes of a run's entries from the first change of its row in a transaction to the last."""
+    old, row = first.before, last.fields
+    if row is None:
+        if old is not None and last.gone is not None:
+            yield from ((entries, at, None) for at in entries_of(last.gone, old))
+        return
+    if old == row["status"]:
+        return
+    new = entries_of(row, row["status"])  # the first one has no status in it
+    if old is not None:
+        yield from ((entries, at, None) for at in entries_of(row, old)[1:])
+    yield from ((entries, at, b"") for at in (new if old is None else new[1:]))
 
 
 def entries_of(row: dict[str, Any], status: str) -> list[bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from schemas import Event
-from schemas.attributes import Attributes
+from schemas.attributes import Attributes, headers_of
 from schemas.avro.codec import Codec
 from schemas.catalogue import event_class
 from schemas.errors import SchemaError
@@ -67,9 +67,9 @@ class Courier:
         limit: int | None = None,
     ) -> None:
         """Add `event` to `unit` for `topic`; `limit` replaces the usual size limit, in bytes."""
-        attributes = Attributes(id, event.event_type, self._source, clock.now_ms(), extra=extra or {})
+        headers = headers_of(id, event.event_type, self._source, clock.now_ms(), None, extra)
         value = self.codec.encode(event)
-        unit.send(topic, value, None if key is None else key.encode(), -1, attributes.to_headers(), limit=limit)
+        unit.send(topic, value, None if key is None else key.encode(), -1, headers, limit=limit)
 
     def read(self, message: Record) -> Arrived:
         """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from schemas.journal import JournalEntry
 from streams.engine.entry import END, EXPIRED, RESUME, SUBMITTED, Entry, journal_key, run_prefix
+from streams.engine.view import EFFECTS
 from streams.telemetry import redact_json
 from streams.worker.errors import RecordTooLargeError
 from streams.worker.state.unit import MAX_RECORD_BYTES
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 LEDGER: Final = "journal"  # the store's name
 _RUNS: Final = b"r/"
 _FIELDS: Final = tuple(JournalEntry.model_fields)
+_INPUT: Final = _FIELDS.index("input")
+_values_of: Final = attrgetter(*_FIELDS)
 
 
 class Journal:
@@ -35,10 +39,13 @@ class Journal:
 
     def encode(self, entry: Entry) -> tuple[bytes, bytes]:
         """Return an entry as key and row; raises SchemaError, RecordTooLargeError."""
-        fields = {name: getattr(entry, name) for name in _FIELDS}
-        if entry.kind in {"tool", "llm", "step"}:
-            fields["input"] = redact_json(entry.input)  # it is for people to read; the digest stays that of the whole
-        row = self._codec.encode_fields(JournalEntry, fields)
+        values = _values_of(entry)
+        if entry.kind in EFFECTS and entry.input is not None:
+            shown = list(values)
+            shown[_INPUT] = redact_json(entry.input)  # it is for people to read; the digest stays that of the whole
+            row = self._codec.encode_values(JournalEntry, shown)
+        else:
+            row = self._codec.encode_values(JournalEntry, values)
         if len(row) > MAX_RECORD_BYTES:
             raise RecordTooLargeError(
                 f"what {entry.kind} {entry.name or entry.path} gave has {len(row)} bytes; an entry holds "

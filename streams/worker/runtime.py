@@ -22,12 +22,12 @@ from streams.worker.log.transaction import Transactions
 from streams.worker.ownership import Ownership, StoreSpec
 from streams.worker.standby.standbys import Standbys
 from streams.worker.state.batch import Batch
-from streams.worker.state.committer import Committer
+from streams.worker.state.committer import Committer, Rows
 from streams.worker.state.pair import Pair
 from streams.worker.state.poison import Poison
 from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import StoreOptions
-from streams.worker.state.unit import Counted, Unit, Write
+from streams.worker.state.unit import Unit
 from streams.worker.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class RuntimeSettings:
     standbys: int = 0  # copies of each partition's stores that other workers keep
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
     options: StoreOptions = field(default_factory=StoreOptions)
-    count: Callable[[Slice, Sequence[Counted]], list[Write]] = lambda _slice, _counted: []  # see Committer
+    rows: Rows = lambda _slice, _changes: ([], [])  # see Committer
+    busy: Callable[[], bool] = lambda: False  # see Committer
 
 
 class Runtime:
@@ -152,7 +153,8 @@ class Runtime:
             refused=self._refused,
             say=self._say,
             probe=s.probe,
-            count=s.count,
+            rows=s.rows,
+            busy=s.busy,
         )
         self._ownership.committer = self._committer
         await self._committer.open()

@@ -27,13 +27,17 @@ from streams.worker.state.unit import Unit
 if TYPE_CHECKING:
     from schemas import Event
     from streams.define.agents import Agent
-    from streams.worker.book import Shown
     from streams.worker.courier import Courier
     from streams.worker.journal import Journal
     from streams.worker.runs.effects import Effects
     from streams.worker.runs.timers import Timers
     from streams.worker.state.committer import Committer
     from streams.worker.state.slice import Slice
+
+Shown = tuple[str, str | None, int, int]
+"""What a run's row says that can change: status, stage, progress, endings."""
+UNLISTED: Final[Shown] = ("", None, 0, 0)
+"""What is known of a run that was just taken in: it has no row."""
 
 _RESTING_IN_MEMORY: Final = 2_000  # waiting runs whose machines stay
 _QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from their journal when their turn comes
@@ -42,7 +46,7 @@ _QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from 
 class Live:
     """A run in memory."""
 
-    __slots__ = ("executing", "last", "machine", "repeats", "run_id", "shown", "slice", "tasks")
+    __slots__ = ("executing", "last", "machine", "repeats", "run_id", "shown", "slice", "spender", "tasks")
 
     def __init__(self, owned: Slice, run_id: str, machine: Machine) -> None:
         """Keep `machine` while the run has something under way."""
@@ -54,6 +58,7 @@ class Live:
         self.executing = False  # holds a place of its agent's concurrency
         self.shown: Shown | None = None  # what its row in `runs` says, once that is known
         self.repeats: Repeats | None = None  # what its model was asked: all of it is on the log before what comes
+        self.spender: Spender | None = None
 
     @property
     def agent(self) -> Agent[Any, Any]:
@@ -188,7 +193,8 @@ class Desk:
         try:
             for entries, outputs in decision.pieces():
                 target = parts.next()
-                parts.rows(target, [self._journal.encode(entry) for entry in entries])
+                if entries:
+                    parts.rows(target, [self._journal.encode(entry) for entry in entries])
                 for output in outputs:
                     self._courier.send(target, placed(output, live))
             if decision.ended is not None:
@@ -225,10 +231,11 @@ class Desk:
 
     def _perform(self, live: Live, perform: Perform) -> None:
         if live.slice.live and self.live.get((live.slice, live.run_id)) is live:
-            view = live.machine.journal.view
-            spender = Spender.of(live.agent, live.run_id, view.input, view.meta)
+            if live.spender is None:
+                view = live.machine.journal.view
+                live.spender = Spender.of(live.agent, live.run_id, view.input, view.meta)
             live.tasks[perform.path] = self._effects.start(
-                spender, perform, lambda done: self._performed(live, perform, done)
+                live.spender, perform, lambda done: self._performed(live, perform, done)
             )
 
     def _performed(self, live: Live, perform: Perform, done: EffectDone) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from streams import clock
@@ -43,25 +44,38 @@ class Effects:
         self._tasks = tasks
         self._asking = asking
         self.running = 0
+        self.computing = 0  # attempts without an effect outside: most are over in a turn of the loop
 
     def start(self, spender: Spender, perform: Perform, done: Done) -> asyncio.Task[None]:
         """Start an attempt for a run; `done` gets its outcome unless the task is cancelled."""
-        return self._tasks.spawn(self._attempt(spender, perform, done))
+        task = self._tasks.spawn(self._attempt(spender, perform, done))
+        if perform.pure:
+            self.computing += 1
+            task.add_done_callback(self._computed)
+        return task
+
+    def _computed(self, _task: asyncio.Task[None]) -> None:
+        self.computing -= 1
 
     async def _attempt(self, spender: Spender, perform: Perform, done: Done) -> None:
         self._probe("effect begins")
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
         self.running += 1
         current_key.set(perform.idempotency_key)  # of this task's context only
-        scope = asyncio.timeout(hard_limit_of(perform))
+        scope: asyncio.Timeout | None = None
         try:
-            async with scope:
-                if perform.kind == "llm":  # thousands wait here: one frame less for each
-                    await self._asking(spender, perform, report)
-                else:
-                    await self._run(spender, perform, report, scope)
+            if perform.kind == "step" and perform.timeout is None:
+                report.value = await self._step(perform)
+            else:
+                scope = asyncio.timeout(hard_limit_of(perform))
+                async with scope:
+                    if perform.kind == "llm":  # thousands wait here: one frame less for each
+                        await self._asking(spender, perform, report)
+                    else:
+                        await self._run(spender, perform, report, scope)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
-            report.error = ErrorInfo.of(error, timed_out=scope.expired() or out_of_time(error))
+            expired = scope is not None and scope.expired()
+            report.error = ErrorInfo.of(error, timed_out=expired or out_of_time(error))
         finally:
             self.running -= 1
         report.finished_ms = clock.now_ms()
@@ -116,7 +130,9 @@ class Effects:
         fn, args, kwargs = perform.fn, perform.args.get("args", ()), perform.args.get("kwargs", {})
         if fn is None:
             return None
-        if inspect.iscoroutinefunction(underlying(fn)):
+        if (type(fn) is FunctionType and fn.__code__.co_flags & inspect.CO_COROUTINE) or inspect.iscoroutinefunction(
+            underlying(fn)
+        ):
             return await softly(fn(*args, **kwargs), perform.timeout, perform.name)
         made = await in_thread(fn, *args, **kwargs)
         return await made if inspect.isawaitable(made) else made

@@ -20,6 +20,7 @@ from streams.engine.messages import Submit
 from streams.errors import StreamsError
 from streams.worker.letters import dead_letter
 from streams.worker.runs import histories
+from streams.worker.runs.desk import UNLISTED
 from streams.worker.runs.early import joined
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Intake:
         if self._agent.takes_input and event.history is None and event.parent_path is None:
             from_json(event.input, self._agent.input_type)  # misfits are dead letters now, not failed runs
         live = self._desk.create(batch.slice, event.run_id, self._agent)
+        live.shown = UNLISTED
         decision: Decision = live.machine.handle(Submit(event), clock.now_ms())
         try:
             self._desk.carry(live, decision, batch)

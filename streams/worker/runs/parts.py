@@ -28,7 +28,7 @@ class Parts:
         self._owned = owned
         self._given = given
         self.units: list[Unit] = [Unit(owned) if given is None else given]
-        self._rows: list[tuple[Unit, Row]] = []
+        self._rows: list[tuple[Unit, bytes, bytes]] = []
         self._count = self._size = 0  # rows of the last part
         self._mark = self.last.mark()
 
@@ -49,10 +49,11 @@ class Parts:
     def rows(self, unit: Unit, rows: list[Row]) -> None:
         """Keep rows for `unit`; raises UnitTooLargeError."""
         self._count += len(rows)
-        self._size += sum(len(key) + len(row) for key, row in rows)
+        for key, row in rows:
+            self._size += len(key) + len(row)
+            self._rows.append((unit, key, row))
         if self._size + unit.size > unit.LIMIT:
             raise UnitTooLargeError(f"over {unit.LIMIT} bytes must be committed at once: use smaller steps")
-        self._rows += [(unit, row) for row in rows]
 
     def rollback(self) -> None:
         """Take back what was sent into the given unit."""
@@ -62,6 +63,6 @@ class Parts:
     def write(self) -> Unit:
         """Write the rows; return the last unit."""
         ledger = self._owned.stores[LEDGER]
-        for unit, row in self._rows:
-            unit.put(ledger, *row)
+        for unit, key, row in self._rows:
+            unit.put(ledger, key, row)
         return self.last

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from streams import clock
 from streams.worker.errors import (
@@ -23,10 +23,11 @@ from streams.worker.errors import (
     TransactionStuckError,
 )
 from streams.worker.state.store import OFFSET_KEY, Mark
-from streams.worker.state.unit import Counted, Out, Unit, Write
+from streams.worker.state.unit import Late, Unit, Write
 
 if TYPE_CHECKING:
     from streams.worker.state.pair import Pair
+    from streams.worker.state.parties import Owner, Transactor
     from streams.worker.state.slice import Slice
 
 MAX_RECORDS: Final = 10_000  # of one transaction; a unit is never split
@@ -39,42 +40,12 @@ _ABORTS: Final = 8  # of one unit alone for no record; with the pauses between t
 _PAUSE_S: Final = 0.1  # doubled with each
 IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
 
+_TURNS: Final = 16  # of the loop, at most, that a transaction is begun later to take along what is about to be ready
+_TURNS_S: Final = 0.002  # the same in seconds
+
 LedgerRow = tuple["Slice", Write]
-
-
-class Owner(Protocol):
-    """What the committer asks of the consumer's side."""
-
-    @property
-    def pair(self) -> Pair:
-        """The latest metadata and live slices."""
-
-    async def next_pair(self) -> None:
-        """Wait for a younger pair."""
-
-    def release(self, count: int) -> None:
-        """Give credit for records that are done with."""
-
-
-class Transactor(Protocol):
-    """What commits: `streams.worker.log.transaction.Transactions` is one. All calls block."""
-
-    def open(self) -> None:
-        """Fence a predecessor."""
-
-    def commit(
-        self,
-        outs: Sequence[Out],
-        offsets: dict[tuple[str, int], int],
-        metadata: object,
-        changelogs: frozenset[str],
-        *,
-        careful: bool = False,
-    ) -> dict[tuple[str, int], int]:
-        """Commit records and offsets; return the next offset of each changelog partition written."""
-
-    def stuck(self) -> bool:
-        """Return whether a call does not come back (any thread)."""
+Rows = Callable[["Slice", Sequence[Late]], tuple[list[Write], list[Write]]]
+"""Makes rows of changes in their order: those that have a changelog, and those that only the store has."""
 
 
 class Committer:
@@ -91,13 +62,16 @@ class Committer:
         refused: Callable[[Unit, Exception], None],
         say: Callable[[str], None],
         probe: Callable[[str], None],
-        count: Callable[[Slice, Sequence[Counted]], list[Write]] = lambda _slice, _counted: [],
+        rows: Rows = lambda _slice, _changes: ([], []),
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process.
 
-        `count` makes the rows of what the units of a slice have counted, given what is committed (commit thread).
+        `rows` makes the rows of what the units of a slice change late, given what is committed (commit thread).
+        `busy` says whether something is under way that will be ready in a turn or two of the loop.
         """
-        self._count = count
+        self._rows = rows
+        self._busy = busy
         self._transactions = transactions
         self._owner = owner
         self._ledger = ledger
@@ -199,7 +173,16 @@ class Committer:
                 self.add(Unit(owned))
                 return
 
+    async def _gather(self) -> None:
+        """Let what is computed without waiting for anything go on a little: it saves a transaction of its own."""
+        end = clock.monotonic() + _TURNS_S
+        for _ in range(_TURNS):
+            if not self._busy() or clock.monotonic() > end:
+                return
+            await asyncio.sleep(0)
+
     async def _round(self, loop: asyncio.AbstractEventLoop) -> None:
+        await self._gather()
         pair = self._owner.pair
         units = self._take(pair)
         if not units:
@@ -220,7 +203,7 @@ class Committer:
                 continue
             if unit.slice not in pair.live:
                 break  # assigned a moment ago: the next pair has it
-            records += len(unit.outs)
+            records += len(unit.outs) + len(unit.late)
             size += unit.size
             if units and (records > MAX_RECORDS or size > MAX_BYTES):
                 break
@@ -295,23 +278,28 @@ class Committer:
 
     def _transact(self, units: Sequence[Unit], pair: Pair, careful: bool) -> None:
         offsets, ledger = self._offsets(units)
-        ledger += self._counts(units)
-        outs: list[Out] = [out for unit in units for out in unit.outs]
+        unlogged = self._late(units, ledger)
+        outs = [out for unit in units for out in unit.outs]
         outs += [(store.topic, value, key, store.partition, None) for _, (store, key, value) in ledger]
         changelogs = frozenset(self._topic_ids)
         ends = self._transactions.commit(outs, offsets, pair.metadata, changelogs, careful=careful)
         self.commits += 1
         self.records += len(outs)
-        self._write(units, ledger, ends)
+        self._write(units, ledger + unlogged, ends)
         self._probe("stored")
 
-    def _counts(self, units: Sequence[Unit]) -> list[LedgerRow]:
-        """Return one row for all that a transaction counts in a slice: a row a run would cost more than the run."""
-        counted: dict[Slice, list[Counted]] = {}
+    def _late(self, units: Sequence[Unit], ledger: list[LedgerRow]) -> list[LedgerRow]:
+        """Add the rows that units change late to `ledger`; return those that no changelog has."""
+        changes: dict[Slice, list[Late]] = {}
         for unit in units:
-            if unit.counted:
-                counted.setdefault(unit.slice, []).extend(unit.counted)
-        return [(owned, row) for owned, what in counted.items() for row in self._count(owned, what)]
+            if unit.late:
+                changes.setdefault(unit.slice, []).extend(unit.late)
+        unlogged: list[LedgerRow] = []
+        for owned, of_slice in changes.items():
+            rows, entries = self._rows(owned, of_slice)
+            ledger += [(owned, row) for row in rows]
+            unlogged += [(owned, row) for row in entries]
+        return unlogged
 
     def _offsets(self, units: Sequence[Unit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
         """Return the offsets that fence each slice touched, and their rows for the ledger where one moved."""

@@ -18,7 +18,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 
 if TYPE_CHECKING:
     from streams.worker.state.index import Index
-    from streams.worker.state.unit import Unit
+    from streams.worker.state.unit import Late, Unit
 
 OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
@@ -183,7 +183,7 @@ class Store:
         self.prefix = name.encode() + mark
         self.index = index
         self.entries: Store = self if index is None else Store(db, name, topic, partition, None, b"\x01")
-        self.dirty: dict[bytes, tuple[bytes | None, Unit]] = {}
+        self.dirty: dict[bytes, tuple[bytes | Late | None, Unit]] = {}
 
     def clean(self) -> Store:
         """Return the same store without what is uncommitted, for the slice that follows on this one."""
@@ -193,7 +193,7 @@ class Store:
         """Read through the overlay: what the handler itself and units before it have written."""
         held = self.dirty.get(key)
         if held is not None:
-            return held[0]
+            return _bytes_of(held[0])
         return self.db.get(self.prefix + key)
 
     def committed(self, key: bytes) -> bytes | None:
@@ -213,5 +213,9 @@ class Store:
             if key not in dirty:
                 yield key, value
         for key, (fresh, _) in list(dirty.items()):
-            if fresh is not None and key.startswith(prefix):
-                yield key, fresh
+            if key.startswith(prefix) and (row := _bytes_of(fresh)) is not None:
+                yield key, row
+
+
+def _bytes_of(fresh: bytes | Late | None) -> bytes | None:
+    return fresh if fresh is None or isinstance(fresh, bytes) else fresh.data()

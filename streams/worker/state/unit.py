@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from streams.worker.errors import OverlayConflictError, RecordTooLargeError, UnitTooLargeError
 
@@ -16,7 +16,17 @@ Headers = Sequence[tuple[str, str | bytes | None]]
 Out = tuple[str, bytes | None, bytes | None, int, Headers | None]
 Write = tuple["Store", bytes, bytes | None]
 Callback = Callable[[], None]
-Counted = tuple[str, str | None, str, int | None]  # agent, status before and after, milliseconds if it has ended
+
+
+class Late(Protocol):
+    """A change of a row whose bytes are made at the commit, once for all changes of that row in a transaction."""
+
+    store: Store
+    key: bytes
+
+    def data(self) -> bytes | None:
+        """Return the row after the change."""
+
 
 MAX_RECORD_BYTES: Final = 1_000_000  # the topics' max.message.bytes less room for headers and the batch frame
 
@@ -31,8 +41,8 @@ class Unit:
 
     __slots__ = (
         "committed",
-        "counted",
         "culprit",
+        "late",
         "on_commit",
         "on_refuse",
         "outs",
@@ -47,7 +57,7 @@ class Unit:
         self.slice = owner
         self.outs: list[Out] = []
         self.writes: list[Write] = []
-        self.counted: list[Counted] | None = None  # what happened to runs, for rows that a whole transaction makes
+        self.late: list[Late] = []
         self.size = 0
         self.sealed = False
         self.committed = False
@@ -93,6 +103,11 @@ class Unit:
         store.dirty[key] = (value, self)
         self.writes.append((store, key, value))
 
+    def change(self, late: Late) -> None:
+        """Change a row with this unit: readers through the overlay see it now, its bytes are made at the commit."""
+        self.late.append(late)
+        late.store.dirty[late.key] = (late, self)
+
     def mark(self) -> tuple[int, int]:
         """Return a point to roll back to while no row was put after it."""
         return len(self.outs), self.size
@@ -108,6 +123,10 @@ class Unit:
             held = store.dirty.get(key)
             if held is not None and held[1] is self:
                 del store.dirty[key]
+        for late in self.late:
+            held = late.store.dirty.get(late.key)
+            if held is not None and held[1] is self:
+                del late.store.dirty[late.key]
 
     def release(self) -> None:
         """Let go of the records once they are committed: a run keeps its newest unit for as long as it waits."""

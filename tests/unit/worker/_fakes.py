@@ -15,7 +15,7 @@ from streams.worker.state.committer import Committer
 from streams.worker.state.pair import Pair
 from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
-from streams.worker.state.unit import Counted, Out, Unit, Write
+from streams.worker.state.unit import Late, Out, Unit, Write
 
 JOURNAL, COUNTS = "journal", "counts"
 TOPICS = {"t.journal": "id-j", "t.counts": "id-c"}
@@ -107,6 +107,17 @@ class FakeTransactions:
         return [out[1] for call in self.done for out in call.outs if not (out[2] or b"").startswith(b"o/")]
 
 
+@dataclass
+class Counting:
+    """A change that adds one to the row `all`."""
+
+    store: Store
+    key: bytes = b"all"
+
+    def data(self) -> bytes:
+        return b"one more"
+
+
 class FakeOwner:
     """The consumer's side: a pair that the test sets, and the credit that comes back."""
 
@@ -137,6 +148,7 @@ class Bench:
         self.crashes: list[Exception] = []
         self.refused: list[tuple[Unit, Exception]] = []
         self.stages: list[str] = []
+        self.busy: Callable[[], bool] = lambda: False
         self.committer = Committer(
             transactions,
             owner,
@@ -146,14 +158,18 @@ class Bench:
             refused=lambda unit, error: self.refused.append((unit, error)),
             say=lambda _text: None,
             probe=self.stages.append,
-            count=self._count,
+            rows=self._rows,
+            busy=self._is_busy,
         )
 
+    def _is_busy(self) -> bool:
+        return self.busy()
+
     @staticmethod
-    def _count(owned: Slice, counted: Sequence[Counted]) -> list[Write]:
+    def _rows(owned: Slice, changes: Sequence[Late]) -> tuple[list[Write], list[Write]]:
         """Count on from what is committed."""
         store = owned.stores[COUNTS]
-        return [(store, b"all", b"%d" % (int(store.committed(b"all") or b"0") + len(counted)))]
+        return [(store, b"all", b"%d" % (int(store.committed(b"all") or b"0") + len(changes)))], []
 
     async def through(self, *units: Unit) -> None:
         """Commit these units and end."""

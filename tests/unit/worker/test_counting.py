@@ -8,12 +8,21 @@ from pathlib import Path
 from streams.worker.errors import RecordRefusedError, TransactionAbortedError
 from streams.worker.state.slice import Slice
 from streams.worker.state.unit import Unit
-from tests.unit.worker._fakes import COUNTS, Bench, Committed, FakeOwner, FakeTransactions, owned_slice, saying
+from tests.unit.worker._fakes import (
+    COUNTS,
+    Bench,
+    Committed,
+    Counting,
+    FakeOwner,
+    FakeTransactions,
+    owned_slice,
+    saying,
+)
 
 
 def counting(owned: Slice, value: bytes) -> Unit:
     unit = saying(owned, value)
-    unit.counted = [("agent", None, "queued", None)]
+    unit.change(Counting(owned.stores[COUNTS]))
     return unit
 
 
@@ -46,3 +55,36 @@ async def test_a_unit_counts_once_whatever_transactions_come_to(tmp_path: Path) 
     await bench.through(*units)
     assert sum(unit.committed for unit in units) == 40
     assert one.stores[COUNTS].committed(b"all") == b"40"
+
+
+async def test_a_change_is_seen_through_the_overlay_until_its_unit_is_settled(tmp_path: Path) -> None:
+    owned = owned_slice(tmp_path)
+    store, unit = owned.stores[COUNTS], counting(owned, b"x")
+    assert store.get(b"all") == b"one more"
+    assert dict(store.scan(b"al")) == {b"all": b"one more"}
+    assert store.committed(b"all") is None
+    await Bench(FakeTransactions(), FakeOwner(owned)).through(unit)
+    assert store.get(b"all") == store.committed(b"all") == b"1"
+    assert not store.dirty
+
+
+async def test_a_transaction_takes_along_what_is_ready_within_a_few_turns(tmp_path: Path) -> None:
+    owned, log = owned_slice(tmp_path), FakeTransactions()
+    bench, left = Bench(log, FakeOwner(owned)), [saying(owned, b"second"), saying(owned, b"third")]
+
+    def busy() -> bool:
+        if left:
+            bench.committer.add(left.pop(0))
+        return bool(left)
+
+    bench.busy = busy
+    await bench.through(saying(owned, b"first"))
+    assert [[out[1] for out in call.outs] for call in log.done] == [[b"first", b"second", b"third"]]
+
+
+async def test_what_stays_busy_holds_no_transaction_back(tmp_path: Path) -> None:
+    owned, log = owned_slice(tmp_path), FakeTransactions()
+    bench = Bench(log, FakeOwner(owned))
+    bench.busy = lambda: True
+    await bench.through(saying(owned, b"first"))
+    assert log.values == [b"first"]

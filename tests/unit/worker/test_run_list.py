@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -46,12 +46,14 @@ AGENTS = {one.name: one for one in (billing, other)}
 
 
 class Room:
-    """Two partitions whose units are committed as they come."""
+    """Two partitions whose units are committed as they come, or held for a common transaction."""
 
     def __init__(self, folder: Path) -> None:
         self.book = Book(CODEC, AGENTS)
         self.slices = [self._slice(folder, number) for number in range(2)]
         self.lives: dict[str, Live] = {}
+        self.made: list[int] = []  # rows with a changelog, by transaction
+        self.held: list[Unit] | None = None  # what is not committed yet, if units are not committed as they come
         self.journal = Journal(CODEC)
         proof = SimpleNamespace(slices=lambda: self.slices, check=lambda _one: None)
         self.list = RunList(cast("Any", proof), self.journal, CODEC)
@@ -68,10 +70,22 @@ class Room:
         return owned
 
     def commit(self, unit: Unit) -> None:
-        rows = self.book.count(unit.slice, unit.counted) if unit.counted else []
-        assert unit.slice.db is not None
-        unit.slice.db.apply([*unit.writes, *rows], [])
-        unit.settle()
+        if self.held is None:
+            self.commit_all(unit)
+        else:
+            unit.sealed = True
+            self.held.append(unit)
+
+    def commit_all(self, *units: Unit) -> int:
+        """Commit units of one slice together; return how many rows with a changelog that makes."""
+        owned = units[0].slice
+        rows, entries = self.book.rows(owned, [late for unit in units for late in unit.late])
+        assert owned.db is not None
+        owned.db.apply([*(write for unit in units for write in unit.writes), *rows, *entries], [])
+        for unit in units:
+            unit.settle()
+        self.made.append(len(rows))
+        return len(rows)
 
     def submit(self, run_id: str, at_ms: int, name: str = "other", parent: str | None = None, **given: Any) -> None:
         owned = self.slices[len(self.lives) % 2]
@@ -105,6 +119,12 @@ class Room:
         for entry in journal.decision.entries:
             self.journal.write(unit, entry)
         self.book.changed(live, unit)
+        self.commit(unit)
+
+    def forget(self, run_id: str) -> None:
+        """Delete a run's row, as when its history goes."""
+        unit = Unit(self.lives[run_id].slice)
+        self.book.forget(unit, run_id)
         self.commit(unit)
 
     def page(self, limit: int = 100, **query: str) -> list[str]:
@@ -178,9 +198,7 @@ def test_the_index_can_be_made_anew_from_the_rows(room: Room) -> None:
 
 def test_a_row_goes_with_its_entries(room: Room) -> None:
     room.submit("gone", 1_000, "billing", "family", customer="ann")
-    unit = Unit(room.lives["gone"].slice)
-    room.book.forget(unit, "gone")
-    room.commit(unit)
+    room.forget("gone")
     assert room.page() == []
     assert [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()] == []
 
@@ -199,6 +217,55 @@ def test_agents_are_counted_as_their_runs_change(room: Room) -> None:
     assert found.latency_ms["p50"] == pytest.approx(300, rel=0.03)
     assert found.latency_ms["p99"] == pytest.approx(590, rel=0.03)
     assert (found.latency_ms["max"], found.latency_ms["mean"]) == (600, 305)
+
+
+def test_what_changes_within_a_transaction_is_one_row_and_all_the_same_to_readers(tmp_path: Path) -> None:
+    """Random lives of runs, committed one decision at a time and in groups: rows, entries and counts are equal."""
+    chance = random.Random(11)
+    single, grouped = Room(tmp_path / "single"), Room(tmp_path / "grouped")
+    alive: list[str] = []
+    for step in range(40):
+        grouped.held = []
+        for number in range(chance.randrange(1, 12)):
+            act = happening(chance, alive, f"run-{step:02d}-{number:02d}")
+            act(single)
+            act(grouped)
+        held, grouped.held = grouped.held, None
+        for owned in grouped.slices:
+            if units := [unit for unit in held if unit.slice is owned]:
+                grouped.commit_all(*units)
+        for one, other in zip(single.slices, grouped.slices, strict=True):
+            assert told(one) == told(other)
+    assert sum(grouped.made) < sum(single.made)
+    for owned in (*single.slices, *grouped.slices):
+        owned.bury()
+
+
+def happening(chance: random.Random, alive: list[str], fresh: str) -> Callable[[Room], None]:
+    """Return something that happens to a run: it comes, goes or comes to another status."""
+    name, parent = chance.choice(["billing", "other"]), chance.choice([None, "family"])
+    status, evicted, kind = chance.choice(STATUSES[1:]), chance.random() < 0.3, chance.random()
+    if kind < 0.35 or len(alive) < 3:
+        alive.append(fresh)
+        return lambda room: room.submit(fresh, 5_000 + len(alive), name, parent, customer="ann")
+    if kind < 0.45:
+        gone = alive.pop(chance.randrange(len(alive)))
+        return lambda room: room.forget(gone)
+    run_id = chance.choice(alive)
+
+    def moves(room: Room) -> None:
+        room.move(run_id, status)
+        if evicted:  # what the row says has to be looked up
+            room.lives[run_id].shown = None
+
+    return moves
+
+
+def told(owned: Slice) -> list[list[tuple[bytes, bytes]]]:
+    """Return all that is committed of runs, and that nothing else is to be seen through the overlay."""
+    stores = [owned.stores[name] for name in (LEDGER, RUNS, STATS)]
+    assert not any(store.dirty for store in stores)
+    return [sorted(store.scan_committed()) for store in (*stores, owned.stores[RUNS].entries)]
 
 
 def test_a_row_is_a_function_of_the_view(room: Room) -> None:

@@ -1,0 +1,45 @@
+"""Whom the committer works with: the consumer's side, which says what is ours, and what commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from streams.worker.state.pair import Pair
+    from streams.worker.state.unit import Out
+
+
+class Owner(Protocol):
+    """What the committer asks of the consumer's side."""
+
+    @property
+    def pair(self) -> Pair:
+        """The latest metadata and live slices."""
+
+    async def next_pair(self) -> None:
+        """Wait for a younger pair."""
+
+    def release(self, count: int) -> None:
+        """Give credit for records that are done with."""
+
+
+class Transactor(Protocol):
+    """What commits: `streams.worker.log.transaction.Transactions` is one. All calls block."""
+
+    def open(self) -> None:
+        """Fence a predecessor."""
+
+    def commit(
+        self,
+        outs: Sequence[Out],
+        offsets: dict[tuple[str, int], int],
+        metadata: object,
+        changelogs: frozenset[str],
+        *,
+        careful: bool = False,
+    ) -> dict[tuple[str, int], int]:
+        """Commit records and offsets; return the next offset of each changelog partition written."""
+
+    def stuck(self) -> bool:
+        """Return whether a call does not come back (any thread)."""
