@@ -138,6 +138,7 @@ class Worker:
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
                 stores=self._folds.specs,
                 standbys=settings.standbys,
+                slow=frozenset(names.agents(name) for name in self._agents),
                 probe=probe,
                 rows=book.rows,
                 busy=lambda: self._effects.computing > 0,

@@ -21,7 +21,7 @@ from streams.worker.log.restore import Restorer
 from streams.worker.log.transaction import Transactions
 from streams.worker.ownership import Ownership, StoreSpec
 from streams.worker.standby.standbys import Standbys
-from streams.worker.state.batch import Batch
+from streams.worker.state.batch import GROW_LIMIT, SHORT, Batch
 from streams.worker.state.committer import Committer, Rows
 from streams.worker.state.pair import Pair
 from streams.worker.state.poison import Poison
@@ -48,6 +48,7 @@ class RuntimeSettings:
     ledger: StoreSpec  # the store that also keeps the applied offsets
     stores: tuple[StoreSpec, ...] = ()
     standbys: int = 0  # copies of each partition's stores that other workers keep
+    slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
     options: StoreOptions = field(default_factory=StoreOptions)
     rows: Rows = lambda _slice, _changes: ([], [])  # see Committer
@@ -209,8 +210,17 @@ class Runtime:
             error = self._poison.error(part)
             if error is not None:
                 self._pass_by(Batch(source, part, 1, self._finished), error)
-            elif len(part) < len(messages) or not (source.queue and source.queue[-1].grow(part)):
-                made.append(Batch(source, part, agents, self._finished))
+            else:
+                made += self._queued(source, part, agents, grow=len(part) == len(messages))
+        return made
+
+    def _queued(self, source: Source, part: list[Record], agents: int, *, grow: bool) -> list[Batch]:
+        made = []
+        most = SHORT if source.topic in self.settings.slow else GROW_LIMIT
+        for start in range(0, len(part), most):
+            piece = part[start : start + most]
+            if not (grow and source.queue and source.queue[-1].grow(piece, most)):
+                made.append(Batch(source, piece, agents, self._finished))
                 source.queue.append(made[-1])
         return made
 

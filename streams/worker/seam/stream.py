@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ class Stream(faust.Stream):
                 yield batch
                 done, batch = batch, None
                 done.done()
+                await asyncio.sleep(0)  # a full inbox would hold the loop until it is empty
         finally:
             if batch is not None and not batch.sealed and batch.slice.live and not self.app.should_stop:
                 self.app.runtime.renew(batch.slice)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CURRENT: ContextVar[Batch | None] = ContextVar("streams_current_batch", default=None)
 
 GROW_LIMIT: Final = 2000  # records a batch may grow to while nobody has begun it
+SHORT: Final = 100  # the same for records that are not handled in microseconds: the loop serves others in between
 
 
 class Batch(Unit):
@@ -41,9 +42,9 @@ class Batch(Unit):
         self.taken = False
         self.finish = finish
 
-    def grow(self, messages: list[Record]) -> bool:
+    def grow(self, messages: list[Record], most: int = GROW_LIMIT) -> bool:
         """Append records that came in before anybody began, so that slow handlers get large batches."""
-        if self.started or len(self.messages) >= GROW_LIMIT:
+        if self.started or len(self.messages) >= most:
             return False
         self.messages += messages
         self.next = messages[-1].offset() + 1
