@@ -95,7 +95,7 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     """
     telemetry.configure(settings)
     gc.freeze()  # what was imported stays: collections over it stop the loop for seconds when thousands of runs wait
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(30_000, 6, 20)  # runs under way survive a look at the young, which then costs for nothing
     taken = slots.take(settings.state_dir, pool, slot)
     try:
         asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
