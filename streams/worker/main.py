@@ -95,7 +95,7 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     """
     telemetry.configure(settings)
     gc.freeze()  # what was imported stays: collections over it stop the loop for seconds when thousands of runs wait
-    gc.set_threshold(30_000, 6, 20)  # runs under way survive a look at the young, which then costs for nothing
+    gc.set_threshold(30_000, 6, 20)  # runs under way survive a look at the young, which costs for nothing
     taken = slots.take(settings.state_dir, pool, slot)
     try:
         asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
@@ -226,9 +226,8 @@ class Worker:
         server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
         url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
-        registry.register(self._limits)
-        registry.register(self._keys)
-        registry.register(self._watch)
+        for figures in (self._limits, self._keys, self._watch):
+            registry.register(figures)
         self._limits.breakers.told.append(Alarms(producer, self._names.events, self._runtime.tasks.spawn).breaker)
         self._limits.begin(self._kafka, self._names.workers, url)
         heartbeat = self._heartbeat(producer, url)
@@ -239,9 +238,8 @@ class Worker:
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
         self._watch.start()
-        self._runtime.tasks.spawn(self._stall.run())
-        self._runtime.tasks.spawn(self._sweep.run())
-        self._runtime.tasks.spawn(self._budgets.run())
+        for part in (self._stall, self._sweep, self._budgets):
+            self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
         log.info("worker %s.%s drains", self._pool, self._slot.name)
