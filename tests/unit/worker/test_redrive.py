@@ -22,6 +22,7 @@ from streams.worker.bus import Bus, seen_key
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds, store_name
 from streams.worker.journal import LEDGER, Journal
+from streams.worker.letters import taker_of
 from streams.worker.reactions.item import Item, Kept
 from streams.worker.runs import histories
 from streams.worker.runs.intake import Intake
@@ -233,3 +234,13 @@ async def test_what_repairs_in_place_write_is_known_by_its_id_like_anything_from
     for at in (20, 21):
         await consumer.comes(GOOD, "e/echo/1", at, "/streams/workers/default")
     assert consumer.counted() == 4, "what workers write is committed once and not remembered: so repairs compare first"
+
+
+@pytest.mark.parametrize("topic", ["events", "agents.work"])
+def test_what_the_broker_refused_is_a_letter_of_whom_a_redrive_finds(consumer: Consumer, topic: str) -> None:
+    """Whatever the topics' prefix is; a queue's letter is taken in again, one of the bus goes to all."""
+    taker = taker_of(Names("shop"), Names("shop").topic(topic))
+    assert taker == topic.removeprefix("agents.")
+    consumer.redriven(letter(taker))
+    assert len(consumer.items) == (taker == "events")
+    assert [one.error_type for one in consumer.letters] == (["SchemaError"] if taker == "work" else [])
