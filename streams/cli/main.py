@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli import (
+    approvals,
     dead,
     doctor,
     history,
@@ -51,6 +52,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
 past.add_to(tables.app)
+approvals.add_to(runs.app)
 app.add_typer(tables.app, name="tables")
 app.add_typer(dead.app, name="dead")
 app.add_typer(people.workers, name="workers")

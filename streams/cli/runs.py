@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption, RunId
 
-app = typer.Typer(help="Runs: list, show, calls, follow, cancel, resume, signal, fork.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, calls, follow, cancel, resume, signal, fork, approve.", no_args_is_help=True)
 
 COLUMNS = ("run_id", "agent", "status", "stage", "progress", "step", "created_at")
 CALLS = ("path", "kind", "name", "ms", "tokens", "cost_usd", "answer")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streams.define.policies import Reject
+from streams.engine.marks import AskOp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.engine.run import Run
 
 SIGNAL = "approval"
@@ -21,3 +24,24 @@ async def approve(run: Run, what: str, parameters: Any, timeout: float | None) -
     if not answer.get("approved"):
         raise Reject(f"{what} was refused: {answer.get('comment') or 'without a comment'}")
     return answer.get("comment")
+
+
+def open_approvals(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a person is asked and has not answered yet, from the lines of a run's history in log order.
+
+    Each has `token`, `what`, `parameters`, `asked_at`, `until` (None: for as long as the run lives) and `path`.
+    """
+    last = {line["path"]: line for line in history}
+    found = []
+    for line in history:
+        wait = last.get(_next(line["path"])) if line["kind"] == AskOp.kind else None
+        if wait is not None and wait["kind"] == "wait" and wait["name"] == SIGNAL and wait["status"] == "scheduled":
+            until = (wait["input"] or {}).get("until")
+            found.append({**line["input"], "asked_at": line["started_at"], "until": until, "path": line["path"]})
+    return found
+
+
+def _next(path: str) -> str:
+    """Return the place after this one: `approve` waits there for what it asked here."""
+    before, dot, number = path.rpartition(".")
+    return f"{before}{dot}{int(number) + 1}" if number.isdecimal() else ""

@@ -231,7 +231,9 @@ def history(entries: Iterable[Entry], after: int = 0) -> list[dict[str, Any]]:
 
 
 def _line(entry: Entry, inbox: dict[str, Any]) -> dict[str, Any]:
-    output = entry.output
+    output, given = entry.output, entry.input
+    if entry.status == "scheduled" and entry.due_ms is not None and given is None:
+        given = {"until": iso(entry.due_ms)}
     if entry.kind == "wait" and entry.status == "completed" and isinstance(entry.input, dict):
         output = inbox.get(entry.input.get("signal", ""))
     elif entry.kind == "progress":
@@ -246,7 +248,7 @@ def _line(entry: Entry, inbox: dict[str, Any]) -> dict[str, Any]:
         "attempt": entry.attempt,
         "started_at": iso(entry.started_ms or entry.recorded_ms),
         "finished_at": iso(entry.finished_ms),
-        "input": entry.input,
+        "input": given,
         "output": output,
         "error": entry.error,
         "usage": entry.usage,

@@ -12,6 +12,7 @@ from streams.gateway import operations
 from streams.gateway.access import LOCAL_HOSTS, Keys, check_bind, host_name
 from streams.gateway.agents import Agents, of_agents
 from streams.gateway.answers import answer
+from streams.gateway.approvals import Approvals, of_approvals
 from streams.gateway.archive import Archive
 from streams.gateway.breakers import Breakers, of_breakers
 from streams.gateway.budgets import Budgets, of_budgets
@@ -92,14 +93,15 @@ def build(
 def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams, voices: Voices) -> list[Operation]:
     """Return every operation, those with the most traffic first, since routes are tried in order."""
     runs, threads = Runs(deps), Threads()
-    submissions = Submissions(deps.catalog, deps.names)
+    commands, submissions = Commands(deps, runs), Submissions(deps.catalog, deps.names)
     webhooks = Webhooks(deps, submissions, runs, deliveries, meter)
     return [
         *operations.of_webhooks(webhooks),
         Publish(deps).operation(),
         Submit(deps, submissions, runs).operation(),
         *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams, voices)),
-        *operations.of_commands(Commands(deps, runs)),
+        *operations.of_commands(commands),
+        *of_approvals(Approvals(runs, commands)),
         *operations.of_tables(Tables(deps, Past(deps, threads))),
         *of_archive(Archive(deps, threads, streams)),
         *of_letters(Letters(deps, threads, webhooks)),

@@ -38,19 +38,19 @@ class Commands:
     async def cancel(self, call: Call) -> Response:
         """`POST /runs/{id}/cancel`, with an optional `{"reason"}`."""
         run_id, request_id = call.param("id"), _request_id(call, "cancel")
-        body = await _optional(call, "reason")
+        body = await optional(call, "reason")
         reason = body.get("reason")
         if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON):
             raise wrong("reason", f"it must be a text of at most {_MAX_REASON} characters")
         found = await self._runs.view(run_id)
         _check_state(found, _ENDED, "cancelled")
-        await self._send(call, found, CancelRequested(run_id=run_id, request_id=request_id, reason=reason), request_id)
+        await self.send(call, found, CancelRequested(run_id=run_id, request_id=request_id, reason=reason), request_id)
         return answer({"run_id": run_id, "id": request_id, "accepted": "cancel"}, 202)
 
     async def resume(self, call: Call) -> Response:
         """`POST /runs/{id}/resume`: only a failed run can go on."""
         run_id, request_id = call.param("id"), _request_id(call, "resume")
-        await _optional(call)
+        await optional(call)
         found = await self._runs.view(run_id)
         if found.view["status"] != "failed":
             raise _conflict(found, "only a failed run can be resumed")
@@ -58,20 +58,34 @@ class Commands:
         event = ResumeRequested(
             run_id=run_id, request_id=request_id, ending=ending if isinstance(ending, int) else None
         )
-        await self._send(call, found, event, request_id, {} if event.ending is None else {"ending": str(event.ending)})
+        await self.send(call, found, event, request_id, {} if event.ending is None else {"ending": str(event.ending)})
         return answer({"run_id": run_id, "id": request_id, "accepted": "resume"}, 202)
 
     async def signal(self, call: Call) -> Response:
-        """`POST /runs/{id}/signals/{name}`: the body is the data of the event that the run waits for."""
+        """`POST /runs/{id}/signals/{name}`: the body is the data of the event that the run waits for.
+
+        A name that is no event's type is taken only while the run waits for it: nothing else says that it is meant.
+        """
         run_id, name = call.param("id"), call.param("name")
         signal_id = _request_id(call, "signal", name)
         data = parse(await read(call))
-        typed_event(self._deps.catalog.events, name, data, "")
+        if name in self._deps.catalog.events:
+            typed_event(self._deps.catalog.events, name, data, "")
         found = await self._runs.view(run_id)
         _check_state(found, _CLOSED, "signalled")
+        if name not in self._deps.catalog.events and not await self._waits_for(run_id, name):
+            typed_event(self._deps.catalog.events, name, data, "")
         event = SignalSent(run_id=run_id, signal_id=signal_id, name=name, data=data)
-        await self._send(call, found, event, signal_id)
+        await self.send(call, found, event, signal_id)
         return answer({"run_id": run_id, "id": signal_id, "accepted": "signal"}, 202)
+
+    async def _waits_for(self, run_id: str, name: str) -> bool:
+        """Return whether the run waits for a signal with this name, which need not be an event's type."""
+        entries = {entry["path"]: entry for entry in await self._runs.entries(run_id)}.values()
+        return any(
+            entry.get("kind") == "wait" and entry.get("name") == name and entry.get("status") == "scheduled"
+            for entry in entries
+        )
 
     async def fork(self, call: Call) -> Response:
         """`POST /runs/{id}/fork`: a new run that shares the journal up to `at`, answers edited."""
@@ -86,13 +100,14 @@ class Commands:
         caller = call.caller.name if call.caller else ""
         new_run_id = hashed("f-", caller, run_id, key) if key is not None else new_id()
         event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None)
-        await self._send(call, found, event, f"{new_run_id}/fork")
+        await self.send(call, found, event, f"{new_run_id}/fork")
         self._runs.forked(new_run_id, found)
         return answer({"run_id": new_run_id, "forked_from": run_id}, 202, {"location": f"/runs/{new_run_id}"})
 
-    async def _send(
+    async def send(
         self, call: Call, found: Found, event: Event, record_id: str, headers: dict[str, str] | None = None
     ) -> None:
+        """Write an order to a run where its owner reads; Problem 503 while the broker does not acknowledge."""
         named = {"agent": str(found.view["agent"]), "pool": found.pool, **(headers or {})}
         record = Record(self._deps.names.signals, event, record_id, headers=named)
         await write(self._deps.producer, record, call.headers.get("traceparent"))
@@ -106,7 +121,8 @@ def _request_id(call: Call, *parts: str) -> str:
     return hashed("i-", call.caller.name if call.caller else "", call.param("id"), *parts, key)
 
 
-async def _optional(call: Call, *members: str) -> dict[str, Any]:
+async def optional(call: Call, *members: str) -> dict[str, Any]:
+    """Return a body that may be absent; Problem 422 for members other than these."""
     raw = await read(call)
     if not raw.strip():
         return {}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from schemas import Event
 from streams import Run, TimedOut, agent, days, minutes, tool
+from streams.clock import iso
+from streams.engine.approvals import open_approvals
 from streams.testing import Harness, ScriptedModel
 
 
@@ -130,9 +134,9 @@ def test_a_tool_with_consequences_waits_for_a_person_who_sees_its_exact_argument
     harness = Harness(clerk)
     run_id = harness.submit(clerk)
     harness.settle()
-    asked = next(line for line in harness.outcome(run_id).history if line["kind"] == "approval")
-    assert asked["input"]["parameters"] == {"amount": 7}
-    token = asked["input"]["token"]
+    [asked] = open_approvals(harness.outcome(run_id).history)
+    assert (asked["what"], asked["parameters"], asked["until"]) == ("pay", {"amount": 7}, None)
+    token = asked["token"]
     harness.signal(run_id, "approval", {"token": "of another", "approved": True})
     harness.settle()
     assert harness.calls == []
@@ -141,6 +145,25 @@ def test_a_tool_with_consequences_waits_for_a_person_who_sees_its_exact_argument
     ended = harness.outcome(run_id)
     assert ended.status == ("succeeded" if approved else "failed")
     assert len(harness.calls) == approved
+    assert open_approvals(ended.history) == []
+
+
+def test_several_questions_are_open_at_once_each_until_its_time() -> None:
+    @agent
+    async def board(run: Run) -> list[Any]:
+        return await run.gather(run.approve("hire", 1), run.approve("fire", 2, timeout=60), return_exceptions=True)
+
+    harness = Harness(board)
+    run_id = harness.submit(board)
+    harness.settle()
+    hire, fire = open_approvals(harness.outcome(run_id).history)
+    assert (hire["what"], hire["until"], fire["what"]) == ("hire", None, "fire")
+    assert fire["until"] == iso(harness.now_ms + 60_000)
+    harness.advance(61)
+    assert open_approvals(harness.outcome(run_id).history) == [hire]
+    harness.signal(run_id, "approval", {"token": hire["token"], "approved": True, "comment": "yes"})
+    harness.settle()
+    assert harness.outcome(run_id).result[0] == "yes"
 
 
 def test_a_model_cannot_go_without_the_approval_that_its_tool_needs() -> None:

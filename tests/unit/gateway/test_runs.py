@@ -206,6 +206,56 @@ async def test_a_fork_that_names_no_step_is_422(body: Any, field: str) -> None:
         assert it.log.written == []
 
 
+def asks(number: int, what: str, status: str = "scheduled") -> list[dict[str, Any]]:
+    """Return the lines of a history that asks for an approval, and of its wait."""
+    at = "2026-01-31T12:00:00.000Z"
+    asked = {"token": f"t{number}", "what": what, "parameters": {"n": number}}
+    ask = {"seq": number, "path": str(number), "kind": "approval", "name": what, "input": asked, "started_at": at}
+    wait = {"seq": number + 1, "path": str(number + 1), "kind": "wait", "name": "approval"}
+    return [{**ask, "status": "completed"}, {**wait, "status": status, "input": None, "started_at": at}]
+
+
+async def test_a_person_answers_what_a_run_asks() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="waiting")
+        entries = [*asks(1, "pay", "completed"), *asks(3, "ship")]
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": entries}))
+        [asked] = (await it.client.get("/runs/r-1/approvals")).json()["approvals"]
+        assert (asked["token"], asked["what"], asked["parameters"]) == ("t3", "ship", {"n": 3})
+        yes = await it.post("/runs/r-1/approve", {"comment": "go"})
+        assert (yes.status_code, yes.json()["what"]) == (202, "ship")
+        no = await it.post("/runs/r-1/reject", {"token": "t3"})
+        first, second = (record.event for record in it.log.on("signals"))
+        assert isinstance(first, SignalSent)
+        assert isinstance(second, SignalSent)
+        assert (first.name, first.data) == ("approval", {"token": "t3", "approved": True, "comment": "go"})
+        assert second.data["approved"] is False
+        assert first.signal_id == second.signal_id == no.json()["id"], "whoever is first on the log is heard"
+        problem(await it.post("/runs/r-1/approve", {"token": "t1"}), 409, "conflict")
+        problem(await it.post("/runs/r-1/approve", {"comment": 1}), 422, "invalid-request")
+        problem(await it.post("/runs/nope/approve"), 404, "unknown-run")
+
+
+async def test_of_several_questions_one_is_named() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="waiting")
+        entries = [*asks(1, "pay"), *asks(3, "ship")]
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": entries}))
+        assert "t1 (pay), t3 (ship)" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
+        assert (await it.post("/runs/r-1/approve", {"token": "t1"})).json()["what"] == "pay"
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(ENTRIES))
+        assert "nobody" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
+
+
+async def test_a_signal_with_a_name_of_its_own_is_taken_while_the_run_waits_for_it() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="waiting")
+        wait = {"seq": 1, "path": "1", "kind": "wait", "name": "go", "status": "scheduled"}
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": [wait]}))
+        assert (await it.post("/runs/r-1/signals/go", {"at": 1})).status_code == 202
+        problem(await it.post("/runs/r-1/signals/stay", {}), 422, "unknown-event-type")
+
+
 async def test_a_run_is_asked_as_it_was_after_an_entry() -> None:
     async with world() as it:
         it.owners.knows("r-1")

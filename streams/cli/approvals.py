@@ -1,0 +1,76 @@
+"""`streams runs approvals`, `approve`, `reject`: what runs ask people, and their answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from streams.cli.options import Output, OutputOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.cli.client import Gateway
+
+COLUMNS: Final = ("run_id", "token", "what", "parameters", "asked_at", "until")
+LOOKS: Final = 10_000
+"""Waiting runs that are looked through, the newest first, for those that ask a person."""
+
+RunId = Annotated[str, typer.Argument(metavar="ID", help="the run's id")]
+Token = Annotated[str | None, typer.Option(help="which question, where a run asks several at once")]
+Comment = Annotated[str | None, typer.Option(help="what the run is told, and the record keeps")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to those of runs."""
+    app.command("approvals")(list_approvals)
+    app.command("approve")(approve)
+    app.command("reject")(reject)
+
+
+def list_approvals(
+    run: Annotated[str | None, typer.Argument(metavar="[ID]", help="the run's id; without it: all that wait")] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List what waits for a person: the run, what it asks, and with which exact parameters."""
+    from streams.cli.output import print_rows
+    from streams.cli.pipeline import gateway
+
+    with gateway() as server:
+        rows = list(_asked(server, run)) if run is not None else list(_all(server))
+    print_rows(rows, COLUMNS, output, empty="Nothing waits for a person.")
+
+
+def approve(run: RunId, token: Token = None, comment: Comment = None) -> None:
+    """Say yes to what a run asks: this one thing, with the parameters that it shows."""
+    _answer(run, "approve", token, comment)
+
+
+def reject(run: RunId, token: Token = None, comment: Comment = None) -> None:
+    """Say no to what a run asks; the run is told, and decides what becomes of it."""
+    _answer(run, "reject", token, comment)
+
+
+def _answer(run: str, verb: str, token: str | None, comment: str | None) -> None:
+    from streams.cli.output import cell
+    from streams.cli.pipeline import gateway
+
+    body = {name: value for name, value in (("token", token), ("comment", comment)) if value is not None}
+    with gateway() as server:
+        said = server.post(f"/runs/{run}/{verb}", body)
+    with_what = "" if said["parameters"] is None else f" with {cell(said['parameters'])}"
+    print(f"Run {run} was told {'yes' if verb == 'approve' else 'no'}: {said['what']}{with_what}.")
+
+
+def _all(server: Gateway) -> Iterator[dict[str, Any]]:
+    from streams.cli.forks import found
+
+    for row in found(server, LOOKS, status="waiting"):
+        if row["step"] == "approval":
+            yield from _asked(server, row["run_id"])
+
+
+def _asked(server: Gateway, run: str) -> Iterator[dict[str, Any]]:
+    for one in server.get(f"/runs/{run}/approvals")["approvals"]:
+        yield {"run_id": run, **one}
