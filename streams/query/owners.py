@@ -167,9 +167,7 @@ def _reason(pool: str, partition: int, url: str | None, last: Answer | None) -> 
     if last is not None and last.status == _NOT_READY and (detail := _detail(last.body)):
         return f"Partition {partition} of pool '{pool}': {detail}; ask again in a second."
     if url is None:
-        return (
-            f"No worker of pool '{pool}' owns partition {partition} at the moment: ask again in a second, or start one."
-        )
+        return f"No worker of pool '{pool}' owns partition {partition} now: ask again in a second, or start one."
     return f"The worker that owns partition {partition} of pool '{pool}' does not answer; ask again in a second."
 
 

@@ -243,7 +243,8 @@ async def test_of_several_questions_one_is_named() -> None:
         it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": entries}))
         assert "t1 (pay), t3 (ship)" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
         assert (await it.post("/runs/r-1/approve", {"token": "t1"})).json()["what"] == "pay"
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(ENTRIES))
+        settled = {"entries": asks(1, "pay", "completed")}
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(settled))
         assert "nobody" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
 
 
