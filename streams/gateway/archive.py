@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streams.gateway.answers import answer
-from streams.gateway.pages import limit_of
+from streams.gateway.pages import check_names, limit_of
 from streams.gateway.problem import Problem
 from streams.gateway.sse import MEDIA_TYPE, Streams
 from streams.gateway.topic_events import TopicEvents
@@ -37,6 +37,7 @@ class Archive:
 
         Who accepts `text/event-stream` gets what comes from now on.
         """
+        check_names(call, "from", "to", "key", "type", "limit")
         query, history, limit = call.query_params, self._open(), limit_of(call)
         name = self._names.topic(self._names.bare(call.param("name")))
         known = await self._threads.run(history.topics)

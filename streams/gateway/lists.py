@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.clock import iso
 from streams.gateway.answers import answer
-from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
+from streams.gateway.pages import check_names, cursor, cursor_of, gather, limit_of, merged
 from streams.gateway.submit import wrong
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class RunList:
     async def __call__(self, call: Call) -> Response:
         """Answer one page."""
         query = call.query_params
+        check_names(call, "agent", "status", "parent", "key", "since", "limit", "cursor")
         limit = limit_of(call)
         status = query.get("status")
         if status is not None and status not in STATUSES:

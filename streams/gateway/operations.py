@@ -72,7 +72,14 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
     )
     problems = ("invalid-request", "owner-unavailable")
     result = {"type": "object", "required": ["run_id"], "properties": {"run_id": TEXT, "result": {}}}
-    resume = (Param("Last-Event-ID", {"type": "string"}, "the id of the last event that was seen", "header"),)
+    resume = (
+        Param(
+            "Last-Event-ID",
+            {"type": "string", "pattern": "^[0-9]*$"},
+            "the id of the last event that was seen",
+            "header",
+        ),
+    )
     return [
         Operation(
             "GET",
@@ -81,7 +88,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             "read",
             "A run's events as they come",
             {200: sse.SCHEMA},
-            (*_READ, "log-unavailable", "busy"),
+            (*_READ, "invalid-request", "log-unavailable", "busy"),
             resume,
             media=sse.MEDIA_TYPE,
         ),

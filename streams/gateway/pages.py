@@ -27,6 +27,13 @@ _OK: Final = 200
 _NOT_FOUND: Final = 404
 
 
+def check_names(call: Call, *known: str) -> None:
+    """Raise Problem 422 for a parameter that does not exist: a misspelt filter would answer with everything."""
+    for name in call.query_params:
+        if name not in known:
+            raise wrong(name, f"there is no such parameter; there are {', '.join(known)}")
+
+
 def limit_of(call: Call, default: int = LIMIT) -> int:
     """Return the query's `limit`; Problem 422 unless it is 1 to MAX_LIMIT."""
     text = call.query_params.get("limit")

@@ -9,6 +9,7 @@ from streams.clock import monotonic
 from streams.gateway.looks import Looks
 from streams.gateway.problem import Problem
 from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, stream, within
+from streams.gateway.submit import wrong
 from streams.gateway.voices import Voice, Voices
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ class RunEvents:
         if self._changes is None:
             raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
         run_id, last = call.param("id"), last_event_id(call)
+        if last and not (last.isascii() and last.isdigit()):
+            raise wrong("Last-Event-ID", "it must be the id of an event of this stream")
         self._streams.check()
         found = await self._runs.view(run_id)
-        seen = int(last) if last.isascii() and last.isdigit() else 0
-        return stream(call, self._events(self._changes, found.pool, run_id, seen))
+        return stream(call, self._events(self._changes, found.pool, run_id, int(last[:18] or "0")))
 
     async def _events(self, changes: Changes, pool: str, run_id: str, seen: int) -> AsyncGenerator[bytes, None]:
         with (

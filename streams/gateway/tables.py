@@ -41,6 +41,7 @@ class Tables:
         self._tables = deps.catalog.tables
         self._pools = deps.catalog.pools()
         self._owners = deps.owners
+        self._names = deps.names
         self._past = past
 
     async def list(self, _: Call) -> Response:
@@ -53,6 +54,10 @@ class Tables:
         query = {name: call.query_params[name] for name in ("consistency", "topic") if name in call.query_params}
         if "consistency" in query and _CONSISTENCY.fullmatch(query["consistency"]) is None:
             raise wrong("consistency", "it must be offset:N with the offset that a 202 gave")
+        if "consistency" in query and table.merge is not None:
+            raise wrong("consistency", f"rows of '{table.name}' are made of all partitions, an offset is of one")
+        if "topic" in query:
+            query["topic"] = self._names.topic(self._names.bare(query["topic"]))
         if "at" in call.query_params:
             return await self._past.row(table, key, call.query_params["at"])
         stale = stale_of(call)

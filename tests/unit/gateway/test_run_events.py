@@ -110,6 +110,8 @@ async def test_silence_is_filled_and_a_moving_owner_does_not_end_the_stream(monk
 
 async def test_a_run_that_nobody_knows_is_404() -> None:
     async with world(changes=FakeChanges()) as it:
+        wrong = await it.client.get("/runs/r-1/events", headers={"last-event-id": "0:7,1:9"})
+        problem(wrong, 422, "invalid-request")
         problem(await it.client.get("/runs/nope/events"), 404, "unknown-run")
     async with world() as it:
         problem(await it.client.get("/runs/nope/events"), 503, "log-unavailable")

@@ -38,6 +38,14 @@ async def test_a_wrong_wish_is_422(query: str) -> None:
         problem(await it.client.get(f"/tables/counts/key?{query}"), 422, "invalid-request")
 
 
+async def test_an_offset_is_of_one_partition_and_its_topic_may_be_named_without_the_prefix() -> None:
+    async with world() as it:
+        answer = await it.client.get("/tables/agent_stats/research?consistency=offset:1")
+        assert "made of all partitions" in problem(answer, 422, "invalid-request")["detail"]
+        await it.client.get("/tables/counts/key?consistency=offset:1&topic=events")
+        assert it.owners.asked[-1][2].endswith("topic=events")
+
+
 async def test_a_moving_key_is_503_with_retry_after() -> None:
     async with world() as it:
         it.owners.silent = {"default"}
