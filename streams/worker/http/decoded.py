@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from streams.worker.journal import Journal
     from streams.worker.state.slice import Slice
 
-MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of rows whose entries are kept, over all runs; decoded they take a few times that."""
 
 
