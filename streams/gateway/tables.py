@@ -51,13 +51,7 @@ class Tables:
     async def row(self, call: Call) -> Response:
         """`GET /tables/{name}/{key}`; a key may hold slashes."""
         table, key = self._table(call), call.param("key")
-        query = {name: call.query_params[name] for name in ("consistency", "topic") if name in call.query_params}
-        if "consistency" in query and _CONSISTENCY.fullmatch(query["consistency"]) is None:
-            raise wrong("consistency", "it must be offset:N with the offset that a 202 gave")
-        if "consistency" in query and table.merge is not None:
-            raise wrong("consistency", f"rows of '{table.name}' are made of all partitions, an offset is of one")
-        if "topic" in query:
-            query["topic"] = self._names.topic(self._names.bare(query["topic"]))
+        query = self._wish(table, call)
         if "at" in call.query_params:
             return await self._past.row(table, key, call.query_params["at"])
         stale = stale_of(call)
@@ -89,6 +83,19 @@ class Tables:
             parts = [{"rows": together, "next": any(part.get("next") for part in parts)}]
         rows, more = merged(parts, "rows", _order, limit)
         return answer({"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None})
+
+    def _wish(self, table: TableDef, call: Call) -> dict[str, str]:
+        """Return what a row must have seen, as its owner is asked; Problem 422 for what is no offset of its partition."""
+        query = {name: call.query_params[name] for name in ("consistency", "topic") if name in call.query_params}
+        if "topic" in query:
+            query["topic"] = self._names.topic(self._names.bare(query["topic"]))
+        if "consistency" not in query:
+            return query
+        if _CONSISTENCY.fullmatch(query["consistency"]) is None:
+            raise wrong("consistency", "it must be offset:N with the offset that a 202 gave")
+        if table.merge is not None:
+            raise wrong("consistency", f"rows of '{table.name}' are made of all partitions, an offset is of one")
+        return query
 
     async def _ask(self, table: TableDef, key: str, path: str, *, stale: bool) -> Answer:
         """Return the answer of the first pool that has the row; only tables of runs are in several."""
