@@ -85,7 +85,7 @@ class Tables:
         return answer({"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None})
 
     def _wish(self, table: TableDef, call: Call) -> dict[str, str]:
-        """Return what a row must have seen, as its owner is asked; Problem 422 for what is no offset of its partition."""
+        """Return what a row must have seen, as its owner is asked; Problem 422 for no offset of its partition."""
         query = {name: call.query_params[name] for name in ("consistency", "topic") if name in call.query_params}
         if "topic" in query:
             query["topic"] = self._names.topic(self._names.bare(query["topic"]))
