@@ -113,19 +113,18 @@ def test_a_time_elsewhere_is_the_same_instant() -> None:
     assert codec.decode(codec.encode(Page(url="u", fetched=there)), Page).fetched == NOW
 
 
-json_values = st.recursive(
+# One of each kind that text encodings trip over; drawing from all of Unicode takes the data generator seconds when the
+# machine is busy, and a codec that passes bytes on makes no finer distinction.
+texts = st.text('aZ0 \0\n"\\\x7f\x80éß\u0301\u07ff\u0800中\u202e\ufeff\uffff\U00010000😀\U0010ffff', max_size=12)
+json_leaves = (
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3)
-    ),
-    max_leaves=8,
+    | texts
 )
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+json_flat = json_leaves | st.lists(json_leaves, max_size=3) | st.dictionaries(texts, json_leaves, max_size=3)
+json_values = json_flat | st.lists(json_flat, max_size=2) | st.dictionaries(texts, json_flat, max_size=2)
 longs = st.integers(-(2**63), 2**63 - 1)
 pages = st.builds(Page, url=texts, words=longs, fetched=st.none() | st.datetimes(timezones=st.just(UTC)))
 
