@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
+from typing import Final
+
+# Counts on while a machine sleeps, unlike Python's monotonic clock on Linux.
+_RUNNING: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_SLEW: Final = 0.01
 
 
 def now_ms() -> int:
@@ -14,6 +20,37 @@ def now_ms() -> int:
 def monotonic() -> float:
     """Return seconds of a clock that never goes back; only differences mean something."""
     return time.monotonic()
+
+
+class SteadyClock:
+    """A wall clock that no step moves: it runs on by itself and nears the wall clock by at most 1 % of what passes.
+
+    A machine's clock that is set, by an hour or by a second, then neither ends a wait at once nor makes it an hour
+    longer.
+    """
+
+    def __init__(self, wall_ns: int, running_ns: int) -> None:
+        """Begin at the wall clock."""
+        self._now_ns = wall_ns
+        self._running_ns = running_ns
+        self._guard = threading.Lock()
+
+    def at(self, wall_ns: int, running_ns: int) -> int:
+        """Return nanoseconds since the epoch, given what the two clocks say."""
+        with self._guard:
+            passed = max(running_ns - self._running_ns, 0)
+            self._running_ns += passed
+            most = int(passed * _SLEW)
+            self._now_ns += passed + max(-most, min(wall_ns - self._now_ns - passed, most))
+            return self._now_ns
+
+
+_steady = SteadyClock(time.time_ns(), time.clock_gettime_ns(_RUNNING))
+
+
+def steady_ms() -> int:
+    """Return milliseconds since the epoch by a clock that no step moves: what is to be waited for is due by it."""
+    return _steady.at(time.time_ns(), time.clock_gettime_ns(_RUNNING)) // 1_000_000
 
 
 def utc_now() -> datetime:

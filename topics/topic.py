@@ -16,6 +16,8 @@ MAX_BYTES = 1_048_588
 
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _DAY_MS = timedelta(days=1) // timedelta(milliseconds=1)
+#: Brokers refuse records from over an hour ahead by default: a machine whose clock is wrong would lose what it writes.
+_ANY_MS = str(2**63 - 1)
 
 
 def days_ms(days: float) -> int:
@@ -66,6 +68,7 @@ class Topic:
             "cleanup.policy": self.cleanup,
             "retention.ms": str(retention),
             "message.timestamp.type": self.timestamp,
+            "message.timestamp.after.max.ms": _ANY_MS,
             "max.message.bytes": str(MAX_BYTES),
             **({"delete.retention.ms": str(_DAY_MS)} if self.cleanup == "compact" else {}),
             **self.config,

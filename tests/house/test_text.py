@@ -23,6 +23,7 @@ IN_CODE = {
 }
 MAY_SKIP = (
     "tests/flow/gateway/_octokit.py",  # needs npm, which the product does not
+    "tests/faults/test_clock_steps.py",  # needs a C compiler, which the system brings or not
     "tests/contract/database/conftest.py",  # needs a PostgreSQL server, which the system brings or not
 )
 IN_TESTS = {"a skipped test": r"mark[.](?:skip|skipif|xfail)\b|pytest[.](?:skip|xfail)\("}

@@ -59,7 +59,7 @@ class Breakers:
 
     def check(self, circuit: Circuit) -> None:
         """Raise BreakerOpenError when no call can begin for a while."""
-        wait = circuit.wait(clock.now_ms())
+        wait = circuit.wait(clock.steady_ms())
         if wait > 0:
             what = "was opened by hand" if circuit.word.forced else "is open after failures in a row"
             raise BreakerOpenError(f"the circuit breaker of {circuit.name} {what}; try again in {wait:.0f} s", wait)
@@ -74,11 +74,11 @@ class Breakers:
 
     def enter(self, circuit: Circuit) -> bool:
         """Say whether a call may begin now; if not, `clear` is to be asked again."""
-        return circuit.enter(clock.now_ms())
+        return circuit.enter(clock.steady_ms())
 
     def ended(self, circuit: Circuit, *, ok: bool | None) -> None:
         """Count the outcome of a call; None for one that says nothing of the tool."""
-        now, before = clock.now_ms(), circuit.word.open
+        now, before = clock.steady_ms(), circuit.word.open
         word = None
         if ok is None:
             circuit.gave_up()
@@ -95,7 +95,7 @@ class Breakers:
         if circuit is None:
             return None
         before = circuit.word.open
-        word = circuit.force(clock.now_ms(), open_=open_)
+        word = circuit.force(clock.steady_ms(), open_=open_)
         self._say(word, before=before)
         self._decided(name)
         return word
@@ -106,7 +106,7 @@ class Breakers:
             word = Word(**said)
             circuit = self.circuits.get(word.name) or self.circuit(word.name, Breaker(cooldown=word.cooldown))
             if circuit.hear(word):
-                log.info("circuit breaker of %s: %s, says %s", word.name, circuit.state(clock.now_ms()), word.worker)
+                log.info("circuit breaker of %s: %s, says %s", word.name, circuit.state(clock.steady_ms()), word.worker)
                 self._decided(word.name)
 
     def news(self) -> None:
@@ -120,7 +120,7 @@ class Breakers:
 
     def shown(self) -> list[dict[str, Any]]:
         """Return every breaker for people to read."""
-        now = clock.now_ms()
+        now = clock.steady_ms()
         return [
             {
                 "tool": name,

@@ -1,4 +1,8 @@
-"""One clockwork for all timers of this worker: due times come from journal entries, firing is a message to the run."""
+"""One clockwork for all timers of this worker: due times come from journal entries, firing is a message to the run.
+
+A timer lasts as long as it was to last when it came in, also when the machine's clock is set meanwhile. Only the moment
+that somebody named for a run's begin is the wall clock's.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
+from streams.engine.timers import NOT_BEFORE
 
 if TYPE_CHECKING:
     from streams.engine.decision import Timer
     from streams.worker.state.slice import Slice
+
+_LOOK_S: Final = 60.0  # the longest rest: a machine that slept has no later timer than that
 
 Fire = Callable[["Slice", str, "Timer"], None]
 
@@ -35,8 +42,12 @@ class Timers:
         if name in self._known:
             return
         self._known.add(name)
-        heapq.heappush(self._heap, (timer.due_ms, next(self._order), owned, run_id, timer))
+        self._push(owned, run_id, timer)
         self._arm()
+
+    def _push(self, owned: Slice, run_id: str, timer: Timer) -> None:
+        due = clock.steady_ms() + timer.due_ms - clock.now_ms()
+        heapq.heappush(self._heap, (due, next(self._order), owned, run_id, timer))
 
     def __len__(self) -> int:
         """Return how many timers wait."""
@@ -58,15 +69,20 @@ class Timers:
                 return
             self._handle.cancel()
         self._armed_for = due
-        wait = max(due - clock.now_ms(), 0) / 1000
-        self._handle = asyncio.get_running_loop().call_later(min(wait, 3600), self._ring)
+        wait = max(due - clock.steady_ms(), 0) / 1000
+        self._handle = asyncio.get_running_loop().call_later(min(wait, _LOOK_S), self._ring)
 
     def _ring(self, *_: Any) -> None:
         self._handle = None
-        now = clock.now_ms()
+        now, early = clock.steady_ms(), []
         while self._heap and self._heap[0][0] <= now:
             owned, run_id, timer = heapq.heappop(self._heap)[2:]
+            if timer.path == NOT_BEFORE and timer.due_ms > clock.now_ms():
+                early.append((owned, run_id, timer))  # the clock was set back
+                continue
             self._known.discard((owned, run_id, timer.path, timer.due_ms))
             if owned.live:
                 self._fire(owned, run_id, timer)
+        for one in early:
+            self._push(*one)
         self._arm()

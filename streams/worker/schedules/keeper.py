@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.signal import CancelRequested
 from streams import clock
-from streams.define.policies import Reject, Retry, RetryPolicy
+from streams.define.policies import Reject, RetryPolicy, asked_pause
 from streams.engine.ids import seeded, slot_id
 from streams.engine.slots import Slots, look
 from streams.engine.starts import listed
@@ -97,7 +97,7 @@ class Keeper:
                 continue
             self.on_look()
             self.pump()
-            await self._rest(self._until(clock.now_ms()))
+            await self._rest(self._until())
 
     def _look(self, now_ms: int) -> bool:
         """Decide the slots whose time has come; return whether there may be more of them."""
@@ -117,13 +117,13 @@ class Keeper:
         self.save()
         return found.more
 
-    def _until(self, now_ms: int) -> float:
-        """Return the seconds until something is due."""
-        following = self.next_slot()
-        times = [entry.due_ms for entry in self.state.waiting if entry.due_ms > now_ms]
+    def _until(self) -> float:
+        """Return the seconds until something is due: slots by the wall clock, attempts after so long."""
+        following, now_ms = self.next_slot(), clock.steady_ms()
+        waits = [entry.due_ms - now_ms for entry in self.state.waiting if entry.due_ms > now_ms]
         if following is not None:
-            times.append(self.slots.due(following))
-        return max(min(times) - now_ms, 0) / 1000 if times else _LOOK_S
+            waits.append(self.slots.due(following) - clock.now_ms())
+        return max(min(waits), 0) / 1000 if waits else _LOOK_S
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -172,7 +172,7 @@ class Keeper:
         """Start what may start, skip what overlaps."""
         if not self._owned.live:
             return
-        made = turn(self.state, self.schedule.overlap, clock.now_ms())
+        made = turn(self.state, self.schedule.overlap, clock.steady_ms())
         if made.stop is not None and made.stop.task is not None and not made.stop.stopped:
             made.stop.stopped = True
             made.stop.task.cancel()
@@ -207,6 +207,7 @@ class Keeper:
         """Run the function now, or after a transaction that proves the partition to be ours still."""
         entry.began_ms = clock.now_ms()
         entry.first_ms = entry.first_ms or entry.began_ms
+        entry.since_ms = entry.since_ms or clock.steady_ms()
         if self._parts.committer().proven():
             self._call(entry)
             return
@@ -238,13 +239,13 @@ class Keeper:
         return await made if inspect.isawaitable(made) else made
 
     def _failed(self, entry: Entry, error: Exception) -> None:
-        wait = _wait(entry, error)
+        wait = pause_after(entry, error)
         if wait is None:
             self._parts.say(f"schedule {self.schedule.name}: slot {entry.slot_ms} is given up: {error}")
             self._finish(entry, [], {"failed": str(error)[:500]}, error)
             return
         entry.attempt += 1
-        entry.due_ms = clock.now_ms() + int(wait * 1000)
+        entry.due_ms = clock.steady_ms() + int(wait * 1000)
         entry.began_ms = entry.task = None
         if self._owned.live:
             self.save()
@@ -279,12 +280,12 @@ class Keeper:
         self.pump()
 
 
-def _wait(entry: Entry, error: Exception) -> float | None:
+def pause_after(entry: Entry, error: Exception) -> float | None:
     """Return the seconds until the next attempt, None when there is none."""
     if isinstance(error, Reject) or entry.attempt >= POLICY.attempts:
         return None
-    if isinstance(error, Retry) and error.after is not None:
-        return error.after
+    if (pause := asked_pause(error)) is not None:
+        return pause
     return POLICY.delay(entry.attempt, seeded(entry.id, entry.attempt))
 
 

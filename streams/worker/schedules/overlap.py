@@ -30,7 +30,10 @@ class Turn:
 
 
 def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
-    """Return the next turn; what a person asked for (trigger, backfill) starts whatever runs."""
+    """Return the next turn; what a person asked for (trigger, backfill) starts whatever runs.
+
+    `now_ms` is by the steady clock, as the due times of attempts are: slots alone go by the wall clock.
+    """
     made = Turn()
     clock = [entry for entry in state.waiting if entry.cause == CLOCK]
     made.start = [entry for entry in state.waiting if entry.cause != CLOCK and _idle(entry, now_ms)]
@@ -49,7 +52,7 @@ def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
 
 def _behind_function(made: Turn, first: Entry, others: list[Entry], overlap: Overlap, now_ms: int) -> None:
     begun = first.first_ms or 0
-    if now_ms - begun < LONG_MS:
+    if now_ms - (first.since_ms or 0) < LONG_MS:
         return
     came = [entry for entry in others if entry.slot_ms > begun]
     if overlap == "skip":

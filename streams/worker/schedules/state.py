@@ -25,6 +25,7 @@ class Entry:
     due_ms: int = 0  # not before; a retry waits
     durable: bool = False
     first_ms: int | None = None  # its function was called first, by this owner
+    since_ms: int | None = None  # the same by the steady clock, as `due_ms`
     began_ms: int | None = None  # its function runs since
     stopped: bool = False  # its function was cancelled by a later slot
     task: asyncio.Task[None] | None = None

@@ -119,6 +119,7 @@ class Pipeline:
         self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
         self.producer = EventProducer(self.kafka, self.codec, "/tests", now_ms=clock.now_ms)
         self.workers: list[Worker] = []
+        self.environment: dict[str, str] = {}  # of workers, besides their settings
         self._logs: dict[str, Log] = {}
         self._made: dict[str, Seen[Any]] = {}
         self._effects: Counter[str] = Counter()
@@ -152,6 +153,7 @@ class Pipeline:
         fuse_file = self.folder / f"fuse-{len(self.workers)}"
         environment = {
             **child_environment(self.settings, slot=slot, worker_port=port),
+            **self.environment,
             FUSE: str(fuse_file),
             **({} if path is None else {"PYTHONPATH": str(path)}),
         }

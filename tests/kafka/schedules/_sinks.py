@@ -22,7 +22,7 @@ class Post(NamedTuple):
 
 
 class Sinks:
-    """Takes everything with a 204."""
+    """Takes everything with a 204; it also stands for a model, which answers nothing of use."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
@@ -33,6 +33,11 @@ class Sinks:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 posts.append(Post(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
                 self.send_response(204)
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                """Say that there is something: a worker asks its model's endpoint how it is."""
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:

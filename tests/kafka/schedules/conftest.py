@@ -33,6 +33,8 @@ class Clock(Pipeline):
                 alert_webhook=SecretStr(f"{sinks}/hook"),
                 alert_webhook_secret=SecretStr(SECRET),
                 alert_slack=SecretStr(f"{sinks}/slack"),
+                llm_base_url=f"{sinks}/v1",
+                llm_model="none",
             )
         self.catalog = discover(self.settings.apps)
         self.codec = codec_of(self.settings, self.catalog)

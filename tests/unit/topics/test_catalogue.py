@@ -66,6 +66,7 @@ def test_state_is_compacted_and_tombstones_stay_a_day(name: str) -> None:
 
 
 def test_the_journal_has_the_brokers_times() -> None:
+    assert {topic.settings()["message.timestamp.after.max.ms"] for topic in BY_NAME.values()} == {str(2**63 - 1)}
     stamped = {name for name, topic in BY_NAME.items() if topic.settings()["message.timestamp.type"] == "LogAppendTime"}
     assert stamped == {"journal.default", "journal.scraper"}
 

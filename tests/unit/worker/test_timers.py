@@ -10,6 +10,7 @@ import pytest
 
 from streams import clock
 from streams.engine.decision import Timer
+from streams.engine.timers import NOT_BEFORE
 from streams.worker.runs.timers import Timers
 from streams.worker.state.slice import Slice
 from tests.unit.worker._fakes import owned_slice
@@ -32,6 +33,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.now_ms = 1_000_000
+        self.set_by_ms = 0  # how far somebody has set the wall clock
         self.handles: list[Handle] = []
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Handle:
@@ -55,7 +57,8 @@ class Loop:
 def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     made = Loop()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: made)
-    monkeypatch.setattr(clock, "now_ms", lambda: made.now_ms)
+    monkeypatch.setattr(clock, "now_ms", lambda: made.now_ms + made.set_by_ms)
+    monkeypatch.setattr(clock, "steady_ms", lambda: made.now_ms)
     return made
 
 
@@ -114,6 +117,30 @@ def test_one_that_is_a_week_away_fires_on_time(loop: Loop, tmp_path: Path) -> No
     clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer("1", week))
     loop.until(week + 1)
     assert fired == [("r", "1", week)]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_makes_no_timer_shorter_or_longer(loop: Loop, tmp_path: Path, hours: int) -> None:
+    """Some timers come before the clock is set and some after it: each lasts as long as it was to last."""
+    fired: Fired = []
+    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    timers.add(owned, "before", Timer("1", 1_090_000))
+    loop.until(1_030_000)
+    loop.set_by_ms = hours * 3_600_000
+    timers.add(owned, "after", Timer("1", 1_030_000 + loop.set_by_ms + 90_000))
+    loop.until(1_200_000)
+    assert fired == [("before", "1", 1_090_000), ("after", "1", 1_120_000)]
+
+
+def test_a_begin_at_a_time_of_day_waits_for_a_clock_that_was_set_back(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer(NOT_BEFORE, 1_090_000))
+    loop.until(1_030_000)
+    loop.set_by_ms = -60_000
+    loop.until(1_149_999)
+    assert fired == []
+    loop.until(1_150_000)
+    assert fired == [("r", NOT_BEFORE, 1_150_000)]
 
 
 def test_a_timer_added_by_a_firing_is_not_forgotten(loop: Loop, tmp_path: Path) -> None:

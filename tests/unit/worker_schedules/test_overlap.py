@@ -20,6 +20,10 @@ def entries(*slots: int) -> list[Entry]:
     return [Entry(f"t-{slot}", slot, durable=True) for slot in slots]
 
 
+def began(entry: Entry) -> None:
+    entry.first_ms = entry.since_ms = entry.began_ms = NOW
+
+
 def state(*slots: int, running: bool = False) -> State:
     return State("digest", NOW, waiting=entries(*slots), running=[RUN] if running else [])
 
@@ -53,7 +57,7 @@ def test_while_a_run_of_an_earlier_slot_has_not_ended(
 def test_slots_that_are_caught_up_wait_for_the_function_before_them_and_none_is_dropped(overlap: Overlap) -> None:
     """After a gap three slots came at once; the first one's function runs, however long it takes."""
     given = state(1, 2, 3)
-    given.waiting[0].first_ms = given.waiting[0].began_ms = NOW
+    began(given.waiting[0])
     for now in (NOW, NOW + 10 * LONG_MS):
         made = turn(given, overlap, now)
         assert (made.start, made.drop, made.stop) == ([], [], None)
@@ -65,7 +69,7 @@ def test_slots_that_are_caught_up_wait_for_the_function_before_them_and_none_is_
 )
 def test_slots_that_came_while_a_function_was_running_for_long(overlap: Overlap, drop: list[int], stops: bool) -> None:
     given = state(1, NOW + 2, NOW + 3)
-    given.waiting[0].first_ms = given.waiting[0].began_ms = NOW
+    began(given.waiting[0])
     made = turn(given, overlap, NOW + LONG_MS)
     assert [entry.slot_ms - NOW for entry in made.drop] == drop
     assert (made.stop is given.waiting[0]) is stops
@@ -81,7 +85,8 @@ def test_what_a_person_asked_for_starts_whatever_runs() -> None:
 
 def test_a_retry_waits_for_its_time_and_holds_its_successors() -> None:
     given = state(1, 2, NOW + 1)
-    given.waiting[0].attempt, given.waiting[0].due_ms, given.waiting[0].first_ms = 2, NOW + 1500, NOW
+    began(given.waiting[0])
+    given.waiting[0].attempt, given.waiting[0].due_ms, given.waiting[0].began_ms = 2, NOW + 1500, None
     assert turn(given, "skip", NOW).start == []
     assert [entry.slot_ms for entry in turn(given, "skip", NOW + 1500).start] == [1]
     assert [entry.slot_ms for entry in turn(given, "skip", NOW + 1200).drop] == [NOW + 1]
