@@ -1,29 +1,70 @@
-"""Alerts that a worker raises at once, without waiting for the health check: its circuit breakers, and their end."""
+"""Alerts that a worker raises at once, without waiting for the health check.
+
+They are of its circuit breakers, with their end, of what it gives up (runs that failed, events, slots), and of queues
+that it does not keep up with. A problem that lasts is told of once: before it is raised, the row of its alert is asked
+for where it lives. Workers that ask at the same time raise it under the same id, of which the bus takes one.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from http.client import NOT_FOUND
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
+
+import httpx
 
 from schemas import Event
 from schemas.alert import AlertRaised, AlertResolved
+from streams import clock
+from streams.query.health import MOST_BEHIND
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
+    from schemas.dead import DeadLettered
     from streams.worker.limits.breaker import Word
     from topics.producer import EventProducer
 
 log = logging.getLogger(__name__)
+
+_ASK_S: Final = 30.0  # so often a worker asks whether a problem that goes on is known still
+_ANSWER_S: Final = 2.0
+_SOURCE: Final = "/streams/alarms"  # from outside of transactions: the bus drops what comes under the same id again
+
+
+class Homes(Protocol):
+    """Where the rows of alerts live: `streams.worker.limits.peers.Peers` is one."""
+
+    def place(self, pool: str, limit: str) -> str | None:
+        """Return the URL of the worker that owns a name."""
+
+
+async def row_at(url: str) -> dict[str, Any] | None:
+    """Return a row as its owner tells it, None if there is none; raises httpx's HTTPError when it cannot be asked."""
+    async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
+        said = await client.get(url)
+    if said.status_code == NOT_FOUND:
+        return None
+    row: dict[str, Any] = said.raise_for_status().json()
+    return row
 
 
 class Alarms:
     """Writes alerts to the bus; what does not get there is found, and told of, by the next health check."""
 
     def __init__(
-        self, producer: EventProducer, topic: str, spawn: Callable[[Coroutine[Any, Any, None]], object]
+        self,
+        producer: EventProducer,
+        topic: str,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        homes: Homes,
     ) -> None:
         """Write to `topic`, the bus."""
+        self._homes = homes
+        self._asked: dict[str, float] = {}
+        self._behind: set[str] = set()  # topics, when it was looked last
         self._producer = producer
         self._topic = topic
         self._spawn = spawn
@@ -41,8 +82,45 @@ class Alarms:
             event = AlertResolved(alert=name, summary=text, at_ms=word.since_ms)
         self._spawn(self._send(event, f"{name}/{word.number}/{word.worker}"))
 
-    async def _send(self, event: Event, id: str) -> None:
+    def gave_up(self, letter: DeadLettered) -> None:
+        """Tell of a dead letter that is on the log, unless that consumer's alert is open."""
+        what = f"run {letter.run_id} of {letter.consumer} failed" if letter.run_id else f"{letter.consumer} gave up"
+        text = f"{what}: {letter.error}"
+        self._soon(f"dead/{letter.consumer}", text)
+
+    def behind(self, lags: Mapping[tuple[str, int], int]) -> None:
+        """Tell of topics of which this worker is far behind, and was when it looked before; `lags` by partition."""
+        total: Counter[str] = Counter()
+        for (topic, _), count in lags.items():
+            total[topic] += count
+        far = {topic for topic, count in total.items() if count > MOST_BEHIND}
+        if lasting := sorted(far & self._behind):
+            self._soon("health/lag", f"workers are behind: {', '.join(f'{one} by {total[one]}' for one in lasting)}")
+        self._behind = far
+
+    def _soon(self, name: str, text: str) -> None:
+        now = clock.monotonic()
+        if now - self._asked.get(name, -_ASK_S) < _ASK_S:
+            return
+        self._asked[name] = now
+        self._spawn(self._raise(AlertRaised(alert=name, summary=text[:120], detail=text[:1000], at_ms=clock.now_ms())))
+
+    async def _raise(self, event: AlertRaised) -> None:
+        """Raise an alert that is not open; its id counts how often it was raised before."""
+        home = self._homes.place("default", event.alert)
+        if home is None:
+            return
         try:
-            await self._producer.send(self._topic, event, id=id)
+            row = await row_at(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}")
+        except httpx.HTTPError as error:
+            log.info("%s is left to the health check: %r", event.alert, error)
+            return
+        value = {} if row is None else row["value"]
+        if not value.get("open"):
+            await self._send(event, f"{event.alert}/{value.get('times', 0)}", _SOURCE)
+
+    async def _send(self, event: Event, id: str, source: str | None = None) -> None:
+        try:
+            await self._producer.send(self._topic, event, id=id, source=source)
         except TopicError as error:
             log.warning("the bus did not take an alert, which the next health check finds: %s", error)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemas import Event
 from schemas.attributes import Attributes, headers_of
 from schemas.avro.codec import Codec
 from schemas.catalogue import event_class
+from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
 from topics.names import Names
@@ -44,6 +46,7 @@ class Courier:
         self.codec = codec
         self._events = dict(events)
         self._source = OWN_SOURCE + pool
+        self.on_letter: Callable[[DeadLettered], None] | None = None  # told of each dead letter once it is committed
 
     def send(self, unit: Unit, output: Output) -> None:
         """Add an output of a run, reaction or schedule to `unit`.
@@ -70,6 +73,8 @@ class Courier:
         headers = headers_of(id, event.event_type, self._source, clock.now_ms(), None, extra)
         value = self.codec.encode(event)
         unit.send(topic, value, None if key is None else key.encode(), -1, headers, limit=limit)
+        if self.on_letter is not None and isinstance(event, DeadLettered):
+            unit.on_commit.append(partial(self.on_letter, event))
 
     def read(self, message: Record) -> Arrived:
         """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""

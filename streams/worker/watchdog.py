@@ -112,6 +112,7 @@ class Stall:
         self._moved_at = clock.monotonic()
         self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
         self.lag = 0
+        self.on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None  # told with each look
         self.trouble: str | None = None  # what /readyz says of it
 
     async def run(self) -> None:
@@ -129,6 +130,8 @@ class Stall:
             self._moved_at, self.trouble = clock.monotonic(), None  # the broker does not answer: that explains it
             return
         self.lag = sum(found.values())
+        if self.on_lag is not None:
+            self.on_lag(found)
         places = tuple(
             (owned.partition, topic, source.applied) for owned in slices for topic, source in owned.sources.items()
         )

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from schemas.run import RunSubmitted
 from schemas.schedule import ScheduleCommanded
 from streams.define.verifiers import StandardWebhooks
+from tests.apps.clock.events import Cursed
 from tests.faults.rig.pipeline import Worker
 from tests.faults.rig.waiting import until
 from tests.kafka.schedules._sinks import Post, Sinks
@@ -68,7 +70,7 @@ async def test_old_events_are_cleaned_up_without_a_word(shared: Clock, worker: W
 async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(
     shared: Clock, worker: Worker, sinks: Sinks
 ) -> None:
-    """A schedule of this app fails for good: its dead letters are an alert, and the pipeline is healthy."""
+    """A schedule of this app fails for good: its dead letters are an alert. One of its pools has no worker."""
 
     async def given_up() -> bool:
         return any(letter.consumer == "broken" for letter in await shared.letters())
@@ -76,7 +78,7 @@ async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(
     await until(given_up, 30, worker.words)
     await triggered(shared, worker, "health_check")
     check = (await said(shared, "health_check_completed"))[-1]
-    assert (check.healthy, check.detail) == (True, "")
+    assert (check.healthy, check.detail) == (False, "no worker of pool away is alive")
     assert "this schedule has a defect" in check.data["dead/broken"]
 
     async def folded() -> bool:
@@ -89,6 +91,43 @@ async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(
     assert len(raised) == 1
     assert "[warning] dead/broken" in worker.log.read_text("utf-8")
     await posted(sinks, "dead/broken", "alert.raised")
+    await posted(sinks, "health/workers", "alert.raised")
+
+
+async def test_a_failed_run_is_told_of_at_once_and_once(shared: Clock, sinks: Sinks) -> None:
+    first = await shared.submit("doomed", {"seconds": 1})
+    await posted(sinks, "dead/doomed", "alert.raised")
+    assert (
+        f"run {first} of doomed failed: this agent has a defect, 1.0"
+        in sinks.of("/slack", "dead/doomed")[0].json["text"]
+    )
+    others = [await shared.submit("doomed", {"seconds": number}) for number in range(2, 5)]
+    await shared.ended(others)
+    raised = [event for event in await said(shared, "alert.raised") if event.alert == "dead/doomed"]
+    assert len(raised) == 1
+    assert len(sinks.of("/hook", "dead/doomed")) == 1
+
+
+async def test_an_event_that_is_given_up_is_told_of_at_once(shared: Clock, sinks: Sinks) -> None:
+    await shared.say(Cursed(name="x"))
+    await posted(sinks, "dead/cursed", "alert.raised")
+
+
+async def test_a_spent_budget_is_told_of_at_once(shared: Clock, sinks: Sinks) -> None:
+    for _ in range(2):
+        await shared.submit("frugal", {"seconds": 1})
+    await posted(sinks, "budget/agent:frugal", "alert.raised")
+
+
+async def test_a_queue_that_nobody_works_through_is_told_of_by_the_health_check(
+    shared: Clock, worker: Worker, sinks: Sinks
+) -> None:
+    topic = shared.names.agents("parcel")
+    events = (RunSubmitted(run_id=f"p-{number}", agent="parcel", input={"seconds": 0}) for number in range(10_001))
+    for pending in [shared.producer.begin(topic, event) for event in events]:
+        await pending.acknowledged()
+    await triggered(shared, worker, "health_check")
+    await posted(sinks, "health/lag", "alert.raised")
 
 
 async def posted(sinks: Sinks, alert: str, kind: str) -> None:
