@@ -1,7 +1,8 @@
 """Measures the time from sending a signed delivery to the first line of the agent that it starts, at a steady rate.
 
-`uv run python -m benchmarks.webhook_latency` starts the embedded Kafka, a gateway and a worker. Two ways: a source that
-starts the run itself, and one whose event a reaction answers with the run. Notes are by the machine's monotonic clock.
+`uv run python -m benchmarks.webhook_latency` starts the embedded Kafka, a gateway and workers. Three ways: a source
+that starts the run itself; one whose event a reaction answers with the run; and GitHub's, a comment of 8 kB on an issue
+of one of many repositories, which a reaction answers. Notes are by the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from streams.settings import Settings, child_environment
 
 APP = "benchmarks.apps.hooks"
 SECRET = "It's a Secret to Everybody"
-WAYS = {"source": "hook_at_once", "event": "hook_by_event"}
+WAYS = {"source": "hook_at_once", "event": "hook_by_event", "github": "github"}
+FILLER = "x" * 8000  # GitHub's examples have a median of 8 kB
+REPOSITORIES = 50
 CONNECTIONS = 16
 
 
@@ -44,11 +47,12 @@ async def main() -> None:
     parser.add_argument("--rate", type=float, default=100, help="deliveries a second")
     parser.add_argument("--seconds", type=float, default=15, help="of each way in each round")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     with (
         cluster(options.bootstrap) as bootstrap,
         tempfile.TemporaryDirectory() as folder,
-        pipeline(bootstrap, Path(folder)) as (url, notes),
+        pipeline(bootstrap, Path(folder), options.workers) as (url, notes),
     ):
         print(f"{'way':<9}{'deliveries':>11}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'202, p50':>10}", flush=True)
         for way in WAYS:
@@ -70,9 +74,7 @@ async def drive(url: str, notes: Path, way: str, rate: float, seconds: float) ->
 
     async def post(http: httpx.AsyncClient, number: int) -> None:
         sent = time.monotonic_ns()
-        body = orjson.dumps({"number": number, "sent_ns": sent})
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        headers = {"x-signature": signature, "x-delivery": str(number)}
+        body, headers = delivery(way, number, sent)
         answer = await http.post(f"{url}/webhooks/{WAYS[way]}", content=body, headers=headers)
         assert answer.status_code == 202, answer.text
         answered.append((time.monotonic_ns() - sent) / 1e6)
@@ -94,6 +96,24 @@ async def drive(url: str, notes: Path, way: str, rate: float, seconds: float) ->
     return sorted(times.values()), sorted(answered)
 
 
+def delivery(way: str, number: int, sent_ns: int) -> tuple[bytes, dict[str, str]]:
+    """Return a body and its headers, signed."""
+    if way != "github":
+        body = orjson.dumps({"number": number, "sent_ns": sent_ns})
+        return body, {"x-signature": signed(body), "x-delivery": str(number)}
+    comment = {"id": 1, "body": f"{number} {sent_ns} {FILLER}", "user": {"login": "octocat"}, "html_url": ""}
+    repository = {"full_name": f"octo/repository-{number % REPOSITORIES}"}
+    payload = {"action": "created", "issue": {"number": 1}, "comment": comment, "repository": repository}
+    body = orjson.dumps(payload)
+    headers = {"x-github-event": "issue_comment", "x-github-delivery": str(number)}
+    return body, headers | {"x-hub-signature-256": f"sha256={signed(body)}"}
+
+
+def signed(body: bytes) -> str:
+    """Return the signature of a body."""
+    return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+
+
 def noted(notes: Path, wanted: set[int]) -> dict[int, float]:
     """Return the milliseconds of the deliveries that are wanted, as far as they are noted."""
     lines = [line.split() for line in notes.read_text().splitlines()]
@@ -101,14 +121,13 @@ def noted(notes: Path, wanted: set[int]) -> dict[int, float]:
 
 
 @contextmanager
-def pipeline(bootstrap: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Start a gateway and a worker; yield the gateway's URL and the file with the agents' notes."""
-    port, worker_port = free_ports([0, 0])
+def pipeline(bootstrap: str, folder: Path, workers: int) -> Iterator[tuple[str, Path]]:
+    """Start a gateway and workers; yield the gateway's URL and the file with the agents' notes."""
+    port, *worker_ports = free_ports([0] * (1 + workers))
     settings = Settings(
         kafka_bootstrap_servers=bootstrap,
         topic_prefix=f"latency-{uuid.uuid4().hex[:6]}",
         gateway_port=port,
-        worker_port=worker_port,
         state_dir=folder,
         apps=(APP,),
         webhook_secrets={name: [SECRET] for name in WAYS.values()},
@@ -116,18 +135,20 @@ def pipeline(bootstrap: str, folder: Path) -> Iterator[tuple[str, Path]]:
     declare_topics(settings, discover(settings.apps))
     notes = folder / "notes"
     notes.touch()
-    environment = {**os.environ, **child_environment(settings), NOTES: str(notes)}
+    roles = [("worker", {"worker_port": one, "slot": str(one)}) for one in worker_ports] + [("gateway", {})]
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for role in ("worker", "gateway"):
-            with (folder / f"{role}.log").open("wb") as log:
+        for role, values in roles:
+            environment = {**os.environ, **child_environment(settings, **values), NOTES: str(notes)}
+            with (folder / f"{role}-{len(started)}.log").open("wb") as log:
                 command = [sys.executable, "-m", "streams", role]
                 started.append(
                     subprocess.Popen(
                         command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
                     )
                 )
-        for process, ready_at in zip(started, (f"{worker_port}/readyz", f"{port}/healthz"), strict=True):
+        places = [*(f"{one}/readyz" for one in worker_ports), f"{port}/healthz"]
+        for process, ready_at in zip(started, places, strict=True):
             ready(process, f"http://127.0.0.1:{ready_at}")
         yield f"http://127.0.0.1:{port}", notes
     finally:

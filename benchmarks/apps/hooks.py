@@ -1,4 +1,4 @@
-"""Two webhooks whose agents note, as their first line, how long ago the delivery was sent."""
+"""Webhooks whose agents note, as their first line, how long ago the delivery was sent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from schemas import Event
+from schemas.github import GithubIssueCommentCreated
 from streams import Delivery, Run, StartRun, agent, hmac_sha256, on, source
 
 SIGNED = hmac_sha256("x-signature")
@@ -52,6 +53,14 @@ async def by_event(sent: Sent, run: Run) -> int:
     return sent.number
 
 
+@agent
+async def by_comment(sent: Sent, run: Run) -> int:
+    """Note a run that a reaction to GitHub's event has started."""
+    note("github", sent)
+    del run
+    return sent.number
+
+
 @source(verify=SIGNED, once_per="x-delivery")
 def hook_at_once(delivery: Delivery) -> StartRun:
     """Start the agent."""
@@ -68,3 +77,10 @@ def hook_by_event(delivery: Delivery) -> HookCame:
 async def hook_came(event: HookCame) -> StartRun:
     """Start the agent."""
     return StartRun(by_event, Sent(number=event.number, sent_ns=event.sent_ns))
+
+
+@on(GithubIssueCommentCreated)
+async def commented(event: GithubIssueCommentCreated) -> StartRun:
+    """Start the agent for what is written in the comment."""
+    number, sent_ns = event.body.split()[:2]
+    return StartRun(by_comment, Sent(number=int(number), sent_ns=int(sent_ns)))
