@@ -49,6 +49,7 @@ from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
 from streams.worker.reactions.lanes import Lanes
 from streams.worker.reload import Reload
+from streams.worker.runs.ahead import Ahead
 from streams.worker.runs.asking import Asking
 from streams.worker.runs.desk import Desk
 from streams.worker.runs.dispatcher import Dispatcher
@@ -228,7 +229,9 @@ class Worker:
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
         for figures in (self._limits, self._keys, self._watch):
             registry.register(figures)
-        self._limits.breakers.told.append(Alarms(producer, self._names.events, self._runtime.tasks.spawn).breaker)
+        alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
+        self._limits.breakers.told.append(alarms.breaker)
+        self._courier.on_letter, self._stall.on_lag = alarms.gave_up, alarms.behind
         self._limits.begin(self._kafka, self._names.workers, url)
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop
@@ -281,6 +284,7 @@ class Worker:
             name: Intake(agent, self._desk, self._gate, self._journal, self._courier, self._probe)
             for name, agent in self._agents.items()
         }
+        self._lanes.ahead = Ahead(self._runtime, intakes)
         redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
         app = build(
             self._runtime,

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
@@ -29,6 +30,7 @@ from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
     from schemas import Event
+    from schemas.run import RunSubmitted
     from streams.worker.courier import Courier
     from streams.worker.reactions.item import Item
     from streams.worker.state.batch import Batch
@@ -70,6 +72,7 @@ class Lanes:
         self._lanes: dict[Name, _Lane] = {}
         self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
         self.parked: dict[Slice, int] = {}
+        self.ahead: Callable[[Unit, list[RunSubmitted]], None] = _queued  # takes in runs whose unit was handed over
 
     # -- from a batch
 
@@ -113,7 +116,7 @@ class Lanes:
         lane = self._lane(item)
         window = item.reaction.debounce if item.reaction.within is None else item.reaction.within
         if window is not None:
-            item.due_ms = clock.now_ms() + int(window * 1000)
+            item.due_ms = clock.steady_ms() + int(window * 1000)
         if item.reaction.debounce is not None:
             self._replace(batch, lane)
         behind = any(other.stored for other in lane.items)
@@ -124,7 +127,7 @@ class Lanes:
 
     def _replace(self, batch: Batch, lane: _Lane) -> None:
         """Drop what lies in the window: only the last event within it is handled."""
-        waiting = [item for item in lane.items if item.due_ms > clock.now_ms()]
+        waiting = [item for item in lane.items if item.due_ms > clock.steady_ms()]
         for item in waiting:
             lane.items.remove(item)
             item.replaced = True
@@ -176,7 +179,7 @@ class Lanes:
 
     async def _due(self, lane: _Lane, item: Item) -> bool:
         """Wait for the item's time; False when the lane changed meanwhile and must be looked at again."""
-        wait = item.due_ms - clock.now_ms()
+        wait = item.due_ms - clock.steady_ms()
         if handed_over(lane.items, wait):
             return True
         lane.changed.clear()
@@ -207,7 +210,7 @@ class Lanes:
                 item.error = error
                 return
             item.attempt += 1
-            item.due_ms = clock.now_ms() + int(wait * 1000)
+            item.due_ms = clock.steady_ms() + int(wait * 1000)
             item.retrying = True
             if item.stored:
                 self._again(item)
@@ -259,12 +262,14 @@ class Lanes:
 
     def _conclude(self, unit: Unit, item: Item) -> None:
         if item.error is None:
-            mark = unit.mark()
+            mark, started = unit.mark(), []
             try:
-                put(unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
+                started = put(unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
             except Exception as error:  # noqa: BLE001 - an output that cannot be sent is its event's dead letter
                 unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
+            if started:
+                unit.on_add.append(partial(self.ahead, unit, started))
         if item.error is not None:
             for one in (item, *item.others):
                 dead_letter(unit, self._courier, one.record, item.error, item.reaction.name, attempts=item.attempt)
@@ -278,6 +283,10 @@ class Lanes:
                 self._lanes.pop(name, None)
         self.parked.pop(owned, None)
         self._moved.set()
+
+
+def _queued(_unit: Unit, _started: list[RunSubmitted]) -> None:
+    """Leave runs to their queues."""
 
 
 def _hopeless(error: Exception) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from schemas.run import RunSubmitted
 from streams import clock
 from streams.engine.starts import outputs_of
 
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from streams.worker.state.unit import Unit
 
 
-def put(unit: Unit, courier: Courier, cause: str, name: str, made: list[Any]) -> None:
-    """Add what reaction `name` made of the event with id `cause`; raises what encoding and limits raise."""
-    for output in outputs_of(cause, name, made, clock.now_ms()):
+def put(unit: Unit, courier: Courier, cause: str, name: str, made: list[Any]) -> list[RunSubmitted]:
+    """Add what reaction `name` made of the event with id `cause`; return the runs that it starts.
+
+    Raises what encoding and limits raise.
+    """
+    outputs = outputs_of(cause, name, made, clock.now_ms())
+    for output in outputs:
         courier.send(unit, output)
+    return [output.event for output in outputs if isinstance(output.event, RunSubmitted)]

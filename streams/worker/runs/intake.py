@@ -7,7 +7,7 @@ another agent or input is a dead letter and never runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from streams.worker.record import Record
     from streams.worker.runs.desk import Desk
     from streams.worker.state.batch import Batch
+    from streams.worker.state.unit import Unit
 
 
 class RunConflictError(StreamsError):
@@ -67,6 +68,13 @@ class Intake:
             except (StreamsError, SchemaError, ValidationError) as error:
                 dead_letter(batch, self._courier, message, error, self._agent.name)
         self._probe("taken in")
+
+    def ahead(self, unit: Unit, event: RunSubmitted) -> None:
+        """Take a submission in that this worker has just made itself; raises what is wrong with it.
+
+        Its record comes by the queue all the same and finds the run known.
+        """
+        self._submit(cast("Batch", unit), event)  # nothing there needs the records of a batch
 
     def again(self, batch: Batch, message: Record) -> None:
         """Take a redriven submission in; raises what is wrong with it."""

@@ -103,6 +103,8 @@ class Committer:
         self._ready.append(unit)
         self._quiet.clear()
         self._wake.set()
+        for callback in unit.on_add:
+            callback()
 
     def proven(self) -> bool:
         """Return whether the last accepted transaction is young enough for an outside effect to start."""
@@ -198,7 +200,7 @@ class Committer:
         ready = self._ready
         while ready:
             unit = ready[0]
-            if not unit.slice.live:
+            if not self._stands(unit):
                 self._drop(ready.popleft())
                 continue
             if unit.slice not in pair.live:
@@ -268,11 +270,18 @@ class Committer:
     def _alive(self, units: Sequence[Unit], pair: Pair) -> list[Unit]:
         kept = []
         for unit in units:
-            if unit.slice.live and unit.slice in pair.live:
+            if self._stands(unit) and unit.slice in pair.live:
                 kept.append(unit)
             else:
                 self._drop(unit)
         return kept
+
+    def _stands(self, unit: Unit) -> bool:
+        """Return whether a unit may be committed; one whose base is lost takes its slice with it, to be read again."""
+        if unit.behind is not None and unit.behind.lost and unit.slice.live:
+            unit.slice.kill()
+            self._owner.renew(unit.slice)
+        return unit.slice.live
 
     # -- in the commit thread
 
@@ -346,8 +355,7 @@ class Committer:
 
     def _settle(self, units: Sequence[Unit]) -> None:
         for unit in units:
-            unit.committed = True
-            unit.settle()
+            unit.settle(committed=True)
             if (move := unit.moves()) is not None:
                 unit.slice.sources[move[0]].advance(move[1])
             if count := unit.count():
@@ -357,7 +365,7 @@ class Committer:
             unit.release()
 
     def _refuse(self, unit: Unit, error: Exception) -> None:
-        unit.settle()
+        unit.settle(committed=False)
         if count := unit.count():
             self._owner.release(count)
         if unit.on_refuse is not None:
@@ -369,7 +377,7 @@ class Committer:
 
     def _drop(self, unit: Unit) -> None:
         """Forget a unit whose assignment ended: its records come again to the next owner."""
-        unit.settle()
+        unit.settle(committed=False)
         if count := unit.count():
             self._owner.release(count)
         if unit.on_refuse is not None:

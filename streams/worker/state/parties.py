@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from streams.worker.state.pair import Pair
+    from streams.worker.state.slice import Slice
     from streams.worker.state.unit import Out
 
 
@@ -22,6 +23,9 @@ class Owner(Protocol):
 
     def release(self, count: int) -> None:
         """Give credit for records that are done with."""
+
+    def renew(self, old: Slice) -> None:
+        """Read a slice again from what is committed."""
 
 
 class Transactor(Protocol):

@@ -40,9 +40,12 @@ class Unit:
     LIMIT: ClassVar[int] = 8 * 1024 * 1024  # bytes that may become true together
 
     __slots__ = (
+        "behind",
         "committed",
         "culprit",
         "late",
+        "lost",
+        "on_add",
         "on_commit",
         "on_refuse",
         "outs",
@@ -62,6 +65,9 @@ class Unit:
         self.sealed = False
         self.committed = False
         self.on_commit: list[Callback] = []
+        self.on_add: list[Callback] = []  # called once it is handed over: what they hand over comes behind it
+        self.behind: Unit | None = None  # a unit, of another slice perhaps, without which this one must not be true
+        self.lost = False  # it never became true, and never will
         self.culprit: str | None = None  # the run whose decision this is
         # Set where nothing rests on the unit; without it a refusal ends the slice.
         self.on_refuse: Callable[[Exception], None] | None = None
@@ -117,8 +123,9 @@ class Unit:
         del self.outs[mark[0] :]
         self.size = mark[1]
 
-    def settle(self) -> None:
+    def settle(self, *, committed: bool = True) -> None:
         """Drop this unit's rows from the overlay: they are in the store now, or will never be."""
+        self.committed, self.lost = committed, not committed
         for store, key, _ in self.writes:
             held = store.dirty.get(key)
             if held is not None and held[1] is self:
@@ -130,7 +137,7 @@ class Unit:
 
     def release(self) -> None:
         """Let go of the records once they are committed: a run keeps its newest unit for as long as it waits."""
-        self.outs, self.writes, self.on_commit = [], [], []
+        self.outs, self.writes, self.on_commit, self.on_add, self.behind = [], [], [], [], None
 
     def moves(self) -> tuple[str, int] | None:
         """Return the source topic and next offset that this unit commits, if it moves one."""

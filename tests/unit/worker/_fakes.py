@@ -126,6 +126,7 @@ class FakeOwner:
         self.generation = 1
         self.released = 0
         self.next_pairs = 0
+        self.renewed: list[Slice] = []
         self.on_next: Callable[[], None] = lambda: None
 
     @property
@@ -139,6 +140,9 @@ class FakeOwner:
 
     def release(self, count: int) -> None:
         self.released += count
+
+    def renew(self, old: Slice) -> None:
+        self.renewed.append(old)
 
 
 class Bench:

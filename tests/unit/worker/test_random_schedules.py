@@ -125,6 +125,9 @@ class Worker:
     def release(self, _count: int) -> None:
         return
 
+    def renew(self, old: Slice) -> None:
+        raise AssertionError(f"{old} is given up, though nothing stands behind another slice's units")
+
     # -- its life
 
     def _begin(self) -> None:
