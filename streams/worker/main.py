@@ -48,6 +48,7 @@ from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
 from streams.worker.reactions.lanes import Lanes
+from streams.worker.readiness import missing
 from streams.worker.reload import Reload
 from streams.worker.runs.ahead import Ahead
 from streams.worker.runs.asking import Asking
@@ -64,7 +65,7 @@ from streams.worker.runtime import Runtime, RuntimeSettings
 from streams.worker.schedules.figures import ScheduleFigures
 from streams.worker.schedules.keeper import Parts
 from streams.worker.schedules.schedules import Schedules
-from streams.worker.seam.app import App, end_process
+from streams.worker.seam.app import App, end_process, quiet_faust
 from streams.worker.standby.placing import Placing
 from streams.worker.state.batch import Batch
 from streams.worker.sweep import Sweep
@@ -85,8 +86,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("streams.worker")
 
 _LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
+_LEASE_S: Final = 3.0  # longer than any call may take
 _FLUSH_S: Final = 1.0  # all that may still be under way is a heartbeat
-_GRACE_S: Final = 3.0  # after that a worker without partitions counts as ready: it is a spare
 
 
 def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], None] = lambda _stage: None) -> None:
@@ -155,7 +156,7 @@ class Worker:
             settings.budgets,
             self._ask_budget,
             self._runtime.tasks.spawn,
-            lease=settings.llm_total_timeout + _GRACE_S,
+            lease=settings.llm_total_timeout + _LEASE_S,
             agents=catalog.agents,
         )
         self._effects = Effects(
@@ -337,7 +338,7 @@ class Worker:
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
-            ready=self._missing,
+            ready=lambda: missing(self._runtime, self._stall, self._began),
             registry=registry,
         )
 
@@ -354,19 +355,6 @@ class Worker:
             running=lambda: len(self._desk.live),
             say=log.warning,
         )
-
-    def _missing(self) -> str | None:
-        """Return what keeps this worker from being ready."""
-        if not self._runtime.opened.is_set():
-            return "connecting to the broker"
-        slices = self._runtime.slices.values()
-        if self._runtime.ownership.restoring or any(not owned.ready for owned in slices):
-            return "restoring partitions"
-        if not slices and clock.monotonic() - self._began < _GRACE_S:
-            return "waiting for partitions"
-        if slices and not self._runtime.committer.proven():
-            return "proving to the broker that the partitions are ours"
-        return self._stall.trouble
 
     def _chat(self) -> ChatModel:
         if self._model is None:
@@ -396,9 +384,3 @@ class Worker:
         log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)
         sys.stderr.flush()
         end_process(3)
-
-
-def quiet_faust() -> None:
-    """Faust and mode set the root logger to DEBUG and tell of every service: only their warnings matter here."""
-    for name in ("faust", "mode", "streams.worker.seam", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING)

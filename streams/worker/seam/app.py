@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, cast
 
@@ -67,3 +68,9 @@ class App(faust.App):
 def end_process(status: int) -> None:
     """End at once, without clean-up: nothing that this process still holds may reach the log."""
     os._exit(status)
+
+
+def quiet_faust() -> None:
+    """Faust and mode set the root logger to DEBUG and tell of every service: only their warnings matter here."""
+    for name in ("faust", "mode", "streams.worker.seam", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
