@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from streams.local.kafka import EmbeddedKafka
+from tests.apps.pipeline.events import Counted
 from tests.faults.rig.gateway import Gateway
 from tests.faults.rig.pipeline import Pipeline
 from tests.faults.rig.queries import Traffic
@@ -31,6 +32,35 @@ async def pipeline(kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Pipeli
     async with Pipeline(kafka.bootstrap, tmp_path) as made:
         made.settings = made.settings.changed(standbys=1)
         yield made
+
+
+async def test_old_rows_are_told_while_their_owner_is_dead_and_only_to_who_takes_them(pipeline: Pipeline) -> None:
+    workers = [await pipeline.running("a")]
+    for name in NAMES:
+        ack = await pipeline.say(Counted(name=name, amount=1, then="nothing"))
+        place = {"consistency": f"offset:{ack.offset}"}
+        assert (await workers[0].owner.get(f"/owner/tables/counts/{name}", params=place)).status_code == 200
+    workers.append(await pipeline.running("b"))
+    async with Gateway(pipeline) as gateway:
+
+        async def kept() -> bool:
+            found = (await gateway.http.get("/workers")).json()["workers"]
+            return sorted(number for worker in found for number in worker["standbys"]) == [0, 1, 2, 3]
+
+        await until(kept, 30, workers[1].words)
+        fresh = [await gateway.http.get(f"/tables/counts/{name}?stale=ok") for name in NAMES]
+        assert {said.status_code for said in fresh} == {200}
+        assert not any("stale" in said.json() for said in fresh)
+        workers[0].kill()
+        old = [await gateway.http.get(f"/tables/counts/{name}?stale=ok") for name in NAMES]
+        assert {said.status_code for said in old} == {200}
+        stale = [said.json() for said in old if "stale" in said.json()]
+        assert stale
+        assert {(row["value"]["events"], row["stale"], row["topic"]) for row in stale} == {
+            (1, True, pipeline.names.table("counts", 1, "default"))
+        }
+        refused = await gateway.http.get(f"/tables/counts/{stale[0]['key']}")
+        assert refused.status_code == 503 or "stale" not in refused.json()
 
 
 async def test_counters_are_exact_while_owners_and_keepers_of_copies_are_killed_and_stopped(
