@@ -10,6 +10,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from streams import clock
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
 
@@ -19,7 +20,7 @@ _NEEDS = (
 )
 
 _TRIES: Final = 5
-_PATIENCE: Final = 10  # times three seconds, while a new cluster makes its topic of offsets
+_PATIENCE_S: Final = 60.0  # a new cluster makes its topic of offsets, a broker that has just returned loads its groups
 
 
 def probe(client: config.Config, app: str, topic: str, partition: int, identity: str) -> None:
@@ -33,7 +34,7 @@ def probe(client: config.Config, app: str, topic: str, partition: int, identity:
     try:
         # Sending offsets to a coordinator that has yet to make its topic, as on a new cluster, never returns (seen with
         # librdkafka 2.16.1, whatever the timeout): so it is asked first, which makes the topic and waits for it.
-        if all(_answer(client, group, place, 3) is None for _ in range(_PATIENCE)):
+        if not _told(client, group, place):
             raise ClusterUnfitError("The broker does not tell the offsets of a group: its coordinator is not available")
         producer.init_transactions(30)
         producer.begin_transaction()
@@ -54,6 +55,15 @@ def _metadata(client: config.Config, group: str) -> object:
         return reader.consumer_group_metadata()
     finally:
         reader.close()
+
+
+def _told(client: config.Config, group: str, place: TopicPartition) -> bool:
+    """Return whether the coordinator answers at all, asked for a minute: while it comes up it refuses at once."""
+    end = clock.monotonic() + _PATIENCE_S
+    while clock.monotonic() < end:
+        if _answer(client, group, place, 3) is not None:
+            return True
+    return False
 
 
 def _answer(client: config.Config, group: str, place: TopicPartition, timeout: float) -> int | None:
