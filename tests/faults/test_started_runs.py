@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from streams.clock import monotonic
 from streams.engine.ids import started_id
 from streams.local.kafka import EmbeddedKafka
 from tests.apps.pipeline.events import Counted
@@ -23,6 +24,7 @@ from tests.faults.rig.waiting import until
 
 STAGES = ("begun", "produced", "offsets sent", "committed", "stored", "effect begins", "before intake")
 WAVE = 40  # events that are said together
+PATIENCE_S = 90  # for a kill
 
 
 @pytest_asyncio.fixture
@@ -51,7 +53,7 @@ class Events:
 
     async def trickle(self) -> None:
         """Say a few and let most of the runs so far end, so that there is never much open."""
-        await self.say(4)
+        await self.say(WAVE // 4)
         await until(lambda: self.pipeline.effects().total() >= len(self.runs) - WAVE, 60)
 
     async def judge(self, kills: int) -> dict[str, float]:
@@ -71,12 +73,11 @@ class Events:
 
 
 async def _ended(worker: Worker, events: Events) -> None:
-    """Say more until the worker has come to the stage that is its last."""
-    for _ in range(30):
-        if worker.ended:
-            return
-        await events.say()
-    await until(lambda: worker.ended, 20, worker.words)
+    """Say more until the worker has come to the stage that is its last: it may be ready before it has partitions."""
+    end = monotonic() + PATIENCE_S
+    while not worker.ended:
+        assert monotonic() < end, worker.words()
+        await events.trickle()
 
 
 @pytest.mark.faults_long
