@@ -54,5 +54,5 @@ def row(call: dict[str, Any]) -> dict[str, Any]:
         "ms": call["finished_ms"] - call["started_ms"],
         "tokens": usage.get("input_tokens", 0) + usage.get("output_tokens", 0) if usage else None,
         "cost_usd": usage.get("cost_usd"),
-        "answer": call.get("answer"),
+        "answer": call.get("answer") if call.get("error") is None else call["error"],
     }

@@ -114,8 +114,13 @@ class Effects:
         async def begin(bounded: Tool[Any]) -> Any:
             report.started_ms = clock.now_ms()
             nested.made += 1
-            with nested.here():
-                return conceal(await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key))
+            try:
+                with nested.here():
+                    return conceal(await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key))
+            except BaseException as error:
+                place = (run_id, perform.path, perform.attempt)
+                report.calls.append(tool_record(*place, tool, perform.args, None, report.started_ms, error=error))
+                raise
 
         if limited(tool):
             report.value, report.recorded = await self._guard.call(run_id, tool, perform.args, scope, begin)

@@ -72,7 +72,12 @@ class Nested:
             nonlocal started
             started = clock.now_ms()
             self.made += 1
-            return conceal(await call_tool(bounded, args, idempotency_key=key))
+            try:
+                return conceal(await call_tool(bounded, args, idempotency_key=key))
+            except BaseException as error:
+                failed = tool_record(self._run_id, path, attempt, tool, args, None, started, error=error)
+                self._report.calls.append(failed)
+                raise
 
         found = False
         async with asyncio.timeout(hard_limit(tool.fn, tool.timeout)) as scope:
@@ -86,9 +91,18 @@ class Nested:
 
 
 def tool_record(
-    run_id: str, path: str, attempt: int, tool: Tool[Any], args: Any, value: Any, started_ms: int
+    run_id: str,
+    path: str,
+    attempt: int,
+    tool: Tool[Any],
+    args: Any,
+    value: Any,
+    started_ms: int,
+    *,
+    error: BaseException | None = None,
 ) -> CallRecorded:
-    """Return the record of a call that was made, for the topic `calls`."""
+    """Return the record of a call that was made, for the topic `calls`: with its answer, or its error."""
+    told = None if error is None else ErrorInfo.of(error)
     return CallRecorded(
         hash=tool_hash(tool.name, tool.version, args),
         run_id=run_id,
@@ -99,6 +113,7 @@ def tool_record(
         version=tool.version,
         request=redact_json(args),
         answer=value,
+        error=None if told is None else {"type": told.type, "message": told.message},
         usage=None,
         started_ms=started_ms,
         finished_ms=clock.now_ms(),

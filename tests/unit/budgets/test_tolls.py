@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from schemas.call import CallRecorded
 from schemas.usage import BudgetSpent
 from streams import Budget, Reject, Run, agent, tool
 from streams.define.policies import RetryPolicy
@@ -89,6 +90,9 @@ async def test_a_call_that_failed_was_made() -> None:
     report = await performed(Homes(), broken)
     assert report.error is not None
     assert spent(report) == [("run:r", 1, 0)]
+    [call] = report.calls
+    assert isinstance(call, CallRecorded)
+    assert (call.name, call.answer, call.error) == ("broken", None, {"type": "Reject", "message": "no"})
 
 
 async def test_a_call_over_the_budget_is_not_made_and_waits() -> None:
