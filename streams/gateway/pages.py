@@ -50,7 +50,7 @@ def cursor_of(call: Call) -> str | None:
     if text is None:
         return None
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise wrong("cursor", "it must be one that an earlier answer gave as next") from None
 

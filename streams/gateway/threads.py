@@ -35,7 +35,7 @@ class Threads:
             async with asyncio.timeout(_PATIENCE), self._turns:
                 return await asyncio.to_thread(work)
         except PositionError as error:
-            raise wrong("from", str(error)) from error
+            raise wrong("from", str(error).rstrip(".")) from error
         except TimeoutError:
             raise Problem(
                 "log-unavailable", "The page took too long; narrow it by from, to or key.", retry_after=1

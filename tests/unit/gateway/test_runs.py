@@ -76,6 +76,7 @@ async def test_lists_are_merged_newest_first_and_paged() -> None:
         ("status=odd", "status"),
         ("since=odd", "since"),
         ("cursor=%C3%A4", "cursor"),
+        ("cursor=%25%25%25", "cursor"),
         ("cursor=YWJj", "cursor"),
         ("state=failed", "state"),
         ("cursor=eWVzdGVyZGF5fnIx", "cursor"),
