@@ -24,6 +24,11 @@ def on_a_port(bootstrap: str, prefix: str) -> Iterator[OnAPort]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
+    for _ in range(1_000):
+        if server.started:  # uvicorn has no event for it
+            break
+        threading.Event().wait(0.02)
+    assert server.started, "the gateway listens"
     yield OnAPort(f"http://127.0.0.1:{port}", app)
     app.state.streams.close()
     server.should_exit = True
