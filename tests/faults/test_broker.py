@@ -168,7 +168,8 @@ async def test_a_clean_stop_and_start(scene: Scene) -> None:
     await scene.settled(since)
 
 
-@pytest.mark.parametrize("nth", [0, *(pytest.param(nth, marks=pytest.mark.faults_long) for nth in range(1, 10))])
+@pytest.mark.faults_long
+@pytest.mark.parametrize("nth", range(10))
 async def test_a_kill_in_the_middle_of_work(scene: Scene, seed: int, nth: int) -> None:
     """Its transactions are ended by the broker after its restart, whatever it was at when it was killed."""
     giving = asyncio.create_task(scene.submitted(60))

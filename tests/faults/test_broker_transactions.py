@@ -1,7 +1,7 @@
 """A broker that is killed among transactions ends each of them after its restart: no reader waits for ever.
 
 Kafka 4.3.0 to 4.4.0 do not (https://issues.apache.org/jira/browse/KAFKA-20734): a coordinator calls a transaction
-complete whose partitions never got their markers, in one to three of twenty-four under way in every second kill.
+complete whose partitions never got their markers: three of the twenty-four under way in the kill that was looked into.
 """
 
 from __future__ import annotations
