@@ -125,6 +125,7 @@ class OpenAIChat:
 
     async def _posted(self, content: bytes) -> Any:
         response = await self._http.post(self._url, content=content, headers=self._headers)
+        await self._ramp.turn()  # answers come together, too, where questions were asked together
         if response.status_code >= CLIENT_ERROR:
             raise openai.APIStatusError(response.text, response=response, body=None)
         self._pace.hear(response.headers, refused=False)

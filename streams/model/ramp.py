@@ -1,4 +1,4 @@
-"""Spreads a burst of starts over many turns of the event loop, so that thousands of calls at once do not stall it."""
+"""Spreads a burst over many turns of the event loop, so that thousands of calls at once do not stall it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections import deque
 class Ramp:
     """Lets a few callers through in each turn of the loop; the others wait their turn in order.
 
-    Five thousand requests that start in one turn keep the loop busy for seconds: heartbeats, timers and answers wait.
+    Five thousand requests that start in one turn, or answers that come in one, keep the loop busy for seconds:
+    heartbeats and timers wait.
     """
 
     def __init__(self, starts_per_turn: int = 4) -> None:

@@ -12,6 +12,7 @@ from streams import clock
 from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
+from streams.model.ramp import Ramp
 from streams.telemetry import conceal
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
@@ -43,6 +44,7 @@ class Effects:
         self._probe = probe
         self._tasks = tasks
         self._asking = asking
+        self._ramp = Ramp()
         self.running = 0
         self.computing = 0  # attempts without an effect outside: most are over in a turn of the loop
 
@@ -70,6 +72,7 @@ class Effects:
                 scope = asyncio.timeout(hard_limit_of(perform))
                 async with scope:
                     if perform.kind == "llm":  # thousands wait here: one frame less for each
+                        await self._ramp.turn()
                         await self._asking(spender, perform, report)
                     else:
                         await self._run(spender, perform, report, scope)
