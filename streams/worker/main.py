@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -20,7 +19,7 @@ from streams.errors import StreamsError
 from streams.model.configured import chat_model
 from streams.query.codec import codec_of
 from streams.tables.runs import runs
-from streams.worker import metrics, slots
+from streams.worker import memory, metrics, slots
 from streams.worker.alarms import Alarms
 from streams.worker.book import Book
 from streams.worker.budgets.homes import BudgetHomes
@@ -96,8 +95,7 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     `probe` is told each stage of work, so that fault tests can end the process there.
     """
     telemetry.configure(settings)
-    gc.freeze()  # what was imported stays: collections over it stop the loop for seconds when thousands of runs wait
-    gc.set_threshold(30_000, 6, 20)  # runs under way survive a look at the young, which costs for nothing
+    memory.settle()
     taken = slots.take(settings.state_dir, pool, slot)
     try:
         asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
