@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,39 +205,39 @@ async def outage(scene: Scene, seconds: float) -> None:
     await scene.settled(since)
 
 
-@pytest.mark.faults_long
-async def test_all_workers_are_killed_while_it_is_away(scene: Scene) -> None:
+async def replaced(scene: Scene, end: Callable[[Keeper], Awaitable[None]]) -> None:
+    """End both workers while the broker is away, as `end` does it; their successors find no broker either."""
     async with Keeper(scene.pipeline, "b") as other:
         scene.keepers.append(other)
         await other.ready()
         giving = asyncio.create_task(scene.submitted(20))
         await scene.gone(scene.broker.kill)
         for keeper in scene.keepers:
-            keeper.current.kill()
+            await end(keeper)
         await until(lambda: [keeper.restarts for keeper in scene.keepers] == [1, 1], 5)
         run_id = await scene.refused()
         since = await scene.back()
         await scene.gateway.submit_until_acknowledged(run_id)
         await giving
         await scene.settled(since)
+
+
+@pytest.mark.faults_long
+async def test_all_workers_are_killed_while_it_is_away(scene: Scene) -> None:
+    async def killed(keeper: Keeper) -> None:
+        keeper.current.kill()
+
+    await replaced(scene, killed)
 
 
 @pytest.mark.faults_long
 async def test_workers_are_started_while_it_is_away(scene: Scene) -> None:
-    """The first has ended cleanly before, so that nobody is there when work comes with the broker's return."""
-    async with Keeper(scene.pipeline, "b") as other:
-        scene.keepers.append(other)
-        await other.ready()
-        giving = asyncio.create_task(scene.submitted(20))
-        await scene.gone(scene.broker.kill)
-        for keeper in scene.keepers:
-            assert await keeper.current.stop() == 0, keeper.words()
-        await until(lambda: [keeper.restarts for keeper in scene.keepers] == [1, 1], 5)
-        run_id = await scene.refused()
-        since = await scene.back()
-        await scene.gateway.submit_until_acknowledged(run_id)
-        await giving
-        await scene.settled(since)
+    """The first have ended cleanly before, so that nobody is there when work comes with the broker's return."""
+
+    async def stopped(keeper: Keeper) -> None:
+        assert await keeper.current.stop() == 0, keeper.words()
+
+    await replaced(scene, stopped)
 
 
 @pytest.mark.faults_long
