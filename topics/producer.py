@@ -25,6 +25,8 @@ _SEVERE = 2
 _ANY_PARTITION = -1  # as the library calls the one that the key gives
 #: How long a topic that the broker does not know may be one that it does not know yet.
 _UNKNOWN_MS = 1000
+#: How often a record is sent that the broker took for a repetition; the second time it knows the producer.
+_TRIES = 3
 #: The client's own limit on a record, in bytes; each topic's is enforced by the broker.
 _MAX_BYTES = 64 * 1024 * 1024
 
@@ -38,12 +40,23 @@ class Ack(NamedTuple):
     offset: int
 
 
+class _Record(NamedTuple):
+    """What is sent, kept until it is acknowledged."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    partition: int | None
+
+
 class _Delivery:
     """A record under way, and what became of it; `served` collects those of which the library has told."""
 
-    __slots__ = ("error", "future", "place", "served")
+    __slots__ = ("error", "future", "place", "record", "served")
 
-    def __init__(self, future: asyncio.Future[tuple[int, int]], served: "deque[_Delivery]") -> None:
+    def __init__(self, record: _Record, future: asyncio.Future[tuple[int, int]], served: "deque[_Delivery]") -> None:
+        self.record = record
         self.future = future
         self.served = served
         self.error: KafkaError | None = None
@@ -147,13 +160,14 @@ class EventProducer:
         event_id = id or new_id()
         at_ms = self._now_ms() if time_ms is None else time_ms
         text = event.key_text() if key is None else key
-        delivery = self._produce(
+        record = _Record(
             topic,
             self._codec.encode(event),
             None if text is None else text.encode(),
             headers_of(event_id, event.event_type, source or self._source, at_ms, traceparent, headers),
             partition,
         )
+        delivery = self._produce(record)
         return Pending(event_id, topic, delivery, self)
 
     async def send_raw(
@@ -166,7 +180,7 @@ class EventProducer:
         partition: int | None = None,
     ) -> tuple[int, int]:
         """Write bytes as they are, for records that exist already; return partition and offset. Raises as ``send``."""
-        return await self.wait(topic, self._produce(topic, value, key, headers or (), partition))
+        return await self.wait(self._produce(_Record(topic, value, key, headers or (), partition)))
 
     def begin_raw(
         self,
@@ -178,30 +192,31 @@ class EventProducer:
         partition: int | None = None,
     ) -> "Pending":
         """Put bytes under way as they are; arguments and errors as those of ``send_raw``, answers as of ``begin``."""
-        return Pending("", topic, self._produce(topic, value, key, headers or (), partition), self)
+        return Pending("", topic, self._produce(_Record(topic, value, key, headers or (), partition)), self)
 
-    async def wait(self, topic: str, delivery: _Delivery) -> tuple[int, int]:
-        """Return partition and offset once the broker has the record; raises as ``send`` does."""
-        await delivery.future
-        if delivery.error is not None:
-            raise self._failure(topic, delivery.error)
-        if delivery.place[1] < 0:
-            # The broker took it for a repetition, and the library reports that as a success. It may never have been
-            # written: on a partition that is new to the producer, a batch that follows one that was refused for the
-            # moment is accepted, and the refused one then looks old.
-            message = f"{topic}: the broker did not say where the record lies; it may not have it, send it again"
-            raise NotAcknowledged(message)
-        return delivery.place
+    async def wait(self, delivery: _Delivery) -> tuple[int, int]:
+        """Return partition and offset once the broker has the record; raises as ``send`` does.
 
-    def _produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]],
-        partition: int | None = None,
-    ) -> _Delivery:
-        delivery = _Delivery(asyncio.get_running_loop().create_future(), self._served)
+        A record that the broker took for a repetition is sent again: the library reports it as a success without an
+        offset, and it may never have been written. On a partition that is new to the producer, a batch that follows one
+        that was refused for the moment is accepted, and the refused one then looks old. Where it had been written after
+        all, it lies there twice with one ``ce_id``, and workers drop the second.
+        """
+        topic = delivery.record.topic
+        for attempt in range(_TRIES):
+            if attempt:
+                delivery = self._produce(delivery.record)
+            await delivery.future
+            if delivery.error is not None:
+                raise self._failure(topic, delivery.error)
+            if delivery.place[1] >= 0:
+                return delivery.place
+        message = f"{topic}: the broker does not say where the record lies; it may not have it, send it again"
+        raise NotAcknowledged(message)
+
+    def _produce(self, record: _Record) -> _Delivery:
+        topic, value, key, headers, partition = record
+        delivery = _Delivery(record, asyncio.get_running_loop().create_future(), self._served)
         where = _ANY_PARTITION if partition is None else partition
         try:
             self._connected().produce(topic, value, key, where, on_delivery=delivery.noted, headers=list(headers))
@@ -278,4 +293,4 @@ class Pending(NamedTuple):
 
     async def acknowledged(self) -> Ack:
         """Return where it lies, once the broker says so; raises as ``begin``."""
-        return Ack(self.id, self.topic, *await self.producer.wait(self.topic, self.delivery))
+        return Ack(self.id, self.topic, *await self.producer.wait(self.delivery))

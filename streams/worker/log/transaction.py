@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from streams import clock
 from streams.worker.errors import MemberRefusedError, OutcomeUnknownError, RecordRefusedError, TransactionAbortedError
 from streams.worker.log import config
+from streams.worker.log.firsts import Firsts
 
 if TYPE_CHECKING:
     from streams.worker.record import Record
@@ -24,6 +25,7 @@ Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
 
 _PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
+_FLUSH_S: Final = 10.0  # longer than a record may wait (message.timeout.ms)
 _STUCK_S: Final = 15.0  # a call that was told to take 5 s at most will not come back any more
 _MEMBER: Final = frozenset(
     {
@@ -58,7 +60,9 @@ class Transactions:
         """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there)."""
         self.id = transactional_id
         self._producer = Producer(config.producer(client, transactional_id), logger=None)
+        self._firsts = Firsts(self._partitions)
         self._refused: KafkaError | None = None
+        self._untold = 0  # records asked for of which the broker has not said where they lie
         self._probe = probe
         self._called_at: float | None = None  # begin of the call that is under way
 
@@ -104,7 +108,10 @@ class Transactions:
         try:
             self._producer.begin_transaction()
             self._probe("begun")
-            self._produce(outs, self._reports(outs, changelogs, ends, careful=careful))
+            firsts = self._firsts.of(outs)
+            self._produce(outs, self._reports(outs, changelogs, ends, firsts, careful=careful))
+            if firsts:
+                self._see_to_firsts()
             self._probe("produced")
             positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
             self._patiently(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 5))
@@ -116,25 +123,52 @@ class Transactions:
         return ends
 
     def _reports(
-        self, outs: Sequence[Out], changelogs: frozenset[str], ends: dict[Partition, int], *, careful: bool
+        self,
+        outs: Sequence[Out],
+        changelogs: frozenset[str],
+        ends: dict[Partition, int],
+        firsts: Sequence[int],
+        *,
+        careful: bool,
     ) -> dict[int, Report]:
         """Return the delivery callbacks by position in `outs`.
 
         A callback costs as much as the record itself, and a partition's last record tells how far it was written: so
-        only that one has a callback, unless we look for a culprit.
+        only that one has a callback, beside the `firsts` of partitions, unless we look for a culprit.
         """
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 record = cast("Record", message)
-                ends[record.topic(), record.partition()] = record.offset() + 1
+                if (offset := record.offset()) is not None and offset >= 0:
+                    self._untold -= 1
+                    self._firsts.learnt(record.topic(), record.partition())
+                    ends[record.topic(), record.partition()] = offset + 1
             elif self._refused is None:
                 self._refused = error
 
-        if careful:
-            return dict.fromkeys(range(len(outs)), delivered)
         last = {(out[0], out[3]): place for place, out in enumerate(outs) if out[0] in changelogs}
-        return dict.fromkeys(last.values(), delivered)
+        places = range(len(outs)) if careful else (*firsts, *last.values())
+        asked: dict[int, Report] = dict.fromkeys(places, delivered)
+        self._untold = len(asked)
+        return asked
+
+    def _see_to_firsts(self) -> None:
+        """Wait until the broker has said where the records asked for lie.
+
+        Raises TransactionAbortedError if it has not, unless it refused one: the library tells that itself.
+        """
+        self._producer.flush(_FLUSH_S)
+        if self._untold and self._refused is None:
+            self._patiently(lambda: self._producer.abort_transaction(5))
+            raise TransactionAbortedError("the broker did not say where the first records on a partition lie")
+
+    def _partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has, 0 if the broker does not know or say it."""
+        try:
+            return len(self._producer.list_topics(topic, 5).topics[topic].partitions)
+        except KafkaException:
+            return 0  # the records' own deliveries will tell what is wrong
 
     def _produce(self, outs: Sequence[Out], reports: dict[int, Report]) -> None:
         produce, report_of = self._producer.produce, reports.get

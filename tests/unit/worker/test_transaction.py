@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -25,16 +26,19 @@ def failure(code: int, *, fatal: bool = False, retriable: bool = False, abort: b
 
 
 class Said:
-    """A delivered record."""
+    """A delivered record; without an offset where the broker took it for a repetition."""
+
+    def __init__(self, topic: str, partition: int, offset: int | None = 41) -> None:
+        self._place = (topic, partition, offset)
 
     def topic(self) -> str:
-        return "t.log"
+        return self._place[0]
 
     def partition(self) -> int:
-        return 3
+        return self._place[1]
 
-    def offset(self) -> int:
-        return 41
+    def offset(self) -> int | None:
+        return self._place[2]
 
 
 class Script:
@@ -44,6 +48,8 @@ class Script:
         self.answers = {name: list(given) for name, given in answers.items()}
         self.calls: list[str] = []
         self.delivery: KafkaError | None = None
+        self.untold: list[str] = []  # topics whose next record the broker takes for a repetition
+        self.asked: list[str] = []
         self.before: Callable[[], None] = lambda: None
 
     def _answer(self, name: str) -> None:
@@ -60,7 +66,18 @@ class Script:
     def produce(self, topic: str, value: Any, key: Any, partition: int, report: Any, *rest: Any) -> None:
         self.calls.append(f"produce {topic}")
         if report is not None:
-            report(self.delivery, Said())
+            self.asked.append(topic)
+            if topic in self.untold:
+                self.untold.remove(topic)
+                report(None, Said(topic, max(partition, 0), None))
+            else:
+                report(self.delivery, Said(topic, max(partition, 0)))
+
+    def list_topics(self, topic: str, *_: Any) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
+
+    def flush(self, *_: Any) -> None:
+        self._answer("flush")
 
     def send_offsets_to_transaction(self, *_: Any) -> None:
         self._answer("offsets")
@@ -88,8 +105,42 @@ def committed(script: Script, *, careful: bool = False) -> dict[tuple[str, int],
 
 def test_offsets_go_after_the_records_and_before_the_commit() -> None:
     script = Script()
-    assert committed(script) == {("t.log", 3): 42}
-    assert script.calls == ["begin", "produce t.out", "produce t.log", "offsets", "commit"]
+    assert committed(script)["t.log", 3] == 42
+    assert script.calls == ["begin", "produce t.out", "produce t.log", "flush", "offsets", "commit"]
+
+
+@pytest.mark.parametrize("lost", ["t.out", "t.log"])
+def test_a_transaction_whose_first_record_on_a_partition_has_no_place_is_aborted_and_may_be_sent_again(
+    lost: str,
+) -> None:
+    """The library calls such a record a success, and it is not on the log."""
+    script = Script()
+    script.untold = [lost]
+    transactions = over(script)
+    outs = cast("Any", OUTS)
+    with pytest.raises(TransactionAbortedError, match="first records"):
+        transactions.commit(outs, {}, "member", frozenset({"t.log"}))
+    assert script.calls[-1] == "abort"
+    assert transactions.commit(outs, {}, "member", frozenset({"t.log"}))["t.log", 3] == 42
+    assert script.calls[-2:] == ["offsets", "commit"]
+
+
+def test_partitions_that_know_the_producer_are_not_asked_again_for_half_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    script = Script()
+    transactions = over(script)
+
+    def asked() -> list[str]:
+        script.asked.clear()
+        transactions.commit(cast("Any", OUTS * 3), {}, "member", frozenset({"t.log"}))
+        return script.asked
+
+    assert asked() == ["t.out", "t.log", "t.log"]  # the first of each partition, and the changelog's last
+    assert asked() == ["t.log"]
+    assert script.calls.count("flush") == 1
+    now[0] += 13 * 3600
+    assert asked() == ["t.out", "t.log", "t.log"]
 
 
 @pytest.mark.parametrize("call", ["offsets", "commit"])
