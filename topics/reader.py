@@ -153,6 +153,7 @@ class _Reading:
                 auto_offset_reset="earliest",
                 fetch_wait_max_ms=500 if lazy else 100,
                 fetch_min_bytes=_LAZY_BYTES if lazy else 1,
+                fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
             )
             | {"log_level": _SEVERE, "error_cb": self._noticed},
             logger=_LOG,

@@ -66,6 +66,8 @@ def consumer(client: Config, group: str) -> Config:
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 32_768,
+            # With a full queue the library does not fetch for so long; by default a second, in which it runs empty.
+            "fetch.queue.backoff.ms": 10,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
             # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
             # heartbeats loses its partitions after it.
@@ -86,6 +88,7 @@ def reader(client: Config, group: str) -> Config:
             "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 10,  # as above
             "fetch.message.max.bytes": 4 * 1024 * 1024,
         }
     )
@@ -93,4 +96,8 @@ def reader(client: Config, group: str) -> Config:
 
 def follower(client: Config, group: str) -> Config:
     """Return the configuration of a helper that follows changelogs for long: with little memory, and in no hurry."""
-    return reader(client, group) | {"queued.max.messages.kbytes": 8192, "fetch.wait.max.ms": 500}
+    return reader(client, group) | {
+        "queued.max.messages.kbytes": 8192,
+        "fetch.wait.max.ms": 500,
+        "fetch.queue.backoff.ms": 100,
+    }

@@ -10,6 +10,7 @@ enough to ask for that one's delivery, until the partition has acknowledged one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final
 
 from streams import clock
@@ -33,12 +34,12 @@ class Firsts:
         self._known: set[Partition] = set()  # with -1 for a topic of which every partition is known
         self._since = clock.monotonic()
 
-    def of(self, outs: Sequence[Out]) -> list[int]:
-        """Return the places in `outs` of those records that may be the first on their partition."""
+    def of(self, outs: Sequence[Out], partitions: AbstractSet[Partition]) -> list[int]:
+        """Return the places in `outs`, which go to `partitions`, of those that may be the first on theirs."""
         if clock.monotonic() - self._since > _KEPT_S:
             self._since = clock.monotonic()
             self._known.clear()
-        new = {(out[0], out[3]) for out in outs} - self._known
+        new = partitions - self._known
         if not new:
             return []
         counts = {topic: self._partitions(topic) for topic, partition in new if partition < 0}

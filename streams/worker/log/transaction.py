@@ -7,7 +7,7 @@ holds is decided by the coordinator, not by us).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -108,8 +108,10 @@ class Transactions:
         try:
             self._producer.begin_transaction()
             self._probe("begun")
-            firsts = self._firsts.of(outs)
-            self._produce(outs, self._reports(outs, changelogs, ends, firsts, careful=careful))
+            lasts = {(out[0], out[3]): place for place, out in enumerate(outs)}
+            firsts = self._firsts.of(outs, lasts.keys())
+            asked = [*firsts, *(place for place_of, place in lasts.items() if place_of[0] in changelogs)]
+            self._produce(outs, self._reports(range(len(outs)) if careful else asked, ends))
             if firsts:
                 self._see_to_firsts()
             self._probe("produced")
@@ -122,19 +124,11 @@ class Transactions:
             self._abandon(error)
         return ends
 
-    def _reports(
-        self,
-        outs: Sequence[Out],
-        changelogs: frozenset[str],
-        ends: dict[Partition, int],
-        firsts: Sequence[int],
-        *,
-        careful: bool,
-    ) -> dict[int, Report]:
-        """Return the delivery callbacks by position in `outs`.
+    def _reports(self, asked: Iterable[int], ends: dict[Partition, int]) -> dict[int, Report]:
+        """Return the delivery callbacks of the records at the places `asked`.
 
         A callback costs as much as the record itself, and a partition's last record tells how far it was written: so
-        only that one has a callback, beside the `firsts` of partitions, unless we look for a culprit.
+        only that one has a callback, beside the first on a partition, unless we look for a culprit.
         """
 
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -147,11 +141,9 @@ class Transactions:
             elif self._refused is None:
                 self._refused = error
 
-        last = {(out[0], out[3]): place for place, out in enumerate(outs) if out[0] in changelogs}
-        places = range(len(outs)) if careful else (*firsts, *last.values())
-        asked: dict[int, Report] = dict.fromkeys(places, delivered)
-        self._untold = len(asked)
-        return asked
+        reports: dict[int, Report] = dict.fromkeys(asked, delivered)
+        self._untold = len(reports)
+        return reports
 
     def _see_to_firsts(self) -> None:
         """Wait until the broker has said where the records asked for lie.

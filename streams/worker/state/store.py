@@ -183,7 +183,8 @@ class Store:
         self.prefix = name.encode() + mark
         self.index = index
         self.entries: Store = self if index is None else Store(db, name, topic, partition, None, b"\x01")
-        self.dirty: dict[bytes, tuple[bytes | Late | None, Unit]] = {}
+        # What open units have written: the row, whose it is, and where it stands among that one's records and rows.
+        self.dirty: dict[bytes, tuple[bytes | Late | None, Unit, tuple[int, int] | None]] = {}
 
     def clean(self) -> Store:
         """Return the same store without what is uncommitted, for the slice that follows on this one."""
@@ -212,7 +213,7 @@ class Store:
         for key, value in self.scan_committed(prefix):
             if key not in dirty:
                 yield key, value
-        for key, (fresh, _) in list(dirty.items()):
+        for key, (fresh, *_) in list(dirty.items()):
             if key.startswith(prefix) and (row := _bytes_of(fresh)) is not None:
                 yield key, row
 

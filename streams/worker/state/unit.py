@@ -99,20 +99,32 @@ class Unit:
         self.outs.append((topic, value, key, partition, headers))
 
     def put(self, store: Store, key: bytes, value: bytes | None) -> None:
-        """Write a row (None deletes it): into the overlay now, into changelog and store at the commit."""
+        """Write a row (None deletes it): into the overlay now, into changelog and store at the commit.
+
+        Of several writes of a row the last one counts: the others would become true in the same moment, for nobody.
+        """
+        place = (len(self.outs), len(self.writes))
         held = store.dirty.get(key)
-        if held is not None and held[1] is not self and not held[1].sealed:
-            raise OverlayConflictError(
-                f"{store.name}: key {key!r} is being written by another open batch of this partition"
-            )
+        if held is not None:
+            if held[1] is self and held[2] is not None:
+                place = held[2]
+            elif held[1] is not self and not held[1].sealed:
+                raise OverlayConflictError(
+                    f"{store.name}: key {key!r} is being written by another open batch of this partition"
+                )
         self.send(store.topic, value, key, store.partition)
-        store.dirty[key] = (value, self)
-        self.writes.append((store, key, value))
+        store.dirty[key] = (value, self, place)
+        if place[1] == len(self.writes):
+            self.writes.append((store, key, value))
+        else:
+            self.size -= len(self.outs[place[0]][1] or b"") + len(key)
+            self.outs[place[0]] = self.outs.pop()
+            self.writes[place[1]] = (store, key, value)
 
     def change(self, late: Late) -> None:
         """Change a row with this unit: readers through the overlay see it now, its bytes are made at the commit."""
         self.late.append(late)
-        late.store.dirty[late.key] = (late, self)
+        late.store.dirty[late.key] = (late, self, None)
 
     def mark(self) -> tuple[int, int]:
         """Return a point to roll back to while no row was put after it."""

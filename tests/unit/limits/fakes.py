@@ -16,7 +16,7 @@ class Store:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.dirty: dict[bytes, tuple[bytes | None, Unit]] = {}
+        self.dirty: dict[bytes, tuple[bytes | None, Unit, tuple[int, int] | None]] = {}
         self.name, self.topic, self.partition = LEDGER, "journal.default", 0
 
     def committed(self, key: bytes) -> bytes | None:

@@ -19,10 +19,29 @@ def test_a_write_is_read_back_before_its_commit_but_not_by_queries(tmp_path: Pat
     assert (store.get(b"k"), store.committed(b"k")) == (b"1", None)
     unit.put(store, b"k", None)
     assert store.get(b"k") is None
+    assert store.committed(b"k") is None
+
+
+def test_of_several_writes_of_a_row_in_a_unit_the_last_one_is_logged_where_the_first_stood(tmp_path: Path) -> None:
+    one = owned_slice(tmp_path)
+    store, unit = one.stores[COUNTS], Unit(one)
+    for number in range(3):
+        unit.put(store, b"k", b"%d" % number)
+        unit.send("t.out", b"%d" % number, b"k")
+    unit.put(store, b"other", b"row")
+    unit.put(store, b"k", None)
     assert [(out[0], out[1], out[2], out[3]) for out in unit.outs] == [
-        ("t.counts", b"1", b"k", 0),
         ("t.counts", None, b"k", 0),
+        ("t.out", b"0", b"k", -1),
+        ("t.out", b"1", b"k", -1),
+        ("t.out", b"2", b"k", -1),
+        ("t.counts", b"row", b"other", 0),
     ]
+    assert unit.writes == [(store, b"k", None), (store, b"other", b"row")]
+    assert unit.size == sum(len(out[1] or b"") + len(out[2] or b"") for out in unit.outs)
+    assert store.get(b"k") is None
+    unit.settle()
+    assert store.dirty == {}
 
 
 def test_two_open_units_never_write_one_key(tmp_path: Path) -> None:
