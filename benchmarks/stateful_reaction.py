@@ -30,6 +30,7 @@ from benchmarks.payload import KEYS, PARTITIONS, Format, count_of, event, key
 ENGINES = {
     "faust": "benchmarks.peers.bare_faust",
     "quix": "benchmarks.peers.quix_streams",
+    "quix-eos": "benchmarks.peers.quix_exactly_once",
     "kafka-streams": "benchmarks.peers.kafka_streams",
     "streams": "benchmarks.peers.ours",
 }

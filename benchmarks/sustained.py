@@ -1,7 +1,8 @@
-"""Measures the stateful reaction for minutes on end, its memory with it, and on 64 partitions beside 4.
+"""Measures the stateful reaction for minutes on end, its memory with it, beside others, and on 64 partitions beside 4.
 
 `uv run python -m benchmarks.sustained --seconds 300` starts the embedded Kafka. The topic is filled before, with what
-a short run says that the engine will do in that time: at 90,000 events/s that is 14 GB of events and 14 GB of outputs.
+a short run says that the engine will do in that time: at 140,000 events/s that is 24 GB of events and 24 GB of outputs.
+`--beside 60` then takes the others in turn for so many seconds each.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 import psutil
 
 from benchmarks.payload import PARTITIONS
-from benchmarks.stateful_reaction import cluster, measure
+from benchmarks.stateful_reaction import ENGINES, Result, cluster, measure
 
 WIDE = 64
 
@@ -43,18 +44,30 @@ def main() -> None:
     parser.add_argument("--bootstrap", help="an existing cluster; default: the embedded Kafka")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--repeats", type=int, default=3, help="of the comparison of 4 and 64 partitions")
+    parser.add_argument("--beside", type=float, help="seconds of each of the others; default: they are left out")
     options = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     with cluster(options.bootstrap) as bootstrap:
-        rate = partitions(bootstrap, options.repeats)
-        memory = Memory()
-        wanted = int(rate * options.seconds)
-        result = measure(bootstrap, "streams", "raw", wanted, limit=options.seconds * 3, look=memory.look)
-        print(
-            f"{wanted:,} events: {result.rate:,.0f} events/s over {wanted / result.rate:.0f} s, {result.cpu_us:.0f} us "
-            f"CPU an event; lost {result.lost}, repeated {result.repeated}, wrong {result.wrong}; "
-            f"MiB after 20, 60 and 95 % of the time: {memory.at(0.2):.0f}, {memory.at(0.6):.0f}, {memory.at(0.95):.0f}"
-        )
+        ours = sustained(bootstrap, "streams", partitions(bootstrap, options.repeats), options.seconds)
+        for engine in ENGINES if options.beside else ():
+            if engine != "streams":
+                rate = measure(bootstrap, engine, "raw", None).rate
+                other = sustained(bootstrap, engine, rate, options.beside)
+                print(f"streams is {ours.rate / other.rate:.1f} times as fast as {engine}", flush=True)
+
+
+def sustained(bootstrap: str, engine: str, rate: float, seconds: float) -> Result:
+    """Measure an engine for some `seconds`, at `rate` events/s, and print what it did and held."""
+    memory = Memory()
+    wanted = int(rate * seconds)
+    result = measure(bootstrap, engine, "raw", wanted, limit=seconds * 3, look=memory.look)
+    print(
+        f"{engine}, {wanted:,} events: {result.rate:,.0f} events/s over {wanted / result.rate:.0f} s, "
+        f"{result.cpu_us:.0f} us CPU an event; lost {result.lost}, repeated {result.repeated}, wrong {result.wrong}; "
+        f"MiB after 20, 60 and 95 % of the time: {memory.at(0.2):.0f}, {memory.at(0.6):.0f}, {memory.at(0.95):.0f}",
+        flush=True,
+    )
+    return result
 
 
 def partitions(bootstrap: str, repeats: int) -> float:

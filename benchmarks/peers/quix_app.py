@@ -1,4 +1,4 @@
-"""Quix Streams with its defaults: read a counter of the key, write it, republish. Runs in its own env."""
+"""Quix Streams as it comes, or exactly once: read a counter of the key, write it, republish. Runs in its own env."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from payload import counted
 from quixstreams import Application, State
 
 
-def main(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, data: str) -> None:
+def main(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, guarantee: Any, data: str) -> None:
     """Run until killed."""
     app = Application(
         broker_address=bootstrap,
@@ -17,6 +17,7 @@ def main(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, data: str) -> 
         auto_offset_reset="earliest",
         state_dir=data,
         loglevel="WARNING",
+        processing_guarantee=guarantee,
     )
     source = app.topic(topic_in, key_deserializer="bytes", value_deserializer="bytes")
     target = app.topic(topic_out, key_serializer="bytes", value_serializer="bytes")
@@ -31,4 +32,4 @@ def main(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, data: str) -> 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:6])
+    main(*sys.argv[1:7])

@@ -11,6 +11,9 @@ EVENTS = 200_000
 """Events a run: some ten seconds."""
 
 
-def run(bootstrap: str, topic_in: str, topic_out: str, fmt: Format) -> subprocess.Popen[bytes]:
+def run(
+    bootstrap: str, topic_in: str, topic_out: str, fmt: Format, guarantee: str = "at-least-once"
+) -> subprocess.Popen[bytes]:
     """Start it and return its process."""
-    return start("quix_app.py", ["quixstreams==3.28.1", "fastavro==1.13.1"], bootstrap, topic_in, topic_out, fmt)
+    needs = ["quixstreams==3.28.1", "fastavro==1.13.1"]
+    return start("quix_app.py", needs, bootstrap, topic_in, topic_out, fmt, guarantee)
