@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -87,11 +88,12 @@ class Scene:
         return clock.monotonic()
 
     async def settled(self, since: float) -> float:
-        """Wait until what was acknowledged has ended, each once; return the seconds since `since`."""
-        endings = await self.pipeline.ended(self.gateway.acknowledged, RESUMES_S)
-        took = clock.monotonic() - since
+        """Wait until what was acknowledged has ended, each once; return the seconds from `since` to the last ending."""
+        since_ms = clock.now_ms() - (clock.monotonic() - since) * 1000
+        endings = await self.pipeline.ended(self.gateway.acknowledged)
+        took = max(0.0, max((await self.pipeline.ended_ms(self.gateway.acknowledged)).values()) - since_ms) / 1000
         await self.submitted(10)
-        endings = await self.pipeline.ended(self.gateway.acknowledged, RESUMES_S)
+        endings = await self.pipeline.ended(self.gateway.acknowledged)
         for keeper in self.keepers:
             assert await keeper.current.stop() == 0, keeper.words()
         endings = await self.pipeline.endings(self.gateway.acknowledged)
@@ -256,7 +258,7 @@ async def test_all_connections_are_dropped_three_times_in_three_seconds(proxied:
     scene, proxy = proxied
     giving = asyncio.create_task(scene.submitted(60))
     some = 41 + scene.chance.randrange(60)
-    await until(lambda: len(scene.pipeline.effects()) > some, 20)
+    await until(lambda: len(scene.pipeline.effects()) > some)
     await proxy.drop(3, 1.0 + scene.chance.random() / 2)
     since = clock.monotonic()
     assert proxy.dropped > 20
@@ -273,7 +275,7 @@ async def test_a_worker_that_gets_nothing_any_more_while_records_wait_says_so_an
     await scene.pipeline.ended(scene.gateway.acknowledged)
     proxy.losing = FETCH
     await proxy.drop(1, 0)  # else the fetch that is under way brings what comes
-    await until(lambda: proxy.lost > 0, 10)
+    await until(lambda: proxy.lost > 0)
     since = clock.monotonic()
     await scene.submitted(5)
 
@@ -281,10 +283,12 @@ async def test_a_worker_that_gets_nothing_any_more_while_records_wait_says_so_an
         answer = await deaf.owner.get("/readyz")
         return answer.status_code == 503 and "nothing was read for" in answer.text
 
-    await until(told, 40, deaf.words)
-    await until(lambda: deaf.ended, 60 - (clock.monotonic() - since), deaf.words)
+    await until(told, what=deaf.words)
+    await until(lambda: deaf.ended, what=deaf.words)
     assert deaf.process.returncode == 3
-    assert "records wait: this worker has stopped" in deaf.words()
+    said = re.findall(r"nothing was read for (\d+) s while \d+ records wait: this worker has stopped", deaf.words())
+    assert said
+    assert int(said[-1]) < 60, "by its own clock"
     scene.tell(says_so_and_ends_s=clock.monotonic() - since)
     proxy.losing = None
     await proxy.drop(1, 0)
@@ -302,11 +306,11 @@ async def test_a_worker_that_starts_before_the_broker_waits_for_it(tmp_path: Pat
             async with Keeper(pipeline) as keeper:
                 worker = keeper.current
 
-                await until(lambda: worker.log.read_text("utf-8", "replace") != "" or worker.ended, 30)
+                await until(lambda: worker.log.read_text("utf-8", "replace") != "" or worker.ended)
                 since = clock.monotonic()
                 await asyncio.to_thread(broker.start)
                 await asyncio.to_thread(broker.wait_ready)
-                assert {len(found) for found in (await pipeline.ended(runs, RESUMES_S)).values()} == {1}
+                assert {len(found) for found in (await pipeline.ended(runs)).values()} == {1}
                 tell(goes_on_s=clock.monotonic() - since, restarts=keeper.restarts)
                 assert await keeper.current.stop() == 0, keeper.words()
     finally:

@@ -26,14 +26,14 @@ async def test_a_full_disk_ends_the_worker_loudly_and_nothing_is_lost(pipeline: 
     while not worker.ended and len(runs) < 5000:
         runs += await pipeline.submit_many(50)
         most = 2 * len(runs) - 200  # so that it is loaded and not swamped
-        await until(lambda most=most: worker.ended or (pipeline.effects() - before).total() > most, 30)  # type: ignore[misc]
-    await until(lambda: worker.ended, 60, worker.words)
+        await until(lambda most=most: worker.ended or (pipeline.effects() - before).total() > most)  # type: ignore[misc]
+    await until(lambda: worker.ended, what=worker.words)
     assert worker.process.returncode not in (0, -9), worker.words()
     assert "space" in worker.words() or "File too large" in worker.words(), worker.words()
     at_its_end = len(await pipeline.endings(runs))
     assert at_its_end < len(runs)
     follower = await pipeline.running("a")
-    endings = await pipeline.ended(runs, 60)
+    endings = await pipeline.ended(runs)
     assert {len(found) for found in endings.values()} == {1}
     seen = pipeline.effects() - before
     assert sum(1 for key in seen) == 2 * len(runs)

@@ -54,7 +54,7 @@ async def killed_and_gone_on_with(
         for kill in range(kills):
             replay = start(pipeline, rate, go_on=go_on)
             reached = total * (kill + draw.random()) / kills
-            await until(partial(done_or_at, replay, pipeline, reached), 60)
+            await until(partial(done_or_at, replay, pipeline, reached))
             how = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT])
             replay.send_signal(how)
             status = await asyncio.to_thread(replay.wait)

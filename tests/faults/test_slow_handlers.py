@@ -22,25 +22,25 @@ async def goes_on(pipeline: Pipeline, how: str, seconds: float, tell: Tell) -> N
     before = pipeline.effects()
     began = clock.monotonic()
     slow = [await pipeline.submit("slow", pipeline.task(steps=1, seconds=seconds, how=how)) for _ in range(2)]
-    await until(lambda: (pipeline.effects() - before).total() == len(slow), 20, worker.words)
+    await until(lambda: (pipeline.effects() - before).total() == len(slow), what=worker.words)
     await pipeline.say(HoldAsked(name=slow[0], how=how, seconds=seconds))
     worst = 0.0
     while clock.monotonic() - began < seconds:
         asked = clock.monotonic()
-        await pipeline.ended(await pipeline.submit_many(5, steps=1), 30)
+        await pipeline.ended(await pipeline.submit_many(5, steps=1))
         worst = max(worst, clock.monotonic() - asked)
-    endings = await pipeline.ended(slow, 60)
+    endings = await pipeline.ended(slow)
     assert [[one.event_type for one in found] for found in endings.values()] == [["run.succeeded"]] * len(slow)
 
     async def echoed() -> bool:
         return (await table_rows(pipeline, "echoes")).get(slow[0]) == (1, 1)
 
-    await until(echoed, 30, worker.words)
+    await until(echoed, what=worker.words)
     seen = pipeline.effects() - before
     assert set(seen.values()) == {1}, "an effect ran twice: its partition has moved"
     tell(held_s=seconds, slowest_of_others_s=worst)
     assert worst < 15
-    assert await worker.stop(40) == 0, worker.words()
+    assert await worker.stop() == 0, worker.words()
 
 
 @pytest.mark.parametrize("how", ["sleep", "block", "burn"])
@@ -60,7 +60,7 @@ async def hogged(pipeline: Pipeline, seconds: float, tell: Tell) -> None:
     before = pipeline.effects()
     began = clock.monotonic()
     slow = await pipeline.submit("slow", pipeline.task(steps=1, seconds=seconds, how="hog"))
-    await until(lambda: (pipeline.effects() - before).total() == 1, 20, worker.words)
+    await until(lambda: (pipeline.effects() - before).total() == 1, what=worker.words)
     others = await pipeline.submit_many(5, steps=1)
     endings = await pipeline.ended([slow, *others], seconds + 30)
     assert {(len(found), found[0].event_type) for found in endings.values()} == {(1, "run.succeeded")}
@@ -70,7 +70,7 @@ async def hogged(pipeline: Pipeline, seconds: float, tell: Tell) -> None:
     assert "by hold (" in said, said[-3000:]  # the user's own function, with file and line
     assert "drains" not in said
     tell(held_s=clock.monotonic() - began)
-    assert await worker.stop(40) == 0, worker.words()
+    assert await worker.stop() == 0, worker.words()
 
 
 @pytest.mark.faults_long

@@ -69,7 +69,7 @@ async def test_one_sleeps_past_its_time_and_wakes(two: Stateful, seconds: int, t
     victim = two.processes[0]
     victim.send_signal(signal.SIGSTOP)
     await two.flows_on(range(4))
-    await two.flows(seconds * 500, seconds * 3)  # the feed writes a thousand a second
+    await two.flows(seconds * 500)  # the feed writes a thousand a second
     victim.send_signal(signal.SIGCONT)
     await two.flows(2000)
     if victim.poll() is not None:
@@ -104,7 +104,7 @@ async def sleep_at(stage: str, kafka: EmbeddedKafka, tmp_path: Path, seed: int, 
         victim = two.start("a", stage, number, "SIGSTOP")
         two.start("b")
         two.feed.start()
-        await until(lambda: stopped(victim.pid), 30, two.words)
+        await until(lambda: stopped(victim.pid), what=two.words)
         await two.flows_on(range(4))
         victim.send_signal(signal.SIGCONT)
         await two.flows(2000)
@@ -125,7 +125,7 @@ async def test_workers_join_and_leave(two: Stateful, tell: Tell) -> None:
         process.terminate()
         await two.flows(2000)
     for process in two.processes[:2]:
-        await until(lambda process=process: process.poll() == 0, 20, two.words)  # type: ignore[misc]
+        await until(lambda process=process: process.poll() == 0, what=two.words)  # type: ignore[misc]
     moved = await two.flows_on(range(4))
     verdict = await two.verdict()
     tell(**verdict, goes_on_s=moved)

@@ -13,6 +13,7 @@ from streams import clock
 from streams.engine.view import ENDED, fold, history
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.decoded import Decoded
+from streams.worker.http.proof import NotReadyError
 from streams.worker.journal import LEDGER
 from topics.partition import partition_of
 from topics.reader import read
@@ -123,7 +124,9 @@ class RunPages:
         while not entries and clock.monotonic() < end and owned.live:
             await asyncio.sleep(_STEP_S)
             entries = self._decoded.entries(owned, run_id)
-        return entries or None
+        if not entries and (not owned.live or await asyncio.to_thread(self._on_the_way, owned, run_id)):
+            raise NotReadyError("the run is on its queue, and this worker has not taken it in yet")
+        return entries or self._decoded.entries(owned, run_id) or None
 
     def _on_the_way(self, owned: Slice, run_id: str) -> bool:
         """Return whether the rest of a queue holds a submission of the run."""

@@ -13,6 +13,7 @@ from streams.clock import now_ms
 from streams.tools._inner import inner
 
 PATIENT = RetryPolicy(attempts=30, first=0.2, cap=0.5)
+COOLDOWN_S = 8.0  # long enough for ten runs to find the breaker open on a busy machine
 
 
 class Task(BaseModel):
@@ -84,7 +85,7 @@ async def sharer(task: Task, run: Run) -> str:
     return await run.tool(shared, folder=task.folder, seconds=task.seconds)
 
 
-@tool(breaker=Breaker(failures=3, cooldown=3.0), retry=RetryPolicy(attempts=1))
+@tool(breaker=Breaker(failures=3, cooldown=COOLDOWN_S), retry=RetryPolicy(attempts=1))
 async def flaky(folder: str) -> str:
     """Fail while there is no file `up`."""
     line(folder, "flaky")

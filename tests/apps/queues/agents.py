@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from streams import RetryPolicy, Run, agent
 from tests.apps.limits.agents import line
+from tests.faults.rig.waiting import until
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -30,13 +32,18 @@ async def spend(order: Order, name: str) -> None:
 
 @agent(concurrency_key="customer")
 async def keyed(order: Order, run: Run) -> str:
-    """Work, one run of a customer at a time; `sleep` waits in the middle, `self` calls itself, `fail` fails once."""
+    """Work, one run of a customer at a time; `then` says what else it does.
+
+    `sleep` waits in the middle, `self` calls itself, `fail` fails once, `hold` ends when there is a file `let go`.
+    """
     name = f"keyed-{order.customer}"
 
     async def begin() -> None:
         line(order.folder, name, "begin")
 
     async def end() -> None:
+        if order.then == "hold":
+            await until((Path(order.folder) / "let go").exists)
         await asyncio.sleep(order.seconds)
         line(order.folder, name, "end")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import orjson
 
-PATIENCE_S = 20.0
+from tests.faults.rig.waiting import PATIENCE_S
 
 
 class Said(NamedTuple):

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import aiohttp
 import orjson
 
-SILENCE_S = 30.0
+from tests.faults.rig.waiting import PATIENCE_S
+
+SILENCE_S = PATIENCE_S
 
 
 class Told(NamedTuple):

@@ -15,7 +15,7 @@ from streams.local.spawn import spawn
 from streams.settings import child_environment
 from tests.faults.rig.asker import Asker
 from tests.faults.rig.pipeline import ROOT, Pipeline
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 
 
 class Gateway:
@@ -31,7 +31,7 @@ class Gateway:
             self.process = spawn(
                 [sys.executable, "-m", "streams", "gateway"], output=output, environment=environment, folder=ROOT
             )
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, limits=httpx.Limits())
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, limits=httpx.Limits())
         self.asker = Asker(f"http://127.0.0.1:{port}")
         self.acknowledged: list[str] = []
         self.acknowledged_at: list[float] = []  # when each of them was told so
@@ -46,7 +46,7 @@ class Gateway:
             except httpx.TransportError:
                 return False
 
-        await until(alive, 30)
+        await until(alive, what=lambda: self.log.read_text("utf-8", "replace")[-2000:])
         return self
 
     async def __aexit__(
@@ -68,7 +68,7 @@ class Gateway:
             self.acknowledged_at.append(clock.monotonic())
         return answer
 
-    async def submit_until_acknowledged(self, run_id: str | None = None, seconds: float = 60) -> None:
+    async def submit_until_acknowledged(self, run_id: str | None = None, seconds: float = PATIENCE_S) -> None:
         """Repeat with the same id until it is acknowledged, as the problem of a 503 says."""
         wanted = run_id or f"r{uuid.uuid4().hex[:16]}"
 

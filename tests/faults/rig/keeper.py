@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.faults.rig.pipeline import Pipeline, Worker
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 
 
 class Keeper:
@@ -54,7 +54,7 @@ class Keeper:
                 if self.current.ended:
                     self.all.append(self._pipeline.start(self._slot))
 
-    async def ready(self, seconds: float = 60) -> None:
+    async def ready(self, seconds: float = PATIENCE_S) -> None:
         """Wait until whoever is in the slot says that it is ready."""
 
         async def one_is() -> bool:

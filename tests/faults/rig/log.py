@@ -9,6 +9,7 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.worker.record import Record
+from tests.faults.rig.waiting import PATIENCE_S
 from topics.kafka import KafkaConfig
 
 
@@ -46,12 +47,26 @@ class Log:
             ends = {p: self._consumer.get_watermark_offsets(place, 5)[1] for p, place in self._places.items()}
         except KafkaException:
             return
+        silent = 0
         while any(self._next[p] < end for p, end in ends.items()):
             first = self._consumer.poll(1.0)
             if first is None:
-                return
+                silent += 1
+                if silent > PATIENCE_S or not self._answers():
+                    return
+                continue
+            silent = 0
             for message in (first, *self._consumer.consume(10_000, 0)):
                 self._take(message)
+
+    def _answers(self) -> bool:
+        """Say whether the broker is there: then what is under way comes, however long it takes."""
+        try:
+            for place in self._places.values():
+                self._consumer.get_watermark_offsets(place, 5)
+        except KafkaException:
+            return False
+        return True
 
     def _begin(self) -> None:
         found = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]

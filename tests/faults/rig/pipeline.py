@@ -31,7 +31,7 @@ from streams.worker.record import Record
 from tests.faults.rig.launcher import FUSE
 from tests.faults.rig.log import Log
 from tests.faults.rig.seen import Seen
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 from topics.errors import NotAcknowledged
 from topics.names import Names
 from topics.partition import partition_of
@@ -52,7 +52,7 @@ class Worker:
         self.process = process
         self.log = log
         self._fuse = fuse
-        self.owner = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15)
+        self.owner = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S)
 
     @property
     def ended(self) -> bool:
@@ -67,20 +67,20 @@ class Worker:
         """Have it send itself a signal at the n-th time from now that it reaches `stage`; it must be ready."""
         self._fuse.write_text(f"{stage}\n{number}\n{name}\n", "utf-8")
         self.process.send_signal(signal.SIGUSR2)
-        await until(lambda: not self._fuse.exists(), 10, self.words)
+        await until(lambda: not self._fuse.exists(), what=self.words)
 
     def kill(self) -> None:
         """Kill -9 and wait."""
         self.process.kill()
         self.process.wait()
 
-    async def stop(self, seconds: float = 20) -> int:
+    async def stop(self, seconds: float = PATIENCE_S) -> int:
         """Ask it to leave and return its status; AssertionError when it does not end in time."""
         self.process.terminate()
         await until(lambda: self.ended, seconds, lambda: f"the worker ends: {self.words()}")
         return int(self.process.returncode)
 
-    async def ready(self, seconds: float = 40) -> None:
+    async def ready(self, seconds: float = PATIENCE_S) -> None:
         """Wait until it says that it is ready."""
         await until(self.is_ready, seconds, lambda: f"the worker is ready: {self.words()}")
 
@@ -165,10 +165,34 @@ class Pipeline:
         return worker
 
     async def running(self, slot: str = "a", *fuse: str | int) -> Worker:
-        """Start a worker and wait until it is ready."""
+        """Start a worker and wait until it is ready and has its share of the partitions."""
         worker = self.start(slot, *fuse)
         await worker.ready()
+        await self.settled()
         return worker
+
+    async def settled(self) -> None:
+        """Wait until the groups rest: whoever lives owns partitions, and each partition of a pool has one owner.
+
+        A worker that is ready may have none yet: it counts as a spare while its group takes long.
+        """
+        beats: dict[int, dict[str, Any]] = {}
+
+        async def at_rest() -> bool:
+            alive = {worker.process.pid for worker in self.workers if not worker.ended}
+            told = [vars(one.event) for one in await self.events(self.names.workers) if one.event is not None]
+            beats.clear()
+            beats.update({beat["pid"]: beat for beat in told if beat["pid"] in alive})
+            pools: dict[str, list[int]] = {}
+            for beat in beats.values():
+                pools.setdefault(beat["pool"], []).extend(beat["partitions"])
+            return (
+                beats.keys() == alive
+                and all(beat["partitions"] for beat in beats.values())
+                and all(sorted(owned) == list(range(self.settings.partitions)) for owned in pools.values())
+            )
+
+        await until(at_rest, what=lambda: f"the groups rest: {[(pid, b['partitions']) for pid, b in beats.items()]}")
 
     # -- what goes in
 
@@ -195,8 +219,15 @@ class Pipeline:
         raise AssertionError(f"{topic} takes nothing")
 
     async def submit_many(self, count: int, agent: str = "work", **task: Any) -> list[str]:
-        """Put many on the queue at once."""
-        return list(await asyncio.gather(*(self.submit(agent, self.task(**task)) for _ in range(count))))
+        """Put many on the queue at once, as many on each partition as on the others."""
+        ids = [self._id_for(number % self.settings.partitions) for number in range(count)]
+        return list(await asyncio.gather(*(self.submit(agent, self.task(**task), run_id) for run_id in ids)))
+
+    def _id_for(self, place: int) -> str:
+        """Return a new run id of that partition."""
+        while self.partition(run_id := f"r{uuid.uuid4().hex[:16]}") != place:
+            continue
+        return run_id
 
     async def say(self, event: Event, **how: Any) -> Ack:
         """Put an event on the bus, or on `signals` if it belongs there."""
@@ -239,7 +270,7 @@ class Pipeline:
                     found.setdefault(run_id, []).append(arrived.event)
         return found
 
-    async def ended(self, run_ids: Iterable[str], seconds: float = 30) -> dict[str, list[Any]]:
+    async def ended(self, run_ids: Iterable[str], seconds: float = PATIENCE_S) -> dict[str, list[Any]]:
         """Wait until each run has ended at least once."""
         wanted = set(run_ids)
         found: dict[str, list[Any]] = {}
@@ -256,9 +287,31 @@ class Pipeline:
         await until(all_ended, seconds, missing)
         return found
 
+    async def ended_ms(self, run_ids: Iterable[str]) -> dict[str, int]:
+        """Return when each run's last ending so far was written, as its event says: milliseconds since the epoch."""
+        wanted = set(run_ids)
+        found: dict[str, int] = {}
+        for arrived in await self.events(self.names.runs):
+            if arrived.attributes.type in ENDINGS and arrived.event is not None:
+                run_id = str(vars(arrived.event)["run_id"])
+                if run_id in wanted:
+                    found[run_id] = arrived.attributes.time
+        return found
+
     async def letters(self) -> list[Any]:
         """Return the dead letters."""
         return [arrived.event for arrived in await self.events(self.names.dead_letters)]
+
+    async def letters_of(self, key: bytes | None, count: int = 1) -> list[Any]:
+        """Wait for so many dead letters of a record's key, and return all that there are."""
+        found: list[Any] = []
+
+        async def there() -> bool:
+            found[:] = [one for one in await self.letters() if one.key == key]
+            return len(found) >= count
+
+        await until(there, what=lambda: [worker.words()[-1500:] for worker in self.workers])
+        return found
 
     def effects(self) -> Counter[str]:
         """Return how often each idempotency key was seen outside."""

@@ -8,11 +8,16 @@ import time
 from collections.abc import Awaitable, Callable
 
 STEP_S = 0.02
+PATIENCE_S = 90.0
+"""For what nobody has promised a time: it tells a test that hangs from a machine that is busy, and nothing else.
+
+Who tests a promise gives its own limit, or better reads the times that processes and the log have written down.
+"""
 
 
 async def until(
     condition: Callable[[], bool | Awaitable[bool]],
-    seconds: float,
+    seconds: float = PATIENCE_S,
     what: Callable[[], object] | str = "the condition",
 ) -> None:
     """Return as soon as `condition` is true; AssertionError with `what` after so many seconds."""

@@ -17,6 +17,7 @@ from schemas.bus import NewDataArrived
 from schemas.dead import DeadLettered
 from streams.cli.main import main
 from streams.clock import now_ms
+from tests.faults.rig.waiting import PATIENCE_S
 from topics.kafka import KafkaConfig
 from topics.producer import EventProducer
 
@@ -87,7 +88,7 @@ def test_tail_shows_events_and_what_is_none(run: Run, bootstrap: str, prefix: st
     asyncio.run(_send(bootstrap, f"{prefix}.events", NewDataArrived(source="a"), NewDataArrived(source="b", data=[1])))
     raw = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
     raw.produce(f"{prefix}.events", b"no avro", b"c")
-    assert raw.flush(10) == 0
+    assert raw.flush(PATIENCE_S) == 0
     code, out, _ = run("topics", "tail", "events", "--from", "earliest", "-o", "json")
     events = {event["key"]: event for event in map(orjson.loads, out.splitlines())}
     assert code == 0

@@ -36,7 +36,7 @@ class World:
             found = [one for one in letters if all(one[name] == value for name, value in wanted.items())]
             return bool(found)
 
-        await until(there, 20, self.pipeline.workers[0].words)
+        await until(there, what=self.pipeline.workers[0].words)
         return found[0]
 
     async def order(self, letter: dict[str, Any], verb: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -79,13 +79,13 @@ async def a_reaction_that_failed_says_it_once(world: World) -> None:
     (world.pipeline.effects_folder / "mended").touch()
     answers = await asyncio.gather(*(world.order(letter, "redrive", idempotency_key="once") for _ in range(3)))
     assert 202 in {answer.status_code for answer in answers}
-    await until(lambda: _is(world.echoes(name), 1), 20, world.pipeline.workers[0].words)
+    await until(lambda: _is(world.echoes(name), 1), what=world.pipeline.workers[0].words)
     assert (await world.order(letter, "redrive", idempotency_key="once")).status_code == 202
     refused = await world.order(letter, "redrive")
     assert refused.status_code == 409, refused.text
     marker = f"m{uuid.uuid4().hex[:8]}"
     await world.pipeline.say(Counted(name=marker))
-    await until(lambda: _is(world.echoes(marker), 1), 20, world.pipeline.workers[0].words)
+    await until(lambda: _is(world.echoes(marker), 1), what=world.pipeline.workers[0].words)
     assert await world.echoes(name) == 1
     assert (await world.letter(key=name))["state"] == "redriven"
 
@@ -119,7 +119,7 @@ async def a_failed_run_is_resumed(world: World) -> None:
     async def twice() -> bool:
         return len((await world.pipeline.endings([run_id])).get(run_id, [])) == 2
 
-    await until(twice, 20, world.pipeline.workers[0].words)
+    await until(twice, what=world.pipeline.workers[0].words)
     endings = (await world.pipeline.endings([run_id]))[run_id]
     assert [one.event_type for one in endings] == ["run.failed", "run.succeeded"]
     assert [count for key, count in world.pipeline.effects().items() if key.startswith(f"{run_id}/")] == [1]
@@ -143,7 +143,7 @@ async def a_kind_of_failure_is_redriven_at_a_rate(world: World) -> None:
     async def all_said() -> bool:
         return [await world.echoes(name) for name in names] == [1] * 5
 
-    await until(all_said, 20, world.pipeline.workers[0].words)
+    await until(all_said, what=world.pipeline.workers[0].words)
 
 
 async def one_is_discarded(world: World) -> None:

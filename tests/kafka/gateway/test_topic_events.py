@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from typing import Any
@@ -13,7 +12,7 @@ import uvicorn
 
 from streams.gateway.serve import _Server
 from streams.gateway.sse import Streams
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 from tests.kafka.gateway._served import OnAPort, served, settings
 
 
@@ -46,20 +45,14 @@ async def test_a_topic_is_streamed_and_resumed(bootstrap: str, prefix: str) -> N
 
 
 async def test_a_reader_that_leaves_leaves_nothing_behind(on_a_port: OnAPort) -> None:
-    async with httpx.AsyncClient(base_url=on_a_port.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=on_a_port.url, timeout=PATIENCE_S) as client:
         headers = {"accept": "text/event-stream"}
-        for _ in range(100):  # until the gateway listens
-            try:
-                await client.get("/healthz")
-                break
-            except httpx.ConnectError:
-                await asyncio.to_thread(threading.Event().wait, 0.1)
         async with client.stream("GET", "/topics/events/events", headers=headers) as answer:
             first = await anext(answer.aiter_lines())
             assert first.startswith("id: ")
             assert len(on_a_port.app.state.streams._open) == 1
-            assert followers() == 1
-    await until(lambda: not on_a_port.app.state.streams._open and not followers(), 10)
+            await until(lambda: followers() == 1)  # those of other tests may be ending still
+    await until(lambda: not on_a_port.app.state.streams._open and not followers())
 
 
 def followers() -> int:

@@ -18,6 +18,7 @@ from streams.local.folder import running
 from streams.local.merged import MergedLog
 from streams.local.ports import LOOPBACK
 from streams.settings import Settings, load
+from tests.faults.rig.waiting import PATIENCE_S
 from topics.admin import topic_names
 
 # Stands in for `python -m streams worker` and `gateway`, whose own tests start them for real.
@@ -64,13 +65,14 @@ async def test_a_pipeline_comes_up_whole_and_heals_and_leaves_nothing(settings: 
         assert worker.process is not None
         processes.append(worker.process)
         worker.process.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await up.supervisor.wait_restarted(worker)
         await up.supervisor.wait_ready(worker)
         up.kafka.process.kill()
         kafka = up.supervisor.children["kafka"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await up.supervisor.wait_restarted(kafka)
+        await asyncio.to_thread(up.kafka.wait_ready)
         assert up.kafka.bootstrap == bootstrap
         assert "events" in topic_names(up.settings.kafka())
         assert up.url in ready_line(up)

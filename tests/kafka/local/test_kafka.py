@@ -19,18 +19,19 @@ from streams.local.errors import StartError
 from streams.local.jars import KAFKA_VERSION
 from streams.local.kafka import EmbeddedKafka
 from streams.settings import cache_home
+from tests.faults.rig.waiting import PATIENCE_S
 
 
 def create(bootstrap: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must live as long as its futures
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
 
 
 def send(bootstrap: str, topic: str, value: bytes) -> None:
     failures: list[object] = []
     producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
     producer.produce(topic, value, on_delivery=lambda error, _message: failures.append(error))
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert failures == [None]
 
 
@@ -38,7 +39,7 @@ def first(bootstrap: str, topic: str) -> bytes | None:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False})
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
-        message = consumer.poll(15)
+        message = consumer.poll(PATIENCE_S)
         assert message is not None
         assert message.error() is None
         return message.value()
@@ -49,7 +50,7 @@ def first(bootstrap: str, topic: str) -> bytes | None:
 def test_the_broker_has_our_settings(kafka: EmbeddedKafka) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     asked = ConfigResource(ConfigResource.Type.BROKER, "1")
-    found = admin.describe_configs([asked])[asked].result(10)
+    found = admin.describe_configs([asked])[asked].result(PATIENCE_S)
     assert {name: found[name].value for name in SHARED} == SHARED
 
 
@@ -57,9 +58,10 @@ def test_a_topic_is_not_made_by_writing_to_it(kafka: EmbeddedKafka, prefix: str)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "message.timeout.ms": 1000})
     errors: list[object] = []
     producer.produce(f"{prefix}.nobody", b"", on_delivery=lambda error, _message: errors.append(error))
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
     assert [error is not None for error in errors] == [True]
-    assert f"{prefix}.nobody" not in AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=10).topics
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    assert f"{prefix}.nobody" not in admin.list_topics(timeout=PATIENCE_S).topics
 
 
 def test_records_survive_a_stop_and_a_kill_at_the_same_address(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_the_broker_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     if watched is not None:
         import select
 
-        assert select.select([watched], [], [], 10)[0], "the broker still runs"
+        assert select.select([watched], [], [], PATIENCE_S)[0], "the broker still runs"
         os.close(watched)
 
 

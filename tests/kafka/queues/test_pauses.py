@@ -25,13 +25,13 @@ async def queue(worker: Worker, agent: str = "plain") -> dict[str, Any]:
 async def test_a_paused_queue_is_kept_over_a_restart_and_goes_on_when_it_is_resumed(pipeline: Pipeline) -> None:
     first = await pipeline.running("a")
     [under_way] = await pipeline.submit_many(1, "plain", seconds=1.5)
-    await until(lambda: bool(lines(pipeline.effects_folder, "plain")), 20)
+    await until(lambda: bool(lines(pipeline.effects_folder, "plain")))
     await order(pipeline, "pause")
 
     async def paused(worker: Worker) -> bool:
         return bool((await queue(worker)).get("paused"))
 
-    await until(lambda: paused(first), 10)
+    await until(lambda: paused(first), what=first.words)
     kept = await pipeline.submit_many(6, "plain")
     beside = await pipeline.submit_many(1, "keyed")
     await pipeline.ended([under_way, *beside])
@@ -39,11 +39,11 @@ async def test_a_paused_queue_is_kept_over_a_restart_and_goes_on_when_it_is_resu
     async def all_queued(worker: Worker) -> bool:
         return (await queue(worker)).get("queued") == 6
 
-    await until(lambda: all_queued(first), 10)
+    await until(lambda: all_queued(first), what=first.words)
     assert len(lines(pipeline.effects_folder, "plain")) == 2, "only the run that had begun"
     assert await first.stop() == 0
     second = await pipeline.running("b")
-    await until(lambda: all_queued(second), 10)
+    await until(lambda: all_queued(second), what=second.words)
     assert (await queue(second))["paused"]
     await order(pipeline, "pause")  # a repeat under its id
     await order(pipeline, "resume")

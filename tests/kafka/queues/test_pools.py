@@ -7,14 +7,14 @@ import asyncio
 from confluent_kafka.admin import AdminClient
 
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 from tests.kafka.limits.lines import lines, processes
 
 
 async def groups(pipeline: Pipeline) -> set[str]:
     """Return the groups of the pipeline whose members read together; a probe is a worker's own."""
     client = AdminClient(pipeline.kafka.client())
-    found = await asyncio.to_thread(lambda: client.list_consumer_groups().result(10))
+    found = await asyncio.to_thread(lambda: client.list_consumer_groups().result(PATIENCE_S))
     return {
         one.group_id
         for one in found.valid
@@ -27,7 +27,7 @@ async def test_a_worker_of_a_pool_serves_its_agents_only_and_two_share_them(pipe
     await asyncio.gather(pipeline.running("s1"), pipeline.running("s2"))
     elsewhere = await pipeline.submit_many(3, "plain")
     runs = await pipeline.submit_many(120, "fetcher", seconds=0.01)
-    await pipeline.ended(runs, 60)
+    await pipeline.ended(runs)
     assert lines(pipeline.effects_folder, "plain") == [], "nobody serves the default pool yet"
     prefix = pipeline.names.topic("streams.")
     assert await groups(pipeline) == {f"{prefix}scraper"}
@@ -48,4 +48,4 @@ async def test_a_worker_of_a_pool_serves_its_agents_only_and_two_share_them(pipe
         beats = [one.event for one in await pipeline.events(pipeline.names.workers)]
         return {vars(beat)["pool"] for beat in beats if beat is not None} == {"default", "scraper"}
 
-    await until(told, 10)
+    await until(told)

@@ -7,10 +7,10 @@ import hashlib
 import io
 import json
 import os
-import threading
+import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +18,6 @@ from unittest.mock import patch
 import httpx
 import pytest
 import pytest_asyncio
-import uvicorn
 from aiohttp import web
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -28,13 +27,13 @@ from streams.cli.main import main
 from streams.clock import iso
 from streams.gateway.serve import application
 from streams.local.kafka import EmbeddedKafka
-from streams.local.ports import free_ports
 from streams.query.codec import codec_of
 from streams.settings import child_environment
 from streams.worker.courier import Courier
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
+from tests.kafka.gateway._served import listening
 from tests.unit.model._endpoint import completion, endpoint
 
 RUNS = 4
@@ -48,13 +47,14 @@ class Desk(Pipeline):
 
     def __init__(self, kafka: EmbeddedKafka, folder: Path, model: str, asked: Counter[str]) -> None:
         super().__init__(kafka.bootstrap, folder)
-        self.port = free_ports([0])[0]
-        apps, url = ("tests.apps.replayed", "tests.apps.pipeline"), f"http://127.0.0.1:{self.port}"
+        self.held = socket.create_server(("127.0.0.1", 0))
+        port = self.held.getsockname()[1]
+        apps, url = ("tests.apps.replayed", "tests.apps.pipeline"), f"http://127.0.0.1:{port}"
         self.settings = self.settings.changed("tests", apps=apps, llm_base_url=model, advertised_url=url)
         self.catalog = discover(apps)
         self.codec = codec_of(self.settings, self.catalog)
         self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
-        self.client = httpx.AsyncClient(base_url=url, timeout=30)
+        self.client = httpx.AsyncClient(base_url=url, timeout=PATIENCE_S)
         self.trace = folder / "looked_up"
         self.asked = asked
 
@@ -105,22 +105,6 @@ def judged(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-@contextmanager
-def served(desk: Desk) -> Iterator[None]:
-    """Serve a gateway in a thread."""
-    app = application(desk.settings)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=desk.port, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        app.state.streams.close()
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(kafka: EmbeddedKafka, tmp_path_factory: Any) -> AsyncIterator[Desk]:
     """Return a pipeline with four ended runs and some rows."""
@@ -134,14 +118,14 @@ async def desk(kafka: EmbeddedKafka, tmp_path_factory: Any) -> AsyncIterator[Des
 
     async with endpoint(answer) as url, Desk(kafka, folder, url, asked) as made, made.client:
         worker = await made.running()
-        with served(made):
+        with made.held, listening(application(made.settings), made.held):
             runs = [f"run-{number}" for number in range(RUNS)]
             given = [{"text": f"question {number}", "trace": str(made.trace)} for number in range(RUNS)]
             await asyncio.gather(*(made.submit("assess", one, run) for run, one in zip(runs, given, strict=True)))
             for amount in (1, 2, 3):
                 await made.say(Counted(name="ada", amount=amount, then="nothing"), id=f"c{amount}")
             await made.ended(runs)
-            await until(made.knows_all, 30, worker.words)
+            await until(made.knows_all, what=worker.words)
             yield made
         assert await worker.stop() == 0, worker.words()
 
@@ -153,7 +137,8 @@ async def test_many_are_forked_by_a_filter_each_once_and_a_dry_run_forks_none(de
     dry = json.loads(await desk.cli(*words, "--dry-run"))
     assert [(line["fork"], line["why"]) for line in dry] == [(None, None)] * count
     assert len((await desk.get("/runs?agent=assess"))["runs"]) == count
-    words += ["--since", (await desk.get("/runs/run-2"))["created_at"], "--limit", "2"]
+    made = sorted([run["created_at"] for run in (await desk.get("/runs?agent=assess"))["runs"]])
+    words += ["--since", made[-2], "--limit", "2"]  # which of them was taken in last is up to their partitions
     lines = json.loads(await desk.cli(*words))
     forks = {line["run_id"]: line["fork"] for line in lines}
     assert len(forks) == 2
@@ -244,4 +229,4 @@ async def gone(desk: Desk, partition: int, before: int) -> None:
     """Let the broker delete the records of the bus before an offset."""
     admin = AdminClient(desk.kafka.client())
     for one in admin.delete_records([TopicPartition(desk.names.events, partition, before)]).values():
-        await asyncio.to_thread(one.result, 10)
+        await asyncio.to_thread(one.result, PATIENCE_S)

@@ -38,13 +38,16 @@ async def pipeline(kafka: EmbeddedKafka, tmp_path_factory: Any) -> AsyncIterator
         for number in range(EVENTS):
             await made.say(Counted(name=f"n{number % 5}", amount=number), id=f"given-{number}")
         await made.say(Counted(name="given-up", then="fail"), id="given-up")
-        await until(lambda: handled(made), 30, made.workers[0].words)
+        await until(lambda: handled(made), what=made.workers[0].words)
         yield made
 
 
 async def handled(pipeline: Pipeline) -> bool:
     letters = await pipeline.events(pipeline.names.dead_letters)
-    return bool(letters) and len(await echoed(pipeline)) == EVENTS
+    if not letters or len(await echoed(pipeline)) != EVENTS:
+        return False
+    answer = await pipeline.workers[0].owner.get("/owner/tables/echoes")
+    return sum(int(one["value"]["events"]) for one in answer.json()["rows"]) == EVENTS
 
 
 async def echoed(pipeline: Pipeline) -> dict[str, Echoed]:
@@ -105,7 +108,7 @@ async def test_what_differs_is_written_under_its_own_id_and_once(pipeline: Pipel
     other = [id for id in there if "~" in id]
     assert len(other) == 1
     assert (other[0].partition("~")[0], there[other[0]].amount) == ("given-6/echo/0", 106)
-    await until(lambda: folded(pipeline, "n1", before["events"] + 1), 20, pipeline.workers[0].words)
+    await until(lambda: folded(pipeline, "n1", before["events"] + 1), what=pipeline.workers[0].words)
     assert await row(pipeline, "n1") == {"events": before["events"] + 1, "total": before["total"] + 106}
     assert pipeline.names.topic("differs.position") in topic_names(pipeline.kafka)
 
@@ -125,7 +128,7 @@ async def test_two_who_add_the_same_at_once_add_it_once(pipeline: Pipeline) -> N
     assert ids.isdisjoint(new)
     await pipeline.say(Echoed(name="n2", amount=0), id="last")
     count = before["events"] + len(set(new)) + 1
-    await until(lambda: folded(pipeline, "n2", count), 20, pipeline.workers[0].words)
+    await until(lambda: folded(pipeline, "n2", count), what=pipeline.workers[0].words)
     assert await row(pipeline, "n2") == {"events": count, "total": before["total"] + 1000 * len(set(new))}
     third = await repair(pipeline, "third", added)
     assert dict(third.written) == {}
@@ -142,7 +145,7 @@ async def test_a_run_with_another_input_is_another_run(pipeline: Pipeline) -> No
 
     for steps in (1, 1, 2, 2, 1):
         await repair(pipeline, f"starts-{steps}", starts(steps))
-    await until(lambda: two_ended(pipeline), 30, pipeline.workers[0].words)
+    await until(lambda: two_ended(pipeline), what=pipeline.workers[0].words)
     assert len(await pipeline.events(pipeline.names.agents("work"))) == 2
     ids = sorted(await pipeline.endings(), key=len)
     assert ids[1].partition("~")[0] == ids[0]

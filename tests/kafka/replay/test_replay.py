@@ -32,6 +32,7 @@ from streams.settings import child_environment
 from streams.worker.courier import Courier
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import ROOT, Pipeline
+from tests.faults.rig.waiting import PATIENCE_S, until
 from tests.unit.model._endpoint import completion, endpoint
 from topics.admin import topic_names
 from topics.producer import EventProducer
@@ -39,6 +40,7 @@ from topics.reader import read
 
 APPS = ("tests.apps.replayed", "tests.apps.pipeline")
 RUNS = 200
+EVENTS = 40
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # the producer belongs to the loop of the pipeline
 
@@ -59,6 +61,14 @@ class Recorded(Pipeline):
     def looked_up(self) -> int:
         """Return how often the tool was called."""
         return len(self.trace.read_text("utf-8").splitlines())
+
+    async def folded(self) -> bool:
+        """Say whether the bus is worked through: what the reaction said of the events is counted, too."""
+        table = self.catalog.tables["echoes"]
+        changelog = self.names.table(table.name, table.version, table.pool)
+        found = await asyncio.to_thread(rows, self, changelog)
+        counts = [int(self.codec.decode(row, table.row).events) for row in found.values() if row is not None]
+        return sum(counts) == EVENTS
 
     def replay(self, plan: Plan, into: str = "again") -> Replay:
         """Return a replay of this pipeline's log."""
@@ -81,9 +91,10 @@ async def recorded(kafka: EmbeddedKafka, tmp_path_factory: Any) -> AsyncIterator
         worker = await made.running()
         given = [{"text": f"question {number}", "trace": str(made.trace)} for number in range(RUNS)]
         runs = await asyncio.gather(*(made.submit("inquire", one) for one in given))
-        for number in range(40):
+        for number in range(EVENTS):
             await made.say(Counted(name=f"n{number % 7}", amount=number))
-        await made.ended(runs, 90)
+        await made.ended(runs)
+        await until(made.folded, what=worker.words)
         assert await worker.stop() == 0, worker.words()
         assert next(said) == 2 * RUNS
         yield made
@@ -226,7 +237,7 @@ async def test_what_retention_has_deleted_is_said(recorded: Recorded) -> None:
     admin = AdminClient(recorded.kafka.client())
     end = log.stretch(recorded.names.events, "earliest", "latest").end[place]
     for gone in admin.delete_records([TopicPartition(recorded.names.events, place, end)]).values():
-        await asyncio.to_thread(gone.result, 10)
+        await asyncio.to_thread(gone.result, PATIENCE_S)
     with pytest.raises(RetentionError, match="retention"):
         TableHistory(log, "counts").check()
     with pytest.raises(RetentionError, match="retention"):

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,7 +23,7 @@ CANVAS = {
 }
 
 
-async def result(pipeline: Pipeline, agent: str, given: Any, seconds: float = 30) -> Any:
+async def result(pipeline: Pipeline, agent: str, given: Any, seconds: float = PATIENCE_S) -> Any:
     run_id = await pipeline.submit(agent, given)
     ending = (await pipeline.ended([run_id], seconds))[run_id][0]
     assert ending.event_type == "run.succeeded", ending
@@ -39,7 +39,7 @@ async def waits(pipeline: Pipeline, run_id: str) -> None:
     async def reached() -> bool:
         return (await view(pipeline, run_id)).get("status") == "waiting"
 
-    await until(reached, 20, f"{run_id} waits")
+    await until(reached, what=f"{run_id} waits")
 
 
 def lines(pipeline: Pipeline, name: str) -> list[str]:
@@ -61,7 +61,7 @@ async def test_timeouts_of_a_step_a_child_and_a_wait(shared: Pipeline) -> None:
 
 
 async def test_sleep(shared: Pipeline) -> None:
-    assert 0.5 <= await result(shared, "sleeps", shared.task(name="sleep")) < 5
+    assert 0.5 <= await result(shared, "sleeps", shared.task(name="sleep")) < PATIENCE_S
     assert len(lines(shared, "sleep")) == 1
 
 
@@ -104,7 +104,7 @@ async def test_nested_resume_does_only_the_failed_step_again(shared: Pipeline) -
     async def over() -> bool:
         return len((await shared.endings([run_id]))[run_id]) == 2
 
-    await until(over, 20)
+    await until(over)
     ending = (await shared.endings([run_id]))[run_id][1]
     assert (ending.event_type, ending.result) == ("run.succeeded", [1, 2, 3, 4])
     assert len(lines(shared, "nested")) == 3, "no finished step was done again, at no level"
@@ -121,7 +121,7 @@ async def test_a_run_that_resumes_itself_waits_for_its_key_and_keeps_to_it(share
         found = await shared.endings(runs)
         return all([one.event_type for one in found.get(run, [])][-1:] == ["run.succeeded"] for run in runs)
 
-    await until(over, 40, lambda: lines(shared, "key"))
+    await until(over, what=lambda: lines(shared, "key"))
     endings = await shared.endings(runs)
     assert [[one.event_type for one in endings[run]] for run in runs] == [
         ["run.failed", "run.failed", "run.succeeded"]
@@ -145,9 +145,9 @@ async def test_a_fork_takes_a_history_that_no_record_takes(shared: Pipeline) -> 
 
 async def test_ten_thousand_children_of_one_parent(shared: Pipeline) -> None:
     count = 10_000
-    assert await result(shared, "many", {"children": count}, 60) == sum(range(1, count + 1))
+    assert await result(shared, "many", {"children": count}, 2 * PATIENCE_S) == sum(range(1, count + 1))
 
 
 async def test_a_chord_over_ten_thousand(shared: Pipeline) -> None:
     count = 10_000
-    assert await result(shared, "many_in_a_chord", {"children": count}, 60) == [count, count - 2, 2, count]
+    assert await result(shared, "many_in_a_chord", {"children": count}, 2 * PATIENCE_S) == [count, count - 2, 2, count]

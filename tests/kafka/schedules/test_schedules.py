@@ -47,10 +47,11 @@ async def ticks(shared: Clock, name: str) -> list[Any]:
 
 async def runs(shared: Clock, *schedules: str) -> dict[str, list[str]]:
     """Return how the runs ended, in order of slots, by schedule."""
-    endings = await shared.endings()
+    slots = {name: await ticks(shared, name) for name in schedules}
+    endings = await shared.endings()  # after the ticks: what they wait for has ended before them
     found: dict[str, list[str]] = {}
     for name in schedules:
-        ids = [one.attributes.id for one in await ticks(shared, name)]
+        ids = [one.attributes.id for one in slots[name]]
         found[name] = [endings[id][0].event_type if id in endings else "" for id in ids]
     return found
 
@@ -63,16 +64,34 @@ async def reaches(worker: Worker, name: str, **least: int) -> dict[str, Any]:
         found.update(await row(worker, name))
         return bool(found) and all(found[field] >= count for field, count in least.items())
 
-    await until(reached, 40, lambda: f"{name}: {found} {worker.words()}")
+    await until(reached, what=lambda: f"{name}: {found} {worker.words()}")
     return found
 
 
+async def given_up(shared: Clock, name: str) -> Any:
+    """Return the first dead letter of a schedule: its owner counts a failure before it is on the log."""
+    found: list[Any] = []
+
+    async def there() -> bool:
+        found[:] = [letter for letter in await shared.letters() if letter.consumer == name]
+        return bool(found)
+
+    await until(there)
+    return found[0]
+
+
 async def test_skip_leaves_out_slots_while_the_run_goes_on(shared: Clock, worker: Worker) -> None:
-    """Runs of 3.2 s at one slot a second: of four slots one fires."""
+    """Runs of 3.2 s at one slot a second: of four slots one fires, or of less where the worker looks late at one."""
     found = await reaches(worker, "skips", fired=3)
     assert found["skipped"] >= 2 * (found["fired"] - 1)
-    slots = [vars(one.event)["slot_ms"] for one in await ticks(shared, "skips")]
-    assert min(after - before for before, after in itertools.pairwise(slots)) >= 4000
+    fired = await ticks(shared, "skips")
+    ended = await shared.ended_ms(one.attributes.id for one in fired)
+    for before, after in itertools.pairwise(fired):
+        assert after.attributes.time >= ended[before.attributes.id], "no run began before the one of the slot before"
+    slots = [vars(one.event)["slot_ms"] for one in fired]
+    span = (slots[-1] - slots[0]) // 1000 + 1
+    now = await row(worker, "skips")
+    assert now["skipped"] + now["missed"] >= span - len(slots), "each slot that did not fire is counted"
 
 
 async def test_buffer_one_fires_one_slot_late_as_soon_as_the_run_has_ended(shared: Clock, worker: Worker) -> None:
@@ -85,7 +104,7 @@ async def test_buffer_one_fires_one_slot_late_as_soon_as_the_run_has_ended(share
 async def test_cancel_other_ends_the_run_of_the_slot_before(shared: Clock, worker: Worker) -> None:
     await reaches(worker, "cancels", fired=4)
     found = (await runs(shared, "cancels"))["cancels"]
-    assert set(found[:-2]) == {"run.cancelled"}
+    assert set(found[:-1]) == {"run.cancelled"}
     assert len((await row(worker, "cancels"))["running"]) <= 1
 
 
@@ -100,8 +119,7 @@ async def test_a_function_that_fails_is_tried_again_and_then_a_dead_letter_with_
     shared: Clock, worker: Worker
 ) -> None:
     await reaches(worker, "broken", failed=1)
-    letters = [letter for letter in await shared.letters() if letter.consumer == "broken"]
-    first = letters[0]
+    first = await given_up(shared, "broken")
     assert (first.error, first.error_type, first.attempts) == ("this schedule has a defect", "ValueError", 3)
     assert first.source_topic == shared.names.ticks
     ticked = {f"{one.attributes.id}/failed/3": one.event.data for one in await ticks(shared, "broken")}
@@ -110,7 +128,7 @@ async def test_a_function_that_fails_is_tried_again_and_then_a_dead_letter_with_
 
 async def test_a_redriven_slot_runs_its_function_again_and_has_no_second_tick(shared: Clock, worker: Worker) -> None:
     await reaches(worker, "broken", failed=1)
-    letter = next(one for one in await shared.letters() if one.consumer == "broken")
+    letter = await given_up(shared, "broken")
     names = ("dead_id", "consumer", "source_topic", "source_partition", "source_offset", "key", "value", "headers")
     asked = RedriveRequested(attempt=1, **{name: getattr(letter, name) for name in names})
     headers = {"pool": "default"}
@@ -120,7 +138,7 @@ async def test_a_redriven_slot_runs_its_function_again_and_has_no_second_tick(sh
     async def given_up_again() -> bool:
         return any(one.dead_id == f"{letter.dead_id}/again" for one in await shared.letters())
 
-    await until(given_up_again, 30, worker.words)
+    await until(given_up_again, what=worker.words)
     id = letter.dead_id.partition("/")[0]
     assert [one.attributes.id for one in await ticks(shared, "broken")].count(id) == 1
     assert len([one for one in await shared.letters() if one.dead_id.startswith(id)]) == 2
@@ -133,7 +151,7 @@ async def test_paused_it_fires_nothing_and_resumed_only_what_comes_then(shared: 
     async def paused() -> bool:
         return bool((await row(worker, "every_second")).get("paused"))
 
-    await until(paused, 10)
+    await until(paused, what=worker.words)
     paused_ms = wall.now_ms()  # a slot of before may still be told: its function was under way
     before = await row(worker, "every_second")
     assert before["next_slot"] is None
@@ -147,24 +165,26 @@ async def test_paused_it_fires_nothing_and_resumed_only_what_comes_then(shared: 
     async def goes_on() -> bool:
         return sum(slot >= resumed_ms for slot in await slots()) >= 3
 
-    await until(goes_on, 20)
+    await until(goes_on, what=worker.words)
     assert [slot for slot in await slots() if paused_ms < slot < resumed_ms - 1000] == []
     assert (await row(worker, "every_second"))["missed"] == before["missed"]
 
 
 async def test_a_trigger_fires_once_for_each_request(shared: Clock, worker: Worker) -> None:
-    count = len(await ticks(shared, "daily"))
+    async def triggered() -> list[Any]:
+        return [one for one in await ticks(shared, "daily") if (one.event.data or {}).get("cause") == "trigger"]
+
+    count = len(await triggered())
     request_id = await order(shared, "daily", "trigger", slot_from_ms=123_000)
     await order(shared, "daily", "trigger", slot_from_ms=123_000, request_id=request_id)
     await order(shared, "daily", "trigger", slot_from_ms=123_000)
 
     async def both() -> bool:
-        return len(await ticks(shared, "daily")) >= count + 2
+        return len(await triggered()) >= count + 2
 
-    await until(both, 10, worker.words)
-    fired = (await ticks(shared, "daily"))[count:]
+    await until(both, what=worker.words)
+    fired = (await triggered())[count:]
     assert len(fired) == 2
-    assert {one.event.data["cause"] for one in fired} == {"trigger"}
     assert len({one.attributes.id for one in fired}) == 2
     assert all(one.attributes.id.startswith(slot_id("daily", 123_000) + "~") for one in fired)
 
@@ -175,14 +195,15 @@ async def test_a_backfill_keeps_slot_ids_and_repeats_only_when_forced(shared: Cl
     wanted = [slot_id("daily", start + day * DAY) for day in range(12)]
 
     async def filled() -> list[str]:
-        ids = [one.attributes.id for one in await ticks(shared, "daily") if one.event.data["cause"] == "backfill"]
+        every = await ticks(shared, "daily")  # at midnight also the day's own, which has no cause
+        ids = [one.attributes.id for one in every if (one.event.data or {}).get("cause") == "backfill"]
         return [id for id in ids if id.partition("~")[0] in wanted]
 
     async def count(number: int) -> None:
         async def reached() -> bool:
             return len(await filled()) >= number and not (await row(worker, "daily"))["backfills"]
 
-        await until(reached, 20, worker.words)
+        await until(reached, what=worker.words)
         assert len(await filled()) == number
 
     await order(shared, "daily", "backfill", **span)
@@ -198,8 +219,8 @@ async def test_an_order_that_makes_no_sense_is_a_dead_letter(shared: Clock, work
     await order(shared, "nothing_such", "pause")
     await order(shared, "daily", "dance")
 
-    async def given_up() -> bool:
+    async def told() -> bool:
         texts = [letter.error for letter in await shared.letters() if letter.consumer == "signals"]
         return any("nothing_such" in text for text in texts) and any("dance" in text for text in texts)
 
-    await until(given_up, 10, worker.words)
+    await until(told, what=worker.words)

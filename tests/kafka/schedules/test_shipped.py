@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from schemas.run import RunSubmitted
 from schemas.schedule import ScheduleCommanded
@@ -25,6 +26,22 @@ def worker(shared: Clock) -> Worker:
     return shared.workers[0]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def paused(shared: Clock) -> None:
+    """Leave these schedules to their triggers: one that looks by its own clock beside them says what it sees, too."""
+    names = {"monitor_data_sources", "health_check", "cleanup_old_events"}
+    for name in names:
+        event = ScheduleCommanded(schedule=name, command="pause", request_id=uuid.uuid4().hex)
+        await shared.producer.send(shared.names.signals, event, headers={"pool": "default"})
+
+    async def all_paused() -> bool:
+        answer = await shared.workers[0].owner.get("/owner/schedules")
+        rows = answer.json()["schedules"] if answer.status_code == 200 else []
+        return names == {row["name"] for row in rows if row["paused"]}
+
+    await until(all_paused, what=shared.workers[0].words)
+
+
 async def ticks(shared: Clock, name: str) -> list[Any]:
     events = [one.event for one in await shared.events(shared.names.ticks) if one.event is not None]
     return [event for event in events if vars(event)["schedule"] == name and vars(event)["data"] is not None]
@@ -39,7 +56,7 @@ async def triggered(shared: Clock, worker: Worker, name: str) -> None:
     async def ticked() -> bool:
         return len(await ticks(shared, name)) >= count
 
-    await until(ticked, 30, worker.words)
+    await until(ticked, what=worker.words)
     assert vars((await ticks(shared, name))[-1])["data"] == {"cause": "trigger"}
 
 
@@ -60,7 +77,7 @@ async def test_a_file_is_told_of_when_it_has_changed(shared: Clock, worker: Work
             row = await worker.owner.get("/owner/tables/data_sources/" + str(shared.feed).replace("/", "%2F"))
             return row.status_code == 200 and row.json()["value"]["times"] == expected
 
-        await until(folded, 10, worker.words)
+        await until(folded, what=worker.words)
 
 
 async def test_old_events_are_cleaned_up_without_a_word(shared: Clock, worker: Worker) -> None:
@@ -75,7 +92,7 @@ async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(
     async def given_up() -> bool:
         return any(letter.consumer == "broken" for letter in await shared.letters())
 
-    await until(given_up, 30, worker.words)
+    await until(given_up, what=worker.words)
     await triggered(shared, worker, "health_check")
     check = (await said(shared, "health_check_completed"))[-1]
     assert (check.healthy, check.detail) == (False, "no worker of pool away is alive")
@@ -85,7 +102,7 @@ async def test_the_health_check_says_how_it_is_and_raises_each_alert_once(
         row = await worker.owner.get("/owner/tables/alerts/dead%2Fbroken")
         return row.status_code == 200 and row.json()["value"]["open"]
 
-    await until(folded, 10, worker.words)
+    await until(folded, what=worker.words)
     await triggered(shared, worker, "health_check")
     raised = [event for event in await said(shared, "alert.raised") if event.alert == "dead/broken"]
     assert len(raised) == 1
@@ -140,7 +157,7 @@ async def posted(sinks: Sinks, alert: str, kind: str) -> None:
         ends = kind == "alert.resolved"
         return [post for post in sinks.of("/slack", alert) if post.json["text"].startswith("[resolved]") is ends]
 
-    await until(lambda: bool(hooks() and chats()), 15, lambda: sinks.posts)
+    await until(lambda: bool(hooks() and chats()), what=lambda: sinks.posts)
     [hook], [chat] = hooks(), chats()
     assert hook.json["data"]["alert"] == alert
     assert StandardWebhooks().check(hook.headers, hook.body, [SECRET], float(hook.headers["webhook-timestamp"]))
@@ -158,13 +175,13 @@ async def test_an_open_breaker_is_told_of_at_once_and_once_and_so_is_its_end(
         row = await worker.owner.get("/owner/tables/alerts/breaker%2Fscrape_url")
         return row.status_code == 200 and row.json()["value"]["open"]
 
-    await until(folded, 10, worker.words)
+    await until(folded, what=worker.words)
     await triggered(shared, worker, "health_check")
 
     async def checked() -> bool:
         return any("breaker/scrape_url" in check.data for check in await said(shared, "health_check_completed"))
 
-    await until(checked, 10, worker.words)
+    await until(checked, what=worker.words)
     assert (await worker.owner.post("/owner/breakers/scrape_url", json={"state": "closed"})).status_code == 200
     await posted(sinks, "breaker/scrape_url", "alert.resolved")
     told = [event for kind in ("alert.raised", "alert.resolved") for event in await said(shared, kind)]

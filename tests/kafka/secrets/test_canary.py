@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from pydantic import SecretStr
 from rocksdict import AccessType, Options, Rdict
 
 from streams.local.kafka import EmbeddedKafka
 from tests.faults.rig import pipeline as rig
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.waiting import until
+from tests.faults.rig.waiting import PATIENCE_S, until
 from tests.kafka.gateway._served import served
 from tests.unit.model._endpoint import completion, endpoint
 from tests.unit.tools._site import site
@@ -82,24 +82,21 @@ def raw(config: KafkaConfig, prefix: str) -> dict[str, bytes]:
             enable_partition_eof=True,
         )
     )
-    found: dict[str, bytes] = {}
-    for name, topic in consumer.list_topics(timeout=10).topics.items():
-        if not name.startswith(prefix):
+    topics = consumer.list_topics(timeout=PATIENCE_S).topics
+    found = {name: b"" for name in topics if name.startswith(prefix)}
+    places = [TopicPartition(name, number, OFFSET_BEGINNING) for name in found for number in topics[name].partitions]
+    unread = {(place.topic, place.partition) for place in places}
+    consumer.assign(places)  # all at once: one after the other each waits for its fetch
+    while unread:
+        message = consumer.poll(PATIENCE_S)
+        assert message is not None, f"{unread} were not read to their ends"
+        name = str(message.topic())
+        if (error := message.error()) is not None:
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            unread.discard((name, message.partition() or 0))
             continue
-        found[name] = b""
-        for partition in topic.partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), 10)
-            if low == high:
-                continue
-            consumer.assign([TopicPartition(name, partition, low)])
-            while True:
-                message = consumer.poll(20.0)
-                assert message is not None, f"{name}/{partition} was not read to its end"
-                if (error := message.error()) is not None:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    break
-                headers = str(message.headers()).encode()
-                found[name] += b"\n".join((message.key() or b"", message.value() or b"", headers))
+        headers = str(message.headers()).encode()
+        found[name] += b"\n".join((message.key() or b"", message.value() or b"", headers))
     consumer.close()
     return found
 
@@ -125,7 +122,7 @@ async def test_the_secret_is_in_nothing_that_was_written(pipeline: Pipeline) -> 
     worker = await pipeline.running("a")
     site_ = pipeline.origin  # type: ignore[attr-defined]
     runs = [await pipeline.submit("carrier", {"site": site_, "fails": fails}) for fails in (False, True)]
-    ended = await pipeline.ended(runs, 90)
+    ended = await pipeline.ended(runs)
     assert [ended[run][0].event_type for run in runs] == ["run.succeeded", "run.failed"]
     pages: dict[str, Any] = {}
 
@@ -134,7 +131,7 @@ async def test_the_secret_is_in_nothing_that_was_written(pipeline: Pipeline) -> 
         async def known() -> bool:
             return (await client.get(f"/runs/{runs[1]}")).status_code == 200
 
-        await until(known, 20)
+        await until(known, what=worker.words)
         paths = [
             "/",
             "/runs",

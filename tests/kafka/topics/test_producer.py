@@ -12,6 +12,7 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.run import RunSubmitted
 from schemas.webhook import WebhookReceived
+from tests.faults.rig.waiting import PATIENCE_S
 from topics import Topic
 from topics.admin import apply, plan
 from topics.catalogue import WEBHOOK_BYTES
@@ -97,7 +98,7 @@ async def test_a_topic_that_does_not_exist_is_named(producer: EventProducer, pre
 async def test_a_dead_broker_is_an_error_in_time_and_not_for_ever() -> None:
     producer = EventProducer(KafkaConfig("127.0.0.1:1"), CODEC, "/tests", now_ms=lambda: TIME, message_timeout_ms=500)
     with pytest.raises(NotAcknowledged, match=r"not acknowledged within 0\.5 s"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await producer.send("events", RunSubmitted(run_id="r", agent="a"))
     await producer.close()
 

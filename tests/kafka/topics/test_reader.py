@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import Producer
 
+from tests.faults.rig.waiting import PATIENCE_S
 from topics import Topic
 from topics.admin import apply, plan
 from topics.errors import BrokerUnavailableError, TopicError
@@ -28,12 +29,12 @@ def written(
     producer = Producer(config.client(partitioner="murmur2_random"))
     for number, value in enumerate(values):
         producer.produce(topic, value.encode(), key, timestamp=start_ms + number if start_ms else 0)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def transaction(config: KafkaConfig, name: str) -> Producer:
     producer = Producer(config.client(transactional_id=name))
-    producer.init_transactions(10)
+    producer.init_transactions(PATIENCE_S)  # waits for the end of the one before under this name
     producer.begin_transaction()
     return producer
 
@@ -89,10 +90,10 @@ def test_aborted_records_are_never_seen_and_markers_do_not_stop_a_read(bootstrap
         producer = transaction(config, prefix)
         producer.produce(topic, value.encode())
         if commit:
-            producer.commit_transaction(10)
+            producer.commit_transaction(PATIENCE_S)
         else:
-            producer.flush(10)
-            producer.abort_transaction(10)
+            producer.flush(PATIENCE_S)
+            producer.abort_transaction(PATIENCE_S)
     assert values(list(read(config, topic))) == ["a", "b"]
     assert values(list(read(config, topic, end=3))) == ["a"]
 
@@ -103,10 +104,11 @@ def test_an_open_transaction_ends_a_read_and_does_not_hold_it(bootstrap: str, pr
     written(config, topic, ["before"])
     producer = transaction(config, prefix)
     producer.produce(topic, b"open")
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
     written(config, topic, ["after"])
     assert values(list(read(config, topic))) == ["before"]
-    producer.commit_transaction(10)
+    producer.commit_transaction(PATIENCE_S)
+    transaction(config, prefix)  # a commit is acknowledged before its marker lies in the partition
     assert values(list(read(config, topic))) == ["before", "open", "after"]
 
 

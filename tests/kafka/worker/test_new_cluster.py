@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from streams.local.kafka import EmbeddedKafka
 from streams.settings import load
 from streams.worker.log.probe import probe
+from tests.faults.rig.waiting import PATIENCE_S
 
 
 async def test_the_first_worker_of_a_new_cluster_gets_its_answer(tmp_path: Path) -> None:
@@ -20,10 +21,10 @@ async def test_the_first_worker_of_a_new_cluster_gets_its_answer(tmp_path: Path)
         await asyncio.to_thread(kafka.wait_ready)
         topic = f"new-{uuid.uuid4().hex[:8]}"
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-        await asyncio.to_thread(admin.create_topics([NewTopic(topic, 1, 1)])[topic].result, 30)
+        await asyncio.to_thread(admin.create_topics([NewTopic(topic, 1, 1)])[topic].result, PATIENCE_S)
 
         await asyncio.wait_for(
-            asyncio.to_thread(probe, {"bootstrap.servers": kafka.bootstrap}, topic, topic, 0, "s"), 60
+            asyncio.to_thread(probe, {"bootstrap.servers": kafka.bootstrap}, topic, topic, 0, "s"), PATIENCE_S
         )
     finally:
         await asyncio.to_thread(kafka.stop)

@@ -39,7 +39,7 @@ async def test_an_event_whose_output_is_refused_is_one_dead_letter_and_its_neigh
     async def all_but_one_ended() -> bool:
         return len(await pipeline.endings()) >= 39 and len(await pipeline.letters()) >= 1
 
-    await until(all_but_one_ended, 60, worker.words)
+    await until(all_but_one_ended, what=worker.words)
     letters = await pipeline.letters()
     assert [letter.key for letter in letters] == [culprit.encode()]
     assert len(await pipeline.endings()) == 39
@@ -51,7 +51,7 @@ async def test_a_run_whose_ending_is_refused_fails_and_others_end(pipeline: Pipe
     await shrink(pipeline, pipeline.names.runs, 4000)
     large = await pipeline.submit("bulky", {"bytes": 20_000})
     others = await pipeline.submit_many(20)
-    endings = await pipeline.ended([large, *others], 60)
+    endings = await pipeline.ended([large, *others])
     assert [ending.event_type for ending in endings[large]] == ["run.failed"]
     assert all(len(endings[one]) == 1 for one in others)
     assert {endings[one][0].event_type for one in others} == {"run.succeeded"}

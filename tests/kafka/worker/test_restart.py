@@ -15,19 +15,20 @@ async def waits(worker: Worker, run_ids: list[str]) -> None:
         answers = [await worker.owner.get(f"/owner/runs/{run_id}") for run_id in run_ids]
         return all(answer.status_code == 200 and answer.json()["status"] == "waiting" for answer in answers)
 
-    await until(all_wait, 15, worker.words)
+    await until(all_wait, what=worker.words)
 
 
 async def test_waiting_runs_go_on_after_a_restart_with_what_is_recorded(pipeline: Pipeline) -> None:
     """Those that sleep or wait for a signal, and one that has failed and resumes itself after three seconds."""
     worker = await pipeline.running()
+    waiting = [await pipeline.submit("waiter", pipeline.task()) for _ in range(4)]
+    await waits(worker, waiting)
     mending = await pipeline.submit("mending", pipeline.task())
     sleeping = [await pipeline.submit("sleeper", pipeline.task(seconds=3)) for _ in range(4)]
-    waiting = [await pipeline.submit("waiter", pipeline.task()) for _ in range(4)]
-    await waits(worker, [*sleeping, *waiting])
     await pipeline.ended([mending])
-    assert await worker.stop() == 0, worker.words()
     (pipeline.effects_folder / "mended").touch()
+    await until(lambda: len(pipeline.effects()) >= 4 + 4, what=worker.words)  # those that sleep have begun to
+    assert await worker.stop() == 0, worker.words()
     for run_id in waiting:
         await pipeline.say(SignalSent(run_id=run_id, signal_id="s", name="probe.approval", data={"name": "Ann"}))
     again = await pipeline.running()
@@ -40,7 +41,7 @@ async def test_waiting_runs_go_on_after_a_restart_with_what_is_recorded(pipeline
         found = (await pipeline.endings([mending]))[mending]
         return [one.event_type for one in found] == ["run.failed", "run.succeeded"]
 
-    await until(mended, 20, again.words)
+    await until(mended, what=again.words)
     assert await again.stop() == 0, again.words()
 
 
@@ -75,7 +76,6 @@ async def test_a_lost_state_folder_is_rebuilt_from_the_log(pipeline: Pipeline) -
 async def test_a_damaged_store_is_rebuilt_and_said(pipeline: Pipeline) -> None:
     worker = await pipeline.running()
     ack = await pipeline.say(Counted(name="kept", amount=3, then="nothing"))
-    await until(lambda: len(pipeline.workers) == 1, 1)
     assert (
         await worker.owner.get("/owner/tables/counts/kept", params={"consistency": f"offset:{ack.offset}"})
     ).status_code == 200

@@ -37,7 +37,7 @@ async def test_lists_rows_and_counts_survive_a_kill_and_a_lost_store(pipeline: P
     async def all_wait() -> bool:
         return set(await listed(worker, status="waiting")) == set(waiting)
 
-    await until(all_wait, 10, worker.words)
+    await until(all_wait, what=worker.words)
     newest = await listed(worker)
     assert set(newest) == {*done, *waiting}
     assert set(await listed(worker, agent="work", status="succeeded")) == set(done)
@@ -51,8 +51,7 @@ async def test_lists_rows_and_counts_survive_a_kill_and_a_lost_store(pipeline: P
         if wiped:
             shutil.rmtree(pipeline.settings.state_dir)
         worker = await pipeline.running()
-        # A worker is ready as a spare while the group still waits for the dead one: its part of the list is empty then.
-        await until(partial(all_listed, worker, newest), 20, worker.words)
+        await until(partial(all_listed, worker, newest), what=worker.words)
         assert await listed(worker) == newest
         assert set(await listed(worker, status="waiting")) == set(waiting)
         assert (await told(worker, f"runs/{done[0]}"))["value"] == row["value"]

@@ -165,13 +165,14 @@ async def test_old_and_new_code_work_side_by_side(two: Deployments) -> None:
     await say(range(EACH // 2))
     new = pipeline.start("b", path=two.new)
     await new.ready()
+    await pipeline.settled()  # else the old code may do it all
     await say(range(EACH // 2, EACH))
     wanted = {f"n{number}": (EACH, sum(range(EACH))) for number in range(NAMES)}
 
     async def complete() -> bool:
         return [await rows(pipeline, table) for table in ("sums", "checks")] == [wanted, wanted]
 
-    await until(complete, 40, lambda: [worker.words() for worker in (old, new)])
+    await until(complete, what=lambda: [worker.words() for worker in (old, new)])
     assert await pipeline.letters() == []
     bus = await pipeline.events(pipeline.names.events)
     said = [vars(one.event)["by"] for one in bus if one.event and one.attributes.type == "measure.checked"]
@@ -183,7 +184,7 @@ async def test_old_and_new_code_work_side_by_side(two: Deployments) -> None:
     async def one_more() -> bool:
         return {count for count, _ in (await rows(pipeline, "checks")).values()} == {EACH + 1}
 
-    await until(one_more, 40, new.words)
+    await until(one_more, what=new.words)
     assert await pipeline.letters() == []
     assert await new.stop() == 0, new.words()
     for writer, _ in writers:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -20,6 +21,7 @@ from streams import agent
 from streams.engine.decision import Decision
 from streams.engine.machine import Machine
 from streams.engine.messages import Submit
+from streams.worker.http import runs
 from streams.worker.http.app import _not_owner, _not_ready
 from streams.worker.http.proof import NotOwnerError, NotReadyError, Proof
 from streams.worker.http.runs import RunPages
@@ -58,9 +60,13 @@ class Owner:
             partitions=PARTITIONS,
             committer=SimpleNamespace(proven=lambda: True),
         )
-        pages = RunPages(Proof(runtime), self.journal, cast("Any", None), [], self.spoken)
+        self.pages = pages = RunPages(Proof(runtime), self.journal, cast("Any", None), [], self.spoken)
         app = Starlette(
-            routes=[Route("/runs/{id}/news", pages.news), Route("/spoken", pages.spoken, methods=["POST"])],
+            routes=[
+                Route("/runs/{id}", pages.show),
+                Route("/runs/{id}/news", pages.news),
+                Route("/spoken", pages.spoken, methods=["POST"]),
+            ],
             exception_handlers={NotOwnerError: _not_owner, NotReadyError: _not_ready},
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
@@ -134,3 +140,21 @@ async def test_an_unknown_run_is_404_and_anothers_421(owner: Owner) -> None:
     unknown = next(f"u-{number}" for number in range(99) if partition_of(b"u-%d" % number, PARTITIONS) == HOME)
     assert (await owner.client.get(f"/runs/{unknown}/news?peek=1")).status_code == 404
     assert (await owner.client.get(f"/runs/{FAR}/news?peek=1")).status_code == 421
+
+
+async def test_a_run_that_is_on_its_queue_is_never_404(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the worker takes to get there, and also when it loses the partition meanwhile."""
+    unknown = next(f"u-{number}" for number in range(99) if partition_of(b"u-%d" % number, PARTITIONS) == HOME)
+    monkeypatch.setattr(runs, "_PATIENCE_S", 0.01)
+    there = [True, True, True, False, False]  # at each look at the queue
+    monkeypatch.setattr(owner.pages, "_on_the_way", lambda *_: there.pop(0))
+    assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
+    assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404, "it was passed meanwhile, and is no run"
+    assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404
+
+    def gone(*_: object) -> bool:
+        owner.owned.kill()
+        return True
+
+    monkeypatch.setattr(owner.pages, "_on_the_way", gone)
+    assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
