@@ -26,6 +26,7 @@ Report = Callable[[KafkaError | None, Message], None]
 
 _PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
 _FLUSH_S: Final = 10.0  # longer than a record may wait (message.timeout.ms)
+_STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
 _STUCK_S: Final = 15.0  # a call that was told to take 5 s at most will not come back any more
 _MEMBER: Final = frozenset(
     {
@@ -112,16 +113,20 @@ class Transactions:
             firsts = self._firsts.of(outs, lasts.keys())
             asked = [*firsts, *(place for place_of, place in lasts.items() if place_of[0] in changelogs)]
             self._produce(outs, self._reports(range(len(outs)) if careful else asked, ends))
-            if firsts:
-                self._see_to_firsts()
-            self._probe("produced")
             positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-            self._patiently(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 5))
+
+            def send_offsets() -> None:
+                self._patiently(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 5))
+
+            if firsts:
+                self._see_to_firsts(send_offsets)
+            self._probe("produced")
+            send_offsets()
             self._probe("offsets sent")
             self._patiently(lambda: self._producer.commit_transaction(5))
             self._probe("committed")
         except KafkaException as error:
-            self._abandon(error)
+            self._abandon(error, careful=careful)
         return ends
 
     def _reports(self, asked: Iterable[int], ends: dict[Partition, int]) -> dict[int, Report]:
@@ -145,12 +150,15 @@ class Transactions:
         self._untold = len(reports)
         return reports
 
-    def _see_to_firsts(self) -> None:
+    def _see_to_firsts(self, stands: Callable[[], None]) -> None:
         """Wait until the broker has said where the records asked for lie.
 
-        Raises TransactionAbortedError if it has not, unless it refused one: the library tells that itself.
+        Raises TransactionAbortedError if it has not, unless it refused one: the library tells that itself. `stands`
+        raises when any record was refused: the library sends none of the rest then, which would wait for its time-out.
         """
-        self._producer.flush(_FLUSH_S)
+        end = clock.monotonic() + _FLUSH_S
+        while self._producer.flush(_STEP_S) and self._refused is None and clock.monotonic() < end:
+            stands()
         if self._untold and self._refused is None:
             self._patiently(lambda: self._producer.abort_transaction(5))
             raise TransactionAbortedError("the broker did not say where the first records on a partition lie")
@@ -192,7 +200,7 @@ class Transactions:
             finally:
                 self._called_at = None
 
-    def _abandon(self, error: KafkaException) -> None:
+    def _abandon(self, error: KafkaException, *, careful: bool) -> None:
         reason: KafkaError = error.args[0]
         # produce() says "erroneous state" when the broker has refused an earlier record of the same transaction already
         spoiled = reason.txn_requires_abort() or reason.code() == KafkaError._STATE  # noqa: SLF001
@@ -204,7 +212,8 @@ class Transactions:
             raise OutcomeUnknownError(_explain(self.id, failed.args[0])) from failed
         if reason.code() in _MEMBER:
             raise MemberRefusedError(reason.str()) from error
-        if self._refused is not None and self._refused.code() in _RECORD:
+        # Some deliveries are asked for also without care: a refusal among them says nothing of who of many it is for.
+        if careful and self._refused is not None and self._refused.code() in _RECORD:
             raise RecordRefusedError(self._refused.str()) from error
         raise TransactionAbortedError(reason.str()) from error
 

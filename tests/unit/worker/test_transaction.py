@@ -50,6 +50,7 @@ class Script:
         self.delivery: KafkaError | None = None
         self.untold: list[str] = []  # topics whose next record the broker takes for a repetition
         self.asked: list[str] = []
+        self.queued: list[int] = []  # records that are still under way after each flush
         self.before: Callable[[], None] = lambda: None
 
     def _answer(self, name: str) -> None:
@@ -76,8 +77,9 @@ class Script:
     def list_topics(self, topic: str, *_: Any) -> Any:
         return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
 
-    def flush(self, *_: Any) -> None:
+    def flush(self, *_: Any) -> int:
         self._answer("flush")
+        return self.queued.pop(0) if self.queued else 0
 
     def send_offsets_to_transaction(self, *_: Any) -> None:
         self._answer("offsets")
@@ -107,6 +109,15 @@ def test_offsets_go_after_the_records_and_before_the_commit() -> None:
     script = Script()
     assert committed(script)["t.log", 3] == 42
     assert script.calls == ["begin", "produce t.out", "produce t.log", "flush", "offsets", "commit"]
+
+
+def test_what_is_never_sent_because_another_record_was_refused_is_not_waited_for() -> None:
+    script = Script(offsets=[None, failure(KafkaError._STATE)])
+    script.queued = [2, 2, 2]
+    with pytest.raises(TransactionAbortedError):
+        committed(script)
+    assert script.calls.count("flush") == 2
+    assert script.calls[-1] == "abort"
 
 
 @pytest.mark.parametrize("lost", ["t.out", "t.log"])
@@ -185,6 +196,15 @@ def test_a_refused_record_is_told_by_its_delivery() -> None:
     script.delivery = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
     with pytest.raises(RecordRefusedError):
         committed(script, careful=True)
+
+
+def test_a_record_that_is_refused_before_its_unit_stands_alone_is_no_units_fault() -> None:
+    """The first on a partition is asked for whatever it is sent with: who is to blame is looked for by halves."""
+    script = Script(offsets=[failure(KafkaError._STATE)])
+    script.delivery = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+    with pytest.raises(TransactionAbortedError):
+        committed(script)
+    assert script.calls[-1] == "abort"
 
 
 @pytest.mark.parametrize("call", ["begin", "offsets", "commit"])
