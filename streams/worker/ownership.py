@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from streams.worker.record import weight_of
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ class Ownership:
             if owned is not None and owned.live and owned.ready:
                 self._deliver(source, messages)
             else:
-                self._release(len(messages))
+                self._release(weight_of(messages))
 
-    def _release(self, count: int) -> None:
+    def _release(self, weight: int) -> None:
         if self.thread is not None:
-            self.thread.release(count)
+            self.thread.release(weight)
 
     def _queue(self, owned: Slice) -> None:
         self._waiting.append(owned)
@@ -198,7 +199,7 @@ class Ownership:
             one.ready = False
             for source in one.sources.values():
                 while source.queue and not source.queue[-1].started:
-                    self._release(source.queue.pop().count())
+                    self._release(source.queue.pop().weight())
         if self.committer is None:
             return
         try:
@@ -213,7 +214,7 @@ class Ownership:
     def _bury(self, gone: Sequence[Slice]) -> None:
         for one in gone:
             for source in one.sources.values():
-                self._release(sum(batch.count() for batch in source.queue if not batch.taken))
+                self._release(sum(batch.weight() for batch in source.queue if not batch.taken))
                 source.queue.clear()
             if self.slices.get(one.partition) is one:
                 del self.slices[one.partition]

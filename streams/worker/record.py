@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+#: What a record in memory weighs beside its value.
+_RECORD_BYTES: Final = 2048
 
 
 class Record(Protocol):
     """One record that was read; librdkafka's `Message` is one once `error()` is None."""
+
+    def __len__(self) -> int:
+        """Return the value's length in bytes."""
 
     def topic(self) -> str:
         """Return the topic."""
@@ -28,3 +35,8 @@ class Record(Protocol):
 
     def timestamp(self) -> tuple[int, int]:
         """Return the kind of timestamp and the milliseconds since the epoch."""
+
+
+def weight_of(records: Sequence[Record]) -> int:
+    """Return what records weigh while they are in flight, in bytes."""
+    return sum(map(len, records)) + _RECORD_BYTES * len(records)

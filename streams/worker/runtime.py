@@ -114,9 +114,9 @@ class Runtime:
         _running(self._thread).after_publish(lambda: _wake(loop, fresh))
         await fresh.wait()
 
-    def release(self, count: int) -> None:
-        """Give back the credit of `count` records."""
-        _running(self._thread).release(count)
+    def release(self, weight: int) -> None:
+        """Give back the credit of records of this weight."""
+        _running(self._thread).release(weight)
 
     async def open(self, topics: Sequence[str]) -> None:
         """Check the cluster and the topics, restart the slot's transactions, make the parts; fetch nothing yet.
@@ -265,7 +265,7 @@ class Runtime:
         new = Slice(old.partition, {topic: Source(topic) for topic in old.sources})
         for topic, source in old.sources.items():
             new.sources[topic].applied = source.applied
-            self.release(sum(batch.count() for batch in source.queue))
+            self.release(sum(batch.weight() for batch in source.queue))
             source.queue.clear()
         new.db, old.db = old.db, None
         new.stores = {name: store.clean() for name, store in old.stores.items()}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.worker.record import Record
+from streams.worker.record import Record, weight_of
 from streams.worker.state.pair import Pair
 from streams.worker.state.slice import Slice, Source
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.worker.log.config import Config
 
 _FETCH: Final = 2000  # records taken from librdkafka at once
-_HIGH: Final = 20_000  # records in flight in this process before fetching stops
+_HIGH: Final = 48 * 1024 * 1024  # bytes in flight in this process before fetching stops: some 20,000 small records
 _POLL_S: Final = 0.05
 # An end of a partition is none of our business here; that no broker can be reached is told once for the whole process
 # by whoever notices, in a line of its own (see `topics.reach`), not at each attempt of each connection.
@@ -94,9 +94,9 @@ class ConsumerThread:
         if self._thread.is_alive():
             self._thread.join()
 
-    def release(self, count: int) -> None:
-        """Give back the credit of `count` records that are done with."""
-        self._released += count
+    def release(self, weight: int) -> None:
+        """Give back the credit of records of this `weight` that are done with."""
+        self._released += weight
         if self._stalled and self._taken - self._released < _HIGH // 2:
             self._credit.set()
 
@@ -197,7 +197,6 @@ class ConsumerThread:
     def _hand_over(self, messages: list[Message]) -> None:
         parts: dict[Source, list[Record]] = {}
         sources = self._sources
-        count = 0
         for message in messages:
             error = message.error()
             if error is not None:
@@ -207,13 +206,12 @@ class ConsumerThread:
             source = sources.get((record.topic(), record.partition()))
             if source is None or source.slice is None:
                 continue
-            count += 1
             if (part := parts.get(source)) is not None:
                 part.append(record)
             else:
                 parts[source] = [record]
         if parts:
-            self._taken += count
+            self._taken += sum(map(weight_of, parts.values()))
             self._handler.deliver(parts)
 
     def _on_error(self, error: KafkaError) -> None:

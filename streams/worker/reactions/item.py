@@ -20,6 +20,10 @@ class Kept:
 
     row: ParkedEvent
 
+    def __len__(self) -> int:
+        """Return the value's length in bytes."""
+        return len(self.row.value or b"")
+
     def topic(self) -> str:
         """Return the source topic."""
         return self.row.source_topic

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from streams.worker.record import weight_of
 from streams.worker.state.unit import Unit
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ class Batch(Unit):
 
     LIMIT = 128 * 1024 * 1024  # a batch is cut by the records that came, not by what its handler makes of them
 
-    __slots__ = ("finish", "messages", "next", "open", "source", "started", "taken")
+    __slots__ = ("_weight", "finish", "messages", "next", "open", "source", "started", "taken")
 
     def __init__(self, source: Source, messages: list[Record], agents: int, finish: Callable[[Batch], None]) -> None:
         """Take `messages` of `source` for `agents` streams; `finish` is called when all are done with them."""
         super().__init__(source.owner)
         self.source = source
         self.messages = messages
+        self._weight = weight_of(messages)
         self.next: int = messages[-1].offset() + 1
         self.open = agents
         self.started = False
@@ -47,6 +49,7 @@ class Batch(Unit):
         if self.started or len(self.messages) >= most:
             return False
         self.messages += messages
+        self._weight += weight_of(messages)
         self.next = messages[-1].offset() + 1
         return True
 
@@ -61,6 +64,6 @@ class Batch(Unit):
         """Return the source topic and the offset after the last record."""
         return self.source.topic, self.next
 
-    def count(self) -> int:
-        """Return the number of records, for back-pressure."""
-        return len(self.messages)
+    def weight(self) -> int:
+        """Return what the records weigh, for back-pressure."""
+        return self._weight

@@ -358,16 +358,16 @@ class Committer:
             unit.settle(committed=True)
             if (move := unit.moves()) is not None:
                 unit.slice.sources[move[0]].advance(move[1])
-            if count := unit.count():
-                self._owner.release(count)
+            if weight := unit.weight():
+                self._owner.release(weight)
             for callback in unit.on_commit:
                 callback()
             unit.release()
 
     def _refuse(self, unit: Unit, error: Exception) -> None:
         unit.settle(committed=False)
-        if count := unit.count():
-            self._owner.release(count)
+        if weight := unit.weight():
+            self._owner.release(weight)
         if unit.on_refuse is not None:
             unit.on_refuse(error)  # it stood alone
             return
@@ -378,7 +378,7 @@ class Committer:
     def _drop(self, unit: Unit) -> None:
         """Forget a unit whose assignment ended: its records come again to the next owner."""
         unit.settle(committed=False)
-        if count := unit.count():
-            self._owner.release(count)
+        if weight := unit.weight():
+            self._owner.release(weight)
         if unit.on_refuse is not None:
             unit.on_refuse(DeadAssignmentError(f"partition {unit.slice.partition} moved to another worker"))

@@ -21,8 +21,8 @@ class Owner(Protocol):
     async def next_pair(self) -> None:
         """Wait for a younger pair."""
 
-    def release(self, count: int) -> None:
-        """Give credit for records that are done with."""
+    def release(self, weight: int) -> None:
+        """Give credit for records of this weight that are done with."""
 
     def renew(self, old: Slice) -> None:
         """Read a slice again from what is committed."""

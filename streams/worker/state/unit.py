@@ -155,6 +155,6 @@ class Unit:
         """Return the source topic and next offset that this unit commits, if it moves one."""
         return None
 
-    def count(self) -> int:
-        """Return how many input records this unit covers (for back-pressure)."""
+    def weight(self) -> int:
+        """Return what the input records that this unit covers weigh, in bytes (for back-pressure)."""
         return 0

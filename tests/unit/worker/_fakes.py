@@ -30,6 +30,9 @@ class Message:
     def offset(self) -> int:
         return self.at
 
+    def __len__(self) -> int:
+        return 100
+
 
 def owned_slice(folder: Path, number: int = 0, applied: int = 10) -> Slice:
     """Return a ready slice with two sources and two stores."""

@@ -98,7 +98,7 @@ async def test_units_of_a_dead_slice_enter_no_transaction(tmp_path: Path) -> Non
     await bench.through(saying(one, b"x"))
     assert log.values == [b"x"]
     assert [type(error) for error in refused] == [DeadAssignmentError] * 2
-    assert owner.released == 3
+    assert owner.released == batch_of(one, 10, 12).weight()
 
 
 async def test_a_slice_that_is_not_published_yet_is_waited_for(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.worker.errors import OverlayConflictError, RecordTooLargeError, UnitTooLargeError
+from streams.worker.record import weight_of
 from streams.worker.state.batch import GROW_LIMIT
 from streams.worker.state.unit import MAX_RECORD_BYTES, Unit
 from tests.unit.worker._fakes import COUNTS, Message, batch_of, owned_slice
@@ -99,7 +100,8 @@ def test_a_batch_grows_until_somebody_begins_it(tmp_path: Path) -> None:
     batch = batch_of(owned_slice(tmp_path), 0, 4)
     batch.started = False
     assert batch.grow([Message(5)])  # type: ignore[list-item]
-    assert (batch.next, batch.count()) == (6, 6)
+    assert (batch.next, batch.weight()) == (6, weight_of(batch.messages))
+    assert batch.weight() > 6 * 100
     batch.started = True
     assert not batch.grow([Message(6)])  # type: ignore[list-item]
 
