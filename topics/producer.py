@@ -83,9 +83,13 @@ class EventProducer:
         source: str,
         *,
         now_ms: Callable[[], int],
-        message_timeout_ms: int = 8000,
+        message_timeout_ms: int = 7000,
     ) -> None:
-        """Connect lazily; ``message_timeout_ms`` is how long a record may wait for its acknowledgement."""
+        """Connect lazily; ``message_timeout_ms`` is how long a record may wait for its acknowledgement.
+
+        The library looks once a second for what has waited too long, and those who send webhooks wait for ten: seven
+        leave a machine that is busy two to say so.
+        """
         self._codec = codec
         self._source = source
         self._now_ms = now_ms

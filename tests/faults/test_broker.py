@@ -194,7 +194,7 @@ async def test_an_outage_of_more_than_a_minute(scene: Scene) -> None:
 
 
 async def outage(scene: Scene, seconds: float) -> None:
-    """Take the broker away for so long, with submissions all the while: each takes some 8 s to be refused."""
+    """Take the broker away for so long, with submissions all the while: each takes some 7 s to be refused."""
     giving = asyncio.create_task(scene.submitted(20))
     await scene.gone(scene.broker.kill)
     refused = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ async def pair(
     monkeypatch.setattr(rig, "APP", "tests.apps.budgets")
     async with endpoint(model.answer) as url, Pipeline(kafka.bootstrap, tmp_path, partitions=8) as made:
         made.settings = made.settings.changed(llm_base_url=url, llm_model="gpt-4o-mini")
-        await made.running("a")
-        await made.running("b")
+        await asyncio.gather(made.running("a"), made.running("b"))
         yield made
 
 
