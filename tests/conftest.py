@@ -1,4 +1,4 @@
-"""What tests share: one real broker for the session, names of their own on it, and a marker for each kind of test."""
+"""What tests share: a broker for the session, names of their own on it, a marker for each kind, how chance is drawn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streams.local.kafka import EmbeddedKafka
 from streams.settings import cache_home
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 ROOMS = ("unit", "contract", "flow", "kafka", "faults", "house")
 NEEDS_BROKER = "kafka"
 HERE = Path(__file__).parent
+
+# A property is drawn alike in every run, and no example has a time limit: that the machine is busy, says nothing of the
+# code. `--hypothesis-profile=explore` draws anew each time.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", _UNHURRIED)
+settings.register_profile("suite", _UNHURRIED, derandomize=True, database=None, print_blob=True)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

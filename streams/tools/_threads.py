@@ -38,12 +38,15 @@ class Threads:
 
         def work() -> None:
             if not done.set_running_or_notify_cancel():
+                self._free()
                 return
             try:
                 value = context.run(fn, *args, **kwargs)
             except BaseException as error:  # noqa: BLE001 - it is raised where the function was called
+                self._free()
                 done.set_exception(error)
             else:
+                self._free()  # first, or whoever goes on with the result would find this thread busy and start another
                 done.set_result(value)
 
         self._put(work)
@@ -59,12 +62,11 @@ class Threads:
 
     def _serve(self) -> None:
         while True:
-            work = self._work.get()
-            try:
-                work()
-            finally:
-                with self._lock:
-                    self._busy -= 1
+            self._work.get()()
+
+    def _free(self) -> None:
+        with self._lock:
+            self._busy -= 1
 
 
 _SHARED: Final = Threads()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "topics", "streams")
-SKIPPED = {".git", ".venv", ".streams", "__pycache__", "node_modules", "dist", "build"}
+SKIPPED = {"__pycache__", "node_modules", "dist", "build"}  # and folders of tools, which write there meanwhile
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".json", ".avsc", ".html", ".css", ".js", ".sh", ".cfg", ".txt", ""}
 
 
@@ -22,8 +22,12 @@ def files() -> list[Path]:
     if listed.returncode == 0:
         found = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     else:
-        found = [path for path in ROOT.rglob("*") if not SKIPPED & set(path.relative_to(ROOT).parts)]
+        found = [path for path in ROOT.rglob("*") if not _skipped(path.relative_to(ROOT).parts)]
     return sorted(path for path in found if path.is_file())
+
+
+def _skipped(parts: tuple[str, ...]) -> bool:
+    return bool(SKIPPED & set(parts)) or any(part.startswith(".") and part != ".ci" for part in parts[:-1])
 
 
 def texts() -> list[tuple[str, str]]:

@@ -18,13 +18,13 @@ def make_topics(bootstrap: str, *names: str, partitions: int = 4) -> None:
     """Create topics and wait for them."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(name, partitions, 1) for name in names]).values():
-        future.result(20)
+        future.result(60)
 
 
 def transactional(bootstrap: str, name: str) -> Producer:
     """Return a worker's producer with its transactions opened."""
     producer = Producer(config.producer({"bootstrap.servers": bootstrap}, name), logger=None)
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     return producer
 
 
@@ -50,7 +50,7 @@ class Member:
         return self.consumer.consumer_group_metadata()
 
 
-def settle(members: list[Member], done: Callable[[], bool], seconds: float = 30) -> None:
+def settle(members: list[Member], done: Callable[[], bool], seconds: float = 90) -> None:
     """Poll the members until `done`."""
     end = time.monotonic() + seconds
     while not done():
@@ -94,11 +94,11 @@ def send_offset(producer: Producer, topic: str, partition: int, offset: int, met
     """Commit one offset in a transaction of its own; return the name of the refusal, empty if there was none."""
     producer.begin_transaction()
     try:
-        producer.send_offsets_to_transaction([TopicPartition(topic, partition, offset)], metadata, 10)
-        producer.commit_transaction(10)
+        producer.send_offsets_to_transaction([TopicPartition(topic, partition, offset)], metadata, 60)
+        producer.commit_transaction(60)
     except KafkaException as error:
         reason = error.args[0]
         assert reason.txn_requires_abort(), reason.str()
-        producer.abort_transaction(10)
+        producer.abort_transaction(60)
         return str(reason.name())
     return ""

@@ -18,11 +18,11 @@ def test_a_pending_offset_is_waited_for_and_only_on_its_own_partition(bootstrap:
     with reader(bootstrap, f"{prefix}.g") as handle:
         producer.begin_transaction()
         metadata = handle.consumer_group_metadata()
-        producer.send_offsets_to_transaction([TopicPartition(prefix, 1, 5)], metadata, 10)
+        producer.send_offsets_to_transaction([TopicPartition(prefix, 1, 5)], metadata, 60)
         assert committed(handle, prefix, 1, 0.5) is None
-        assert committed(handle, prefix, 2, 10) == -1001  # nothing committed, and nothing pending
-        producer.commit_transaction(10)
-        assert committed(handle, prefix, 1, 10) == 5
+        assert committed(handle, prefix, 2, 60) == -1001  # nothing committed, and nothing pending
+        producer.commit_transaction(60)
+        assert committed(handle, prefix, 1, 60) == 5
 
 
 def test_an_aborted_offset_leaves_the_one_before(bootstrap: str, prefix: str) -> None:
@@ -32,9 +32,9 @@ def test_an_aborted_offset_leaves_the_one_before(bootstrap: str, prefix: str) ->
         metadata = handle.consumer_group_metadata()
         for offset, end in ((5, producer.commit_transaction), (9, producer.abort_transaction)):
             producer.begin_transaction()
-            producer.send_offsets_to_transaction([TopicPartition(prefix, 1, offset)], metadata, 10)
-            end(10)
-        assert committed(handle, prefix, 1, 10) == 5
+            producer.send_offsets_to_transaction([TopicPartition(prefix, 1, offset)], metadata, 60)
+            end(60)
+        assert committed(handle, prefix, 1, 60) == 5
 
 
 def test_a_handle_that_reads_uncommitted_does_not_wait(bootstrap: str, prefix: str) -> None:
@@ -44,9 +44,9 @@ def test_a_handle_that_reads_uncommitted_does_not_wait(bootstrap: str, prefix: s
     with reader(bootstrap, f"{prefix}.g", **{"isolation.level": "read_uncommitted"}) as handle:
         producer.begin_transaction()
         metadata = handle.consumer_group_metadata()
-        producer.send_offsets_to_transaction([TopicPartition(prefix, 1, 5)], metadata, 10)
-        assert committed(handle, prefix, 1, 10) == -1001
-        producer.abort_transaction(10)
+        producer.send_offsets_to_transaction([TopicPartition(prefix, 1, 5)], metadata, 60)
+        assert committed(handle, prefix, 1, 60) == -1001
+        producer.abort_transaction(60)
 
 
 def test_the_end_that_a_committed_reader_sees_lies_before_what_is_open(bootstrap: str, prefix: str) -> None:
@@ -56,21 +56,21 @@ def test_the_end_that_a_committed_reader_sees_lies_before_what_is_open(bootstrap
     producer = transactional(bootstrap, f"{prefix}.t")
     producer.begin_transaction()
     producer.produce(prefix, b"open", partition=0)
-    producer.flush(10)
+    producer.flush(60)
     with reader(bootstrap, f"{prefix}.g") as handle:
-        assert handle.get_watermark_offsets(place, 10) == (0, 0)
+        assert handle.get_watermark_offsets(place, 60) == (0, 0)
         assert high(bootstrap, prefix) == 1
         handle.assign([place])
-        event = handle.poll(10)
+        event = handle.poll(60)
         assert event is not None
         assert event.error() is not None
         assert event.error().code() == KafkaError._PARTITION_EOF  # type: ignore[union-attr]
         assert event.offset() == 0
-        producer.commit_transaction(10)
-        message = handle.poll(10)
+        producer.commit_transaction(60)
+        message = handle.poll(60)
         assert message is not None
         assert (message.value(), message.offset()) == (b"open", 0)
-        event = handle.poll(10)
+        event = handle.poll(60)
         assert event is not None
         assert event.offset() == 2  # behind the marker, which is no message
     assert high(bootstrap, prefix) == 2
@@ -82,7 +82,7 @@ def high(bootstrap: str, topic: str) -> int:
     place = TopicPartition(topic, 0)
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     futures = admin.list_offsets({place: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-    return int(futures[place].result(10).offset)
+    return int(futures[place].result(60).offset)
 
 
 def test_the_start_up_probe_finds_this_broker_fit(bootstrap: str, prefix: str) -> None:

@@ -70,7 +70,6 @@ def binaries() -> Path | None:
 @contextmanager
 def running(bin_folder: Path, folder: Path) -> Iterator[Cluster]:
     """Start a server on a free port with its data in `folder`, fill it, and stop it in the end."""
-    (port,) = free_ports([0])
     data = folder / "data"
     folder.mkdir(parents=True)
     if os.geteuid() == 0:
@@ -87,6 +86,7 @@ def running(bin_folder: Path, folder: Path) -> Iterator[Cluster]:
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
     call("initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+    (port,) = free_ports([0])  # right before it is used, or another process may take it meanwhile
     options = (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c shared_buffers=16MB"
     )

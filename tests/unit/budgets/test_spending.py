@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from schemas.usage import BudgetSpent, UsageCounted
-from streams import Budget, Run, agent
+from streams import Budget, Run, agent, clock
 from streams.define.agents import Agent
 from streams.define.policies import RetryPolicy
 from streams.engine.decision import Perform
@@ -98,12 +98,17 @@ async def test_a_budget_in_money_lets_no_model_pass_whose_price_nobody_knows() -
     assert homes.asked == []
 
 
-async def test_a_refusal_stands_for_a_moment() -> None:
+async def test_a_refusal_stands_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     homes = Homes(spent="agent:worker")
     spending, spender = homes.spending(), Spender.of(worker, "r", {})
     for number in range(5):
         assert await spending.hold(spender, f"call{number}", Amount(), priced=True) == "no more"
     assert len(homes.asked) == 1
+    now[0] += 1.1
+    assert await spending.hold(spender, "later", Amount(), priced=True) == "no more"
+    assert len(homes.asked) == 2
 
 
 async def test_what_was_used_is_told_to_each_home_once() -> None:

@@ -37,7 +37,7 @@ async def connected() -> AsyncIterator[Streams]:
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
     """Return all that the server says until it closes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await reader.read()
 
 
@@ -82,7 +82,7 @@ async def test_a_delivery_in_pieces_is_taken() -> None:
         for byte in body:
             writer.write(bytes([byte]))
             await writer.drain()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await reader.readline()).startswith(b"HTTP/1.1 202")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -17,8 +17,16 @@ from schemas.dead import DeadLettered
 from schemas.github import GithubIssueOpened
 from schemas.run import RunSubmitted
 from schemas.webhook import WebhookReceived
-from streams.clock import now_ms
 from tests.unit.gateway._gateway import World, problem, signed, world
+
+NOW_S: Final = 1_800_000_000
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the gateway's clock stand: an edge of a second between signing and checking would move what is tested."""
+    monkeypatch.setattr("streams.gateway.webhooks.now_ms", lambda: NOW_S * 1000)
+
 
 ISSUE = {
     "action": "opened",
@@ -224,7 +232,7 @@ SLACK_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
-def slack_headers(body: bytes, at: int) -> dict[str, str]:
+def slack_headers(body: bytes, at: int = NOW_S) -> dict[str, str]:
     signature = hmac.new(SLACK_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
     return {"x-slack-request-timestamp": str(at), "x-slack-signature": f"v0={signature}"}
 
@@ -250,10 +258,9 @@ async def test_slacks_published_vector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_slack_verifies_the_address_and_repeats_events() -> None:
-    now = now_ms() // 1000
     async with world() as it:
         question = orjson.dumps({"type": "url_verification", "challenge": "c"})
-        answer = await it.client.post("/webhooks/slack", content=question, headers=slack_headers(question, now))
+        answer = await it.client.post("/webhooks/slack", content=question, headers=slack_headers(question))
         assert (answer.status_code, answer.json()) == (200, {"challenge": "c"})
         body = orjson.dumps(
             {
@@ -264,7 +271,7 @@ async def test_slack_verifies_the_address_and_repeats_events() -> None:
             }
         )
         answers = [
-            await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body, now + retry))
+            await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body, NOW_S + retry))
             for retry in range(4)
         ]
         assert [answer.json().get("duplicate") for answer in answers] == [None, True, True, True]
@@ -272,7 +279,6 @@ async def test_slack_verifies_the_address_and_repeats_events() -> None:
 
 
 async def test_slack_interactivity_and_slash_commands_are_events_once() -> None:
-    now = now_ms() // 1000
     action = {
         "type": "block_actions",
         "trigger_id": "T.1",
@@ -292,7 +298,7 @@ async def test_slack_interactivity_and_slash_commands_are_events_once() -> None:
     async with world() as it:
         for body, wanted in forms.items():
             answers = [
-                await it.client.post("/webhooks/slack", content=body, headers={**slack_headers(body, now), **FORM})
+                await it.client.post("/webhooks/slack", content=body, headers={**slack_headers(body), **FORM})
                 for _ in range(2)
             ]
             assert [answer.json().get("duplicate") for answer in answers] == [None, True]
@@ -303,16 +309,15 @@ async def test_slack_interactivity_and_slash_commands_are_events_once() -> None:
 
 
 async def test_a_slack_retry_is_recognised_by_the_event_and_keeps_its_number() -> None:
-    now = now_ms() // 1000
     event = {"type": "message", "channel": "C", "text": "hi"}
     body = orjson.dumps({"type": "event_callback", "event_id": "Ev9", "event": event})
     async with world() as it:
         it.log.down = True
-        lost = await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body, now))
+        lost = await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body))
         assert lost.status_code == 503
         it.log.down = False
         retry = {"x-slack-retry-num": "1", "x-slack-retry-reason": "http_timeout"}
-        taken = await it.client.post("/webhooks/slack", content=body, headers={**slack_headers(body, now), **retry})
+        taken = await it.client.post("/webhooks/slack", content=body, headers={**slack_headers(body), **retry})
         assert (taken.status_code, taken.json().get("duplicate")) == (202, None)
         [raw] = it.log.on("webhooks.slack")
         assert vars(raw.event)["headers"]["x-slack-retry-num"] == "1"
@@ -322,14 +327,14 @@ async def test_a_slack_retry_is_recognised_by_the_event_and_keeps_its_number() -
 @pytest.mark.parametrize("skew", [-301, 301, -86_400])
 async def test_slack_too_old_or_from_the_future_is_401(skew: int) -> None:
     async with world() as it:
-        headers = slack_headers(b"{}", now_ms() // 1000 + skew)
+        headers = slack_headers(b"{}", NOW_S + skew)
         problem(await it.client.post("/webhooks/slack", content=b"{}", headers=headers), 401, "bad-signature")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"{"])
 async def test_slack_without_an_event_is_a_clear_refusal(body: bytes) -> None:
     async with world() as it:
-        answer = await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body, now_ms() // 1000))
+        answer = await it.client.post("/webhooks/slack", content=body, headers=slack_headers(body))
         problem(answer, 422, "rejected")
         assert it.log.written == []
 
@@ -338,7 +343,7 @@ WHSEC = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 
 def standard_headers(body: bytes, delivery: str = "msg_1", skew: int = 0) -> dict[str, str]:
-    at = str(now_ms() // 1000 + skew)
+    at = str(NOW_S + skew)
     made = base64.b64encode(hmac.new(WHSEC, f"{delivery}.{at}.".encode() + body, hashlib.sha256).digest()).decode()
     return {"webhook-id": delivery, "webhook-timestamp": at, "webhook-signature": f"v1,{made}"}
 

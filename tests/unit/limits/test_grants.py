@@ -13,6 +13,12 @@ from streams.worker.limits.grants import Grants
 from tests.unit.limits.fakes import Committer, Owned
 
 
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass but what a test lets pass: what is told depends on it to the tenth of a second."""
+    monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
+
+
 def ask(*ids: str, limit: str = "tool:x", count: int = 3, per: float = 60.0) -> dict[str, Any]:
     return {"limit": limit, "count": count, "per": per, "ids": list(ids), "wanted": len(ids)}
 

@@ -14,6 +14,12 @@ from streams.worker.limits.tickets import Limit, Tickets
 from tests.unit.limits.fakes import Tasks, turns
 
 
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no grant grow old but where a test wants it: two seconds are not long on a busy machine."""
+    monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
+
+
 class Home:
     """Grants so many of each limit, then tells to come back."""
 

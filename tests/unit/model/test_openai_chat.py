@@ -13,6 +13,7 @@ from streams.model.chat import ChatRequest, Message, Schema, ToolCall, ToolSpec,
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
 from streams.model.openai_chat import OpenAIChat
 from tests.unit.model._endpoint import completion, endpoint
+from tests.unit.refusing import refusing
 
 REQUEST = ChatRequest((Message("user", "hi"),))
 UNPRICED = Usage(3, 2, cost_usd=None)
@@ -135,14 +136,10 @@ async def test_a_silent_endpoint_ends_at_the_timeout() -> None:
 
 
 async def test_an_endpoint_that_is_not_there_is_named() -> None:
-    async def handle(_: web.Request) -> web.Response:
-        raise AssertionError
-
-    async with endpoint(handle) as url:
-        pass
-    async with OpenAIChat(url, "k", "m") as model:
-        with pytest.raises(ModelError, match="cannot be reached"):
-            await model.complete(REQUEST)
+    with refusing() as where:
+        async with OpenAIChat(f"http://{where}/v1", "k", "m") as model:
+            with pytest.raises(ModelError, match="cannot be reached"):
+                await model.complete(REQUEST)
 
 
 async def test_an_endpoint_that_does_not_stream_is_heard_all_the_same() -> None:
@@ -167,6 +164,6 @@ async def test_hundreds_of_calls_wait_at_once() -> None:
         await everyone.wait()
         return web.json_response(completion())
 
-    async with endpoint(handle) as url, OpenAIChat(url, "k", "m", timeout=30) as model:
+    async with endpoint(handle) as url, OpenAIChat(url, "k", "m", timeout=300) as model:
         answers = await asyncio.gather(*(model.complete(REQUEST) for _ in range(count)))
     assert {answer.text for answer in answers} == {"hello"}

@@ -56,7 +56,7 @@ class Silent:
         return await self.get(url, seconds)
 
 
-def owners(answer: Callable[[str, str], Answer | None], patience: float = 2.0, partitions: int = 1) -> Owners:
+def owners(answer: Callable[[str, str], Answer | None], patience: float = 60.0, partitions: int = 1) -> Owners:
     return Owners(lambda: partitions, Workers(answer), patience)
 
 

@@ -13,10 +13,11 @@ from aiohttp import web
 from streams.tools.errors import FetchError, FetchRefusedError
 from streams.tools.exchange import Limits
 from streams.tools.fetching import fetch
+from tests.unit.refusing import refusing
 from tests.unit.tools._site import Handler, Names, html, network, redirect, site
 from tests.unit.tools.test_guard import REFUSED
 
-SMALL = Limits(max_bytes=10_000, seconds=5)
+SMALL = Limits(max_bytes=10_000, seconds=60)
 
 
 def leads_elsewhere(url: str) -> bool:
@@ -188,7 +189,5 @@ async def test_compressed_bodies_are_read(pack: object, encoding: str) -> None:
 
 
 async def test_a_host_that_is_not_there_may_be_tried_again() -> None:
-    async with site({}) as (origin, _):
-        pass
-    with network(host(origin)), pytest.raises(FetchError):
-        await fetch(f"{origin}/")
+    with refusing() as where, network(where), pytest.raises(FetchError):
+        await fetch(f"http://{where}/")

@@ -45,7 +45,7 @@ async def test_the_loop_turns_while_functions_block_and_no_more_run_than_may() -
             most = max(most, len(running))
             if most == 3:
                 loop.call_soon_threadsafe(full.set)
-        assert gate.wait(10)
+        assert gate.wait(60)
         with lock:
             running.remove(number)
         return number
@@ -61,13 +61,13 @@ async def test_threads_are_used_again() -> None:
     threads = Threads()
     for number in range(20):
         assert await threads.run(lambda number=number: number) == number  # type: ignore[misc]
-    assert threads.count <= 2
+    assert threads.count == 1
 
 
 async def test_a_caller_that_gives_up_before_its_turn_runs_nothing() -> None:
     threads, gate = Threads(1), threading.Event()
     ran: list[int] = []
-    first = asyncio.ensure_future(threads.run(gate.wait, 10))
+    first = asyncio.ensure_future(threads.run(gate.wait, 60))
     await asyncio.sleep(0)  # it is in the thread, or first in the queue of the only one
     second = asyncio.ensure_future(threads.run(ran.append, 2))
     await asyncio.sleep(0)
@@ -90,4 +90,4 @@ def test_a_process_ends_although_a_function_does_not() -> None:
         "    stuck.cancel()\n"
         "asyncio.run(main())\n"
     )
-    subprocess.run([sys.executable, "-c", code], timeout=20, check=True)
+    subprocess.run([sys.executable, "-c", code], timeout=120, check=True)

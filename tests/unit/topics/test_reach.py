@@ -19,6 +19,11 @@ from topics.reader import read
 DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)
 
 
+def said(caplog: pytest.LogCaptureFixture, address: str) -> list[str]:
+    """Return what was said of a cluster: threads of other tests in this process may say something of theirs."""
+    return [line for line in (record.getMessage() for record in caplog.records) if address in line]
+
+
 def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
     times = iter([100.0, 125.4])
     reach = Reach("a:1", lambda: next(times))
@@ -28,7 +33,7 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
     reach.failed(KafkaError(KafkaError._TRANSPORT))
     reach.answered()
     reach.answered()
-    assert [record.getMessage() for record in caplog.records] == [
+    assert said(caplog, "a:1") == [
         "no broker of a:1 answers: waiting for it, from now on in silence",
         "the broker of a:1 is back after 25 s",
     ]
@@ -38,7 +43,7 @@ def test_one_connection_that_fails_is_no_outage(caplog: pytest.LogCaptureFixture
     reach = Reach("a:1", lambda: 0.0)
     reach.failed(KafkaError(KafkaError._TRANSPORT))
     reach.answered()
-    assert not caplog.records
+    assert said(caplog, "a:1") == []
 
 
 class Noted(Reach):
@@ -64,8 +69,6 @@ async def test_a_producer_tells_that_no_broker_answers(caplog: pytest.LogCapture
     noted = Noted()
     producer = EventProducer(KafkaConfig("127.0.0.1:1", reach=noted), Codec(FileRegistry()), "/tests", now_ms=lambda: 1)
     await producer.start()
-    assert await asyncio.to_thread(noted.told.wait, 5)
+    assert await asyncio.to_thread(noted.told.wait, 60)
     await producer.close(0)
-    assert [record.getMessage() for record in caplog.records] == [
-        "no broker of 127.0.0.1:1 answers: waiting for it, from now on in silence"
-    ]
+    assert said(caplog, "127.0.0.1:1") == ["no broker of 127.0.0.1:1 answers: waiting for it, from now on in silence"]

@@ -94,7 +94,7 @@ class FakeTransactions:
         careful: bool = False,
     ) -> dict[tuple[str, int], int]:
         self._loop.call_soon_threadsafe(self.begun.set)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         asked = Committed(list(outs), dict(offsets), metadata, careful)
         self.calls.append(asked)
         self.judge(asked)

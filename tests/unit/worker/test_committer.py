@@ -267,7 +267,10 @@ async def test_a_transaction_is_bounded_and_a_unit_never_split(tmp_path: Path, m
     assert [len(call.outs) for call in log.done] == [10, 25, 1]
 
 
-async def test_what_arrives_while_a_transaction_is_under_way_is_the_next_group(tmp_path: Path) -> None:
+async def test_what_arrives_while_a_transaction_is_under_way_is_the_next_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 3600.0)  # no proof of ownership in between
     one = owned_slice(tmp_path)
     log = FakeTransactions()
     log.gate.clear()
@@ -279,7 +282,7 @@ async def test_what_arrives_while_a_transaction_is_under_way_is_the_next_group(t
         bench.committer.add(saying(one, b"%d" % number))
     assert not await bench.committer.drain(0)
     log.gate.set()
-    assert await bench.committer.drain(10)
+    assert await bench.committer.drain(60)
     bench.committer.stop()
     await running
     assert [len(call.outs) for call in log.done] == [1, 5]

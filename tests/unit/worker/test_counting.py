@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
+from streams import clock
 from streams.worker.errors import RecordRefusedError, TransactionAbortedError
 from streams.worker.state.slice import Slice
 from streams.worker.state.unit import Unit
@@ -68,7 +71,10 @@ async def test_a_change_is_seen_through_the_overlay_until_its_unit_is_settled(tm
     assert not store.dirty
 
 
-async def test_a_transaction_takes_along_what_is_ready_within_a_few_turns(tmp_path: Path) -> None:
+async def test_a_transaction_takes_along_what_is_ready_within_a_few_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "monotonic", lambda: 100.0)  # its milliseconds would be over after any pause
     owned, log = owned_slice(tmp_path), FakeTransactions()
     bench, left = Bench(log, FakeOwner(owned)), [saying(owned, b"second"), saying(owned, b"third")]
 

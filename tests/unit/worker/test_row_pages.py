@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -92,7 +93,8 @@ class Worker:
 
 
 @pytest_asyncio.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
+async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
+    monkeypatch.setattr(module, "_PATIENCE_S", 60.0)  # who waits here is let go by what it waits for
     made = Worker(tmp_path)
     yield made
     for owned in list(made.slices.values()):

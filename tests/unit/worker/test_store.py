@@ -118,7 +118,7 @@ def test_a_disk_that_takes_no_more_is_an_error_at_the_write_and_the_store_is_who
         "        break\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "0")], timeout=30, check=True, capture_output=True, text=True
+        [sys.executable, "-c", code, str(tmp_path / "0")], timeout=120, check=True, capture_output=True, text=True
     )
     written, _, error = done.stdout.partition(" ")
     assert 0 < int(written) < 1000
