@@ -97,7 +97,20 @@ def close() -> None:
 def _pool(url: str) -> ConnectionPool[Any]:
     with _opening:
         if url not in _pools:
-            _pools[url] = ConnectionPool(
+
+            def check(connection: psycopg.Connection[Any]) -> None:
+                """Raise what the server, or its absence, says; then no session that lies idle is taken for alive.
+
+                They are cut together, by a restart or a firewall, and the pool waits a second after the second one
+                that it finds so, two after the third and four after the fourth: longer than a query may wait.
+                """
+                try:
+                    ConnectionPool.check_connection(connection)
+                except psycopg.Error:
+                    pool.drain()
+                    raise
+
+            pool = _pools[url] = ConnectionPool(
                 url,
                 min_size=0,
                 max_size=CONNECTIONS,
@@ -106,7 +119,7 @@ def _pool(url: str) -> ConnectionPool[Any]:
                 reconnect_timeout=WAIT_S,
                 kwargs={"prepare_threshold": None, "connect_timeout": 5, "application_name": "streams"},
                 configure=_configure,
-                check=ConnectionPool.check_connection,
+                check=check,
                 name="execute_database_query",
                 open=True,
             )

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from streams import agent
+import pytest
+
+from streams import agent, clock
 from streams.worker.limits.admission import Admission, Pass
 from streams.worker.runs.dispatcher import Dispatcher
 from tests.unit.limits.fakes import Owned, Tasks
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no turn of the loop be over for the time that it takes: a pause of the machine is longer than what it may."""
+    monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
 
 
 @agent(concurrency=2)

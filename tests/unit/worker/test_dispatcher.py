@@ -7,6 +7,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from streams import clock
 from streams.define.agents import Agent
 from streams.worker.limits.admission import Admission
 from streams.worker.runs.desk import Live
@@ -15,6 +18,12 @@ from streams.worker.state.slice import Slice
 from tests.unit.worker._fakes import owned_slice
 
 MINUTE = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no turn of the loop be over for the time that it takes: a pause of the machine is longer than what it may."""
+    monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
 
 
 async def nothing() -> None:
