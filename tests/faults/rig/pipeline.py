@@ -117,7 +117,10 @@ class Pipeline:
         self.catalog: Catalog = discover(self.settings.apps)
         self.codec = codec_of(self.settings, self.catalog)
         self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
-        self.producer = EventProducer(self.kafka, self.codec, "/tests", now_ms=clock.now_ms)
+        patience_ms = int(PATIENCE_S * 1000)
+        self.producer = EventProducer(
+            self.kafka, self.codec, "/tests", now_ms=clock.now_ms, message_timeout_ms=patience_ms
+        )
         self.workers: list[Worker] = []
         self.environment: dict[str, str] = {}  # of workers, besides their settings
         self._logs: dict[str, Log] = {}

@@ -38,7 +38,8 @@ def topic(bootstrap: str, prefix: str) -> str:
 @pytest.fixture
 async def producer(bootstrap: str) -> AsyncIterator[EventProducer]:
     """Return a producer, closed at the end."""
-    made = EventProducer(KafkaConfig(bootstrap), CODEC, "/tests", now_ms=lambda: TIME)
+    patience_ms = int(PATIENCE_S * 1000)  # how long is another test's question
+    made = EventProducer(KafkaConfig(bootstrap), CODEC, "/tests", now_ms=lambda: TIME, message_timeout_ms=patience_ms)
     await made.start()
     yield made
     await made.close()
