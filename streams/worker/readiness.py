@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
     from streams.worker.watchdog import Stall
 
-_GRACE_S: Final = 3.0  # after that a worker without partitions counts as ready: it is a spare
+#: After that a worker without partitions counts as ready: it is a spare. The group does not tell it so, and a busy
+#: cluster takes seconds to give the first ones.
+_GRACE_S: Final = 10.0
 
 
 def missing(runtime: Runtime, stall: Stall, began: float) -> str | None:
