@@ -1,14 +1,22 @@
-"""Free ports on loopback, the same ones as last time where possible, so that a restart is found where it was."""
+"""Free ports on loopback, the same ones as last time where possible, so that a restart is found where it was.
+
+Whoever is told a port binds it a moment later. New ones come from below those that systems give to outgoing connections
+(from 32768 on Linux, from 49152 by RFC 6335), or one of these might have it by then.
+"""
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from random import SystemRandom
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOOPBACK = "127.0.0.1"
+
+_NEW: Final = range(20_000, 32_000)
+_TRIES: Final = 20  # of new ones; then the system may choose
 
 
 def free_ports(wanted: Sequence[int]) -> list[int]:
@@ -23,7 +31,7 @@ def free_ports(wanted: Sequence[int]) -> list[int]:
 
 
 def _bound(port: int) -> socket.socket:
-    for candidate in (port, 0):
+    for candidate in (*([port] if port else []), *SystemRandom().sample(_NEW, _TRIES), 0):
         holder = socket.socket()
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is as good as free
         try:
