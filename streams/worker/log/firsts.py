@@ -31,6 +31,7 @@ class Firsts:
     def __init__(self, partitions: Callable[[str], int]) -> None:
         """Know of none; `partitions` says how many a topic has, 0 if nobody can tell."""
         self._partitions = partitions
+        self._counts: dict[str, int] = {}
         self._known: set[Partition] = set()  # with -1 for a topic of which every partition is known
         self._since = clock.monotonic()
 
@@ -39,10 +40,11 @@ class Firsts:
         if clock.monotonic() - self._since > _KEPT_S:
             self._since = clock.monotonic()
             self._known.clear()
+            self._counts.clear()
         new = partitions - self._known
         if not new:
             return []
-        counts = {topic: self._partitions(topic) for topic, partition in new if partition < 0}
+        counts = {topic: self._count(topic) for topic, partition in new if partition < 0}
         asked: dict[Partition | int, int] = {}
         for place, (topic, _, key, partition, _) in enumerate(outs):
             if (topic, partition) in new:
@@ -51,6 +53,12 @@ class Firsts:
                     asked.setdefault(place if number is None else (topic, number), place)
         self._known.update((topic, -1) for topic, count in counts.items() if self._all(topic, count))
         return list(asked.values())
+
+    def _count(self, topic: str) -> int:
+        """Return how many partitions a topic has; the broker is asked until it says so."""
+        if not self._counts.get(topic):
+            self._counts[topic] = self._partitions(topic)
+        return self._counts[topic]
 
     def _all(self, topic: str, count: int) -> bool:
         return count > 0 and all((topic, number) in self._known for number in range(count))
