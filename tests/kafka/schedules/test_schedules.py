@@ -208,7 +208,7 @@ async def test_a_backfill_keeps_slot_ids_and_repeats_only_when_forced(shared: Cl
 
     await order(shared, "daily", "backfill", **span)
     await count(12)
-    assert await filled() == wanted
+    assert sorted(await filled()) == sorted(wanted), "each once; five functions run side by side and end as they like"
     await order(shared, "daily", "backfill", slot_from_ms=start - 2 * DAY, slot_to_ms=start + 3 * DAY)
     await order(shared, "daily", "backfill", **span, force=True)
     await count(24)
