@@ -62,6 +62,8 @@ class Changelogs:
     def readings(self, owned: Sequence[Slice]) -> list[Reading]:
         """Return where each store goes on; one that does not fit its changelog is cleared and begins anew."""
         stores = [(one, store) for one in owned if one.live for store in one.stores.values()]
+        if not stores:
+            return []
         ids = self._topic_ids({store.topic for _, store in stores})
         spots = {(store.topic, store.partition) for _, store in stores}
         lows = self.offsets(spots, OffsetSpec.earliest())

@@ -180,11 +180,11 @@ class Standbys:
             if number in self._claimed or self._halted.is_set():
                 return None
             copy = Slice(number, {})
-            copy.db = PartitionDb(self._folder / str(number), self._options)
-            copy.stores = {spec.name: Store(copy.db, spec.name, spec.topic, number, spec.index) for spec in self._specs}
+            copy.db = db = PartitionDb(self._folder / str(number), self._options)
+            copy.stores = {spec.name: Store(db, spec.name, spec.topic, number, spec.index) for spec in self._specs}
             self._kept[number] = copy
-        if copy.db.rebuilt:
-            self._say(f"standby store of partition {number} was damaged and is rebuilt: {copy.db.rebuilt}")
+        if db.rebuilt:  # not the copy's any more, if it was claimed meanwhile
+            self._say(f"standby store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
         return copy
 
     def _drop(self, numbers: frozenset[int]) -> None:
