@@ -35,6 +35,7 @@ from tests.faults.rig.pipeline import Pipeline
 from tests.faults.rig.waiting import PATIENCE_S, until
 from tests.kafka.gateway._served import listening
 from tests.unit.model._endpoint import completion, endpoint
+from topics.reader import read
 
 RUNS = 4
 EDITED = "nothing is known of it"
@@ -211,7 +212,9 @@ async def test_rows_are_told_as_they_were_until_retention_takes_what_made_them(d
             await desk.cli("tables", "at", "counts", "ada", "--offset", str(event["offset"]), "-o", "json")
         )
         assert told == row
-    between = found["events"][1]["time"]
+    log = await asyncio.to_thread(lambda: list(read(desk.kafka, desk.names.events, partitions=[place])))
+    (at_ms,) = [one.timestamp for one in log if one.offset == found["events"][1]["offset"]]  # its ce_time is older
+    between = str(iso(at_ms))
     assert (await desk.get(f"/tables/counts/ada?at={between}"))["value"]["total"] in (3, 6)  # of one millisecond
     listed = json.loads(await desk.cli("tables", "at", "counts", "--time", between, "-o", "json"))
     assert [row["key"] for row in listed] == ["ada"]
