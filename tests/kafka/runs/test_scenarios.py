@@ -61,7 +61,7 @@ async def test_timeouts_of_a_step_a_child_and_a_wait(shared: Pipeline) -> None:
 
 
 async def test_sleep(shared: Pipeline) -> None:
-    assert 0.5 <= await result(shared, "sleeps", shared.task(name="sleep")) < PATIENCE_S
+    assert await result(shared, "sleeps", shared.task(name="sleep")) >= 0.5
     assert len(lines(shared, "sleep")) == 1
 
 
