@@ -27,6 +27,14 @@ class MemberRefusedError(WorkerError):
     """Raised by a commit that the group coordinator refused: member or epoch is no longer current."""
 
 
+class MemberUnknownError(MemberRefusedError):
+    """Raised by a commit when the group coordinator does not know the member at all: it was removed from the group."""
+
+
+class MembershipLostError(WorkerError):
+    """Raised when the group does without this worker and its client library does not join again: the process ends."""
+
+
 class TransactionAbortedError(WorkerError):
     """Raised by a commit that was aborted for a reason that does not name its culprit; the units can be sent again."""
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +44,7 @@ from streams.worker.keys.homes import KeyHomes
 from streams.worker.letters import dead_letter, taker_of
 from streams.worker.limits.admission import Admission
 from streams.worker.limits.limits import Limits
+from streams.worker.membership import Membership
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
@@ -87,6 +89,7 @@ log = logging.getLogger("streams.worker")
 _LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
 _LEASE_S: Final = 3.0  # longer than any call may take
 _FLUSH_S: Final = 1.0  # all that may still be under way is a heartbeat
+_TEARDOWN_S: Final = 2.0  # for what is left when all is drained: threads that still wait for an answer of the broker
 
 
 def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], None] = lambda _stage: None) -> None:
@@ -202,6 +205,7 @@ class Worker:
         self._app = self._build()
         self._watch = LoopWatch(log.warning)
         self._stall = Stall(self._runtime, self._crash)
+        self._membership = Membership(self._runtime, self._crash)
         self._sweep = Sweep(
             self._runtime,
             self._journal,
@@ -240,7 +244,7 @@ class Worker:
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
         self._watch.start()
-        for part in (self._stall, self._sweep, self._budgets):
+        for part in (self._stall, self._membership, self._sweep, self._budgets):
             self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
@@ -254,6 +258,10 @@ class Worker:
         if self._runtime.at_work:  # half a minute, while the broker is away; its outcome is the successor's to read
             log.warning("worker %s.%s leaves a transaction open", self._pool, self._slot.name)
             end_process(0)
+        # The interpreter waits for every thread, and a client library's close for a broker, however long that is away.
+        last = threading.Timer(_TEARDOWN_S, end_process, (0,))
+        last.daemon = True
+        last.start()
 
     async def _announce(self, heartbeat: Heartbeat) -> None:
         """Beat from the moment on when there is a runtime to tell of."""
@@ -336,7 +344,7 @@ class Worker:
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
-            ready=lambda: missing(self._runtime, self._stall, self._began),
+            ready=lambda: missing(self._runtime, self._stall, self._membership, self._began),
             registry=registry,
         )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice, Source
 
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
+_LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock than the event loop's
 
 Deliver = Callable[["Source", "list[Record]"], None]
 SliceHook = Callable[["Slice"], Awaitable[None] | None]
@@ -89,8 +90,13 @@ class Ownership:
         self._loop.call_soon_threadsafe(self._queue, owned)
 
     def leave(self, gone: Sequence[Slice]) -> None:
-        """Let what was started finish and commit, for two seconds at most."""
-        asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop).result()
+        """Let what was started finish and commit, for some seconds at most, also when the event loop is blocked."""
+        drained = asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop)
+        try:
+            drained.result(_LEAVE_S)
+        except TimeoutError:
+            drained.cancel()
+            self._say("the event loop is blocked: partitions that had to go were not drained")
 
     def died(self, gone: Sequence[Slice]) -> None:
         """Release what hung on `gone`, which no transaction takes any more."""

@@ -104,6 +104,11 @@ class Runtime:
         return _running(self._thread).polls
 
     @property
+    def member(self) -> str | None:
+        """Return our id in the group, None while we are not to be in it."""
+        return None if self._thread is None else self._thread.member
+
+    @property
     def slices(self) -> dict[int, Slice]:
         """Return the restored slices by partition number."""
         return {} if self._ownership is None else self._ownership.slices

@@ -109,7 +109,8 @@ class Stall:
         self._runtime = runtime
         self._crash = crash
         self._lags = Lag(runtime.settings.client)
-        self._moved_at = clock.monotonic()
+        self._moved_at = self._turned_at = clock.monotonic()
+        self._polls = -1
         self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
         self.lag = 0
         self.on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None  # told with each look
@@ -124,6 +125,7 @@ class Stall:
 
     async def look(self) -> None:
         """Compare with the last look."""
+        self._look_at_thread()
         slices = [owned for owned in self._runtime.slices.values() if owned.ready]
         found = await asyncio.to_thread(self._lags.of, slices)
         if found is None:
@@ -146,3 +148,15 @@ class Stall:
         self.trouble = seen if still > _TOLD_S else None
         if still > _STALLED_S:
             self._crash(StalledError(f"{seen}: this worker has stopped"))
+
+    def _look_at_thread(self) -> None:
+        """End the process when the consumer's thread stands still: nothing that a broker does explains that."""
+        now, polls = clock.monotonic(), self._runtime.polls
+        if polls != self._polls:
+            self._polls, self._turned_at = polls, now
+        elif now - self._turned_at > _STALLED_S:
+            self._crash(
+                StalledError(
+                    f"the consumer's thread has stood still for {now - self._turned_at:.0f} s: this worker has stopped"
+                )
+            )

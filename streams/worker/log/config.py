@@ -17,7 +17,11 @@ _QUIET: Final = {
 SESSION_S: Final = (
     6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
 )
-TRANSACTION_TIMEOUT_S: Final = 10.0  # bounds how long a killed worker's open transaction holds readers back
+# Kafka takes 9 s to notice that a broker was lost for good (broker.session.timeout.ms) and some more to elect new
+# leaders and to load the coordinators: what is under way has to outlast that. It also bounds how long the open
+# transaction of a killed worker holds readers back whose slot nobody restarts.
+TRANSACTION_TIMEOUT_S: Final = 30.0
+MESSAGE_TIMEOUT_S: Final = 25.0  # below the transaction's own, which the library asks for
 MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.message.bytes, not records
 
 
@@ -34,7 +38,7 @@ def producer(client: Config, transactional_id: str) -> Config:
         | {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
-            "message.timeout.ms": 8000,
+            "message.timeout.ms": int(MESSAGE_TIMEOUT_S * 1000),
             "enable.idempotence": True,
             # CONCURRENT_TRANSACTIONS right after a commit is answered by this back-off: at its default of 100 a lone
             # append-and-commit takes over 100 ms.
@@ -64,6 +68,7 @@ def consumer(client: Config, group: str) -> Config:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,  # tells how far was read where markers and aborted records come last
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 32_768,
             # With a full queue the library does not fetch for so long; by default a second, in which it runs empty.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FETCH: Final = 2000  # records taken from librdkafka at once
 _HIGH: Final = 48 * 1024 * 1024  # bytes in flight in this process before fetching stops: some 20,000 small records
 _POLL_S: Final = 0.05
-# An end of a partition is none of our business here; that no broker can be reached is told once for the whole process
+# An end of a partition says how far was read and is no error; that no broker can be reached is told once for the whole process
 # by whoever notices, in a line of its own (see `topics.reach`), not at each attempt of each connection.
 _EXPECTED: Final = frozenset(
     {
@@ -77,6 +77,7 @@ class ConsumerThread:
         self._credit = threading.Event()
         self.pair = Pair(None, frozenset())
         self.polls = 0  # a watchdog sees by it that the thread turns
+        self.member: str | None = None  # our id in the group, None before the subscription and after the end
         self._thread = threading.Thread(target=self._run, name="streams-consumer", daemon=True)
 
     # -- called from the event loop
@@ -90,6 +91,7 @@ class ConsumerThread:
     def stop(self) -> None:
         """Leave the group at once and end the thread; blocks until it has ended."""
         self._halt = True
+        self.member = None
         self._credit.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -199,13 +201,18 @@ class ConsumerThread:
         sources = self._sources
         for message in messages:
             error = message.error()
+            record = cast("Record", message)
             if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF and (  # noqa: SLF001 - the library names local errors so
+                    ended := sources.get((record.topic(), record.partition()))
+                ):
+                    ended.end = (ended.given, record.offset())
                 self._on_error(error)
                 continue
-            record = cast("Record", message)
             source = sources.get((record.topic(), record.partition()))
             if source is None or source.slice is None:
                 continue
+            source.given = record.offset() + 1
             if (part := parts.get(source)) is not None:
                 part.append(record)
             else:
@@ -227,6 +234,7 @@ class ConsumerThread:
             on_revoke=self._told(self._on_revoke),
             on_lost=self._told(self._on_lost),
         )
+        self.member = self._consumer.memberid()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)

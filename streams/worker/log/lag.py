@@ -1,9 +1,13 @@
-"""How far slices are behind the end of their sources, by committed records."""
+"""How far slices are behind the end of their sources, by the position that the consumer has reached there.
+
+Markers and aborted records take offsets and are delivered to nobody: by the last record alone, a source that ends with
+some of them would show a lag for ever.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -13,8 +17,11 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
 
+_ANSWER_S: Final = 6.0  # longer than the request may take
+
+
 class Lag:
-    """Asks the broker how far slices are behind; keeps its connection."""
+    """Asks the broker how far slices are behind; keeps its connection as long as it answers."""
 
     def __init__(self, client: Config) -> None:
         """Connect lazily, as `client` says."""
@@ -22,10 +29,10 @@ class Lag:
         self._admin: AdminClient | None = None
 
     def of(self, slices: Sequence[Slice]) -> dict[tuple[str, int], int] | None:
-        """Return the lag of each source partition in records, None while the broker does not answer; blocks.
+        """Return the lag of each source partition in offsets, None while the broker does not answer; blocks.
 
-        A commit marker takes an offset, too: a source whose last record is transactional would show a lag of one for
-        ever, so one is taken off.
+        After a failure the next question is asked by a new client: one that was told of no broker at all, as a lone
+        broker does that has just come back, never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
         places = {
             TopicPartition(topic, one.partition): source for one in slices for topic, source in one.sources.items()
@@ -38,8 +45,9 @@ class Lag:
         try:
             futures = self._admin.list_offsets(latest, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=5)
             return {
-                (place.topic, place.partition): max(future.result(6).offset - max(places[place].applied, 0) - 1, 0)
+                (place.topic, place.partition): max(future.result(_ANSWER_S).offset - places[place].position, 0)
                 for place, future in futures.items()
             }
         except (KafkaException, TimeoutError):
+            self._admin = None
             return None

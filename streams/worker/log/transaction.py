@@ -7,13 +7,20 @@ holds is decided by the coordinator, not by us).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streams import clock
-from streams.worker.errors import MemberRefusedError, OutcomeUnknownError, RecordRefusedError, TransactionAbortedError
+from streams.worker.errors import (
+    MemberRefusedError,
+    MemberUnknownError,
+    OutcomeUnknownError,
+    RecordRefusedError,
+    TransactionAbortedError,
+)
 from streams.worker.log import config
 from streams.worker.log.firsts import Firsts
 
@@ -25,7 +32,9 @@ Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
 
 _PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
-_FLUSH_S: Final = 10.0  # longer than a record may wait (message.timeout.ms)
+_OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process ends and its supervisor starts another
+_FLUSH_S: Final = config.MESSAGE_TIMEOUT_S + 2.0  # longer than a record may wait
+_AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
 _STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
 _STUCK_S: Final = 15.0  # a call that was told to take 5 s at most will not come back any more
 _MEMBER: Final = frozenset(
@@ -36,6 +45,13 @@ _MEMBER: Final = frozenset(
         KafkaError.STALE_MEMBER_EPOCH,
         KafkaError.FENCED_MEMBER_EPOCH,
         KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+_FENCED: Final = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001 - the library names local errors so
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
     }
 )
 _RECORD: Final = frozenset(
@@ -66,6 +82,7 @@ class Transactions:
         self._untold = 0  # records asked for of which the broker has not said where they lie
         self._probe = probe
         self._called_at: float | None = None  # begin of the call that is under way
+        self._begun_at = clock.boottime()  # of the last transaction
 
     def stuck(self) -> bool:
         """Return whether the library does not come back from a call (any thread); seen when a coordinator went."""
@@ -73,18 +90,21 @@ class Transactions:
         return called_at is not None and clock.monotonic() - called_at > _STUCK_S
 
     def open(self) -> None:
-        """Fence a predecessor with the same id and abort what it left open; waits for the broker as long as it takes.
+        """Fence a predecessor with the same id and abort what it left open; waits a minute for the broker.
 
-        Raises OutcomeUnknownError when the id is fenced by a newer process at once.
+        Raises OutcomeUnknownError when the id is fenced by a newer process at once, or no coordinator answers.
         """
+        end = clock.monotonic() + _OPEN_S
         while True:
             try:
                 self._producer.init_transactions(10)
             except KafkaException as error:
-                if not error.args[0].retriable():
+                if not error.args[0].retriable() or clock.monotonic() > end:
                     raise OutcomeUnknownError(
-                        f"cannot open transactions as {self.id}: {error.args[0].str()}"
+                        f"cannot open transactions as {self.id}: {error.args[0].str()}; this worker ends, to be "
+                        "started again"
                     ) from error
+                time.sleep(_AGAIN_S)
             else:
                 return
 
@@ -106,6 +126,7 @@ class Transactions:
         """
         self._refused = None
         ends: dict[Partition, int] = {}
+        self._begun_at = clock.boottime()
         try:
             self._producer.begin_transaction()
             self._probe("begun")
@@ -195,6 +216,7 @@ class Transactions:
                 again = reason.retriable() or reason.code() == KafkaError._TIMED_OUT  # noqa: SLF001
                 if not again or clock.monotonic() > end:
                     raise
+                time.sleep(_AGAIN_S)
             else:
                 return
             finally:
@@ -205,11 +227,13 @@ class Transactions:
         # produce() says "erroneous state" when the broker has refused an earlier record of the same transaction already
         spoiled = reason.txn_requires_abort() or reason.code() == KafkaError._STATE  # noqa: SLF001
         if reason.fatal() or not spoiled:
-            raise OutcomeUnknownError(_explain(self.id, reason)) from error
+            raise OutcomeUnknownError(self._explain(reason)) from error
         try:
             self._patiently(lambda: self._producer.abort_transaction(5))
         except KafkaException as failed:
-            raise OutcomeUnknownError(_explain(self.id, failed.args[0])) from failed
+            raise OutcomeUnknownError(self._explain(failed.args[0])) from failed
+        if reason.code() == KafkaError.UNKNOWN_MEMBER_ID:
+            raise MemberUnknownError(reason.str()) from error
         if reason.code() in _MEMBER:
             raise MemberRefusedError(reason.str()) from error
         # Some deliveries are asked for also without care: a refusal among them says nothing of who of many it is for.
@@ -217,11 +241,23 @@ class Transactions:
             raise RecordRefusedError(self._refused.str()) from error
         raise TransactionAbortedError(reason.str()) from error
 
-
-def _explain(transactional_id: str, reason: KafkaError) -> str:
-    if reason.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):  # noqa: SLF001
+    def _explain(self, reason: KafkaError) -> str:
+        """Say why a transaction has no outcome that this process may conclude from, and what to do."""
+        told = f"{reason.name()}: {reason.str()}"
+        took = clock.boottime() - self._begun_at
+        if took >= config.TRANSACTION_TIMEOUT_S:
+            return (
+                f"the broker ended a transaction of {self.id} that was open for {took:.0f} s, longer than its "
+                f"{config.TRANSACTION_TIMEOUT_S:.0f} s (transaction.timeout.ms): broker or worker stood still for so "
+                f"long ({told}); this worker ends, to be started again"
+            )
+        if reason.code() in _FENCED:
+            return (
+                f"{self.id} is fenced ({told}): another process has opened transactions under that id, or the "
+                "coordinator lost its state; this worker ends, to be started again. If it repeats, two processes use "
+                "one slot: give each worker a slot of its own"
+            )
         return (
-            f"another process has taken the slot of {transactional_id} (or the broker ended our transaction after "
-            "a pause): this one must end; give each worker a slot of its own"
+            f"the outcome of a transaction of {self.id} is unknown after {took:.0f} s ({told}): the coordinator moved, "
+            "restarted or did not answer; this worker ends, to be started again, and reads the outcome from the log"
         )
-    return f"a transaction of {transactional_id} ended in the unknown ({reason.name()}: {reason.str()}): restart it"

@@ -17,11 +17,13 @@ from streams import clock
 from streams.worker.errors import (
     DeadAssignmentError,
     MemberRefusedError,
+    MembershipLostError,
     OutcomeUnknownError,
     RecordRefusedError,
     TransactionAbortedError,
     TransactionStuckError,
 )
+from streams.worker.state.refusals import Refusals
 from streams.worker.state.store import OFFSET_KEY, Mark
 from streams.worker.state.unit import Late, Unit, Write
 
@@ -88,7 +90,8 @@ class Committer:
         self._stopping = False
         self._work: asyncio.Future[None] | None = None
         self._between: list[Callable[[], None]] = []
-        self.accepted_at = -PROOF_S  # monotonic begin of the last accepted transaction
+        self.accepted_at = -PROOF_S  # begin of the last accepted transaction; counts on while the machine sleeps
+        self._refusals = Refusals()
         self.commits = 0
         self.records = 0
 
@@ -108,7 +111,7 @@ class Committer:
 
     def proven(self) -> bool:
         """Return whether the last accepted transaction is young enough for an outside effect to start."""
-        return clock.monotonic() - self.accepted_at < PROOF_S
+        return clock.boottime() - self.accepted_at < PROOF_S
 
     def between(self, callback: Callable[[], None]) -> None:
         """Call back in the event loop at a moment when no transaction is under way."""
@@ -142,7 +145,7 @@ class Committer:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._transactions.open)
 
     async def run(self) -> None:
-        """Commit until `stop`; an unknown outcome ends the process through `crash`."""
+        """Commit until `stop`; an unknown outcome or a lost membership ends the process through `crash`."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -152,7 +155,7 @@ class Committer:
                 if self._stopping and not self._ready:
                     return
                 await self._round(loop)
-        except (OutcomeUnknownError, TransactionStuckError) as error:
+        except (MembershipLostError, OutcomeUnknownError, TransactionStuckError) as error:
             self._crash(error)
         finally:
             self._thread.shutdown(wait=False)
@@ -216,14 +219,18 @@ class Committer:
         """Commit `units`; a refusal is narrowed down to its unit by halves, in order."""
         careful, alone = False, 0
         while True:
-            began = clock.monotonic()
+            began = clock.boottime()
             try:
                 await self._watched(loop.run_in_executor(self._thread, self._transact, units, pair, careful))
             except MemberRefusedError as error:
+                pause = self._refusals.another(error)
                 self._say(f"refused as a group member ({error}); sending what is still ours again")
+                await asyncio.sleep(pause)
                 await self._owner.next_pair()
-                pair = self._owner.pair
+                pair, sent = self._owner.pair, len(units)
                 units = self._alive(units, pair)
+                if len(units) < sent:
+                    self._refusals.over()  # the callbacks came: what is left is another matter
             except TransactionAbortedError as error:
                 self._say(f"transaction aborted ({error}); sending again")
                 if len(units) > 1:
@@ -240,6 +247,7 @@ class Committer:
                 return
             else:
                 self.accepted_at = began
+                self._refusals.over()
                 self._settle(units)
                 return
             if not units:

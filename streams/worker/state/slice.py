@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Source:
     """One source topic's partition within a slice: batches in order, and how far they are committed."""
 
-    __slots__ = ("_waiting", "applied", "queue", "slice", "topic")
+    __slots__ = ("_waiting", "applied", "end", "given", "queue", "slice", "topic")
 
     def __init__(self, topic: str) -> None:
         """Make the source before its slice is complete; `slice` is set when all co-partitions are here."""
@@ -25,6 +25,8 @@ class Source:
         self.slice: Slice | None = None
         self.queue: deque[Batch] = deque()
         self.applied = -1  # next offset to process, as committed; -1: nothing known yet
+        self.given = -1  # offset behind the last record that the consumer gave; written by its thread only, as `end`
+        self.end = (-1, -1)  # `given` when the consumer last came to the partition's end, and where that was
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap; the number keeps futures apart
 
     def advance(self, offset: int) -> None:
@@ -40,6 +42,12 @@ class Source:
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (offset, id(waiter), waiter))
         await waiter
+
+    @property
+    def position(self) -> int:
+        """Return the next offset to process, past the markers and aborted records that nobody is ever given."""
+        given, end = self.end
+        return max(self.applied, end if self.applied >= given else 0, 0)
 
     def release(self) -> None:
         """Let go who waits for what will not come here any more."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from streams import clock
 from streams.worker.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -320,7 +320,7 @@ async def test_the_proof_counts_from_the_begin_of_the_transaction(tmp_path: Path
     """Else a transaction that took long would prove an ownership that may have ended meanwhile."""
     one = owned_slice(tmp_path)
     began: list[float] = []
-    log = FakeTransactions(judge=lambda _: began.append(time.monotonic()))
+    log = FakeTransactions(judge=lambda _: began.append(clock.boottime()))
     bench = Bench(log, FakeOwner(one))
     await bench.through(saying(one, b"x"))
     assert bench.committer.accepted_at <= began[0]
@@ -386,3 +386,14 @@ async def test_a_store_that_cannot_be_written_ends_the_process_and_nobody_is_tol
     with pytest.raises(OSError, match="No space left"):
         await bench.through(unit)
     assert told == []
+
+
+async def test_a_proof_of_before_a_suspend_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock stands still while the machine is suspended; whoever owns the partition now does not."""
+    one = owned_slice(tmp_path)
+    bench = Bench(FakeTransactions(), FakeOwner(one))
+    await bench.through(saying(one, b"x"))
+    assert bench.committer.proven()
+    woken = clock.boottime() + 3600
+    monkeypatch.setattr(clock, "boottime", lambda: woken)
+    assert not bench.committer.proven()

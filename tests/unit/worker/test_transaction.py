@@ -12,10 +12,13 @@ from confluent_kafka import KafkaError, KafkaException
 from streams import clock
 from streams.worker.errors import (
     MemberRefusedError,
+    MemberUnknownError,
     OutcomeUnknownError,
     RecordRefusedError,
     TransactionAbortedError,
 )
+from streams.worker.log import config
+from streams.worker.log import transaction as module
 from streams.worker.log.transaction import Transactions
 
 OUTS = [("t.out", b"v", b"k", -1, None), ("t.log", b"r", b"k", 3, None)]
@@ -211,9 +214,46 @@ def test_a_record_that_is_refused_before_its_unit_stands_alone_is_no_units_fault
 @pytest.mark.parametrize("call", ["begin", "offsets", "commit"])
 def test_after_a_fatal_error_nothing_is_aborted_and_the_slot_is_named(call: str) -> None:
     script = Script(**{call: [failure(KafkaError._FENCED, fatal=True)]})
-    with pytest.raises(OutcomeUnknownError, match=r"slot of t\.a"):
+    with pytest.raises(OutcomeUnknownError, match=r"t\.a is fenced .*two processes use one slot"):
         committed(script)
     assert "abort" not in script.calls
+
+
+@pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_TXN_STATE])
+def test_a_transaction_that_the_broker_ended_by_its_time_out_is_not_blamed_on_another_process(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Broker or worker stood still, or the machine was suspended: the clock counts that, too."""
+    now = [100.0]
+    monkeypatch.setattr(clock, "boottime", lambda: now[0])
+    script = Script(commit=[failure(code, fatal=True)])
+    script.before = lambda: now.__setitem__(0, now[0] + 16)
+    with pytest.raises(OutcomeUnknownError, match=r"was open for \d+ s, longer than its 30 s") as caught:
+        committed(script)
+    assert "another process" not in str(caught.value)
+
+
+def test_a_record_may_wait_longer_than_kafka_takes_to_replace_a_lost_broker() -> None:
+    """Nine seconds until the loss is noticed, by default, and some for elections; the transaction outlasts its records."""
+    found = config.producer({}, "t.a")
+    assert found["message.timeout.ms"] >= 20_000
+    assert found["transaction.timeout.ms"] > found["message.timeout.ms"]
+    assert found["message.timeout.ms"] / 1000 < module._FLUSH_S
+
+
+def test_opening_ends_after_a_minute_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    script = Script(init=[failure(KafkaError._TIMED_OUT, retriable=True) for _ in range(100)])
+    script.before = lambda: now.__setitem__(0, now[0] + 10)
+    with pytest.raises(OutcomeUnknownError, match="cannot open transactions as t.a"):
+        over(script).open()
+    assert script.calls == ["init"] * 7
+
+
+def test_a_member_that_the_group_does_not_know_is_told_apart() -> None:
+    with pytest.raises(MemberUnknownError):
+        committed(Script(offsets=[failure(KafkaError.UNKNOWN_MEMBER_ID, abort=True)]))
 
 
 def test_a_failed_abort_is_unknown() -> None:

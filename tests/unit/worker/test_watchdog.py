@@ -80,6 +80,15 @@ async def test_a_broker_that_does_not_answer_explains_it(scene: Scene) -> None:
     assert (scene.stall.trouble, scene.crashes) == (None, [])
 
 
+async def test_a_consumers_thread_that_stands_still_ends_the_process_whatever_the_broker_says(scene: Scene) -> None:
+    scene.lag = None
+    await scene.passes(60)
+    for _ in range(10):
+        scene.now += LOOK_S
+        await scene.stall.look()
+    assert str(scene.crashes[0]) == "the consumer's thread has stood still for 50 s: this worker has stopped"
+
+
 def late_while(blocked: Callable[[], None]) -> Callable[[], float]:
     """Return a clock by which time has passed only while this thread waits for good in a function.
 
