@@ -7,7 +7,6 @@ holds is decided by the coordinator, not by us).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -104,7 +103,7 @@ class Transactions:
                         f"cannot open transactions as {self.id}: {error.args[0].str()}; this worker ends, to be "
                         "started again"
                     ) from error
-                time.sleep(_AGAIN_S)
+                self._producer.poll(_AGAIN_S)
             else:
                 return
 
@@ -216,7 +215,7 @@ class Transactions:
                 again = reason.retriable() or reason.code() == KafkaError._TIMED_OUT  # noqa: SLF001
                 if not again or clock.monotonic() > end:
                     raise
-                time.sleep(_AGAIN_S)
+                self._producer.poll(_AGAIN_S)
             else:
                 return
             finally:

@@ -223,14 +223,7 @@ class Committer:
             try:
                 await self._watched(loop.run_in_executor(self._thread, self._transact, units, pair, careful))
             except MemberRefusedError as error:
-                pause = self._refusals.another(error)
-                self._say(f"refused as a group member ({error}); sending what is still ours again")
-                await asyncio.sleep(pause)
-                await self._owner.next_pair()
-                pair, sent = self._owner.pair, len(units)
-                units = self._alive(units, pair)
-                if len(units) < sent:
-                    self._refusals.over()  # the callbacks came: what is left is another matter
+                units, pair = await self._still_ours(units, error)
             except TransactionAbortedError as error:
                 self._say(f"transaction aborted ({error}); sending again")
                 if len(units) > 1:
@@ -252,6 +245,18 @@ class Committer:
                 return
             if not units:
                 return
+
+    async def _still_ours(self, units: Sequence[Unit], error: MemberRefusedError) -> tuple[list[Unit], Pair]:
+        """Wait for the consumer's callbacks after a refusal; raises MembershipLostError when they do not come."""
+        pause = self._refusals.another(error)
+        self._say(f"refused as a group member ({error}); sending what is still ours again")
+        await asyncio.sleep(pause)
+        await self._owner.next_pair()
+        pair = self._owner.pair
+        kept = self._alive(units, pair)
+        if len(kept) < len(units):
+            self._refusals.over()  # the callbacks came: a refusal of what is left is another matter
+        return kept, pair
 
     async def _wait_again(self, aborts: int, error: TransactionAbortedError) -> None:
         """Give the cluster more time with each abort of one unit; raises TransactionStuckError when that was no help.

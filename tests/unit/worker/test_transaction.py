@@ -94,6 +94,9 @@ class Script:
     def abort_transaction(self, *_: Any) -> None:
         self._answer("abort")
 
+    def poll(self, *_: Any) -> None:
+        """Wait a moment before a call is made again."""
+
     def init_transactions(self, *_: Any) -> None:
         self._answer("init")
 
@@ -234,7 +237,7 @@ def test_a_transaction_that_the_broker_ended_by_its_time_out_is_not_blamed_on_an
 
 
 def test_a_record_may_wait_longer_than_kafka_takes_to_replace_a_lost_broker() -> None:
-    """Nine seconds until the loss is noticed, by default, and some for elections; the transaction outlasts its records."""
+    """Nine seconds until the loss is noticed, by default, and some for elections; transactions take longer."""
     found = config.producer({}, "t.a")
     assert found["message.timeout.ms"] >= 20_000
     assert found["transaction.timeout.ms"] > found["message.timeout.ms"]
@@ -246,7 +249,7 @@ def test_opening_ends_after_a_minute_without_an_answer(monkeypatch: pytest.Monke
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     script = Script(init=[failure(KafkaError._TIMED_OUT, retriable=True) for _ in range(100)])
     script.before = lambda: now.__setitem__(0, now[0] + 10)
-    with pytest.raises(OutcomeUnknownError, match="cannot open transactions as t.a"):
+    with pytest.raises(OutcomeUnknownError, match=r"cannot open transactions as t\.a"):
         over(script).open()
     assert script.calls == ["init"] * 7
 
