@@ -26,9 +26,10 @@ class KafkaConfig:
     def client(self, **settings: Any) -> dict[str, Any]:
         """Return the settings for any librdkafka client; ``settings`` are more of them, with ``_`` for ``.``.
 
-        Reconnects are tried at least once a second: the default of ten would outlast a broker's restart by far. Brokers
-        that do not answer are not forgotten: the library's default ("rebootstrap") forgets them when none answers, and
-        with them the back-off, so that a lone broker that is away is tried forty times a second by each client.
+        Reconnects are tried at least once a second: the default of ten would outlast a broker's restart by far, and at
+        most twice, since a client that begins anew with its bootstrap servers forgets its back-off. It has to begin
+        anew: a lone broker that has just come back tells for a moment that there is no broker at all, and a client that
+        is told so has nobody to ask any more (https://github.com/confluentinc/librdkafka/issues/5301).
         """
         given = {
             "bootstrap.servers": self.bootstrap_servers,
@@ -40,9 +41,9 @@ class KafkaConfig:
             "ssl.certificate.location": self.ssl_cert,
             "ssl.key.location": self.ssl_key,
             "client.id": self.client_id,
-            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.ms": 500,
             "reconnect.backoff.max.ms": 1000,
-            "metadata.recovery.strategy": "none",
+            "metadata.recovery.strategy": "rebootstrap",
             **{name.replace("_", "."): value for name, value in settings.items()},
         }
         return {name: value for name, value in given.items() if value is not None}

@@ -8,10 +8,6 @@ Config = dict[str, Any]
 
 _QUIET: Final = {
     "log_level": 2,  # what matters comes as errors and callbacks; the library's own lines alarm without need
-    # With "rebootstrap" the library forgets its brokers when none answers, and a transaction that was under way then
-    # waits for the forgotten coordinator for ever (librdkafka#5511): after a restart of the only broker no commit came
-    # back. With "none" it goes on asking those that it knows.
-    "metadata.recovery.strategy": "none",
 }
 
 SESSION_S: Final = (

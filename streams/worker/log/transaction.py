@@ -35,7 +35,9 @@ _OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process
 _FLUSH_S: Final = config.MESSAGE_TIMEOUT_S + 2.0  # longer than a record may wait
 _AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
 _STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
-_STUCK_S: Final = 15.0  # a call that was told to take 5 s at most will not come back any more
+# A call that was told to take 5 s at most will not come back any more: one that waits for a coordinator which the
+# library has let go (https://github.com/confluentinc/librdkafka/issues/5511).
+_STUCK_S: Final = 8.0
 _MEMBER: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,

@@ -37,9 +37,10 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 PROOF_S: Final = (
     2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
 )
-_LOOK_S: Final = 5.0
+_LOOK_S: Final = 1.0  # how often it is asked whether the library hangs
 _ABORTS: Final = 8  # of one unit alone for no record; with the pauses between them they take twelve seconds or more
-_PAUSE_S: Final = 0.1  # doubled with each
+_PAUSE_S: Final = 0.1  # doubled with each, up to the last
+_LAST_PAUSE_S: Final = 5.0
 IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
 
 _TURNS: Final = 16  # of the loop, at most, that a transaction is begun later to take along what is about to be ready
@@ -270,7 +271,7 @@ class Committer:
                 "again"
             )
         if aborts > 1:  # the first one may be for a record: the next try, a careful one, tells
-            await asyncio.sleep(min(_PAUSE_S * 2 ** (aborts - 1), _LOOK_S))
+            await asyncio.sleep(min(_PAUSE_S * 2 ** (aborts - 1), _LAST_PAUSE_S))
 
     async def _watched(self, work: asyncio.Future[None]) -> None:
         """Wait for the commit thread, but not for ever: raises OutcomeUnknownError when the library hangs."""

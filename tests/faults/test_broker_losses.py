@@ -1,0 +1,59 @@
+"""Three brokers, each killed in turn under load: Kafka fails over, and no worker has to be replaced for that.
+
+It takes minutes and prints a line of figures:
+
+    uv run pytest -n 0 -s -m faults_long tests/faults/test_broker_losses.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from streams.settings import cache_home
+from tests.faults.rig.cluster import Cluster
+from tests.faults.rig.report import Tell
+from tests.faults.rig.standing import Scene, standing
+
+GOES_ON_S = 15.0  # Kafka itself takes nine to notice that a broker is gone
+
+
+class Harmed(NamedTuple):
+    """A pipeline on a cluster that loses brokers."""
+
+    scene: Scene
+    cluster: Cluster
+
+
+@pytest_asyncio.fixture
+async def harmed(tmp_path: Path) -> AsyncIterator[Harmed]:
+    """Return a pipeline on three brokers of its own."""
+    async with (
+        Cluster(tmp_path / "cluster", cache_home()) as cluster,
+        standing(cluster.bootstrap, tmp_path) as scene,
+    ):
+        yield Harmed(scene, cluster)
+
+
+@pytest.mark.faults_long
+async def test_each_broker_of_three_is_killed_in_turn(harmed: Harmed, tell: Tell) -> None:
+    scene, cluster = harmed
+    times = []
+    for node in cluster.nodes:
+        await scene.ready()
+        async with scene.giving():
+            await asyncio.to_thread(node.kill)
+            times.append(await scene.goes_on())
+            await asyncio.to_thread(node.start)
+            await asyncio.to_thread(node.wait_ready)
+            await scene.goes_on()
+    found = await scene.ledger.verdict(scene.pipeline)
+    tell(kills=len(times), **found, goes_on_s=sorted(times)[1], worst_s=max(times), restarts=scene.restarts)
+    assert (found["lost"], found["twice"]) == (0, 0), scene.words()
+    assert scene.restarts == 0, scene.words()
+    assert max(times) < GOES_ON_S, scene.words()

@@ -1,0 +1,82 @@
+"""The broker's process stands still for a while and goes on: so does the work, and nothing is lost or done twice.
+
+A lone broker that was still for longer than its own session is out of its cluster for a moment, says so to whoever asks
+for brokers, and has taken the group's members for dead. The long form prints a table:
+
+    uv run pytest -n 0 -s -m faults_long tests/faults/test_broker_pauses.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from streams.local.kafka import EmbeddedKafka
+from streams.settings import cache_home
+from tests.faults.rig.report import Tell
+from tests.faults.rig.standing import Scene, standing
+
+PAUSES_S = (1, 3, 7, 9, 14, 30, 120)
+SHORT_S = (7, 9)
+REPETITIONS = 3
+GOES_ON_S = 10.0  # from the broker's return to the end of a run on each partition that was submitted after it
+
+
+class Paused(NamedTuple):
+    """A pipeline, and the broker that stands still."""
+
+    scene: Scene
+    broker: EmbeddedKafka
+
+    async def pause(self, seconds: float, *, load: bool) -> float:
+        """Stop the broker's process for so long; return the seconds from its return until all partitions work."""
+        await self.scene.ready()
+        async with self.scene.giving(load=load):
+            process = self.broker.process
+            process.send_signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                process.send_signal(signal.SIGCONT)
+            return await self.scene.goes_on()
+
+    async def judged(self, times: list[float], tell: Tell) -> None:
+        """Tell the figures and judge them."""
+        found = await self.scene.ledger.verdict(self.scene.pipeline)
+        middle = sorted(times)[len(times) // 2]
+        tell(pauses=len(times), **found, goes_on_s=middle, worst_s=max(times), restarts=self.scene.restarts)
+        assert (found["lost"], found["twice"]) == (0, 0), self.scene.words()
+        assert max(times) < GOES_ON_S, self.scene.words()
+
+
+@pytest_asyncio.fixture
+async def paused(tmp_path: Path) -> AsyncIterator[Paused]:
+    """Return a pipeline on a broker of its own."""
+    broker = EmbeddedKafka(tmp_path, cache_home())
+    await asyncio.to_thread(broker.start)
+    await asyncio.to_thread(broker.wait_ready)
+    try:
+        async with standing(broker.bootstrap, tmp_path) as scene:
+            yield Paused(scene, broker)
+    finally:
+        await asyncio.to_thread(broker.kill)
+
+
+async def test_work_goes_on_after_pauses_around_the_sessions_time_out(paused: Paused, tell: Tell) -> None:
+    """At seven to nine seconds the members are taken for dead and the broker is out of its own cluster."""
+    times = [await paused.pause(seconds, load=True) for seconds in SHORT_S]
+    await paused.judged(times, tell)
+
+
+@pytest.mark.faults_long
+@pytest.mark.parametrize("load", [False, True], ids=["idle", "under load"])
+@pytest.mark.parametrize("seconds", PAUSES_S)
+async def test_a_pause_of(paused: Paused, tell: Tell, seconds: int, load: bool) -> None:
+    times = [await paused.pause(seconds, load=load) for _ in range(REPETITIONS)]
+    await paused.judged(times, tell)
