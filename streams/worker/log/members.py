@@ -36,10 +36,8 @@ class Members:
         try:
             future = self._admin.describe_consumer_groups([self._group], request_timeout=_REQUEST_S)[self._group]
             return frozenset(member.member_id for member in future.result(_ANSWER_S).members)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+        except (KafkaException, TimeoutError) as error:
+            if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return frozenset()
-        except TimeoutError:
-            pass
-        self._admin = None
-        return None
+            self._admin = None
+            return None

@@ -28,3 +28,10 @@ def test_credentials_are_mapped_and_more_settings_added() -> None:
 
 def test_the_password_is_not_in_the_repr() -> None:
     assert "secret" not in repr(KafkaConfig("a:1", sasl_password="secret"))
+
+
+def test_a_client_that_is_told_of_no_broker_begins_anew_and_not_in_a_storm() -> None:
+    """With "none" it has nobody to ask any more, for good, after a lone broker has come back from a pause."""
+    settings = KafkaConfig("a:1").client()
+    assert settings["metadata.recovery.strategy"] == "rebootstrap"
+    assert settings["reconnect.backoff.ms"] >= 500

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from streams import clock
 from streams.worker.errors import MemberRefusedError, MembershipLostError, MemberUnknownError
+from streams.worker.log import members
 from streams.worker.membership import JOIN_S, MISSING_S, Membership
 from streams.worker.readiness import missing
 from streams.worker.state import committer as module
@@ -187,3 +190,42 @@ async def test_a_worker_that_commits_or_leaves_is_not_asked_for(group: Group) ->
     group.proven, group.runtime.member = False, None
     await group.passes(60)
     assert (group.membership.trouble, group.crashes) == (None, [])
+
+
+class Coordinator:
+    """What describes a group: ids of members, or an error."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.clients = 0
+
+    def client(self, *_: Any, **__: Any) -> Any:
+        self.clients += 1
+        return self
+
+    def describe_consumer_groups(self, groups: list[str], **_: Any) -> dict[str, Any]:
+        future: Future[Any] = Future()
+        if isinstance(self.answer, int):
+            future.set_exception(KafkaException(KafkaError(self.answer)))
+        else:
+            future.set_result(SimpleNamespace(members=[SimpleNamespace(member_id=one) for one in self.answer]))
+        return dict.fromkeys(groups, future)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ids", "clients"),
+    [
+        (["a", "b"], {"a", "b"}, 1),
+        (KafkaError.GROUP_ID_NOT_FOUND, set(), 1),  # a group that nobody is in may be gone
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, None, 2),
+        (KafkaError._TIMED_OUT, None, 2),
+    ],
+)
+def test_the_coordinators_answer_is_told_and_a_client_that_gets_none_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, ids: set[str] | None, clients: int
+) -> None:
+    coordinator = Coordinator(answer)
+    monkeypatch.setattr(members, "AdminClient", coordinator.client)
+    asked = members.Members({}, "g")
+    assert [asked.ids(), asked.ids()] == [ids, ids]
+    assert coordinator.clients == clients
