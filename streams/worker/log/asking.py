@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streams import clock
 from streams.worker.errors import RestoreError
 from streams.worker.log import config
 
 T = TypeVar("T")
 
-_TRIES: Final = 12  # of some five seconds; then the process ends and its supervisor starts another
+PATIENCE_S: Final = 60.0  # then the process ends and its supervisor starts another
+_FIRST_PAUSE_S: Final = 0.1  # doubled with each try: a broker that loads its groups refuses at once
+_LAST_PAUSE_S: Final = 2.0
+
+
+class Pauses:
+    """The pauses between tries, each twice as long as the last, within a time limit in seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """Begin now."""
+        self._end = clock.monotonic() + seconds
+        self._next = _FIRST_PAUSE_S
+
+    def over(self) -> bool:
+        """Pause before the next try; return whether the time is up instead. Blocks."""
+        if clock.monotonic() >= self._end:
+            return True
+        _wait(self._next)
+        self._next = min(2 * self._next, _LAST_PAUSE_S)
+        return False
 
 
 def answered(client: config.Config, ask: Callable[[AdminClient], T], say: Callable[[str], None]) -> T:
@@ -22,14 +42,23 @@ def answered(client: config.Config, ask: Callable[[AdminClient], T], say: Callab
 
     Raises KafkaException for what no further try can change (an unknown topic, say), RestoreError after a minute.
     """
-    for _ in range(_TRIES):
+    pauses = Pauses(PATIENCE_S)
+    while True:
         try:
             return ask(AdminClient(config.quiet(client), logger=None))
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             if reason.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
-            say(f"the broker does not answer ({reason.str()}): asking again")
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            say("the broker does not answer in time: asking again")
-    raise RestoreError("the broker did not answer for a minute: this worker ends, to be started again")
+            why = reason.str()
+        except TimeoutError:
+            why = "no answer in time"
+        if pauses.over():
+            raise RestoreError(
+                f"the broker did not answer for {PATIENCE_S:.0f} s ({why}): this worker ends, to be started again"
+            )
+        say(f"the broker does not answer ({why}): asking again")
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)

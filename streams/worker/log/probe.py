@@ -10,9 +10,9 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from streams import clock
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
+from streams.worker.log.asking import PATIENCE_S, Pauses
 
 _NEEDS = (
     "The broker lacks what workers need: transactions with stable offset fetch and group protocol `consumer` "
@@ -20,7 +20,6 @@ _NEEDS = (
 )
 
 _TRIES: Final = 5
-_PATIENCE_S: Final = 60.0  # a new cluster makes its topic of offsets, a broker that has just returned loads its groups
 
 
 def probe(client: config.Config, app: str, topic: str, partition: int, identity: str) -> None:
@@ -59,11 +58,11 @@ def _metadata(client: config.Config, group: str) -> object:
 
 def _told(client: config.Config, group: str, place: TopicPartition) -> bool:
     """Return whether the coordinator answers at all, asked for a minute: while it comes up it refuses at once."""
-    end = clock.monotonic() + _PATIENCE_S
-    while clock.monotonic() < end:
-        if _answer(client, group, place, 3) is not None:
-            return True
-    return False
+    pauses = Pauses(PATIENCE_S)
+    while _answer(client, group, place, 3) is None:
+        if pauses.over():
+            return False
+    return True
 
 
 def _answer(client: config.Config, group: str, place: TopicPartition, timeout: float) -> int | None:

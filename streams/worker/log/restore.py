@@ -9,6 +9,7 @@ before them is not the end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +19,18 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from streams import clock
 from streams.worker.errors import RestoreError
 from streams.worker.log import config
+from streams.worker.log.asking import Pauses
 from streams.worker.log.changelogs import Changelogs
 from streams.worker.state.store import OFFSET_KEY
 
 if TYPE_CHECKING:
-    from streams.worker.log.changelogs import Reading, Say
+    from streams.worker.log.changelogs import Place, Reading, Say
     from streams.worker.state.slice import Slice
 
 _WAIT_S: Final = 0.1  # for records of changelogs
 _ANSWER_S: Final = 5.0  # for the committed offsets, while a former owner's transaction may be pending
-_HANGING_S: Final = 30.0  # no transaction of a worker lasts so long
+_HANGING_S: Final = config.TRANSACTION_TIMEOUT_S + 10.0  # no transaction of a worker lasts so long
+_SILENT_S: Final = 10.0  # after that another reader is made: this one may have nobody to ask any more
 # A broker of Kafka 4.3.0 to 4.4.0 that was killed between preparing the end of a transaction and telling its partitions
 # may call it complete after its restart without ever telling them: a partition that has no leader at that moment passes
 # for a deleted one (https://issues.apache.org/jira/browse/KAFKA-20734). To go on would repeat what was committed.
@@ -56,12 +59,7 @@ class Restorer:
         committed = self._committed(owned)
         if not any(one.live for one in owned):
             return {}
-        reader = Consumer(config.reader(self._client, self._group), logger=None)
-        try:
-            readings = self._changelogs.readings(owned)
-            self._read(reader, readings)
-        finally:
-            reader.close()
+        self._read(self._changelogs.readings(owned))
         return {one: self._starts(one, committed) for one in owned if one.live}
 
     def _committed(self, owned: Sequence[Slice]) -> dict[tuple[str, int], int]:
@@ -71,7 +69,7 @@ class Restorer:
         answer for ever, while others were answered at once.
         """
         wanted = [TopicPartition(topic, one.partition) for one in owned for topic in one.sources]
-        began = clock.monotonic()
+        began, pauses = clock.monotonic(), Pauses(math.inf)
         while True:
             asker = Consumer(config.reader(self._client, self._group), logger=None)
             try:
@@ -82,21 +80,36 @@ class Restorer:
                 self._say(f"waiting for the committed offsets of {len(wanted)} partitions: {error.args[0].str()}")
                 if clock.monotonic() - began > _HANGING_S:
                     self._say(_HANGING)
+                pauses.over()
             else:
                 return {(place.topic, place.partition): place.offset for place in answer}
             finally:
                 asker.close()
 
-    def _read(self, reader: Consumer, readings: list[Reading]) -> None:
+    def _read(self, readings: list[Reading]) -> None:
+        """Read until all ends are reached; a reader that stands still is replaced by a new one."""
         open_ = {r.place: r for r in readings if r.position < r.end}
         self._finish([r for r in readings if r.position >= r.end])
         if not open_:
             return
-        began, told = clock.monotonic(), clock.monotonic()
-        total = sum(r.end - r.position for r in open_.values())
+        began, total = clock.monotonic(), sum(r.end - r.position for r in open_.values())
+        while open_ and any(r.owner.live for r in open_.values()):
+            reader = Consumer(config.reader(self._client, self._group), logger=None)
+            try:
+                self._read_on(reader, open_, began, total)
+            finally:
+                reader.close()
+
+    def _read_on(self, reader: Consumer, open_: dict[Place, Reading], began: float, total: int) -> None:
+        """Read by one reader until all is read, nobody wants it any more, or nothing came for long."""
+        told = moved = clock.monotonic()
         reader.assign([TopicPartition(topic, p, r.position) for (topic, p), r in open_.items()])
         while open_ and any(r.owner.live for r in open_.values()):
-            self._changelogs.take(reader, open_, _WAIT_S)
+            if self._changelogs.take(reader, open_, _WAIT_S):
+                moved = clock.monotonic()
+            elif clock.monotonic() - moved > _SILENT_S:
+                self._say(f"restoring: nothing came for {_SILENT_S:.0f} s, {len(open_)} partitions wait: reading anew")
+                return
             done = [r for r in open_.values() if r.position >= r.end]
             self._finish(done)
             for reading in done:
