@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import sys
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,7 +65,7 @@ from streams.worker.runtime import Runtime, RuntimeSettings
 from streams.worker.schedules.figures import ScheduleFigures
 from streams.worker.schedules.keeper import Parts
 from streams.worker.schedules.schedules import Schedules
-from streams.worker.seam.app import App, end_process, quiet_faust
+from streams.worker.seam.app import App, end_process, end_within, quiet_faust
 from streams.worker.standby.placing import Placing
 from streams.worker.state.batch import Batch
 from streams.worker.sweep import Sweep
@@ -258,10 +257,7 @@ class Worker:
         if self._runtime.at_work:  # half a minute, while the broker is away; its outcome is the successor's to read
             log.warning("worker %s.%s leaves a transaction open", self._pool, self._slot.name)
             end_process(0)
-        # The interpreter waits for every thread, and a client library's close for a broker, however long that is away.
-        last = threading.Timer(_TEARDOWN_S, end_process, (0,))
-        last.daemon = True
-        last.start()
+        end_within(_TEARDOWN_S)
 
     async def _announce(self, heartbeat: Heartbeat) -> None:
         """Beat from the moment on when there is a runtime to tell of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import Any, cast
 
 import faust
@@ -68,6 +69,16 @@ class App(faust.App):
 def end_process(status: int) -> None:
     """End at once, without clean-up: nothing that this process still holds may reach the log."""
     os._exit(status)
+
+
+def end_within(seconds: float) -> None:
+    """End with status 0 after so many seconds, unless the process has ended by itself until then.
+
+    The interpreter waits for every thread, and a client library's close for a broker, however long that is away.
+    """
+    last = threading.Timer(seconds, end_process, (0,))
+    last.daemon = True
+    last.start()
 
 
 def quiet_faust() -> None:
