@@ -13,11 +13,11 @@ _QUIET: Final = {
 SESSION_S: Final = (
     6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
 )
-# Kafka takes 9 s to notice that a broker was lost for good (broker.session.timeout.ms) and some more to elect new
-# leaders and to load the coordinators: what is under way has to outlast that. It also bounds how long the open
-# transaction of a killed worker holds readers back whose slot nobody restarts.
-TRANSACTION_TIMEOUT_S: Final = 30.0
-MESSAGE_TIMEOUT_S: Final = 25.0  # below the transaction's own, which the library asks for
+# Kafka takes 9 s to notice that a broker was lost for good (broker.session.timeout.ms) and up to five more to elect
+# leaders and to load the coordinators: what is under way has to outlast that. It is hardly longer, because it also bounds
+# how long the open transaction of a killed worker, whose slot nobody restarts, holds readers and successors back.
+TRANSACTION_TIMEOUT_S: Final = 20.0
+MESSAGE_TIMEOUT_S: Final = 18.0  # below the transaction's own, which the library asks for
 MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.message.bytes, not records
 
 

@@ -32,7 +32,7 @@ Report = Callable[[KafkaError | None, Message], None]
 
 _PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
 _OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process ends and its supervisor starts another
-_FLUSH_S: Final = config.MESSAGE_TIMEOUT_S + 2.0  # longer than a record may wait
+_FLUSH_S: Final = config.MESSAGE_TIMEOUT_S + 1.0  # longer than a record may wait
 _AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
 _STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
 # A call that was told to take 5 s at most will not come back any more: one that waits for a coordinator which the
