@@ -14,7 +14,7 @@ SESSION_S: Final = (
     6.0  # group.consumer.session.timeout.ms of our brokers; others' are longer, so this stays on the safe side
 )
 # Kafka takes 9 s to notice that a broker was lost for good (broker.session.timeout.ms) and up to five more to elect
-# leaders and to load the coordinators: what is under way has to outlast that. It is hardly longer, because it also bounds
+# leaders and to load the coordinators: what is under way has to outlast that. It is hardly longer, since it also bounds
 # how long the open transaction of a killed worker, whose slot nobody restarts, holds readers and successors back.
 TRANSACTION_TIMEOUT_S: Final = 20.0
 MESSAGE_TIMEOUT_S: Final = 18.0  # below the transaction's own, which the library asks for
