@@ -16,7 +16,6 @@ from streams.worker.errors import MemberRefusedError, MembershipLostError, Membe
 from streams.worker.log import members
 from streams.worker.membership import JOIN_S, MISSING_S, Membership
 from streams.worker.readiness import missing
-from streams.worker.state import committer as module
 from streams.worker.state.refusals import REFUSED_S, UNKNOWN_S, Refusals
 from tests.unit.worker._fakes import Bench, Committed, FakeOwner, FakeTransactions, owned_slice, saying
 
@@ -41,7 +40,7 @@ def pauses(now: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += seconds
         await real(0)
 
-    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     return slept
 
 
