@@ -78,8 +78,12 @@ class Cluster:
         """Start all, and wait until all answer: none does alone, without a quorum."""
         for node in self.nodes:
             self._ends.push_async_callback(asyncio.to_thread, node.kill)
-        await asyncio.gather(*(asyncio.to_thread(node.start) for node in self.nodes))
-        await asyncio.gather(*(asyncio.to_thread(node.wait_ready, 120) for node in self.nodes))
+        try:
+            await asyncio.gather(*(asyncio.to_thread(node.start) for node in self.nodes))
+            await asyncio.gather(*(asyncio.to_thread(node.wait_ready, 120) for node in self.nodes))
+        except BaseException:
+            await self._ends.aclose()
+            raise
         return self
 
     async def __aexit__(
