@@ -1,4 +1,4 @@
-"""The home of shared answers: rows with an expiry, and who is computing what is not there yet."""
+"""The home of shared answers: rows with an expiry, found by it too, and who is computing what is not there yet."""
 
 from __future__ import annotations
 
@@ -17,12 +17,24 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
 PREFIX: Final = b"c/"
+EXPIRIES: Final = b"ce/"  # a row without content for each answer, in the order of their expiries
 HOLD_S: Final = 20.0  # how long a question waits here for somebody else's answer before it is put again
 
 
 def key_of(call: str) -> bytes:
     """Return the row key of a call's hash."""
     return PREFIX + call.encode()
+
+
+def listed_key(call: str, expiry_ms: int) -> bytes:
+    """Return the key of the row that finds an answer by its expiry."""
+    return b"%b%013d/%b" % (EXPIRIES, expiry_ms, call.encode())
+
+
+def listed(key: bytes) -> tuple[int, str]:
+    """Return the expiry and the call's hash of such a key."""
+    _, expiry_ms, call = key.split(b"/", 2)
+    return int(expiry_ms), call.decode()
 
 
 def expiry(row: bytes) -> int:
@@ -94,11 +106,13 @@ class Answers:
         lease = self._leases.get(call)
         if holder and (lease.holder != holder if lease is not None else self._fresh(call)):
             return {"kept": False, "superseded": True}
-        row = b"%d %b" % (clock.now_ms() + int(ttl * 1000), orjson.dumps(value))
+        expiry_ms = clock.now_ms() + int(ttl * 1000)
+        row = b"%d %b" % (expiry_ms, orjson.dumps(value))
         kept = len(row) < MAX_RECORD_BYTES // 2
         if kept:
             unit = Unit(self._owned)
             unit.put(self._owned.stores[LEDGER], key_of(call), row)
+            unit.put(self._owned.stores[LEDGER], listed_key(call, expiry_ms), b"1")
             await committed(self._committer, unit)
         if self._leases.get(call) is lease:
             self._end(call)

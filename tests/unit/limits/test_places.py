@@ -11,6 +11,7 @@ import pytest
 from streams.worker.limits import rooms
 from streams.worker.limits.places import Places, Room
 from streams.worker.limits.rooms import Rooms
+from tests.faults.rig.waiting import until
 from tests.unit.limits.fakes import Tasks, turns
 
 ROOM = Room("default", "tool:x", 3)
@@ -200,9 +201,7 @@ async def test_a_worker_that_hears_and_does_not_come_is_passed_over(monkeypatch:
     one, two, _, _ = await queues(world)
     monkeypatch.setattr(two, "called", lambda _limits: None)
     one.free(ROOM_1)
-    async with asyncio.timeout(5):
-        while not world.entered:
-            await asyncio.sleep(0.001)
+    await until(lambda: bool(world.entered))
     assert world.entered == [10]
 
 

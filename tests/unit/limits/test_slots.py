@@ -1,4 +1,4 @@
-"""Permits: never more than there are, the lowest rank first over all workers, and what a dead worker held comes back."""
+"""Permits: never more than there are, the lowest rank of all workers is next, what a dead worker held comes back."""
 
 from __future__ import annotations
 
