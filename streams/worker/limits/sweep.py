@@ -46,7 +46,7 @@ class LimitSweep:
         """Delete what is over in a slice, piece by piece; return how many rows that were."""
         deleted = 0
         try:
-            for find in (self._answers, self._grants, self._unlisted):
+            for find in (self._unlisted, self._answers, self._grants):
                 start: bytes | None = b""
                 while start is not None and owned.live:
                     unit = Unit(owned)

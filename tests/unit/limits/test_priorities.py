@@ -51,9 +51,7 @@ class World:
         self.tasks, self.begun = Tasks(), list[str]()
         self.executing: list[tuple[Worker, Any]] = []
         self.workers = [Worker(self, number) for number in range(count)]
-        peers = SimpleNamespace(
-            id="w0", holder="w0", url=HOME, others=list, settled=lambda: True, post=self.nobody
-        )
+        peers = SimpleNamespace(id="w0", holder="w0", url=HOME, others=list, settled=lambda: True, post=self.nobody)
         self.home = Rooms(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
         if direct:
             near = self.workers[0].places
