@@ -10,6 +10,7 @@ from streams.engine.marks import GRACE_MS
 from streams.engine.view import fold
 
 NOT_BEFORE = "~not_before"
+_CLOSED = "~end"  # behind the path of a stage, or of the deadline's last respite
 
 
 def timers_of(entries: Iterable[Entry]) -> list[Timer]:
@@ -42,3 +43,13 @@ def _timer(entry: Entry, last: dict[str, Entry]) -> Timer | None:
     if entry.kind == "stage" and f"{path}~end" in last:
         return None
     return Timer(path, due, entry.resume) if entry.status == "scheduled" else None
+
+
+def settles(entry: Entry) -> str | None:
+    """Return the path whose timer an entry settles, None for none: what `timers_of` would not return any more."""
+    path = entry.path
+    if path.endswith(_CLOSED):
+        return path.removesuffix(_CLOSED)
+    if entry.kind == "stage" or path in (SUBMITTED, DEADLINE) or path.startswith(RESUME):
+        return None
+    return None if entry.status == "scheduled" else path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -12,8 +13,19 @@ STALE_MS: Final = 5_000
 """A worker beats every second; after five missed beats its claims count no more."""
 
 
+SILENT_MS: Final = 2_500
+"""After two missed beats a worker may be dead: its group is asked whether it is."""
+
 HISTORY_MS: Final = 3_600_000
 """No two clocks differ by an hour: a beat that is older was read from the log's past."""
+
+
+class Presence(Enum):
+    """What heartbeats tell of one start of a worker."""
+
+    PRESENT = "present"
+    SILENT = "silent"  # nothing is proven: it is slow, dead, leaving, or not heard of yet
+    REPLACED = "replaced"  # a later process has its slot, which only one process can have
 
 
 @dataclass(slots=True)
@@ -68,6 +80,16 @@ class Placement:
             for seen in self._live(now_ms)
             if seen.beat.pool == pool and seen.beat.state != "stopping"
         }
+
+    def presence(self, worker_id: str, started_ms: int, now_ms: int) -> Presence:
+        """Return what the heartbeats of a worker tell of its process that started at `started_ms`."""
+        seen = self._workers.get(worker_id)
+        if seen is None:
+            return Presence.SILENT
+        if seen.beat.started_ms > started_ms:
+            return Presence.REPLACED
+        fresh = seen.beat.started_ms == started_ms and now_ms - seen.at_ms <= SILENT_MS
+        return Presence.PRESENT if fresh and seen.beat.state != "stopping" else Presence.SILENT
 
     def covers(self, pool: str, partitions: int, now_ms: int) -> bool:
         """Tell whether every partition has an owner, without which a list over the pool would miss rows."""

@@ -13,6 +13,7 @@ from streams import clock
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
+    from streams.worker.limits.holders import Holder
     from streams.worker.runtime import Runtime
     from topics.producer import EventProducer
 
@@ -29,26 +30,23 @@ class Heartbeat:
         topic: str,
         runtime: Runtime,
         *,
-        pool: str,
+        holder: Holder,
         slot: str,
-        identity: str,
         url: str,
         version: str,
         running: Callable[[], int],
         say: Callable[[str], None],
     ) -> None:
-        """Tell of `runtime` under `url`."""
+        """Tell of `runtime`, in the process `holder`, under `url`; `slot` is its slot's name for people."""
         self._producer = producer
         self._topic = topic
         self._runtime = runtime
-        self._pool = pool
+        self._holder = holder
         self._slot = slot
-        self._id = f"{pool}.{identity}"
         self._url = url
         self._version = version
         self._running = running
         self._say = say
-        self._started_ms = clock.now_ms()
         self._changed = asyncio.Event()
         self.state = "starting"
 
@@ -86,13 +84,13 @@ class Heartbeat:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""
         slices, standbys = self._runtime.slices, self._runtime.standbys
         beat = WorkerHeartbeat(
-            worker_id=self._id,
-            pool=self._pool,
+            worker_id=self._holder.worker_id,
+            pool=self._holder.pool,
             url=self._url,
             slot=self._slot,
             pid=os.getpid(),
             host=socket.gethostname(),
-            started_ms=self._started_ms,
+            started_ms=self._holder.started_ms,
             at_ms=clock.now_ms(),
             state=self.state,
             partitions=sorted(number for number, owned in slices.items() if owned.ready),

@@ -42,7 +42,9 @@ from streams.worker.keys.gate import Gate
 from streams.worker.keys.homes import KeyHomes
 from streams.worker.letters import dead_letter, taker_of
 from streams.worker.limits.admission import Admission
+from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
+from streams.worker.log.members import GroupMembers
 from streams.worker.membership import Membership
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
@@ -131,11 +133,14 @@ class Worker:
         self._book = book = Book(codec, self._agents)
         self._folds = Folds(tables, names, codec, pool, {runs.name: book.index})
         group = names.topic(f"streams.{pool}")
+        self._holder = holder = Holder(pool, slot.identity, clock.now_ms())
+        self._members = GroupMembers(self._kafka.client())
         self._runtime = Runtime(
             RuntimeSettings(
                 client=self._kafka.client() | {"log_level": 2},
                 group=group,
                 slot=slot.identity,
+                client_id=str(holder),
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
                 stores=self._folds.specs,
@@ -149,7 +154,7 @@ class Worker:
             say=log.info,
         )
         self._model: RoledModel | None = None
-        self._limits = Limits(self._runtime, pool, f"{pool}.{slot.identity}", codec, catalog.tools.values())
+        self._limits = Limits(self._runtime, holder, codec, catalog.tools.values())
         self._spoken = Spoken()
         self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
         spending = Spending(
@@ -234,7 +239,7 @@ class Worker:
         alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
         self._limits.breakers.told.append(alarms.breaker)
         self._courier.on_letter, self._stall.on_lag = alarms.gave_up, alarms.behind
-        self._limits.begin(self._kafka, self._names.workers, url)
+        self._limits.begin(self._kafka, self._names.workers, url, self._group_members, (self._budgets,))
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop
         self._app.finalize()
@@ -349,9 +354,8 @@ class Worker:
             producer,
             self._names.workers,
             self._runtime,
-            pool=self._pool,
+            holder=self._holder,
             slot=self._slot.name,
-            identity=self._slot.identity,
             url=url,
             version="0.1.0",
             running=lambda: len(self._desk.live),
@@ -362,6 +366,10 @@ class Worker:
         if self._model is None:
             self._model = chat_model(self._settings)
         return self._model
+
+    async def _group_members(self, pool: str) -> frozenset[str] | None:
+        members = await asyncio.to_thread(self._members.of, self._names.topic(f"streams.{pool}"))
+        return None if members is None else frozenset(member.client_id for member in members)
 
     async def _ask_budget(self, pool: str, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._limits.ask_home(pool, scope, body, self._budgets.ask)

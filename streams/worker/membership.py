@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams import clock
 from streams.worker.errors import MembershipLostError
-from streams.worker.log.members import Members
+from streams.worker.log.members import GroupMembers
 
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
@@ -32,7 +32,8 @@ class Membership:
         """Watch the membership of `runtime`; `crash` ends the process."""
         self._runtime = runtime
         self._crash = crash
-        self._members = Members(runtime.settings.client, runtime.settings.group)
+        self._group = runtime.settings.group
+        self._members = GroupMembers(runtime.settings.client)
         self._since: float | None = None
         self._joined = False
         self.trouble: str | None = None  # what /readyz says of it
@@ -51,17 +52,17 @@ class Membership:
             self._since, self.trouble = None, None
             self._joined = self._joined or member is not None
             return
-        ids = await asyncio.to_thread(self._members.ids)
-        if ids is None:
+        members = await asyncio.to_thread(self._members.of, self._group)
+        if members is None:
             self._since, self.trouble = None, "the broker does not say who is in the consumer group"
             return
-        if member in ids:
+        if any(one.member_id == member for one in members):
             self._since, self.trouble, self._joined = None, None, True
             return
         now = clock.monotonic()
         self._since = now if self._since is None else self._since
         lasts = now - self._since
-        self.trouble = f"the consumer group {self._runtime.settings.group} has not had this worker for {lasts:.0f} s"
+        self.trouble = f"the consumer group {self._group} has not had this worker for {lasts:.0f} s"
         if lasts > (MISSING_S if self._joined else JOIN_S):
             self._crash(
                 MembershipLostError(

@@ -50,6 +50,7 @@ class RuntimeSettings:
     standbys: int = 0  # copies of each partition's stores that other workers keep
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
+    client_id: str = "streams"  # of the group's member: unique to this start of the process
     options: StoreOptions = field(default_factory=StoreOptions)
     rows: Rows = lambda _slice, _changes: ([], [])  # see Committer
     busy: Callable[[], bool] = lambda: False  # see Committer
@@ -148,7 +149,7 @@ class Runtime:
             probe=s.probe,
             standbys=self.standbys,
         )
-        self._thread = ConsumerThread(config.consumer(s.client, s.group), self._ownership, self._say)
+        self._thread = ConsumerThread(config.consumer(s.client, s.group, s.client_id), self._ownership, self._say)
         self._ownership.thread = self._thread
         self._committer = Committer(
             Transactions(s.client, f"{s.group}.{s.slot}", s.probe),

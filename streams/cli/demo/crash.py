@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 async def crash_and_resume(stage: Scene, report: Report, run: str, before: list[dict[str, Any]]) -> None:
     """Kill the run's owner, wait for the end of the run, and count what was done twice."""
     report.step("The worker that owns the run is killed with -9")
-    calls_before = Counter(stage.proxy.calls)
+    calls_before, asked = Counter(stage.proxy.calls), stage.pages.requests[REPORT]
     await crash(stage, report, run)
+    begun = monotonic()
+    await until("the request for the slow page, again", lambda: stage.pages.requests[REPORT] > asked or None, 120)
+    report.seen(f"the run goes on {monotonic() - begun:.1f} s after the takeover: it asks for the slow page again")
     await succeeded(stage, report, run)
     await _nothing_twice(stage, report, run, before, calls_before)
 

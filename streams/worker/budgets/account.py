@@ -35,6 +35,7 @@ class Hold(NamedTuple):
 
     amount: Amount
     until: float
+    holder: str = ""  # the process that makes the call; what a process held ends with it
 
 
 class Account:

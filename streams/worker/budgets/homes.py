@@ -1,7 +1,8 @@
 """The homes of budgets: the partition of a scope's name keeps its account, as a row of the ledger.
 
 What was used comes as records on `signals`, written in the unit that records the answer, so that nothing is lost or
-counted twice. Holds live in memory: when a home moves, those of calls under way are forgotten.
+counted twice. Holds live in memory: when a home moves, those of calls under way are forgotten; they end with their
+call, and with the process that makes it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class BudgetHomes:
             account.turn(event.day)
             if event.day == account.day:  # what was used yesterday and settled today counts for nothing any more
                 account.used = account.used.plus(Amount(event.tokens, event.usd, event.calls))
-            self._holds.get(batch.slice, {}).get(event.scope, {}).pop(event.hold, None)
+            self._let_go(batch.slice, event.scope, event.hold)
         else:
             account.given = Budget(tokens=event.tokens, usd=event.usd, calls=event.calls) or None
             account.told = ""
@@ -82,24 +83,21 @@ class BudgetHomes:
         try:
             if not self._runtime.committer.proven():
                 await committed(self._runtime.committer, Unit(owned))
-            holds = self._holds[owned].setdefault(scope, {})
-            if body["do"] == "free":
-                holds.pop(str(body["hold"]), None)
-                return {}
-            return await self._hold(owned, scope, body, holds)
+            self._let_go(owned, scope, str(body["hold"]))
+            return {} if body["do"] == "free" else await self._hold(owned, scope, body)
         except (DeadAssignmentError, KeyError):
             return dict(_AWAY)
 
-    async def _hold(self, owned: Slice, scope: str, body: dict[str, Any], holds: dict[str, Hold]) -> dict[str, Any]:
+    async def _hold(self, owned: Slice, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         now, name = clock.monotonic(), str(body["hold"])
         account = Account.read(owned.stores[LEDGER].get(PREFIX + scope.encode()))
         account.turn(str(body["day"]))
         wanted = Amount(*body["wanted"])
-        holds.pop(name, None)
         budget, kinds = Budget(**body["budget"]), body.get("kinds", KINDS)
-        why = account.refusal(scope, budget, held(holds, now), wanted, kinds)
+        why = account.refusal(scope, budget, self._held(owned, scope, now), wanted, kinds)
         if why is None:
-            holds[name] = Hold(wanted, now + float(body["seconds"]))
+            hold = Hold(wanted, now + float(body["seconds"]), str(body.get("holder", "")))
+            self._holds[owned].setdefault(scope, {})[name] = hold
             return {"held": True}
         if not account.told:
             await self._tell(owned, scope, account, why)
@@ -129,7 +127,7 @@ class BudgetHomes:
             scope, account = key.removeprefix(PREFIX).decode(), Account.read(row)
             if scope.startswith("run:") and not account.told and account.given is None:
                 continue
-            under_way = held(self._holds[owned].get(scope, {}), clock.monotonic())
+            under_way = self._held(owned, scope, clock.monotonic())
             yield {
                 "scope": scope,
                 "pool": self._pool,
@@ -161,6 +159,34 @@ class BudgetHomes:
                 unit.put(owned.stores[LEDGER], key, None)
         if unit.writes:
             self._runtime.committer.add(unit)
+
+    def holders(self) -> set[str]:
+        """Return the processes that hold something."""
+        every = (hold for scopes in self._holds.values() for holds in scopes.values() for hold in holds.values())
+        return {hold.holder for hold in every if hold.holder}
+
+    def left(self, holder: str) -> None:
+        """Release what a process held that is gone."""
+        for owned, scopes in self._holds.items():
+            for scope, holds in list(scopes.items()):
+                for name in [name for name, hold in holds.items() if hold.holder == holder]:
+                    self._let_go(owned, scope, name)
+
+    def _held(self, owned: Slice, scope: str, now: float) -> Amount:
+        """Return what is held of a scope; nothing is remembered of a scope without holds."""
+        scopes = self._holds[owned]
+        amount = held(scopes.get(scope, {}), now)
+        if not scopes.get(scope, True):
+            del scopes[scope]
+        return amount
+
+    def _let_go(self, owned: Slice, scope: str, hold: str) -> None:
+        scopes = self._holds.get(owned, {})
+        holds = scopes.get(scope)
+        if holds is not None:
+            holds.pop(hold, None)
+            if not holds:
+                del scopes[scope]
 
     def _gone(self, owned: Slice) -> None:
         self._holds.pop(owned, None)

@@ -46,7 +46,7 @@ class LimitPages:
     async def held(self, request: Request) -> Response:
         """Tell a new home which places this worker holds."""
         limits = (await _body(request))["limits"]
-        return answer({"worker": self._limits.peers.id, "held": self._limits.places.held(limits)})
+        return answer({"worker": str(self._limits.peers.holder), "held": self._limits.places.held(limits)})
 
     async def called(self, request: Request) -> Response:
         """Hear that places are free."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams import clock
-from streams.worker.limits.places import Places, Room
+from streams.worker.limits.places import Places, Ranks, Room
 from streams.worker.limits.tickets import Limit, Tickets
 
 if TYPE_CHECKING:
@@ -36,18 +36,21 @@ class Admission:
         """Return whether an agent has a limit that is kept here."""
         return agent.rate is not None or agent.concurrency is not None
 
-    def at_once(self, agent: Agent[Any, Any]) -> Pass | None:
-        """Return what a run can begin with now, if that needs nobody else."""
+    def at_once(self, agent: Agent[Any, Any], rank: int) -> Pass | None:
+        """Return what a run of that rank can begin with now, if that needs nobody else."""
         room = self._room(agent)
-        if agent.rate is not None or room is None or not self._places.take_now(room):
+        if agent.rate is not None or room is None or not self._places.take_now(room, rank):
             return None
         return Pass(placed=True, deadline=None)
 
-    async def admit(self, agent: Agent[Any, Any]) -> Pass:
-        """Wait for a place and then for a grant; a place that is held meanwhile begins nothing else."""
+    async def admit(self, agent: Agent[Any, Any], ranks: Ranks) -> Pass:
+        """Wait for a place and then for a grant; a place that is held meanwhile begins nothing else.
+
+        `ranks` are those of the runs that wait here, by which the first one of all workers gets the next place.
+        """
         room = self._room(agent)
         if room is not None:
-            await self._places.take(room)
+            await self._places.take(room, ranks)
         if agent.rate is None:
             return Pass(room is not None, None)
         try:
@@ -56,6 +59,12 @@ class Admission:
             self.free(agent)
             raise
         return Pass(room is not None, deadline)
+
+    def reordered(self, agent: Agent[Any, Any]) -> None:
+        """Hear that another run may be first now of those that wait."""
+        room = self._room(agent)
+        if room is not None:
+            self._places.reordered(room)
 
     def force(self, agent: Agent[Any, Any]) -> None:
         """Take a place for a run that goes on: it has begun before, here or elsewhere."""

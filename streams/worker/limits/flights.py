@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from streams import clock
 from streams.errors import StreamsError
+from streams.worker.errors import DeadAssignmentError, WorkerError
+from streams.worker.limits.peers import HomeAwayError
 
 log = logging.getLogger(__name__)
 
@@ -22,25 +23,34 @@ Found = tuple[Any]
 
 
 class Cached(NamedTuple):
-    """A kind of call: the hash of one, how long its answer is good and how long it may take, in seconds."""
+    """A kind of call: the hash of one, how long its answer is good and how long it may take, in seconds; for a run."""
 
     call: str
     ttl: float
     timeout: float
+    run_id: str = ""
 
 
 Confirm = Callable[[], Awaitable[Found | None]]
 Compute = Callable[[Confirm], Awaitable[tuple[Any, bool]]]
+Prove = Callable[[str], Awaitable[None]]
 
 
 class Flights:
     """All answers that this worker waits for."""
 
-    def __init__(self, ask: Ask, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        """`ask` puts a question to the home of a hash."""
+    def __init__(
+        self, ask: Ask, spawn: Callable[[Coroutine[Any, Any, None]], object], process: str, prove: Prove
+    ) -> None:
+        """`ask` puts a question of this `process` to the home of a hash.
+
+        `prove` waits until this worker is sure that it owns the partition of a run, and raises WorkerError if not: a
+        worker that was stopped must neither take the lease of its run's new owner nor give an answer that is late.
+        """
         self._ask = ask
         self._spawn = spawn
-        self._mark = uuid.uuid4().hex
+        self._process = process
+        self._prove = prove
         self._number = itertools.count(1)
         self._flying: dict[str, asyncio.Future[tuple[Any] | Exception | None]] = {}
         self.hits = 0
@@ -60,43 +70,60 @@ class Flights:
         try:
             value, found = await self._lead(cached, compute)
             outcome = (value,)
+        except (DeadAssignmentError, HomeAwayError):
+            raise  # this run is another worker's now, which is no answer to the others
         except Exception as error:
             outcome = error
             raise
         finally:
             del self._flying[cached.call]
-            flight.set_result(outcome)  # None: the leader was cancelled, and the next in line leads
+            flight.set_result(outcome)  # None: the leader was cancelled or has lost its run, and the next one leads
         return value, found
 
     async def _lead(self, cached: Cached, compute: Compute) -> tuple[Any, bool]:
-        holder = f"{self._mark}/{next(self._number)}"
+        holder = f"{self._process}#{next(self._number)}"
         lease = 2 * cached.timeout
-        found = await self._look(cached, holder, lease)
-        if found is not None:
-            self.hits += 1
-            return found[0], True
-        self.misses += 1
-        since = clock.monotonic()
-
-        async def confirm() -> Found | None:
-            """Look again, right before the call, if waiting for it took so long that the lease may not last."""
-            if clock.monotonic() - since < cached.timeout:
-                return None
-            return await self._look(cached, holder, lease)
-
+        failed = {"do": "fail", "holder": holder}
+        await self._prove(cached.run_id)
         try:
+            found = await self._look(cached, holder, lease)
+            if found is not None:
+                self.hits += 1
+                return found[0], True
+            self.misses += 1
+            since = clock.monotonic()
+
+            async def confirm() -> Found | None:
+                """Look again, right before the call, if waiting for it took so long that the lease may not last."""
+                if clock.monotonic() - since < cached.timeout:
+                    return None
+                return await self._look(cached, holder, lease)
+
             value, recorded = await compute(confirm)
         except BaseException:
-            self._spawn(self._tell(cached.call, {"do": "fail", "holder": holder}))
+            self._spawn(self._tell(cached.call, failed))  # also a question that waits at its home is withdrawn by that
             raise
-        told = {"do": "put", "value": value, "ttl": cached.ttl}
-        if not recorded and not await self._told(cached.call, told):
-            self._spawn(self._tell(cached.call, told))
+        if not recorded:
+            await self._share(cached, holder, value)
         return value, recorded
+
+    async def _share(self, cached: Cached, holder: str, value: Any) -> None:
+        """Give an answer to its home; it is told in the background if the home moves or this task is cancelled."""
+        told: dict[str, Any] = {"do": "fail", "holder": holder}
+        arrived = False
+        try:
+            await self._prove(cached.run_id)
+            told = {"do": "put", "value": value, "ttl": cached.ttl, "holder": holder}
+            arrived = await self._told(cached.call, told)
+        except WorkerError as error:
+            log.info("an answer for run %s is not shared, since the run goes on elsewhere: %s", cached.run_id, error)
+        finally:
+            if not arrived:
+                self._spawn(self._tell(cached.call, told))
 
     async def _look(self, cached: Cached, holder: str, lease: float) -> Found | None:
         """Return what is found; None when this worker is to compute it, or when there is no home to ask."""
-        question = {"do": "ask", "holder": holder, "seconds": lease}
+        question = {"do": "ask", "holder": holder, "seconds": lease, "run_id": cached.run_id}
         end = clock.monotonic() + PATIENCE_S
         while True:
             try:

@@ -62,7 +62,7 @@ class Guard:
         passage = _Passage(self, run_id, tool, scope, span, begin)
         if tool.cache is None:
             return await passage.through(_nothing)
-        cached = Cached(tool_hash(tool.name, tool.version, args), tool.cache, span or tool.timeout)
+        cached = Cached(tool_hash(tool.name, tool.version, args), tool.cache, span or tool.timeout, run_id)
         return await self._flights.through(cached, passage.through)
 
     async def placed(self, passage: _Passage, confirm: Confirm) -> tuple[Any, bool]:

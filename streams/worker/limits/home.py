@@ -46,9 +46,9 @@ class Homes:
         pool: str,
         own: Held,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        call: Callable[[str, list[str]], Coroutine[Any, Any, None]],
+        call: Callable[[str, list[str]], Coroutine[Any, Any, bool]],
     ) -> None:
-        """`own` tells what this worker holds itself; `call` tells a worker that places are free."""
+        """`own` tells what this worker holds itself; `call` tells a worker that it is next for a place, if it hears."""
         self._runtime = runtime
         self._peers = peers
         self._pool = pool
@@ -89,13 +89,13 @@ class Homes:
         home = await self._home(str(body["limit"]))
         return dict(_AWAY) if home is None else await home.rooms.answer(body)
 
-    def places_now(self, room: Room, worker: str, held: int, wanted: int) -> int | None:
+    def places_now(self, room: Room, worker: str, held: int, ranks: list[int]) -> int | None:
         """Answer this worker itself without a turn of the loop; None where that cannot be done."""
         owned = self._peers.here(room.pool, room.name)
         home = None if owned is None else self._homes.get(owned)
         if home is None or not self._runtime.committer.proven():
             return None
-        return home.rooms.now(room.name, worker, room.size, held, wanted)
+        return home.rooms.now(room.name, worker, room.size, held, ranks)
 
     async def shared(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answer a question for a shared answer, or take it in."""
@@ -104,12 +104,23 @@ class Homes:
             return dict(_AWAY)
         try:
             if body["do"] == "ask":
-                return await home.answers.ask(call, str(body["holder"]), float(body["seconds"]))
+                run_id = str(body.get("run_id", ""))
+                return await home.answers.ask(call, str(body["holder"]), float(body["seconds"]), run_id)
             if body["do"] == "put":
-                return await home.answers.put(call, body["value"], float(body["ttl"]))
+                return await home.answers.put(call, body["value"], float(body["ttl"]), str(body.get("holder", "")))
             return home.answers.fail(call, str(body["holder"]))
         except DeadAssignmentError:
             return dict(_AWAY)
+
+    def holders(self) -> set[str]:
+        """Return the processes that hold a place or a lease, or wait for a place."""
+        return set().union(*(home.rooms.holders() | home.answers.holders() for home in self._homes.values()))
+
+    def left(self, holder: str) -> None:
+        """Release what a process held that is gone. Grants of rates stay: what it has called, it has called."""
+        for home in self._homes.values():
+            home.rooms.left(holder)
+            home.answers.left(holder)
 
     async def _home(self, limit: str) -> _Home | None:
         owned = self._peers.here(self._pool, limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +11,7 @@ from streams.worker.limits.breakers import Breakers
 from streams.worker.limits.committing import committed
 from streams.worker.limits.flights import Flights
 from streams.worker.limits.guard import HOME, Guard
+from streams.worker.limits.holders import HolderWatch
 from streams.worker.limits.home import Homes
 from streams.worker.limits.peers import HomeAwayError, Peers
 from streams.worker.limits.places import Places
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from schemas.avro.codec import Codec
     from streams.define.tools import Tool
+    from streams.worker.limits.holders import Holder, Home, Members
     from streams.worker.runtime import Runtime
     from topics.kafka import KafkaConfig
 
@@ -37,27 +39,32 @@ _STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 class Limits:
     """All limits of one worker."""
 
-    def __init__(self, runtime: Runtime, pool: str, worker_id: str, codec: Codec, tools: Iterable[Tool[Any]]) -> None:
-        """Assemble; nothing is asked before `begin`."""
+    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec, tools: Iterable[Tool[Any]]) -> None:
+        """Assemble the limits of the process `holder`; nothing is asked before `begin`."""
         self._runtime = runtime
-        spawn = runtime.tasks.spawn
-        self.peers = peers = Peers(runtime, pool, worker_id, codec)
+        spawn, worker_id = runtime.tasks.spawn, holder.worker_id
+        self.peers = peers = Peers(runtime, holder, codec)
         self.tickets = Tickets(peers.place, self._send_asks, spawn, worker_id)
-        self.places = Places(peers.place, self._send_word, spawn, worker_id)
-        self.flights = Flights(self._send_question, spawn)
+        self.places = Places(peers.place, self._send_word, spawn, str(holder))
+        self.flights = Flights(self._send_question, spawn, str(holder), self._prove)
         self.breakers = Breakers(tools, worker_id, self._send_gossip, spawn)
         self.breakers.others = peers.others
         self.guard = Guard(self.tickets, self.places, self.flights, self.breakers, self._prove)
-        self.homes = Homes(runtime, peers, pool, self.places.held, spawn, self._call)
+        self.homes = Homes(runtime, peers, holder.pool, self.places.held, spawn, self._call)
         self.places.now = self.homes.places_now
         self._sweep = LimitSweep(runtime)
 
-    def begin(self, kafka: KafkaConfig, topic: str, url: str) -> None:
-        """Follow the workers' heartbeats in `topic`; others reach this worker at `url`."""
+    def begin(self, kafka: KafkaConfig, topic: str, url: str, members: Members, homes: Sequence[Home] = ()) -> None:
+        """Follow the workers' heartbeats in `topic`; others reach this worker at `url`.
+
+        What a worker holds here, and in `homes`, ends with it: `members` returns the client ids in a pool's group.
+        """
         self.places.url = url.rstrip("/")
         self.peers.on_news += [self.tickets.news, self.breakers.news]
         self.peers.begin(kafka, topic, url)
         self._runtime.tasks.spawn(self._sweep.run())
+        watch = HolderWatch(self.peers.holder, self.peers.presence, members, (self.homes, *homes))
+        self._runtime.tasks.spawn(watch.run())
 
     async def end(self) -> None:
         """Ask nobody any more."""
@@ -107,6 +114,7 @@ class Limits:
         self, pool: str, scope: str, body: dict[str, Any], here: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:
         """Return what the home of a budget says; `here` answers where it is this worker."""
+        body = {**body, "holder": str(self.peers.holder)}
         url = self.peers.place(pool, scope)
         if url is None:
             raise HomeAwayError("no worker keeps this budget at the moment")
@@ -118,15 +126,16 @@ class Limits:
     async def _send_gossip(self, url: str, path: str, body: Any) -> Any:
         return await self.peers.post(url, path, body, _GOSSIP_S)
 
-    async def _call(self, url: str, limits: list[str]) -> None:
-        """Tell a worker that places are free; if it does not hear, it asks again by itself."""
+    async def _call(self, url: str, limits: list[str]) -> bool:
+        """Tell a worker that it is next for a place; return whether it has heard."""
         if url == self.peers.url:
             self.places.called(limits)
-            return
+            return True
         try:
             await self.peers.post(url, "/owner/called", {"limits": limits}, _GOSSIP_S)
         except HomeAwayError:
-            return
+            return False
+        return True
 
     async def _prove(self, run_id: str) -> None:
         """Wait until we are sure to own a run's partition: its call may have waited for long."""

@@ -13,7 +13,7 @@ from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams import clock
 from streams.query.following import Follower
-from streams.query.placement import Placement
+from streams.query.placement import Placement, Presence
 from streams.query.wire import Wire
 from streams.worker.errors import WorkerError
 from topics.partition import partition_of
@@ -21,6 +21,7 @@ from topics.reader import follow
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
+    from streams.worker.limits.holders import Holder
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
     from topics.kafka import KafkaConfig
@@ -38,10 +39,10 @@ class HomeAwayError(WorkerError):
 class Peers:
     """The workers by their heartbeats; routes the name of a limit to its home."""
 
-    def __init__(self, runtime: Runtime, pool: str, worker_id: str, codec: Codec) -> None:
-        """Be the worker `worker_id` of `pool`."""
+    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec) -> None:
+        """Be the process `holder`."""
         self._runtime = runtime
-        self._pool = pool
+        self._pool = holder.pool
         self._codec = codec
         self._placement = Placement()
         self._wire = Wire()
@@ -49,7 +50,8 @@ class Peers:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = clock.monotonic()
         self._ended = False
-        self.id = worker_id
+        self.holder = holder
+        self.id = holder.worker_id
         self.url = ""
         self.on_news: list[Callable[[], None]] = []  # a worker came, went or owns something else now
 
@@ -83,6 +85,10 @@ class Peers:
     def members(self) -> dict[str, frozenset[int]]:
         """Return the live workers of this one's pool by id, with the partitions that each owns."""
         return self._placement.members(self._pool, clock.now_ms())
+
+    def presence(self, holder: Holder) -> Presence:
+        """Return what heartbeats tell of a process that holds something here."""
+        return self._placement.presence(holder.worker_id, holder.started_ms, clock.now_ms())
 
     def settled(self) -> bool:
         """Return whether every live worker has been heard of since this one listens."""

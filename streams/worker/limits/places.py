@@ -1,23 +1,33 @@
-"""Waiting for a place: runs and calls queue here by limit; the home is told what is held and what is wanted."""
+"""Waiting for a place: runs and calls queue here by limit; the home is told what is held and who waits.
+
+The home lets in whoever is first over all workers, so it is told the ranks of those who wait, of as many as it could
+let in. Calls of tools are ranked by their time. Runs are ranked by the queue that they wait in, which chooses the run
+when a place is there: only their number waits here.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
+from streams import clock
 from streams.errors import StreamsError
-from streams.worker.limits.slots import RENEW_S
+from streams.worker.limits.ranks import first_ranks
+from streams.worker.limits.slots import RANKS, RENEW_S
 
 log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3
+_SPARE: Final = 16
 _WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
 
 Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+Ranks = Callable[[int], list[int]]  # of so many who wait, lowest first
 
 
 class Room(NamedTuple):
@@ -31,17 +41,44 @@ class Room(NamedTuple):
 class _Hall:
     """What this worker holds and wants of one limit."""
 
-    __slots__ = ("again", "asking", "changed", "held", "room", "silent", "timer", "waiting")
+    __slots__ = ("again", "asking", "changed", "held", "queue", "ranks", "room", "silent", "timer", "told", "waiting")
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.held = 0
-        self.waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self.waiting: set[asyncio.Future[None]] = set()
+        self.queue: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap by rank, with some who have given up
+        self.ranks: Ranks = self.own_ranks
+        self.told: list[int] = []
         self.asking = False
         self.silent = 0
         self.changed = False  # there is something to tell
         self.again = False  # the home has called, perhaps behind an answer that is on its way
         self.timer: asyncio.TimerHandle | None = None
+
+    def own_ranks(self, count: int) -> list[int]:
+        """Return the ranks of those who wait with one of their own."""
+        return first_ranks(self.queue, count, lambda one: one[2] in self.waiting)
+
+    def wanted(self) -> list[int]:
+        """Return the ranks that the home is to know: no more than it can let in."""
+        return self.ranks(min(len(self.waiting), self.room.size, RANKS))
+
+    def give_up(self, future: asyncio.Future[None]) -> None:
+        """Wait no more; the heap is made anew when most of it has given up."""
+        self.waiting.discard(future)
+        if len(self.queue) > 2 * len(self.waiting) + _SPARE:
+            self.queue = [one for one in self.queue if one[2] in self.waiting]
+            heapq.heapify(self.queue)
+
+    def first(self) -> asyncio.Future[None] | None:
+        """Take out who is first."""
+        while self.queue:
+            future = heapq.heappop(self.queue)[2]
+            if future in self.waiting:
+                self.waiting.discard(future)
+                return future
+        return None
 
 
 class Places:
@@ -52,7 +89,8 @@ class Places:
     ) -> None:
         """`place` finds the home of a limit, `send` asks there; the home calls `url` when something is free.
 
-        `now` asks a home in this process, for as many as are held and wanted; None where there is none.
+        `worker` is this process. `now` asks a home in this process, for what is held and for the ranks of who waits;
+        None where there is none.
         """
         self._place = place
         self._send = send
@@ -60,29 +98,45 @@ class Places:
         self._worker = worker
         self._halls: dict[str, _Hall] = {}
         self.url = url
-        self.now: Callable[[Room, str, int, int], int | None] = _elsewhere
+        self._number = itertools.count()
+        self.now: Callable[[Room, str, int, list[int]], int | None] = _elsewhere
 
-    def take_now(self, room: Room) -> bool:
+    def take_now(self, room: Room, rank: int) -> bool:
         """Take a place if the home is here and has one for us; nobody who waits is overtaken."""
         hall = self._hall(room)
-        if hall.asking or hall.waiting or self.now(room, self._worker, hall.held, 1) != 1:
+        if hall.asking or hall.waiting or self.now(room, self._worker, hall.held, [rank]) != 1:
             return False
         hall.held += 1
         self._arm(hall, RENEW_S)
         return True
 
-    async def take(self, room: Room) -> None:
-        """Wait for a place; cancelling gives up waiting."""
+    async def take(self, room: Room, ranks: Ranks | None = None) -> None:
+        """Wait for a place; cancelling gives up waiting.
+
+        Who waits is ranked by its time, or by `ranks`, the same for all who wait for this room.
+        """
         hall = self._hall(room)
+        if ranks is not None:
+            hall.ranks = ranks
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        hall.waiting[future] = None
+        hall.waiting.add(future)
+        heapq.heappush(hall.queue, (clock.now_ms(), next(self._number), future))
         self._touch(hall)
         try:
             await future
         except asyncio.CancelledError:
-            if hall.waiting.pop(future, future) is future:
+            if future in hall.waiting:
+                hall.give_up(future)
+                self._touch(hall)  # nothing is to be reserved for it
+            else:
                 self.free(room)  # it had been given
             raise
+
+    def reordered(self, room: Room) -> None:
+        """Hear that others may be first now of those who wait by a queue; the home is told if that is so."""
+        hall = self._hall(room)
+        if hall.waiting and hall.wanted() != hall.told:
+            self._touch(hall)
 
     def force(self, room: Room) -> None:
         """Take a place though none may be free: a run that has begun goes on; no other begins until there are fewer."""
@@ -123,10 +177,14 @@ class Places:
         hall.changed = True
         if hall.asking:
             return
-        given = self.now(hall.room, self._worker, hall.held, len(hall.waiting))
-        if given is not None:
+        while hall.changed or hall.again:
+            hall.told = hall.wanted()
+            given = self.now(hall.room, self._worker, hall.held, hall.told)
+            if given is None:
+                break
             hall.changed = hall.again = False
             self._give(hall, given)
+        else:
             self._arm(hall, RENEW_S)
             return
         hall.asking = True
@@ -156,19 +214,22 @@ class Places:
     def _give(self, hall: _Hall, given: int) -> None:
         """Let the first who wait in."""
         for _ in range(given):
-            if not hall.waiting:
+            future = hall.first()
+            if future is None:
                 hall.changed = True  # somebody has given up meanwhile: the next message takes less
                 break
-            future, _ = hall.waiting.popitem(last=False)
             hall.held += 1  # also for one that is being cancelled: it gives the place back itself
             if not future.done():
                 future.set_result(None)
+        if given and given == len(hall.told) and hall.waiting:
+            hall.changed = True  # the home has not heard of those behind
 
     async def _tell(self, hall: _Hall) -> float:
         room = hall.room
         url = self._place(room.pool, room.name)
         if url is None:
             return self._silence(hall)
+        hall.told = hall.wanted()
         body = {
             "worker": self._worker,
             "url": self.url,
@@ -177,6 +238,7 @@ class Places:
             "size": room.size,
             "held": hall.held,
             "wanted": len(hall.waiting),
+            "ranks": hall.told,
         }
         try:
             answer = await self._send(url, body)
@@ -199,5 +261,5 @@ class Places:
         return AGAIN_S
 
 
-def _elsewhere(_room: Room, _worker: str, _held: int, _wanted: int) -> None:
+def _elsewhere(_room: Room, _worker: str, _held: int, _ranks: list[int]) -> None:
     return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STEP_S: Final = 0.2  # between questions to a worker that should be alive and does not answer
+COME_S: Final = 1.0  # a worker that is called asks at once; what is reserved for it longer goes to the next
 
 Held = Callable[[list[str]], dict[str, int]]
-Wake = Callable[[str, list[str]], Coroutine[Any, Any, None]]
+Wake = Callable[[str, list[str]], Coroutine[Any, Any, bool]]
 
 
 class Rooms:
@@ -28,12 +29,13 @@ class Rooms:
     def __init__(
         self, peers: Peers, own: Held, spawn: Callable[[Coroutine[Any, Any, None]], object], call: Wake
     ) -> None:
-        """`own` tells what this worker itself holds, `call` tells a worker by its URL that places are free."""
+        """`own` tells what this worker itself holds, `call` tells a worker by its URL that it is next, if it hears."""
         self._own = own
         self._peers = peers
         self._spawn = spawn
         self._call = call
         self._slots: dict[str, Slots] = {}
+        self._sizes: dict[str, int] = {}
         self._urls: dict[str, str] = {}
         self.live = True
 
@@ -43,19 +45,44 @@ class Rooms:
         self._urls[worker] = str(ask["url"])
         if limit not in self._slots:
             await self._take_over(limit)
-        return {"given": self.now(limit, worker, size, int(ask["held"]), int(ask["wanted"]))}
+        ranks = ask.get("ranks")
+        if ranks is None:  # a worker of an older version, which tells only how many wait
+            ranks = [clock.now_ms()] * min(int(ask["wanted"]), size)
+        return {"given": self.now(limit, worker, size, int(ask["held"]), [int(rank) for rank in ranks])}
 
-    def now(self, limit: str, worker: str, size: int, held: int, wanted: int) -> int | None:
+    def now(self, limit: str, worker: str, size: int, held: int, ranks: Sequence[int]) -> int | None:
         """Answer at once; None if this home has yet to learn who holds places of the limit."""
         slots = self._slots.get(limit)
         if slots is None:
             return None
         now = clock.monotonic()
+        self._sizes[limit] = size
         slots.tell(worker, held, now)
-        given = slots.want(worker, wanted, size, now)
-        for other in slots.to_wake(worker, size, now):
-            self._spawn(self._call(self._urls.get(other, self._peers.url), [limit]))
+        given = slots.want(worker, ranks, size, now)
+        self._call_next(limit, slots)
         return given
+
+    def holders(self) -> set[str]:
+        """Return the workers that hold a place or wait for one."""
+        return set().union(*(slots.holders() for slots in self._slots.values()))
+
+    def left(self, worker: str) -> None:
+        """Release the places of a worker that is gone, and let in who is next."""
+        self._urls.pop(worker, None)
+        for limit, slots in self._slots.items():
+            if slots.left(worker):
+                self._call_next(limit, slots)
+
+    def _call_next(self, limit: str, slots: Slots) -> None:
+        for other, number in slots.to_call(self._sizes.get(limit, 0), clock.monotonic()).items():
+            self._spawn(self._offer(limit, slots, other, number))
+
+    async def _offer(self, limit: str, slots: Slots, worker: str, number: int) -> None:
+        """Call a worker that is next; if it does not come, its place goes to the next one."""
+        if await self._call(self._urls.get(worker, self._peers.url), [limit]):
+            await asyncio.sleep(COME_S)
+        if self.live and slots.silent(worker, number):
+            self._call_next(limit, slots)
 
     async def _take_over(self, limit: str) -> None:
         """Learn who holds places of a limit; who asks meanwhile waits, too."""
@@ -75,7 +102,7 @@ class Rooms:
                     slots.tell(str(answer["worker"]), int(answer["held"].get(limit, 0)), clock.monotonic())
             if None in answers or not self._peers.settled():
                 await asyncio.sleep(_STEP_S)  # no event tells that a worker answers again
-        slots.tell(self._peers.id, self._own([limit]).get(limit, 0), clock.monotonic())
+        slots.tell(str(self._peers.holder), self._own([limit]).get(limit, 0), clock.monotonic())
         self._slots.setdefault(limit, slots)
 
     async def _held(self, url: str, limit: str) -> dict[str, Any] | None:

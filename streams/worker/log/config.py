@@ -51,12 +51,16 @@ def producer(client: Config, transactional_id: str) -> Config:
     )
 
 
-def consumer(client: Config, group: str) -> Config:
-    """Return the configuration of the subscribed consumer (group protocol of KIP-848)."""
+def consumer(client: Config, group: str, client_id: str = "streams") -> Config:
+    """Return the configuration of the subscribed consumer (group protocol of KIP-848).
+
+    Others find this process among the group's members by `client_id`.
+    """
     return (
         client
         | _QUIET
         | {
+            "client.id": client_id,
             "group.id": group,
             "group.protocol": "consumer",
             "group.remote.assignor": "range",  # co-partitions the topics of one subscription

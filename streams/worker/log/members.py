@@ -1,8 +1,10 @@
-"""Who is in the consumer group, as its coordinator says it."""
+"""Who is a member of a consumer group, as its coordinator reports it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import concurrent.futures
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -12,21 +14,30 @@ from streams.worker.log import config
 if TYPE_CHECKING:
     from streams.worker.log.config import Config
 
+log = logging.getLogger(__name__)
+
 _REQUEST_S: Final = 3.0
 _ANSWER_S: Final = 4.0  # longer than the request may take
 
 
-class Members:
-    """Asks the coordinator; keeps its connection as long as it is answered."""
+class GroupMember(NamedTuple):
+    """One member: the id that the broker knows it by, and the client id that it has given."""
 
-    def __init__(self, client: Config, group: str) -> None:
+    member_id: str
+    client_id: str
+
+
+class GroupMembers:
+    """Asks the coordinators of groups; keeps its connection as long as it is answered."""
+
+    def __init__(self, client: Config) -> None:
         """Connect lazily, as `client` says."""
         self._client = config.quiet(client)
-        self._group = group
         self._admin: AdminClient | None = None
+        self._silent = False
 
-    def ids(self) -> frozenset[str] | None:
-        """Return the ids of the group's members, None while the broker does not answer; blocks.
+    def of(self, group: str) -> frozenset[GroupMember] | None:
+        """Return a group's members, None while its coordinator gives no answer; blocks for some seconds at most.
 
         After a failure the next question is asked by a new client: one that was told of no broker at all, as a lone
         broker does that has just come back, never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
@@ -34,10 +45,14 @@ class Members:
         if self._admin is None:
             self._admin = AdminClient(self._client, logger=None)
         try:
-            future = self._admin.describe_consumer_groups([self._group], request_timeout=_REQUEST_S)[self._group]
-            return frozenset(member.member_id for member in future.result(_ANSWER_S).members)
-        except (KafkaException, TimeoutError) as error:
+            future = self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S)[group]
+            found = future.result(_ANSWER_S)
+        except (KafkaException, TimeoutError, concurrent.futures.TimeoutError) as error:
             if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return frozenset()
-            self._admin = None
+            if not self._silent:
+                log.warning("the members of group %s are not known at the moment: %s", group, error)
+            self._silent, self._admin = True, None
             return None
+        self._silent = False
+        return frozenset(GroupMember(str(one.member_id), str(one.client_id)) for one in found.members)

@@ -63,7 +63,7 @@ class Asking:
             async def compute(_: Confirm) -> tuple[Any, bool]:
                 return await self._paid(spender, perform, report), False
 
-            cached = Cached(self._hash(perform), float(ttl), perform.timeout or _LONGEST_S)
+            cached = Cached(self._hash(perform), float(ttl), perform.timeout or _LONGEST_S, spender.run_id)
             report.value, report.recorded = await self._flights.through(cached, compute)
         except _ParkedError as parked:
             report.parked = str(parked)

@@ -174,6 +174,7 @@ class Desk:
     def _carry(self, live: Live, decision: Decision, unit: Unit | None) -> None:
         if decision.entries or decision.outputs:
             self._record(live, decision, unit)
+        self._timers.settle(live.slice, live.run_id, decision.entries, ended=decision.ended is not None)
         for timer in decision.timers:
             self._timers.add(live.slice, live.run_id, timer)
         for path in decision.cancel:

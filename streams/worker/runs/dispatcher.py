@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
+from streams.worker.limits.ranks import first_ranks
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
@@ -142,22 +143,32 @@ class Dispatcher:
                     self._begin(owned, run_id)
 
     def _ask(self, name: str) -> None:
-        """Begin what can begin at once; wait for as many admissions as can be used: which run gets one is seen then."""
+        """Begin what can begin at once; wait for as many admissions as can be used: which run gets one is seen then.
+
+        With a concurrency its home knows how many may execute, so what executes here does not count: while it does,
+        those that wait here stand in the queue of all workers.
+        """
         agent, queue = self._limited[name], self._queues[name]
         while queue and not self._asking[name] and self._used[name] < self._places[name]:
-            given = self._admission.at_once(agent)
+            given = self._admission.at_once(agent, queue[0][0])
             if given is None:
                 break
             self._begin_first(name, given)
-        room = self._places[name] - self._used[name]
+        room = self._places[name] - (0 if agent.concurrency is not None else self._used[name])
         for _ in range(min(len(queue), room, _ASKING) - self._asking[name]):
             self._asking[name] += 1
             self._spawn(self._admit(name))
+        if queue and self._asking[name]:
+            self._admission.reordered(agent)
+
+    def ranks(self, name: str, count: int) -> list[int]:
+        """Return the ranks of the first runs that wait for an agent, lowest first."""
+        return first_ranks(self._queues[name], count, lambda one: one[2].live)
 
     async def _admit(self, name: str) -> None:
         given = None
         try:
-            given = await self._admission.admit(self._limited[name])
+            given = await self._admission.admit(self._limited[name], lambda count: self.ranks(name, count))
         finally:
             self._asking[name] -= 1
         asyncio.get_running_loop().call_soon(self._admitted, name, given)

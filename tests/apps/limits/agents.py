@@ -166,3 +166,29 @@ async def outer(folder: str, calls: int) -> int:
 async def nester(task: Task, run: Run) -> int:
     """Call the tool that calls."""
     return await run.tool(outer, folder=task.folder, calls=6)
+
+
+@tool(cache=600.0, timeout=60, retry=PATIENT)
+async def slowly_shared(folder: str, seconds: float) -> str:
+    """Take a while, and tell when; its time-out is long, so a lease that outlived its holder would be seen."""
+    line(folder, "slowly-shared")
+    await asyncio.sleep(seconds)
+    return f"answer of {os.getpid()}"
+
+
+@agent
+async def slow_sharer(task: Task, run: Run) -> str:
+    """Call the tool once."""
+    return await run.tool(slowly_shared, folder=task.folder, seconds=task.seconds)
+
+
+@agent(concurrency=1)
+async def single(task: Task, run: Run) -> str:
+    """Do one step that tells when it begins and ends, one run at a time."""
+
+    async def act() -> str:
+        line(task.folder, "single", f"{run.id}")
+        await asyncio.sleep(task.seconds)
+        return "done"
+
+    return await run.step(act)

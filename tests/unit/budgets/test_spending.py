@@ -157,7 +157,10 @@ async def test_equal_questions_are_asked_once_while_their_answer_is_good() -> No
             shared[call] = what["value"]
         return {"hit": True, "value": shared[call]} if call in shared else {"compute": True}
 
-    asking = Asking(lambda: model, homes.spending(), None, Flights(home, homes.spawn))
+    async def owns(_run_id: str) -> None:
+        """Own all runs."""
+
+    asking = Asking(lambda: model, homes.spending(), None, Flights(home, homes.spawn, "w", owns))
     reports = [EffectDone("1", 0, 1) for _ in range(3)]
     perform = asked_for(str)
     perform.args["cache"] = 60

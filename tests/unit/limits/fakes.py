@@ -23,7 +23,12 @@ class Store:
         return self.rows.get(key)
 
     def scan_committed(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        yield from sorted((key, row) for key, row in self.rows.items() if key.startswith(prefix))
+        first = prefix if start is None else start
+        yield from sorted((key, row) for key, row in self.rows.items() if key.startswith(prefix) and key >= first)
+
+    def get(self, key: bytes) -> bytes | None:
+        held = self.dirty.get(key)
+        return self.rows.get(key) if held is None else held[0]
 
 
 class Owned:

@@ -36,10 +36,13 @@ class Doors(Admission):
         self.open = asyncio.Queue[Pass]()
         self.freed = self.forced = 0
 
-    def at_once(self, agent: Any) -> Pass | None:
+    def at_once(self, agent: Any, rank: int) -> Pass | None:
         return None
 
-    async def admit(self, agent: Any) -> Pass:
+    def reordered(self, agent: Any) -> None:
+        """Nobody else waits."""
+
+    async def admit(self, agent: Any, ranks: Any) -> Pass:
         return await self.open.get()
 
     def force(self, agent: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from streams import clock
 from streams.worker.errors import DeadAssignmentError
 from streams.worker.limits import sweep
+from streams.worker.limits.answers import listed_key
 from streams.worker.limits.grants import Grants
 from tests.unit.limits.fakes import Committer, Owned
 
@@ -95,5 +96,6 @@ async def test_the_sweep_takes_what_is_over_and_nothing_else() -> None:
         b"r/run": b"an entry",
     }
     runtime = cast("Any", type("R", (), {"committer": committer, "slices": {}})())
-    assert sweep.LimitSweep(runtime).sweep(cast("Any", owned), now) == 2
-    assert sorted(owned.store.rows) == [b"c/new", b"g/tool:x/new", b"r/run"]
+    await sweep.LimitSweep(runtime).sweep(cast("Any", owned), now)
+    listed = listed_key("new", now + 40_000)
+    assert sorted(owned.store.rows) == [b"c/new", listed, b"g/tool:x/new", b"r/run"]

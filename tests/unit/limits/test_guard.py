@@ -61,7 +61,8 @@ class World:
         self.said: list[Any] = []
         self.breakers.others = lambda: ["http://other"]
         tickets = cast("Any", self)
-        self.guard = Guard(tickets, cast("Any", None), Flights(self.ask, self.tasks.spawn), self.breakers, self.prove)
+        flights = Flights(self.ask, self.tasks.spawn, "w", self.prove)
+        self.guard = Guard(tickets, cast("Any", None), flights, self.breakers, self.prove)
 
     async def take(self, limit: Limit) -> float:
         self.taken.append(limit)

@@ -124,7 +124,11 @@ class Group:
             ownership=SimpleNamespace(restoring=False),
         )
         self.membership = Membership(cast("Any", self.runtime), self.crashes.append)
-        self.membership._members = cast("Any", SimpleNamespace(ids=lambda: self.answer))
+        self.membership._members = cast("Any", SimpleNamespace(of=self._of))
+
+    def _of(self, group: str) -> frozenset[members.GroupMember] | None:
+        assert group == "streams.default"
+        return None if self.answer is None else frozenset(members.GroupMember(one, "") for one in self.answer)
 
     async def passes(self, seconds: float) -> None:
         """Let so much time go by, with a look every two seconds."""
@@ -207,8 +211,12 @@ class Coordinator:
         if isinstance(self.answer, int):
             future.set_exception(KafkaException(KafkaError(self.answer)))
         else:
-            future.set_result(SimpleNamespace(members=[SimpleNamespace(member_id=one) for one in self.answer]))
+            future.set_result(SimpleNamespace(members=[_member(one) for one in self.answer]))
         return dict.fromkeys(groups, future)
+
+
+def _member(name: str) -> Any:
+    return SimpleNamespace(member_id=name, client_id=f"client {name}")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +233,7 @@ def test_the_coordinators_answer_is_told_and_a_client_that_gets_none_is_replaced
 ) -> None:
     coordinator = Coordinator(answer)
     monkeypatch.setattr(members, "AdminClient", coordinator.client)
-    asked = members.Members({}, "g")
-    assert [asked.ids(), asked.ids()] == [ids, ids]
+    asked = members.GroupMembers({})
+    found = None if ids is None else {members.GroupMember(name, f"client {name}") for name in ids}
+    assert [asked.of("g"), asked.of("g")] == [found, found]
     assert coordinator.clients == clients

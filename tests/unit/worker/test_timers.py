@@ -10,6 +10,7 @@ import pytest
 
 from streams import clock
 from streams.engine.decision import Timer
+from streams.engine.entry import Entry
 from streams.engine.timers import NOT_BEFORE
 from streams.worker.runs.timers import Timers
 from streams.worker.state.slice import Slice
@@ -165,3 +166,48 @@ def test_nothing_fires_after_stop(loop: Loop, tmp_path: Path) -> None:
     timers.stop()
     loop.until(1_100_000)
     assert fired == []
+
+
+def entry(path: str, status: str = "completed", kind: str = "tool") -> Entry:
+    values = {"status": status, "kind": kind, "run_id": "r", "path": path}
+    return Entry(**{name: values.get(name) for name in Entry.__slots__})  # type: ignore[arg-type]
+
+
+def test_what_is_settled_before_it_is_due_is_dropped_and_takes_no_memory(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    for number in range(10_000):
+        timers.add(owned, f"run-{number}", Timer("~deadline", 90_000_000))
+        timers.add(owned, f"run-{number}", Timer("1", 90_000_000))
+        timers.settle(owned, f"run-{number}", [entry("1"), entry("2")], ended=False)
+        timers.settle(owned, f"run-{number}", [], ended=number != 7)
+    assert len(timers) == 1
+    assert timers.remembered() < 200
+    loop.until(100_000_000)
+    assert fired == [("run-7", "~deadline", 90_000_000)]
+
+
+def test_entries_settle_their_own_timers_alone(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    paths = ("~deadline", "1", "2", "3", "4")
+    for path in paths:
+        timers.add(owned, "r", Timer(path, 1_002_000))
+        timers.add(owned, "other", Timer(path, 1_002_000))
+    settled = [entry("1"), entry("2", "scheduled"), entry("3", "timed_out", "stage"), entry("4~end", kind="stage")]
+    timers.settle(owned, "r", settled, ended=False)
+    loop.until(1_010_000)
+    assert [path for run_id, path, _ in fired if run_id == "r"] == ["~deadline", "2", "3"]
+    assert [path for run_id, path, _ in fired if run_id == "other"] == list(paths)
+
+
+def test_a_dead_slice_leaves_no_timers_in_memory(loop: Loop, tmp_path: Path) -> None:
+    fired: Fired = []
+    dead, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    for number in range(1000):
+        timers.add(dead, f"run-{number}", Timer("1", 90_000_000))
+    dead.kill()
+    dead.bury()
+    assert (len(timers), timers.remembered()) == (0, 0)
+    timers.add(dead, "late", Timer("1", 90_000_000))
+    assert len(timers) == 0
