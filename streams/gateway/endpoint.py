@@ -80,9 +80,9 @@ class Endpoint:
             allowed = ", ".join(sorted(self._operations))
             raise Problem("method-not-allowed", f"{self.path} has {allowed}.", headers={"allow": allowed})
         call = Call(scope, receive)
+        if not operation.foreign:
+            check_origin(call, guard.hosts)
         if operation.access != "open":
-            if not operation.foreign:
-                check_origin(call, guard.hosts)
             if operation.access == "optional":
                 call.caller = guard.keys.known(call)
             else:

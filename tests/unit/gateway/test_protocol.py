@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
-from streams.gateway import patience, protocol
-from streams.gateway.protocol import BoundedProtocol
+from streams.gateway import patience
 from streams.gateway.serve import SERVER
+from streams.serving import protocol
+from streams.serving.protocol import BoundedProtocol
 from tests.unit.gateway._gateway import signed, world
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
