@@ -42,7 +42,7 @@ class Caller(NamedTuple):
         return scope in self.scopes or "admin" in self.scopes
 
 
-ANYONE: Final = Caller("", frozenset({"submit", "read", "admin"}))
+ANYONE: Final = Caller("", frozenset({"submit", "read", "approve", "admin"}))
 """The caller on loopback when no key is set."""
 
 

@@ -34,7 +34,7 @@ class Guard:
         self.hosts = hosts
         self.meter = meter
         self.limit = limit
-        self.changes = {foreign: 0 for foreign in (False, True)}  # strangers' deliveries leave callers' room alone
+        self.changes = dict.fromkeys((False, True), 0)  # strangers' deliveries leave callers' room alone
 
 
 class Endpoint:

@@ -101,7 +101,8 @@ class Webhooks:
             delivery_id = _delivery_id(source, delivery)
         except Reject as error:
             raise Problem("rejected", _line(error)) from None
-        meaning = self._meaning(source, delivery, delivery_id)
+        starter = call.caller.name if by_key and call.caller is not None and call.caller.name else f"webhook:{name}"
+        meaning = self._meaning(source, delivery, delivery_id, starter)
 
         async def write() -> None:
             await self._write(source, delivery, delivery_id, meaning, headers.get("traceparent"))
@@ -124,7 +125,7 @@ class Webhooks:
     async def again(self, name: str, raw: WebhookReceived, traceparent: str | None) -> None:
         """Translate a kept delivery once more and write what it means; Problem 409 when the source fails again."""
         source = self._deps.catalog.sources[name]
-        meaning = self._meaning(source, Delivery(raw.headers, raw.body), raw.delivery_id)
+        meaning = self._meaning(source, Delivery(raw.headers, raw.body), raw.delivery_id, f"webhook:{name}")
         if meaning.error is not None:
             raise Problem("conflict", f"Source {name} fails on it again: {_line(meaning.error)}"[:500])
         await write_all(self._deps.producer, meaning.records, traceparent)
@@ -151,10 +152,13 @@ class Webhooks:
             log.exception("the check of source %s failed; the delivery is refused", source.name)
             return False
 
-    def _meaning(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
-        """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised."""
+    def _meaning(self, source: Source, delivery: Delivery, delivery_id: str, starter: str) -> Meaning:
+        """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised.
+
+        `starter` is who starts the runs: the key that sent the delivery, else the webhook itself.
+        """
         try:
-            return self._translate(source, delivery, delivery_id)
+            return self._translate(source, delivery, delivery_id, starter)
         except Reject as error:
             raise Problem("rejected", _line(error)) from None
         except Problem:
@@ -165,17 +169,17 @@ class Webhooks:
             log.exception("source %s failed on delivery %s; the raw delivery is kept", source.name, delivery_id)
             return Meaning([], [], [], error)
 
-    def _translate(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
+    def _translate(self, source: Source, delivery: Delivery, delivery_id: str, starter: str) -> Meaning:
         made = source.fn(delivery)
         items = [] if made is None else made if isinstance(made, list | tuple) else [made]
         if len(items) > _MAX_RESULTS:
             raise Reject(f"a delivery becomes at most {_MAX_RESULTS} events and runs")
         meaning = Meaning([], [], [])
         for index, item in enumerate(items):
-            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name)
+            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name, starter)
         return meaning
 
-    def _add(self, meaning: Meaning, item: object, item_id: str, source: str) -> None:
+    def _add(self, meaning: Meaning, item: object, item_id: str, source: str, starter: str) -> None:
         key = None
         if isinstance(item, NamedRun):
             item = StartRun(self._submissions.checked(item.agent, item.input), item.input)
@@ -183,7 +187,7 @@ class Webhooks:
             key = item.key
             item = typed_event(self._deps.catalog.events, item.type, item.data)
         if isinstance(item, StartRun):
-            event = self._submissions.of_start(item, hashed("w-", item_id), f"webhook:{source}")
+            event = self._submissions.of_start(item, hashed("w-", item_id), starter)
             seal = digest(event.agent, event.input)
             topic = self._submissions.topic(event.agent)
             meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))

@@ -33,6 +33,7 @@ from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
+from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.budgets import BudgetPages
 from streams.worker.http.guard import ClusterGuard
 from streams.worker.http.limits import LimitPages
@@ -351,6 +352,7 @@ class Worker:
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
+            approvals=ApprovalPages(proof, self._journal),
             ready=lambda: missing(self._runtime, self._stall, self._began),
             registry=registry,
         )

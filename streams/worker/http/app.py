@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from streams.worker.http.agents import AgentPages
+    from streams.worker.http.approvals import ApprovalPages
     from streams.worker.http.budgets import BudgetPages
     from streams.worker.http.limits import LimitPages
     from streams.worker.http.runlist import RunList
@@ -46,6 +47,7 @@ def application(
     agents: AgentPages,
     *,
     budgets: BudgetPages,
+    approvals: ApprovalPages,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
 ) -> Starlette:
@@ -77,6 +79,7 @@ def application(
             *limits.routes(),
             *agents.routes(),
             *budgets.routes(),
+            *approvals.routes(),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
