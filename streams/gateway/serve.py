@@ -127,6 +127,7 @@ def application(settings: Settings) -> Starlette:
     ]
     checks: dict[str, Check] = {
         "broker": partitions.check,
+        "producer": producer.check,
         "topics": partitions.check_topics([topic.name for topic in topics]),
         "model": ModelCheck(settings, client),
     }
