@@ -6,7 +6,6 @@ One thread serves the client library; whatever it acknowledged together wakes th
 import asyncio
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -126,9 +125,9 @@ class EventProducer:
         self._closing = threading.Event()
         self._broken = threading.Event()
         self._failure_text = ""
-        self._failed_at = -_FAILED_S
+        self._failed_at = float("-inf")
         self._pause_s = 0.0
-        self._replaced_at = 0.0
+        self._replaced_at = float("-inf")
 
     async def start(self) -> None:
         """Connect now, so that the first event need not wait for it: a new broker takes a second to give an id."""
@@ -143,7 +142,7 @@ class EventProducer:
             self._connected()
         except TopicError as error:
             return str(error)
-        if time.monotonic() - self._failed_at < _FAILED_S:
+        if asyncio.get_running_loop().time() - self._failed_at < _FAILED_S:
             return f"the broker refuses what this process writes: {self._failure_text}"
         return None
 
@@ -280,7 +279,7 @@ class EventProducer:
             message = "the producer is closed"
             raise TopicError(message)
         if self._producer is None or self._broken.is_set():
-            now = time.monotonic()
+            now = asyncio.get_running_loop().time()
             if now - self._replaced_at < self._pause_s:
                 message = f"the producer failed and is replaced in a moment: {self._failure_text}"
                 raise NotAcknowledged(message)
@@ -312,7 +311,7 @@ class EventProducer:
         while self._served:
             delivery = self._served.popleft()
             if delivery.error is None:
-                self._failed_at, self._pause_s = -_FAILED_S, 0.0
+                self._failed_at, self._pause_s = float("-inf"), 0.0
                 if self._reach is not None:
                     self._reach.answered()
             elif delivery.error.code() in _DENIED:
@@ -334,7 +333,8 @@ class EventProducer:
 
     def _note_failure(self, error: KafkaError) -> None:
         self._failure_text = error.str()
-        self._failed_at = time.monotonic()
+        if self._loop is not None:
+            self._failed_at = self._loop.time()  # the loop's clock never goes back
 
     def _failure(self, topic: str, error: KafkaError) -> TopicError:
         code = error.code()

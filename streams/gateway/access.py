@@ -109,7 +109,10 @@ def allow(caller: Caller | None, scope: str) -> Caller:
 def check_bind(host: str, keys: Keys) -> None:
     """Raise UnsafeBindError for an address that others reach while no key is set."""
     if not keys and not is_loopback(host):
-        message = f"The gateway does not bind {host} without keys: set STREAMS_API_KEYS, or bind 127.0.0.1."
+        message = (
+            f"The gateway does not bind {host} without keys: set STREAMS_API_KEYS, such as "
+            '{"a-long-random-text": ["submit", "read"]}, or bind 127.0.0.1.'
+        )
         raise UnsafeBindError(message)
 
 

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from streams.gateway.serve import SERVER
 from streams.serving import protocol
 from streams.serving.protocol import BoundedProtocol, bounded
+from tests.faults.rig.waiting import until
 from tests.unit.gateway._gateway import signed, world
 
 HOST = b"host: 127.0.0.1\r\n"
@@ -72,9 +73,7 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
 
 async def closed(server: Server) -> None:
     """Wait until the server holds no connection."""
-    async with asyncio.timeout(60):
-        while server.state.connections:
-            await asyncio.sleep(0.01)
+    await until(lambda: not server.state.connections)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +237,7 @@ async def test_one_address_cannot_take_all_connections_and_gets_them_back() -> N
         assert answer.startswith(b"HTTP/1.1 503")
         assert b"retry-after: 1" in answer
         held[0][1].close()
-        async with asyncio.timeout(60):
-            while len(server.state.connections) > 1:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(server.state.connections) == 1)
         reader, writer = await server.connect()
         writer.write(b"GET /healthz HTTP/1.1\r\nconnection: close\r\n" + HOST + b"\r\n")
         assert (await all_of(reader)).startswith(b"HTTP/1.1 200")

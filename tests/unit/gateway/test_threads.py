@@ -11,6 +11,7 @@ import pytest
 from streams.gateway import threads as module
 from streams.gateway.problem import Problem
 from streams.gateway.threads import Threads
+from tests.faults.rig.waiting import until
 from topics import reader
 from topics.errors import ReadCancelledError
 from topics.kafka import KafkaConfig
@@ -94,9 +95,7 @@ def never() -> list[Any]:
 
 
 async def ended() -> None:
-    async with asyncio.timeout(30):
-        while EndlessConsumer.open:
-            await asyncio.sleep(0.01)
+    await until(lambda: not EndlessConsumer.open)
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -115,9 +114,7 @@ async def test_the_read_of_a_caller_who_has_gone_ends(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_PATIENCE", 3600.0)
     threads = Threads()
     reading = [asyncio.ensure_future(threads.run(never)) for _ in range(40)]
-    async with asyncio.timeout(30):
-        while not EndlessConsumer.open:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(EndlessConsumer.open))
     for one in reading:
         one.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
