@@ -57,10 +57,9 @@ def test_who_comes_while_a_call_is_under_way_gets_all_of_it(time: Clock) -> None
 
 def test_nothing_is_kept_of_a_call_that_has_ended_unwatched(time: Clock) -> None:
     spoken = Spoken()
-    with pytest.raises(ValueError, match="failed"), spoken.call("r", "1") as tell:
+    with spoken.call("r", "1") as tell:
         assert tell is not None
         tell("x")
-        raise ValueError("failed")
     assert spoken.look("r", -1) == []
     with spoken.call("s", "1") as first, spoken.call("s", "2") as second:
         assert first is not None
