@@ -36,9 +36,9 @@ class ApprovalPages:
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        return [Route("/owner/approvals", self.list)]
+        return [Route("/owner/approvals", self.page)]
 
-    async def list(self, request: Request) -> Response:
+    async def page(self, request: Request) -> Response:
         """Answer the open questions of at most `limit` runs behind `cursor`, the newest run first."""
         query = dict(request.query_params)
         limit, slices = int(query.get("limit", "100")), self._proof.slices()

@@ -133,10 +133,11 @@ async def test_unverified_bodies_have_a_budget_and_an_address_its_share() -> Non
 
 
 async def test_the_share_of_a_body_is_given_back_however_its_reading_ends() -> None:
+    calls: list[int] = []
+
     async def unfinished() -> Message:
-        nonlocal calls
-        calls += 1
-        if calls > 1:
+        calls.append(1)
+        if len(calls) > 1:
             await asyncio.Event().wait()
         return {"type": "http.request", "body": b"x" * 10, "more_body": True}
 
@@ -149,7 +150,6 @@ async def test_the_share_of_a_body_is_given_back_however_its_reading_ends() -> N
     bodies = UnverifiedBodies()
     scope = {"type": "http", "method": "POST", "headers": []}
     for receive in (unfinished, gone, over):
-        calls = 0
         with pytest.raises((Problem, ClientDisconnect)):
             await body.read(Request(scope, receive), cap=20, patience=0.01, share=bodies.of("a"))
         assert bodies.held == 0
