@@ -38,9 +38,9 @@ PREFIX = "STREAMS_"
 ENV_FILE = ".env"
 MASK = "********"
 CREDENTIALS = re.compile(r"//[^/@\s]+@")  # user and password inside a URL
-SCOPES = ("submit", "read", "admin")
+SCOPES = ("submit", "read", "approve", "admin")
 
-Scope = Literal["submit", "read", "admin"]
+Scope = Literal["submit", "read", "approve", "admin"]
 
 
 class SettingsError(StreamsError):
@@ -166,7 +166,13 @@ class Settings(BaseSettings):
     worker_host: str = Field("127.0.0.1", description="address on which a worker answers the gateway")
     worker_port: int = Field(0, ge=0, le=65535, description="port on which a worker answers the gateway; 0: a free one")
     worker_url: str | None = Field(
-        None, description="URL under which the gateway reaches this worker; unset: host:port"
+        None,
+        description="URL under which the gateway reaches this worker; unset: http, its host (of all: its name), port",
+    )
+    cluster_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="what workers and gateways show each other, 16 characters or more; a worker off loopback needs it",
     )
     workers: int = Field(2, ge=0, le=64, description="workers that `streams dev` starts and keeps alive")
     standbys: int = Field(
@@ -182,6 +188,9 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = Field("127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS")
     gateway_port: int = Field(8000, ge=0, le=65535, description="port of the gateway; 0: a free one")
+    gateway_connections_per_address: int = Field(
+        1_024, ge=1, description="connections that one address may hold; a proxy in front counts as one address"
+    )
     advertised_url: str | None = Field(None, description="URL under which clients reach the gateway")
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_api_keys)] = Field(
         (), description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}'

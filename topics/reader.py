@@ -3,15 +3,17 @@
 Blocking: call it from a thread where an event loop is running. Never joins a group, so it moves no offsets.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from topics.errors import BrokerUnavailableError, TopicError
+from topics.errors import BrokerUnavailableError, ReadCancelledError, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
 
@@ -21,9 +23,26 @@ _SEVERE = 2  # the library's own lines from this severity on; that no broker ans
 _BATCH = 500
 _PACE_S = 0.02
 _KEYS_PACE_S = 0.5
+_LOOK_S = 0.2  # seconds between two looks at whether a read was cancelled
 _LAZY_BYTES = 1 << 20
 _LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
+
+
+_CANCELLED: ContextVar[threading.Event | None] = ContextVar("cancelled", default=None)
+
+
+@contextlib.contextmanager
+def cancellable(cancelled: threading.Event) -> Iterator[None]:
+    """Let every read that begins in the block, in this thread, end with ReadCancelledError once `cancelled` is set.
+
+    A read looks at it with each batch that the broker sends, so at least every 0.2 seconds.
+    """
+    token = _CANCELLED.set(cancelled)
+    try:
+        yield
+    finally:
+        _CANCELLED.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +232,20 @@ class _Reading:
             self._reach.answered()
         return [first, *self._consumer.consume(_BATCH, 0)]
 
+    def _awaited(self) -> list[Message]:
+        """Return what has come, after waiting for it; BrokerUnavailableError when nothing comes, ReadCancelledError."""
+        cancelled = _CANCELLED.get()
+        left = self._timeout
+        while left > 0:
+            if cancelled is not None and cancelled.is_set():
+                message = f"the read of {self._topic} was cancelled"
+                raise ReadCancelledError(message)
+            wait = left if cancelled is None else min(left, _LOOK_S)
+            if messages := self.fetched(wait):
+                return messages
+            left -= wait
+        raise self._silence(None)
+
     def _noticed(self, error: KafkaError) -> None:
         if self._reach is not None:
             self._reach.failed(error)
@@ -222,9 +255,7 @@ class _Reading:
         open_partitions = {number for number in start if start[number] < end[number]}
         self.assign({number: start[number] for number in open_partitions})
         while open_partitions:
-            messages = self.fetched(self._timeout)
-            if not messages:
-                raise self._silence(None)
+            messages = self._awaited()
             for message in messages:
                 number = message.partition()
                 if number not in open_partitions:

@@ -49,6 +49,11 @@ class Source:
             return scheme.check(headers, body, secrets, now_s)
         return callable(verify) and bool(verify(headers, body))
 
+    def may_verify(self, headers: Mapping[str, str], secrets: Sequence[str]) -> bool:
+        """Say whether `verified` may be true for some body: a scheme that names its headers needs them and a secret."""
+        needed: Sequence[str] = getattr(self.verify, "needs", ())
+        return not needed or (bool(secrets) and all(headers.get(name) for name in needed))
+
     @cached_property
     def _scheme(self) -> Verifier | None:
         """Return the verifier if it is one; found once, since such a check of a protocol costs 10 microseconds."""

@@ -12,7 +12,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Checks a delivery against every live secret, so that secrets can be rotated."""
+    """Checks a delivery against every live secret, so that secrets can be rotated.
+
+    A property `needs`, the names of headers without which no delivery is believed, lets the gateway refuse one before
+    it reads the body.
+    """
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether one of the secrets made the signature; headers have lower-case names, now_s is Unix time."""
@@ -26,6 +30,11 @@ class HmacSha256:
     header: str
     prefix: str = ""
     encoding: Literal["hex", "base64"] = "hex"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The header with the signature."""
+        return (self.header.lower(),)
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Compare in constant time with the signature that each secret gives; an empty secret never matches."""
@@ -47,6 +56,11 @@ class StandardWebhooks:
     """The Standard Webhooks scheme, symmetric: `webhook-id`, `webhook-timestamp`, `webhook-signature` (v1)."""
 
     tolerance: float = 300.0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The scheme's headers."""
+        return ("webhook-id", "webhook-timestamp", "webhook-signature")
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Accept when any secret made any of the signatures and the time is within the tolerance (seconds)."""

@@ -123,11 +123,15 @@ class ResumeAsked:
 
 @dataclass(slots=True)
 class ForkAsked:
-    """Somebody wants a new run with this run's journal up to `at` (a seq or a step's name), answers edited."""
+    """Somebody wants a new run with this run's journal up to `at` (a seq or a step's name), answers edited.
+
+    `caller` is who asked, and so who started the new run.
+    """
 
     new_run_id: str
     at: str
     edits: dict[str, Any] = field(default_factory=dict)
+    caller: str | None = None
 
 
 Message: TypeAlias = (

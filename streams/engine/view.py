@@ -205,6 +205,7 @@ class RunView:
             "forked_from": self.meta.get("forked_from"),
             "forks": list(self.forks),
             "reason": self.reason,
+            "started_by": self.meta.get("caller"),
             "endings": self.ended,
             "created_at": iso(self.created_ms),
             "updated_at": iso(self.updated_ms),

@@ -41,19 +41,20 @@ class RunList:
             "key": query.get("key"),
             "since": _since(query.get("since")),
             "limit": limit,
-            "cursor": _position(call),
+            "cursor": place_of(call),
         }
         pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
         parts = await gather(self._owners, pools, "/owner/runs", given)
-        runs, more = merged(parts, "runs", _order, limit, newest_first=True)
-        return answer({"runs": runs, "next": cursor("~".join(_order(runs[-1]))) if more else None})
+        runs, more = merged(parts, "runs", order, limit, newest_first=True)
+        return answer({"runs": runs, "next": cursor("~".join(order(runs[-1]))) if more else None})
 
 
-def _order(run: dict[str, Any]) -> tuple[str, str]:
+def order(run: dict[str, Any]) -> tuple[str, str]:
+    """Return what lists of runs are sorted by."""
     return str(run["created_at"]), str(run["run_id"])
 
 
-def _position(call: Call) -> str | None:
+def place_of(call: Call) -> str | None:
     """Return the place behind which the page begins; Problem 422 for one that no list of runs gave."""
     position = cursor_of(call)
     if position is None:
@@ -77,4 +78,4 @@ def _since(text: str | None) -> str | None:
         raise wrong("since", "it must be an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise wrong("since", "it must have an offset, such as Z")
-    return iso(round(moment.timestamp() * 1000))
+    return iso(max(round(moment.timestamp() * 1000), 0))  # no run is older

@@ -20,8 +20,8 @@ from streams.gateway.app import build
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Check, Deps
 from streams.gateway.model_check import ModelCheck
-from streams.gateway.protocol import BoundedProtocol
 from streams.query.changes import RunChanges
+from streams.query.cluster import cluster_secret, secured
 from streams.query.codec import codec_of
 from streams.query.following import Follower
 from streams.query.history import TopicHistory
@@ -31,6 +31,7 @@ from streams.query.partitions import Partitions
 from streams.query.wire import Wire
 from streams.replay.log import Log
 from streams.replay.tables import rows_of
+from streams.serving.protocol import BoundedProtocol, bounded
 from topics.catalogue import catalogue
 from topics.names import Names
 from topics.producer import EventProducer
@@ -58,6 +59,7 @@ SERVER: Final[Mapping[str, Any]] = {
     "timeout_graceful_shutdown": DRAIN_S,
     "limit_concurrency": MAX_CONNECTIONS,
     "http": BoundedProtocol,
+    "ws": "none",
     "loop": "uvloop",
     "access_log": False,
     "server_header": False,
@@ -68,6 +70,7 @@ SERVER: Final[Mapping[str, Any]] = {
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way get DRAIN_S seconds to end."""
+    settings = secured(settings)
     telemetry.configure(settings)
     app = application(settings)
     server = _Server(
@@ -75,7 +78,7 @@ def serve(settings: Settings) -> None:
             app,
             host=settings.gateway_host,
             port=settings.gateway_port,
-            **SERVER,
+            **{**SERVER, "http": bounded(settings.gateway_connections_per_address)},
         ),
         app.state.streams,
     )
@@ -104,7 +107,7 @@ def application(settings: Settings) -> Starlette:
     deliveries = Deliveries()
     partitions = Partitions(kafka, names, settings.partitions)
     client = httpx.AsyncClient(trust_env=False)
-    wire = Wire()
+    wire = Wire(cluster_secret(settings))
     owners = Owners(partitions.count, wire)
     producer = EventProducer(kafka, codec, "/gateway", now_ms=now_ms)
     topics = catalogue(
@@ -124,6 +127,7 @@ def application(settings: Settings) -> Starlette:
     ]
     checks: dict[str, Check] = {
         "broker": partitions.check,
+        "producer": producer.check,
         "topics": partitions.check_topics([topic.name for topic in topics]),
         "model": ModelCheck(settings, client),
     }

@@ -24,6 +24,7 @@ from streams.gateway.ids import hashed
 from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
 from streams.gateway.typed import typed_event
+from streams.gateway.unverified import UnverifiedBodies
 from streams.gateway.write import Record, write_all
 from streams.telemetry import redact
 
@@ -66,6 +67,7 @@ class Webhooks:
         self._runs = runs
         self._deliveries = deliveries
         self._meter = meter
+        self._unverified = UnverifiedBodies()
         self._topics = {name: deps.names.webhooks(name) for name in deps.catalog.sources}
         self._secrets = {
             source: tuple(secret.get_secret_value() for secret in secrets)
@@ -84,11 +86,14 @@ class Webhooks:
         source = self._deps.catalog.sources.get(name)
         if source is None:
             raise Problem("unknown-source", "No source has that name.")
-        body = await read(call, CAPS.get(name, CAP))
         headers = _plain(call.scope["headers"])
-        if not self._trusted(source, call, headers, body):
-            self._meter.refused(name)
-            raise Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
+        by_key = self._has_key(source, call, headers)
+        if not by_key and not source.may_verify(headers, self._secrets.get(name, ())):
+            raise self._untrusted(name)  # before its body is read
+        share = None if by_key else self._unverified.of(call.client.host if call.client else "")
+        body = await read(call, CAPS.get(name, CAP), share=share)
+        if not by_key and not self._is_signed(source, headers, body):
+            raise self._untrusted(name)
         delivery = Delivery(headers, body)
         try:
             if (reply := _handshake(source, delivery)) is not None:
@@ -96,7 +101,8 @@ class Webhooks:
             delivery_id = _delivery_id(source, delivery)
         except Reject as error:
             raise Problem("rejected", _line(error)) from None
-        meaning = self._meaning(source, delivery, delivery_id)
+        starter = call.caller.name if by_key and call.caller is not None and call.caller.name else f"webhook:{name}"
+        meaning = self._meaning(source, delivery, delivery_id, starter)
 
         async def write() -> None:
             await self._write(source, delivery, delivery_id, meaning, headers.get("traceparent"))
@@ -119,31 +125,40 @@ class Webhooks:
     async def again(self, name: str, raw: WebhookReceived, traceparent: str | None) -> None:
         """Translate a kept delivery once more and write what it means; Problem 409 when the source fails again."""
         source = self._deps.catalog.sources[name]
-        meaning = self._meaning(source, Delivery(raw.headers, raw.body), raw.delivery_id)
+        meaning = self._meaning(source, Delivery(raw.headers, raw.body), raw.delivery_id, f"webhook:{name}")
         if meaning.error is not None:
             raise Problem("conflict", f"Source {name} fails on it again: {_line(meaning.error)}"[:500])
         await write_all(self._deps.producer, meaning.records, traceparent)
         for record in meaning.records:
             self._runs.started(record.event)
 
-    def _trusted(self, source: Source, call: Call, headers: Mapping[str, str], body: bytes) -> bool:
-        """Tell whether the sender proved itself, by signature or, where the source says so, by an API key."""
-        secrets = self._secrets.get(source.name, ())
-        if getattr(source.verify, "accepts_key", False) and call.caller is not None:
-            # on loopback without keys everybody is trusted, except the pages of web sites, whose browsers say so
-            anyone = not call.caller.name and not secrets and "origin" not in headers
-            if call.caller.may("submit") and (call.caller.name or anyone):
-                return True
+    def _untrusted(self, name: str) -> Problem:
+        self._meter.refused(name)
+        return Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
+
+    def _has_key(self, source: Source, call: Call, headers: Mapping[str, str]) -> bool:
+        """Tell whether the sender proved itself by an API key, where the source takes one."""
+        if not getattr(source.verify, "accepts_key", False) or call.caller is None:
+            return False
+        # on loopback without keys everybody is trusted, except the pages of web sites, whose browsers say so
+        anyone = not call.caller.name and not self._secrets.get(source.name, ()) and "origin" not in headers
+        return call.caller.may("submit") and (bool(call.caller.name) or anyone)
+
+    def _is_signed(self, source: Source, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether the sender proved itself by its signature."""
         try:
-            return source.verified(headers, body, secrets, now_ms() / 1000)
+            return source.verified(headers, body, self._secrets.get(source.name, ()), now_ms() / 1000)
         except Exception:
             log.exception("the check of source %s failed; the delivery is refused", source.name)
             return False
 
-    def _meaning(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
-        """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised."""
+    def _meaning(self, source: Source, delivery: Delivery, delivery_id: str, starter: str) -> Meaning:
+        """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised.
+
+        `starter` is who starts the runs: the key that sent the delivery, else the webhook itself.
+        """
         try:
-            return self._translate(source, delivery, delivery_id)
+            return self._translate(source, delivery, delivery_id, starter)
         except Reject as error:
             raise Problem("rejected", _line(error)) from None
         except Problem:
@@ -154,17 +169,17 @@ class Webhooks:
             log.exception("source %s failed on delivery %s; the raw delivery is kept", source.name, delivery_id)
             return Meaning([], [], [], error)
 
-    def _translate(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
+    def _translate(self, source: Source, delivery: Delivery, delivery_id: str, starter: str) -> Meaning:
         made = source.fn(delivery)
         items = [] if made is None else made if isinstance(made, list | tuple) else [made]
         if len(items) > _MAX_RESULTS:
             raise Reject(f"a delivery becomes at most {_MAX_RESULTS} events and runs")
         meaning = Meaning([], [], [])
         for index, item in enumerate(items):
-            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name)
+            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name, starter)
         return meaning
 
-    def _add(self, meaning: Meaning, item: object, item_id: str, source: str) -> None:
+    def _add(self, meaning: Meaning, item: object, item_id: str, source: str, starter: str) -> None:
         key = None
         if isinstance(item, NamedRun):
             item = StartRun(self._submissions.checked(item.agent, item.input), item.input)
@@ -172,7 +187,7 @@ class Webhooks:
             key = item.key
             item = typed_event(self._deps.catalog.events, item.type, item.data)
         if isinstance(item, StartRun):
-            event = self._submissions.of_start(item, hashed("w-", item_id), f"webhook:{source}")
+            event = self._submissions.of_start(item, hashed("w-", item_id), starter)
             seal = digest(event.agent, event.input)
             topic = self._submissions.topic(event.agent)
             meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))

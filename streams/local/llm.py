@@ -117,6 +117,8 @@ def serve(file: Path, port: int) -> None:
     params.warmup = False
     params.sampling.penalty_freq = FREQUENCY_PENALTY
     params.ui = False
+    params.cors_origins = base_url(port).removesuffix("/v1")  # pages of other sites read nothing here
+    params.cors_credentials = False
     server = Server(params)
     print(f"{file.stem} answers at {server.listening_address}/v1", flush=True)  # noqa: T201 - this process's log
     stopped.wait()

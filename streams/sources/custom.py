@@ -16,6 +16,11 @@ class KeyOrSignature:
 
     accepts_key: bool = True
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The headers of a signature."""
+        return standard_webhooks().needs
+
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether one of the secrets made the signature."""
         return standard_webhooks().check(headers, body, secrets, now_s)

@@ -17,7 +17,10 @@ from streams.engine.messages import TimerFired
 from streams.engine.timers import NOT_BEFORE
 from streams.errors import StreamsError
 from streams.model.configured import chat_model
+from streams.query.cluster import check_worker, cluster_secret, secured
 from streams.query.codec import codec_of
+from streams.query.wire import Wire
+from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
 from streams.worker import memory, metrics, slots
 from streams.worker.alarms import Alarms
@@ -30,7 +33,9 @@ from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
+from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.budgets import BudgetPages
+from streams.worker.http.guard import ClusterGuard
 from streams.worker.http.limits import LimitPages
 from streams.worker.http.proof import Proof
 from streams.worker.http.runlist import RunList
@@ -98,6 +103,8 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
 
     `probe` is told each stage of work, so that fault tests can end the process there.
     """
+    check_worker(settings)
+    settings = secured(settings)
     telemetry.configure(settings)
     memory.settle()
     taken = slots.take(settings.state_dir, pool, slot)
@@ -154,7 +161,8 @@ class Worker:
             say=log.info,
         )
         self._model: RoledModel | None = None
-        self._limits = Limits(self._runtime, holder, codec, catalog.tools.values())
+        wire = Wire(cluster_secret(settings))
+        self._limits = Limits(self._runtime, holder, codec, catalog.tools.values(), wire)
         self._spoken = Spoken()
         self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
         spending = Spending(
@@ -231,8 +239,11 @@ class Worker:
         metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
         if self._schedules is not None:
             registry.register(ScheduleFigures(self._schedules))
-        server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
-        url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
+        host, port = self._settings.worker_host, self._settings.worker_port
+        hosts = LOCAL_HOSTS if is_loopback(host) else frozenset[str]()
+        guarded = ClusterGuard(self._pages(registry), cluster_secret(self._settings), hosts)
+        server = Server(guarded, host, port, self._settings.worker_url)
+        url = await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
         for figures in (self._limits, self._keys, self._watch):
             registry.register(figures)
@@ -345,6 +356,7 @@ class Worker:
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
+            approvals=ApprovalPages(proof, self._journal),
             ready=lambda: missing(self._runtime, self._stall, self._membership, self._began),
             registry=registry,
         )

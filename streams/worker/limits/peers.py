@@ -14,13 +14,13 @@ from schemas.worker import WorkerHeartbeat
 from streams import clock
 from streams.query.following import Follower
 from streams.query.placement import Placement, Presence
-from streams.query.wire import Wire
 from streams.worker.errors import WorkerError
 from topics.partition import partition_of
 from topics.reader import follow
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
+    from streams.query.wire import Wire
     from streams.worker.limits.holders import Holder
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
@@ -39,13 +39,13 @@ class HomeAwayError(WorkerError):
 class Peers:
     """The workers by their heartbeats; routes the name of a limit to its home."""
 
-    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec) -> None:
-        """Be the process `holder`."""
+    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec, wire: Wire) -> None:
+        """Be the process `holder`; others are asked over `wire`."""
         self._runtime = runtime
         self._pool = holder.pool
         self._codec = codec
         self._placement = Placement()
-        self._wire = Wire()
+        self._wire = wire
         self._follower: Follower[RawRecord] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = clock.monotonic()

@@ -250,6 +250,14 @@ async def test_of_several_questions_one_is_named() -> None:
         assert "nobody" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
 
 
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"])
+async def test_a_time_before_all_runs_lists_all_runs(since: str) -> None:
+    async with world() as it:
+        it.owners.parts["default"] = [{"runs": [], "next": None}]
+        assert (await it.client.get("/runs", params={"since": since})).status_code == 200
+        assert "since=1970-01-01T00%3A00%3A00" in it.owners.asked[0][2]
+
+
 async def test_a_signal_with_a_name_of_its_own_is_taken_while_the_run_waits_for_it() -> None:
     async with world() as it:
         it.owners.knows("r-1", status="waiting")

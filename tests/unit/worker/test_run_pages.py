@@ -124,14 +124,17 @@ async def test_an_entry_that_is_written_over_is_told_again(owner: Owner) -> None
 async def test_what_models_say_is_told_once_they_are_listened_to(owner: Owner) -> None:
     asked = {"runs": {"r-1": -1, FAR: -1}}
     assert (await owner.client.post("/spoken", json=asked)).json() == {"runs": {}}
-    tell = owner.spoken.listener("r-1", "1")
-    assert tell is not None
-    assert owner.spoken.listener(FAR, "1") is None, "another worker's run"
-    tell("Hel")
-    [piece] = (await owner.client.post("/spoken", json=asked)).json()["runs"]["r-1"]
-    assert (piece["path"], piece["text"]) == ("1", "Hel")
-    tell("lo")
-    assert [one["text"] for one in (await owner.news(1, piece["number"]))["pieces"]] == ["lo"]
+    with owner.spoken.call("r-1", "1") as tell, owner.spoken.call(FAR, "1") as far:
+        assert tell is not None
+        assert far is not None
+        far("another worker's run")
+        tell("Hel")
+        told = (await owner.client.post("/spoken", json=asked)).json()["runs"]
+        assert list(told) == ["r-1"]
+        [piece] = told["r-1"]
+        assert (piece["path"], piece["text"]) == ("1", "Hel")
+        tell("lo")
+        assert [one["text"] for one in (await owner.news(1, piece["number"]))["pieces"]] == ["lo"]
     owner.append("~end/1", "end", "succeeded")
     assert (await owner.news(1))["pieces"] == []
 
