@@ -250,10 +250,10 @@ def test_a_statement_that_hides_calls_between_dollar_signs_runs_none_of_them(clu
     )
     for role in ROLES:
         with pytest.raises(QueryRefusedError):
-            query(cluster.url(role), sql, [1], 1)
+            query(cluster.url(role), sql, [], 1)  # `$1` is then the server's own parameter, so it is bound
     for function in FUNCTIONS:
         with pytest.raises(QueryRefusedError, match=function):
-            query(url, f"SELECT $1+a$, {function}('x'), $1+a$ FROM (SELECT 1 AS a$) q", [1], 1)
+            query(url, f"SELECT $1+a$, {function}('x'), $1+a$ FROM (SELECT 1 AS a$) q", [], 1)
 
 
 def test_a_name_behind_a_dot_calls_no_function(cluster: Cluster, url: str) -> None:
