@@ -278,7 +278,7 @@ async def test_a_server_that_hangs_up_is_told_as_such(sent: bytes, words: str, w
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with (
         server,
-        OpenAIChat("http://127.0.0.1:%d/v1" % server.sockets[0].getsockname()[1], "sk-canary", "m") as model,
+        OpenAIChat(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "sk-canary", "m") as model,
     ):
         with pytest.raises(ModelError, match=words) as caught:
             await model.complete(REQUEST, (lambda _: None) if watched else None)
