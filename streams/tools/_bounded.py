@@ -7,6 +7,7 @@ is limited in memory and in the size of files as well, and a parser's crash is a
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -135,6 +136,13 @@ class BoundedProcesses:
                 with self._lock:
                     self._idle.append(process)
 
+    def close(self) -> None:
+        """End the processes that have nothing to do; the others end with their job, or with this process."""
+        with self._lock:
+            idle, self._idle[:] = list(self._idle), []
+        for process in idle:
+            process.close()
+
     def _taken(self) -> BoundedProcess:
         while True:
             with self._lock:
@@ -147,6 +155,7 @@ class BoundedProcesses:
 
 
 _PROCESSES: Final = BoundedProcesses()
+atexit.register(_PROCESSES.close)
 _THREADS: Final = Threads(PROCESSES)
 
 

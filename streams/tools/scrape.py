@@ -32,7 +32,7 @@ class Page(BaseModel):
     cache=minutes(30),
     timeout=30,
     retry=RetryPolicy(attempts=3),
-    breaker=Breaker(failures=5, cooldown=60),
+    breaker=Breaker(failures=5, cooldown=60, per="url"),
 )
 async def scrape_url(url: HttpUrl) -> Page:
     """Fetch a public web page and return its title and main text, without menus, scripts and styles."""
