@@ -58,7 +58,7 @@ def problem_of(reply: Any) -> Problem | None:
     if not isinstance(error, dict):
         return Problem(0, _words(error))
     code = error.get("code", error.get("status"))
-    status = int(code) if str(code).isascii() and str(code).isdigit() and len(str(code)) == 3 else 0
+    status = int(str(code)) if str(code).isascii() and str(code).isdigit() and len(str(code)) == 3 else 0
     if "rate_limit" in str(code) or "rate_limit" in str(error.get("type")):
         status = 429
     return Problem(status, _words(error.get("message") or error))
