@@ -132,7 +132,8 @@ async def _rules(origin: str) -> Rules:
     if answer.status >= 400:
         return Rules()
     text = answer.body.decode("utf-8", errors="replace").removeprefix("\ufeff")
-    return await in_thread(Rules.parse, text)  # half a megabyte takes a tenth of a second
+    rules: Rules = await in_thread(Rules.parse, text)  # half a megabyte takes a tenth of a second
+    return rules
 
 
 def _matches(pattern: str, path: str) -> bool:
