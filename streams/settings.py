@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams import clock
-from streams.choices import Budget, ModelRole, budget_kinds, objects, revealed
+from streams.choices import Budget, Endpoint, ModelRole, budget_kinds, objects, revealed
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="the key that this command line sends to the gateway")
 
     # Models and tools
-    llm_base_url: str | None = Field(
+    llm_base_url: Endpoint | None = Field(
         None,
         validation_alias=AliasChoices("STREAMS_LLM_BASE_URL", "OPENAI_BASE_URL"),
         description="OpenAI-compatible endpoint; this and the key unset: a local model",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # Whatever is written passes here, so the time that these take must not grow faster than the text: no part of them may
 # run along it from each of its places (a name before `://` would, and one letter in front of so many others).
 _SECRET: Final = re.compile(
-    r"(?i)(authorization|x-[a-z0-9-]{0,60}signature[a-z0-9-]{0,60}|api[_-]?key|token|password|secret)"
+    r"(?i)(?<!missing[_ -])(?<!empty[_ -])(?<!unset[_ -])(?<!without[_ -])"  # what is not there is followed by no value
+    r"(authorization|x-[a-z0-9-]{0,60}signature[a-z0-9-]{0,60}|api[_-]?key|token|password|secret)"
     r"(\"?'?\s{0,9}[=:]\s{0,9}\"?'?)"
     r"(?:bearer\s+|basic\s+)?[^\s\"',;&}]+"
 )
@@ -144,9 +145,14 @@ class _Json(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
+def keep_secrets_of(settings: Settings) -> None:
+    """Mask the secrets of the settings from now on, wherever this process writes."""
+    keep_secret(_secrets(settings))
+
+
 def configure(settings: Settings) -> None:
     """Set up the root logger of this process; libraries speak from WARNING on, and nobody of the settings' secrets."""
-    keep_secret(_secrets(settings))
+    keep_secrets_of(settings)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text("%(message)s"))
     root = logging.getLogger()

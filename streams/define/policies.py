@@ -72,10 +72,15 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """A circuit breaker: open after `failures` in a row, closed again `cooldown` seconds later."""
+    """A circuit breaker: open after `failures` in a row, closed again `cooldown` seconds later.
+
+    `per` names an argument that is a URL: each host has a breaker of its own, so that links which fail, whoever wrote
+    them, close the way to their own hosts only.
+    """
 
     failures: int = 5
     cooldown: float = 60.0
+    per: str | None = None
 
 
 def _name(kind: type[BaseException] | str) -> str:

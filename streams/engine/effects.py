@@ -15,6 +15,7 @@ from streams.engine.ids import seeded
 from streams.engine.jsonable import from_json, shown, to_json
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.errors import StepFailed, TimedOut
+from streams.model.reach import HOSTS
 
 if TYPE_CHECKING:
     from streams.define.policies import RetryPolicy
@@ -34,6 +35,7 @@ class EffectOp(Op[T]):
         "attempt",
         "due_ms",
         "fn",
+        "hosts",
         "kind",
         "parked",
         "performing",
@@ -76,6 +78,7 @@ class EffectOp(Op[T]):
         self.fn = fn
         self.tool = tool
         self.tools = tools
+        self.hosts = HOSTS.get()
         self.attempt = 1
         self.due_ms: int | None = None
         self.performing = False
@@ -122,6 +125,7 @@ class EffectOp(Op[T]):
                 self.tool,
                 self.tools,
                 self.stage,
+                self.hosts,
             )
         )
 

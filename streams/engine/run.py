@@ -26,6 +26,7 @@ from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, pat
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
 from streams.model.converse import converse
+from streams.model.reach import HOSTS, reaching
 
 T = TypeVar("T")
 
@@ -117,7 +118,7 @@ class Run:
         if not isinstance(tool, Tool):
             raise DefinitionError(f"{tool!r} is no tool: decorate it with @tool, or call it by run.step()")
         if tool.approval if approve is None else approve:
-            return cast("Op[T]", self._approved(tool, arguments))
+            return cast("Op[T]", self._approved(tool, arguments, HOSTS.get()))
         return self._tool(tool, arguments)
 
     def _tool(self, tool: Tool[T], arguments: dict[str, Any]) -> Op[T]:
@@ -135,10 +136,12 @@ class Run:
             tool=tool,
         )
 
-    async def _approved(self, tool: Tool[Any], arguments: dict[str, Any]) -> Any:
+    async def _approved(self, tool: Tool[Any], arguments: dict[str, Any], hosts: frozenset[str] | None) -> Any:
         checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
         await self.approve(tool.name, checked)
-        return await self._tool(tool, arguments)
+        with reaching(hosts):
+            call = self._tool(tool, arguments)
+        return await call
 
     @overload
     def llm(self, prompt: Any, /, *args: Any, returns: type[T], **params: Any) -> Awaitable[T]: ...

@@ -1,9 +1,13 @@
-"""Makes a call for real, where a replay is allowed to: the same ways as a worker's, without its limits and log."""
+"""Makes a call for real, where a replay is allowed to: the same ways as a worker's, without its limits and log.
+
+What is written of it is masked as a worker masks it: a shadow topic is read by as many people as any other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.call import CallRecorded
@@ -12,7 +16,9 @@ from streams.define.signatures import underlying
 from streams.engine.run import current_key
 from streams.model.ask import ask
 from streams.model.hash import call_hash, tool_hash
+from streams.model.reach import reaching
 from streams.replay.errors import ReplayError
+from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._softly import softly
 
@@ -28,7 +34,8 @@ async def question(perform: Perform, model: ChatModel) -> Answered:
     """Put a run's question to a model, as every worker does; raises what the model raises."""
     given = perform.args
     returns = str if perform.returns is None else perform.returns
-    return await ask(model, given["prompt"], given.get("args", ()), returns=returns, params=given.get("params"))
+    answered = await ask(model, given["prompt"], given.get("args", ()), returns=returns, params=given.get("params"))
+    return replace(answered, value=conceal(answered.value))
 
 
 async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
@@ -37,7 +44,8 @@ async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
     if tool is None:
         raise ReplayError(f"tool call {perform.name} has no tool: give run.tool() a @tool")
     began = clock.now_ms()
-    answer = await call_tool(tool, perform.args, idempotency_key=perform.idempotency_key)
+    with reaching(perform.hosts):
+        answer = conceal(await call_tool(tool, perform.args, idempotency_key=perform.idempotency_key))
     made = CallRecorded(
         hash=tool_hash(tool.name, tool.version, perform.args),
         run_id=run_id,
@@ -46,7 +54,7 @@ async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
         kind="tool",
         name=tool.name,
         version=tool.version,
-        request=perform.args,
+        request=redact_json(perform.args),
         answer=answer,
         started_ms=began,
         finished_ms=clock.now_ms(),
@@ -81,8 +89,8 @@ def records(run_id: str, perform: Perform, calls: Sequence[CallMade]) -> list[Ca
             kind=call.kind,
             name=call.name,
             version=call.version,
-            request=call.request,
-            answer=call.answer,
+            request=redact_json(call.request),
+            answer=conceal(call.answer),
             usage=call.usage.to_json(),
             started_ms=call.started_ms,
             finished_ms=call.finished_ms,

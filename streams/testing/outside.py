@@ -12,6 +12,7 @@ from typing import Any
 from streams.engine.decision import Perform
 from streams.errors import StreamsError
 from streams.model.ask import ask
+from streams.model.reach import reaching
 
 
 class Outside:
@@ -42,7 +43,8 @@ class Outside:
             for name in tool.args_model.model_fields
         }
         answer = self.tools.get(perform.name, tool.fn)
-        return finished(answer(**arguments)) if callable(answer) else answer
+        with reaching(perform.hosts):
+            return finished(answer(**arguments)) if callable(answer) else answer
 
     def _ask(self, perform: Perform) -> tuple[Any, dict[str, Any] | None]:
         model, args = self.model, perform.args

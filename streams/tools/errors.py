@@ -32,3 +32,7 @@ class FetchRefusedError(ToolError, Reject):
 
 class QueryRefusedError(ToolError, Reject):
     """Raised when a database statement is not allowed, or not valid."""
+
+
+class LimitExceededError(ToolError, Reject):
+    """Raised when what came from outside takes more time or memory to read than it may: it will again."""

@@ -13,6 +13,7 @@ from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.model.ramp import Ramp
+from streams.model.reach import reaching
 from streams.telemetry import conceal
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
@@ -118,7 +119,7 @@ class Effects:
             report.started_ms = clock.now_ms()
             nested.made += 1
             try:
-                with nested.here():
+                with nested.here(), reaching(perform.hosts):
                     return conceal(await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key))
             except BaseException as error:
                 place = (run_id, perform.path, perform.attempt)

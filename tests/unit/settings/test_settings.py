@@ -126,3 +126,40 @@ def test_frozen_and_validated() -> None:
 def test_kafka_needs_a_cluster() -> None:
     with pytest.raises(SettingsError, match="streams dev"):
         load().kafka()
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
+        (" https://api.example.com/v1/chat/completions ", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/chat/completions/", "https://api.example.com/v1"),
+        ("HTTP://[::1]:8080", "HTTP://[::1]:8080"),
+    ],
+)
+def test_a_model_s_url_is_taken_as_people_copy_it(monkeypatch: pytest.MonkeyPatch, text: str, url: str) -> None:
+    monkeypatch.setenv("STREAMS_LLM_BASE_URL", text)
+    assert load().llm_base_url == url
+    monkeypatch.setenv("STREAMS_LLM_ROLES", f'{{"fast": {{"base_url": "{text}"}}}}')
+    assert load().llm_roles["fast"].base_url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("127.0.0.1:8080/v1", "http://"),
+        ("localhost:8080/v1", "http://"),
+        ("api.example.com", "http://"),
+        ("http://user:canary-pass@example.com/v1", "STREAMS_LLM_API_KEY"),
+        ("http:///v1", "no host"),
+        ("https://example.com/v1?api-version=1", "before"),
+        ("http://example.com:99999/v1", "ort"),
+        ("ftp://example.com", "http://"),
+    ],
+)
+def test_a_model_s_url_that_cannot_work_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
+    monkeypatch.setenv("STREAMS_LLM_BASE_URL", text)
+    with pytest.raises(SettingsError, match=f"LLM_BASE_URL.*{says}") as caught:
+        load()
+    assert "canary-pass" not in str(caught.value)
+    assert "\n" not in str(caught.value)
