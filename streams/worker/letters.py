@@ -58,4 +58,6 @@ def dead_letter(
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES)
+    courier.write(
+        unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES
+    )

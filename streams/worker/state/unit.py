@@ -97,9 +97,10 @@ class Unit:
         self.size += size
         if size > MAX_RECORD_BYTES:
             self.large += size
-        if self.size - self.large > self.LIMIT:
+        counted = self.size - self.large
+        if counted > self.LIMIT:
             raise UnitTooLargeError(
-                f"{self.size - self.large} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps"
+                f"{counted} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps"
             )
         self.outs.append((topic, value, key, partition, headers))
 
