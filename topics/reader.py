@@ -129,14 +129,23 @@ def follow(
 
 
 def follow_keys(
-    config: KafkaConfig, topic: str, *, start: Position = "latest", stop: threading.Event, lazy: bool = False
-) -> Iterator[list[bytes]]:
-    """Yield the keys of the committed records as they come, many at a time: half the cost of following the records."""
+    config: KafkaConfig,
+    topic: str,
+    *,
+    start: Position = "latest",
+    stop: threading.Event,
+    lazy: bool = False,
+    header: str = "",
+) -> Iterator[list[tuple[bytes, bytes | None]]]:
+    """Yield the keys of the committed records as they come, each with the value of its ``header``, many at a time.
+
+    Half the cost of following the records.
+    """
     with _Reading(config, topic, _ANSWER_S, lazy=lazy) as reading:
         reading.assign(reading.offsets(reading.choose(None, None), start))
         while not stop.is_set():
-            found = [message.key() for message in reading.fetched(_KEYS_PACE_S) if not _ended(message)]
-            yield [key for key in found if key is not None]
+            found = [message for message in reading.fetched(_KEYS_PACE_S) if not _ended(message)]
+            yield [(key, _header(message, header)) for message in found if (key := message.key()) is not None]
 
 
 def offsets(
@@ -302,6 +311,13 @@ def _ended(message: Message) -> bool:
     if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 the library's name
         return True
     raise TopicError(f"{message.topic()}: {error.str()}")
+
+
+def _header(message: Message, name: str) -> bytes | None:
+    """Return the last value of a header, None if the record has none of that name."""
+    headers: Any = message.headers() if name else None
+    found = next((value for header, value in reversed(headers or ()) if header == name), None)
+    return found.encode() if isinstance(found, str) else found
 
 
 def _record(message: Message) -> RawRecord:

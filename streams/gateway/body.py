@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from starlette.requests import ClientDisconnect
 
+from schemas.json_text import parse_json
 from streams.gateway.patience import within
 from streams.gateway.problem import Problem
 
@@ -88,7 +89,7 @@ class _Chunks:
 def parse(body: bytes) -> Any:
     """Return the JSON value of a body; Problem 400 when it is none."""
     try:
-        return orjson.loads(body)
+        return parse_json(body)
     except orjson.JSONDecodeError as error:
         raise Problem("malformed-json", f"The body is not JSON: {error.msg} at character {error.pos}.") from None
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -17,9 +18,10 @@ from streams import telemetry
 from streams.app import discover
 from streams.clock import now_ms
 from streams.gateway.app import build
-from streams.gateway.deliveries import Deliveries
+from streams.gateway.deliveries import SIGNED_ID, Deliveries
 from streams.gateway.deps import Check, Deps
 from streams.gateway.model_check import ModelCheck
+from streams.gateway.secrets import check_strength
 from streams.query.changes import RunChanges
 from streams.query.cluster import cluster_secret, secured
 from streams.query.codec import codec_of
@@ -100,6 +102,7 @@ class _Server(uvicorn.Server):
 
 def application(settings: Settings) -> Starlette:
     """Return the gateway for these settings; it connects when it starts, not before."""
+    check_strength(settings.webhook_secrets)
     catalog = discover(settings.apps)
     codec = codec_of(settings, catalog)
     names = Names(settings.topic_prefix)
@@ -121,8 +124,14 @@ def application(settings: Settings) -> Starlette:
     followers = [
         Follower(kafka, names.workers, _heartbeats(owners, codec), read=follow),
         *(
-            Follower(kafka, names.webhooks(name), _seen(deliveries, name), read=follow_keys, lazy=True)
-            for name in catalog.sources
+            Follower(
+                kafka,
+                names.webhooks(name),
+                _seen(deliveries, name),
+                read=follow_keys if source.signed_id is None else partial(follow_keys, header=SIGNED_ID),
+                lazy=True,
+            )
+            for name, source in catalog.sources.items()
         ),
     ]
     checks: dict[str, Check] = {
@@ -176,8 +185,9 @@ def _heartbeats(owners: Owners, codec: Codec) -> Any:
 
 
 def _seen(deliveries: Deliveries, source: str) -> Any:
-    def take(keys: list[bytes]) -> None:
-        for key in keys:
-            deliveries.remember(source, key.decode("utf-8", "replace"))
+    def take(found: list[tuple[bytes, bytes | None]]) -> None:
+        for key, signed_id in found:
+            signed = None if signed_id is None else signed_id.decode("utf-8", "replace")
+            deliveries.remember(source, key.decode("utf-8", "replace"), signed)
 
     return take

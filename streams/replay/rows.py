@@ -24,16 +24,18 @@ Place = tuple[int, bytes]
 
 
 class Seen:
-    """The ids of records from outside, as each partition's owner remembers them."""
+    """The sources and ids of records from outside, as each partition's owner remembers them."""
 
     def __init__(self) -> None:
-        self._ids: set[tuple[int, str]] = set()
+        self._ids: set[tuple[int, str, str]] = set()
 
     def again(self, record: RawRecord, attributes: Attributes) -> bool:
         """Say whether a record came before, and remember it."""
         if attributes.source.startswith(OURS):
             return False
-        name = (record.partition, attributes.id)
+        # a repair gives a record the id of the one that it replaces, whatever its own name
+        source = "/streams/" if attributes.source.startswith("/streams/") else attributes.source
+        name = (record.partition, source, attributes.id)
         if name in self._ids:
             return True
         self._ids.add(name)

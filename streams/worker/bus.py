@@ -1,7 +1,7 @@
 """The bus on this worker: each event once into the tables that fold it and the reactions that want it.
 
 What came of a record (rows, events, submissions, the memory of its id) and its offset are one unit. Records from
-outside are recognised by their id for a day; records that workers wrote are committed once and need no memory.
+outside are recognised by source and id for a day; records that workers wrote are committed once and need no memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from streams.worker.errors import UnknownConsumerError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.item import Item, Kept
+from streams.worker.seen import cause_of, remember, seen_key
+
+__all__ = ["ALL", "TABLE", "Bus", "seen_key"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +73,7 @@ class Bus:
             if arrived.event is None:
                 self._count_unknown(arrived.attributes.type)
             elif not self._seen(batch, message, arrived, message.timestamp()[1]):
-                items += self._handle(batch, message, arrived.attributes.id, arrived.event)
+                items += self._handle(batch, message, _cause(batch, message, arrived), arrived.event)
         if items:
             await self._lanes.handle(batch, items)
 
@@ -84,7 +87,7 @@ class Bus:
         arrived = self._courier.read(message)
         if arrived.event is None:
             return
-        event_id, reaction = arrived.attributes.id, self._by_name.get(consumer)
+        event_id, reaction = _cause(batch, message, arrived), self._by_name.get(consumer)
         if consumer.startswith(TABLE):
             self._fold(batch, message, arrived.event, consumer.removeprefix(TABLE))
         elif reaction is not None:
@@ -92,7 +95,7 @@ class Bus:
         elif consumer != ALL:
             raise UnknownConsumerError(f"no reaction here is called {consumer!r}: bring it back, or discard the letter")
         elif not self._seen(batch, message, arrived, clock.now_ms()):
-            for item in self._handle(batch, message, event_id, arrived.event):
+            for item in self._handle(batch, message, _cause(batch, message, arrived), arrived.event):
                 self._lanes.park(batch, item)
 
     def restored(self, owned: Slice) -> None:
@@ -125,14 +128,7 @@ class Bus:
 
     def _seen(self, batch: Batch, message: Record, arrived: Arrived, at_ms: int) -> bool:
         """Remember the id of a record from outside as of a time; True if it was known."""
-        if not arrived.foreign:
-            return False
-        store = batch.slice.stores[LEDGER]
-        key = seen_key(message.topic(), arrived.attributes.id)
-        if store.get(key) is not None:
-            return True
-        batch.put(store, key, b"%d" % at_ms)
-        return False
+        return arrived.foreign and remember(batch, message.topic(), arrived.attributes, at_ms)
 
     def _handle(self, batch: Batch, message: Record, event_id: str, event: Event) -> list[Item]:
         self._fold(batch, message, event)
@@ -153,6 +149,7 @@ class Bus:
         return Item(reaction, batch.slice, lane, event_id, event, message)
 
 
-def seen_key(topic: str, event_id: str) -> bytes:
-    """Return the key under which the id of a record from outside is remembered."""
-    return f"d/{topic}/{event_id}".encode()
+def _cause(batch: Batch, message: Record, arrived: Arrived) -> str:
+    """Return the id from which those of a record's outputs are derived."""
+    attributes = arrived.attributes
+    return cause_of(batch.slice, message.topic(), attributes) if arrived.foreign else attributes.id

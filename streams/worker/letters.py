@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.dead import DeadLettered
 from streams import clock
 from streams.telemetry import redact
+from streams.worker.state.unit import WHOLE_EVENT_BYTES
 
 if TYPE_CHECKING:
     from streams.worker.courier import Courier
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from streams.worker.state.unit import Unit
     from topics.names import Names
 
-_LETTER_BYTES: Final = 27 * 1024 * 1024
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,}|\d+")
 
 
@@ -58,4 +58,6 @@ def dead_letter(
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES)
+    courier.write(
+        unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES
+    )

@@ -26,7 +26,7 @@ from streams.worker.letters import dead_letter
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
 from streams.worker.reactions.outputs import put
 from streams.worker.reactions.together import handed_over, others
-from streams.worker.state.unit import Unit
+from streams.worker.state.unit import WHOLE_EVENT_BYTES, Unit
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -224,13 +224,18 @@ class Lanes:
         """
         item.first_ms = item.first_ms or clock.now_ms()
         try:
-            batch.put(batch.slice.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+            self._keep(batch, item)
         except RecordTooLargeError as error:
             item.error = error
             dead_letter(batch, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
             return
         item.stored = True
         self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
+
+    def _keep(self, unit: Unit, item: Item) -> None:
+        """Write the item's row, which holds the event's record as it came."""
+        row = self._courier.codec.encode(item.row())
+        unit.put(unit.slice.stores[LEDGER], item.key(), row, limit=WHOLE_EVENT_BYTES)
 
     def _unpark(self, unit: Unit, item: Item) -> None:
         unit.put(unit.slice.stores[LEDGER], item.key(), None)
@@ -239,7 +244,7 @@ class Lanes:
     def _again(self, item: Item) -> None:
         """Note the next attempt of a parked item."""
         unit = Unit(item.owned)
-        unit.put(item.owned.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+        self._keep(unit, item)
         self._committer().add(unit)
 
     def _finish(self, item: Item) -> None:
