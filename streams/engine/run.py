@@ -21,7 +21,7 @@ from streams.engine.children import CallOp, StartOp
 from streams.engine.driver import Driver, Op
 from streams.engine.effects import EffectOp
 from streams.engine.gathers import GatherOp
-from streams.engine.jsonable import adapter, args_to_json, digest, to_json
+from streams.engine.jsonable import args_to_json, checked_to_json, digest, to_json, unrecordable
 from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
@@ -98,6 +98,9 @@ class Run:
         """
         named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)
+        returns = _returns(fn)
+        if (reason := unrecordable(returns)) is not None:
+            raise DefinitionError(f"the result of {named} cannot be given back after a crash: {reason}")
         return EffectOp(
             self._driver,
             "step",
@@ -105,7 +108,7 @@ class Run:
             {"args": args, "kwargs": kwargs},
             digest=digest(named, given),
             show=given,
-            returns=_returns(fn),
+            returns=returns,
             retry=retry or self._policy,
             timeout=timeout,
             pure=pure,
@@ -121,7 +124,7 @@ class Run:
         return self._tool(tool, arguments)
 
     def _tool(self, tool: Tool[T], arguments: dict[str, Any]) -> Op[T]:
-        checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
+        checked = arguments_to_json(tool, arguments)
         return EffectOp(
             self._driver,
             "tool",
@@ -136,7 +139,7 @@ class Run:
         )
 
     async def _approved(self, tool: Tool[Any], arguments: dict[str, Any]) -> Any:
-        checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
+        checked = arguments_to_json(tool, arguments)
         await self.approve(tool.name, checked)
         return await self._tool(tool, arguments)
 
@@ -309,11 +312,14 @@ class Run:
 
 def checked_input(agent: Agent[Any, Any], value: Any) -> Any:
     """Return an agent's input as JSON; raise pydantic's ValidationError, naming the field, if it does not fit."""
-    kind = agent.input_type
-    if isinstance(kind, type) and type(value) is kind:
-        return to_json(value)
-    checker = adapter(kind)
-    return checker.dump_python(checker.validate_python(value), mode="json", by_alias=True)
+    return checked_to_json(value, agent.input_type)
+
+
+def arguments_to_json(tool: Tool[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool's arguments as JSON; raise pydantic's ValidationError, naming the argument, if they do not fit."""
+    checked = tool.args_model.model_validate(arguments)
+    made: dict[str, Any] = to_json(checked, tool.args_model, by_alias=None)
+    return made
 
 
 @lru_cache(maxsize=4096)

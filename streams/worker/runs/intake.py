@@ -15,7 +15,7 @@ from schemas.errors import SchemaError
 from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
 from streams.engine.decision import Decision
-from streams.engine.jsonable import digest, from_json, to_json
+from streams.engine.jsonable import digest, from_json
 from streams.engine.messages import Submit
 from streams.errors import StreamsError
 from streams.worker.letters import dead_letter
@@ -116,7 +116,7 @@ class Intake:
             self._gate.enqueue(batch.slice, live.machine.journal.view, batch)
 
     def _compare(self, known: Entry, event: RunSubmitted) -> None:
-        if known.digest and known.digest != digest(event.agent, to_json(event.input)):
+        if known.digest and known.digest != digest(event.agent, event.input):
             raise RunConflictError(
                 f"run {event.run_id} exists with another agent or input; this submission did not run: choose another id"
             )
