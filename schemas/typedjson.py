@@ -8,7 +8,15 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import orjson
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import (
+    BaseModel,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+)
 
 from schemas import jsonvalue
 
@@ -80,6 +88,21 @@ def args_to_json(value: Any, *, by_alias: bool | None = True, names: bool = True
     except UnicodeDecodeError:  # bytes that are no text
         data = jsonvalue.tagged(value, by_alias=by_alias, fallback=fallback)
     return data if jsonvalue.is_plain(value) else jsonvalue.ordered(value, data, secrets=secrets)
+
+
+def unreadable(kind: Any) -> str | None:
+    """Return why no record can be read as a type, else None; a class that names one defined later is not judged yet."""
+    try:
+        adapter(kind)
+    except PydanticSchemaGenerationError:
+        return f"{kind!r} is no type that a record can be read as: use a pydantic model, a dataclass or plain types"
+    except PydanticUserError as error:
+        if error.code in ("class-not-fully-defined", "undefined-annotation"):
+            return None
+        return f"{kind!r} is no type that a record can be read as: {str(error).splitlines()[0]}"
+    except NameError:
+        return None
+    return None
 
 
 def unrecordable(kind: Any) -> str | None:

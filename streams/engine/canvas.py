@@ -61,7 +61,7 @@ def _callback(run: Run, callback: Any, value: Any) -> Any:
     """Return what to await for a callback: an agent, a tool, a canvas word or a plain function."""
     if isinstance(callback, Tool):
         names = list(callback.args_model.model_fields)
-        return run.tool(callback, **(value if isinstance(value, dict) else {names[0]: value}))
+        return run.tool(callback, value if isinstance(value, dict) else {names[0]: value})
     if callable(callback) and not isinstance(callback, Agent):
         return run.step(callback, value)
     return execute(run, callback, value)

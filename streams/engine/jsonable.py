@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from schemas import jsonvalue
-from schemas.typedjson import adapter, args_to_json, checked_to_json, from_json, to_json, unrecordable
+from schemas.typedjson import adapter, args_to_json, checked_to_json, from_json, to_json, unreadable, unrecordable
 
 __all__ = [
     "CUT",
@@ -19,6 +19,7 @@ __all__ = [
     "from_json",
     "shown",
     "to_json",
+    "unreadable",
     "unrecordable",
 ]
 

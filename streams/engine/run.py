@@ -21,7 +21,7 @@ from streams.engine.children import CallOp, StartOp
 from streams.engine.driver import Driver, Op
 from streams.engine.effects import EffectOp
 from streams.engine.gathers import GatherOp
-from streams.engine.jsonable import args_to_json, checked_to_json, digest, to_json, unrecordable
+from streams.engine.jsonable import args_to_json, checked_to_json, digest, to_json, unreadable, unrecordable
 from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
@@ -99,7 +99,8 @@ class Run:
         named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)
         returns = _returns(fn)
-        if (reason := unrecordable(returns)) is not None:
+        reason = None if returns is None else unreadable(returns) or unrecordable(returns)
+        if reason is not None:
             raise DefinitionError(f"the result of {named} cannot be given back after a crash: {reason}")
         return EffectOp(
             self._driver,
@@ -115,13 +116,26 @@ class Run:
             fn=fn,
         )
 
-    def tool(self, tool: Tool[T], /, *, approve: bool | None = None, **arguments: Any) -> Op[T]:
-        """Call a tool with validated arguments under its own limits; raises StepFailed when its retries are used up."""
+    def tool(
+        self,
+        tool: Tool[T],
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        approve: bool | None = None,
+        **named: Any,
+    ) -> Op[T]:
+        """Call a tool with validated arguments under its own limits; raises StepFailed when its retries are used up.
+
+        Arguments are given by name, or as a mapping: whoever chose what is in a mapping (a model, a request) reaches
+        nothing but the tool's own arguments. `approve` says whether a person has to agree; by default the tool decides.
+        """
         if not isinstance(tool, Tool):
             raise DefinitionError(f"{tool!r} is no tool: decorate it with @tool, or call it by run.step()")
+        given = named if arguments is None else {**arguments, **named}
         if tool.approval if approve is None else approve:
-            return cast("Op[T]", self._approved(tool, arguments))
-        return self._tool(tool, arguments)
+            return cast("Op[T]", self._approved(tool, given))
+        return self._tool(tool, given)
 
     def _tool(self, tool: Tool[T], arguments: dict[str, Any]) -> Op[T]:
         checked = arguments_to_json(tool, arguments)
