@@ -70,7 +70,7 @@ def content(value: Any) -> int:
         raise ValueError("the value contains itself, or is nested too deeply") from None
 
 
-def _content(value: Any) -> int:  # noqa: PLR0911  one return for each kind of value
+def _content(value: Any) -> int:  # noqa: C901, PLR0911  one return for each kind of value
     if value is None or value is True or value is False:
         return 0
     if isinstance(value, Enum):
@@ -276,7 +276,7 @@ def ordered(value: Any, data: Any, *, secrets: bool = True) -> Any:
     return _ordered(value, data, secrets=secrets)
 
 
-def _ordered(value: Any, data: Any, *, secrets: bool) -> Any:  # noqa: PLR0911  one return for each kind of value
+def _ordered(value: Any, data: Any, *, secrets: bool) -> Any:  # noqa: C901, PLR0911  one return for each kind of value
     if isinstance(value, _SECRETS):
         if not secrets and value and data in (_STARS, str(value)):
             raise UnrecordableError(_secret(value))

@@ -58,8 +58,8 @@ class RetryPolicy:
         sound = whole(1)(self.attempts) is None and is_number(self.factor) and self.factor >= 1
         if not sound or pause(self.first) or pause(self.cap) or truth(self.jitter):
             raise DefinitionError(
-                f"{written_at()}: RetryPolicy needs attempts >= 1, finite seconds first >= 0 and cap >= 0, factor >= 1, "
-                f"jitter True or False: correct {self!r}"
+                f"{written_at()}: RetryPolicy needs attempts >= 1, finite first >= 0 and cap >= 0, "
+                f"factor >= 1, jitter True or False: correct {self!r}"
             )
         for name, kinds in (("on", self.on), ("never", self.never)):
             if not isinstance(kinds, tuple) or not all(_is_error(kind) for kind in kinds):

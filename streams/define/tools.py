@@ -144,10 +144,10 @@ def _arguments(fn: Callable[..., Any]) -> type[BaseModel]:
     for parameter in parameters_of(fn):
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             raise DefinitionError(f"{where(fn)}: arguments of a tool are given by name: remove the `/`")
-        if parameter.name in RESERVED:
-            raise DefinitionError(
-                f"{where(fn)}: the argument {parameter.name!r} {RESERVED[parameter.name]}: call it something else"
-            )
+        name = parameter.name
+        reserved = "begins with an underscore" if name.startswith("_") else RESERVED.get(name)
+        if reserved is not None:
+            raise DefinitionError(f"{where(fn)}: the argument {name!r} {reserved}: call it something else")
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise DefinitionError(f"{where(fn)}: a tool names its arguments; replace *{parameter.name}")
         what = f"the argument {parameter.name!r}"

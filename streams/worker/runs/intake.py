@@ -88,7 +88,7 @@ class Intake:
             raise SchemaError("the key of a submission is its run id: another key may be another worker's")
         if not event.run_id or "/" in event.run_id:
             raise SchemaError(
-                f"the run id {event.run_id!r} has a slash or is empty: keys of the journal end at a slash"
+                f"the run id {event.run_id!r} is empty or has a slash, which separates keys of the journal"
             )
         if isinstance(event, RunSubmitted) and event.agent != self._agent.name:
             raise SchemaError(f"a submission for agent {event.agent!r} was put on the queue of {self._agent.name}")

@@ -229,3 +229,25 @@ async def failing(run: Run) -> Any:
 
 def test_the_error_is_the_steps_own() -> None:
     assert run_agent(failing).result == "UnrecordableError"
+
+
+@tool(approval=True)
+def merge(pr: int) -> str:
+    return f"merged {pr}"
+
+
+@agent
+async def chosen(arguments: dict[str, Any], run: Run) -> Any:
+    return await run.tool(merge, arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"pr": 1}, {"pr": 1, "approve": False}, {"approve": False}])
+def test_arguments_as_a_mapping_reach_no_control_parameter(arguments: dict[str, Any]) -> None:
+    harness = Harness(chosen)
+    run_id = harness.submit(chosen, arguments)
+    harness.settle()
+    if arguments == {"pr": 1}:
+        assert harness.status(run_id) == "waiting"
+    else:  # `approve` is an argument that the tool does not have
+        assert harness.status(run_id) == "failed"
+    assert harness.calls == []

@@ -231,7 +231,7 @@ def test_a_secret_that_its_model_writes_out_is_recorded() -> None:
 
 def test_an_excluded_field_is_refused_unless_it_is_its_default() -> None:
     assert from_json(to_json(Hiding(shown=1)), Hiding) == Hiding(shown=1)
-    with pytest.raises(UnrecordableError, match="Hiding.hidden is excluded"):
+    with pytest.raises(UnrecordableError, match=r"Hiding\.hidden is excluded"):
         to_json([Hiding(shown=1, hidden="other")])
 
 
