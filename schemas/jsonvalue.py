@@ -12,41 +12,37 @@ import base64
 import dataclasses
 import json
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from pydantic import AliasChoices, BaseModel, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
-from pydantic_core import PydanticUndefined, to_jsonable_python
+from pydantic import BaseModel, RootModel, TypeAdapter
+from pydantic_core import to_jsonable_python
 
-BYTES: Final = 1  # flags of what a value contains
-NUMBERS: Final = 2  # non-finite floats, integers over 64 bits
-TEXT: Final = 4  # unpaired surrogates
-RESERVED: Final = 8  # a mapping that looks like a tagged value
-SCALARS: Final = 16  # numpy scalars
-HARD_KEYS: Final = 32  # keys without a text form of their own, or two keys with the same text
-SETS: Final = 64  # their order differs from process to process
-NAMES: Final = 128  # models that do not read the names that they write
-SECRETS: Final = 256
+from schemas.content import (
+    HARD_KEYS,
+    INTEGERS,
+    NAMES,
+    NESTED,
+    SECRET_TYPES,
+    SECRETS,
+    SETS,
+    TAGS,
+    TEXT,
+    UnrecordableError,
+    content,
+    is_scalar,
+    is_sound,
+)
 
-_TAGS: Final = frozenset({"$bytes", "$float", "$int", "$map", "$text", "$object"})
 _MARK: Final = b'"$'
 _FLOATS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_MIN, _MAX = -(2**63), 2**64 - 1  # what orjson writes and reads as an integer
 _ANY: Final[TypeAdapter[Any]] = TypeAdapter(Any)
-_SECRETS: Final = (SecretStr, SecretBytes, Secret)
 _STARS: Final = "**********"  # what pydantic writes for a secret
-_NESTED: Final = (list, tuple, deque)
 _PLAIN_ONLY: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-
-
-class UnrecordableError(TypeError):
-    """Raised for a value that no record can give back as it was; the message says which and what to do."""
 
 
 def is_plain(value: Any) -> bool:
@@ -56,125 +52,6 @@ def is_plain(value: Any) -> bool:
     except TypeError:
         return False
     return _MARK not in text and b"null" not in text  # orjson writes NaN as null
-
-
-def content(value: Any) -> int:
-    """Return the flags of all that is in value.
-
-    Raises UnrecordableError for a field that is excluded from serialization and is not its default, and ValueError for
-    a value that contains itself.
-    """
-    try:
-        return _content(value)
-    except RecursionError:
-        raise ValueError("the value contains itself, or is nested too deeply") from None
-
-
-def _content(value: Any) -> int:  # noqa: C901, PLR0911  one return for each kind of value
-    if value is None or value is True or value is False:
-        return 0
-    if isinstance(value, Enum):
-        return _content(value.value)
-    if isinstance(value, str):
-        return 0 if value.isascii() or _is_sound(value) else TEXT
-    if isinstance(value, int):
-        return 0 if _MIN <= value <= _MAX else NUMBERS
-    if isinstance(value, float):
-        return 0 if math.isfinite(value) else NUMBERS
-    if isinstance(value, bytes | bytearray | memoryview):
-        return BYTES
-    if isinstance(value, BaseModel):
-        return _content_of_model(value)
-    if isinstance(value, Mapping):
-        return _content_of_mapping(value)
-    if isinstance(value, set | frozenset):
-        return _content_of_items(value) | (SETS if len(value) > 1 else 0)
-    if isinstance(value, _NESTED):
-        return _content_of_items(value)
-    if isinstance(value, _SECRETS):
-        return SECRETS
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _content_of_items(getattr(value, field.name, None) for field in dataclasses.fields(value))
-    return SCALARS if _is_scalar(value) else 0
-
-
-def _content_of_items(values: Iterable[Any]) -> int:
-    found = 0
-    for one in values:
-        found |= _content(one)
-    return found
-
-
-def _content_of_mapping(value: Mapping[Any, Any]) -> int:
-    found = _content_of_items(value.values())
-    if all(type(key) is str for key in value):
-        if len(value) == 1 and next(iter(value)) in _TAGS:
-            found |= RESERVED
-        return found | _content_of_items(value)
-    hard = any(isinstance(key, tuple | bytes | frozenset | BaseModel) or _is_scalar(key) for key in value)
-    if hard or (len(value) > 1 and len(to_jsonable_python(dict.fromkeys(value, 0))) < len(value)):
-        found |= HARD_KEYS
-    return found | (_content_of_items(key for key in value if isinstance(key, str)) & TEXT)
-
-
-def _content_of_model(value: BaseModel) -> int:
-    kind = type(value)
-    differs, excluded = _names_of(kind)
-    for name, default in excluded:
-        if name in value.__dict__ and not _same(value.__dict__[name], default()):
-            raise UnrecordableError(
-                f"{kind.__name__}.{name} is excluded from serialization and is not its default: "
-                "a record cannot give it back; remove exclude=True, or reset it"
-            )
-    found = NAMES if differs else 0
-    hidden = {name for name, _ in excluded}
-    for name, one in value.__dict__.items():
-        if name not in hidden:
-            found |= _content(one)
-    return found | _content_of_items((value.__pydantic_extra__ or {}).values())
-
-
-@lru_cache(maxsize=4096)
-def _names_of(kind: type[BaseModel]) -> tuple[bool, tuple[tuple[str, Callable[[], Any]], ...]]:
-    """Say whether a model writes names that it does not read; return its excluded fields with their defaults."""
-    differs = bool(kind.model_computed_fields) and kind.model_config.get("extra") in ("forbid", "allow")
-    for name, field in kind.model_fields.items():
-        reads = field.validation_alias
-        known = {name, reads, *(reads.choices if isinstance(reads, AliasChoices) else ())}
-        differs |= (field.serialization_alias or name) not in known
-    if kind.__pydantic_decorators__.model_serializers:
-        return differs, ()
-    excluded = tuple((name, _default_of(field)) for name, field in kind.model_fields.items() if field.exclude)
-    return differs, excluded
-
-
-def _default_of(field: Any) -> Callable[[], Any]:
-    def default() -> Any:
-        if field.default_factory is not None and field.default_factory_takes_validated_data:
-            return PydanticUndefined
-        return field.get_default(call_default_factory=True)
-
-    return default
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return type(one) is type(other) and bool(one == other)
-    except Exception:  # noqa: BLE001  a comparison of the author's own that raises shows no equality
-        return False
-
-
-def _is_sound(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_scalar(value: Any) -> bool:
-    """Say whether value is a numpy scalar; numpy itself is not needed for that."""
-    return type(value).__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", None) == 0
 
 
 # The two forms
@@ -222,11 +99,11 @@ def _tagged(value: Any, form: _Form) -> Any:  # noqa: PLR0911, PLR0912, C901  on
     if isinstance(value, Enum):
         return _tagged(value.value, form)
     if isinstance(value, str):
-        if value.isascii() or _is_sound(value):
+        if value.isascii() or is_sound(value):
             return str(value)
         return {"$text": json.dumps(value)[1:-1]}
     if isinstance(value, int):
-        return int(value) if _MIN <= value <= _MAX else {"$int": str(int(value))}
+        return int(value) if INTEGERS[0] <= value <= INTEGERS[1] else {"$int": str(int(value))}
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)
@@ -237,22 +114,22 @@ def _tagged(value: Any, form: _Form) -> Any:  # noqa: PLR0911, PLR0912, C901  on
         return _tagged_mapping(value, form)
     if isinstance(value, set | frozenset):
         return sorted((_tagged(one, form) for one in value), key=_text)
-    if isinstance(value, _NESTED):
+    if isinstance(value, NESTED):
         return [_tagged(one, form) for one in value]
-    if isinstance(value, _SECRETS):
+    if isinstance(value, SECRET_TYPES):
         if form.fallback is not None:
             return str(value)
         raise UnrecordableError(_secret(value))
-    if _is_scalar(value):
+    if is_scalar(value):
         return _tagged(value.item(), form)
     return to_jsonable_python(value, fallback=form.fallback)
 
 
 def _tagged_mapping(value: Mapping[Any, Any], form: _Form) -> Any:
-    if all(isinstance(key, str) and not isinstance(key, Enum) and _is_sound(key) for key in value):
+    if all(isinstance(key, str) and not isinstance(key, Enum) and is_sound(key) for key in value):
         made = {str(key): _tagged(one, form) for key, one in value.items()}
-        return {"$object": made} if len(made) == 1 and next(iter(made)) in _TAGS else made
-    if form.text_keys and not _content_of_mapping(dict.fromkeys(value, 0)) & (HARD_KEYS | TEXT):
+        return {"$object": made} if len(made) == 1 and next(iter(made)) in TAGS else made
+    if form.text_keys and not content(dict.fromkeys(value, 0)) & (HARD_KEYS | TEXT):
         names = to_jsonable_python(dict.fromkeys(value, 0))
         return {name: _tagged(one, form) for name, one in zip(names, value.values(), strict=True)}
     return {"$map": [[_tagged(key, form), _tagged(one, form)] for key, one in value.items()]}
@@ -277,7 +154,7 @@ def ordered(value: Any, data: Any, *, secrets: bool = True) -> Any:
 
 
 def _ordered(value: Any, data: Any, *, secrets: bool) -> Any:  # noqa: C901, PLR0911  one return for each kind of value
-    if isinstance(value, _SECRETS):
+    if isinstance(value, SECRET_TYPES):
         if not secrets and value and data in (_STARS, str(value)):
             raise UnrecordableError(_secret(value))
         return data
@@ -286,7 +163,7 @@ def _ordered(value: Any, data: Any, *, secrets: bool) -> Any:  # noqa: C901, PLR
             pairs = [(one, _ordered(one, form, secrets=secrets)) for one, form in zip(value, data, strict=True)]
             key = _text_of_pair if any(_is_unsteady(one) for one in value) else _repr_of_pair
             return [form for _, form in sorted(pairs, key=key)]
-        if isinstance(value, _NESTED) and len(value) == len(data):
+        if isinstance(value, NESTED) and len(value) == len(data):
             return [_ordered(one, form, secrets=secrets) for one, form in zip(value, data, strict=True)]
         return _ordered(value.root, data, secrets=secrets) if isinstance(value, RootModel) else data
     if not isinstance(data, dict):
@@ -334,7 +211,7 @@ def _is_unsteady(value: Any) -> bool:
         return False
     if isinstance(value, tuple | frozenset):
         return any(_is_unsteady(one) for one in value)
-    return bool(_content(value) & SETS) or " at 0x" in repr(value)
+    return bool(content(value) & SETS) or " at 0x" in repr(value)
 
 
 def _repr_of_pair(pair: tuple[Any, Any]) -> str:
@@ -376,7 +253,7 @@ def _tag_of(data: dict[str, Any]) -> str | None:
     if len(data) != 1:
         return None
     ((tag, inner),) = data.items()
-    if tag not in _TAGS:
+    if tag not in TAGS:
         return None
     try:
         _UNTAGGED[tag](inner)

@@ -19,13 +19,14 @@ from pydantic import (
 )
 
 from schemas import jsonvalue
+from schemas.content import BYTES, HARD_KEYS, NUMBERS, RESERVED, SCALARS, TEXT, content
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _ATOMS: Final = frozenset({bool, type(None)})
 _MARK: Final = b'"$'
 _ANY: Final[TypeAdapter[Any]] = TypeAdapter(Any)
-_TAGGED: Final = jsonvalue.NUMBERS | jsonvalue.TEXT | jsonvalue.RESERVED | jsonvalue.SCALARS
-_HARD: Final = jsonvalue.BYTES | jsonvalue.HARD_KEYS
+_TAGGED: Final = NUMBERS | TEXT | RESERVED | SCALARS
+_HARD: Final = BYTES | HARD_KEYS
 _BY_PYTHON: Final = frozenset({"$bytes", "$map", "$text"})  # tags of values that no JSON text can hand to pydantic
 
 
@@ -42,7 +43,7 @@ def to_json(value: Any, kind: Any = None, *, by_alias: bool | None = True, decla
     checker = adapter(kind) if declared else _ANY
     if jsonvalue.is_plain(value):
         return checker.dump_python(value, mode="json", by_alias=by_alias)
-    flags = jsonvalue.content(value)
+    flags = content(value)
     untyped = kind is None or kind is Any
     if flags & _TAGGED or (untyped and flags & _HARD):
         return jsonvalue.tagged(value, flags, by_alias=by_alias, text_keys=untyped)
@@ -71,7 +72,7 @@ def _closest(value: Any, kind: Any, flags: int, *, by_alias: bool | None, checke
 
 def _strict(data: Any) -> Any:
     """Return JSON data that a serializer of the author's own may have filled with what is no JSON, tagged."""
-    return data if jsonvalue.is_plain(data) or not jsonvalue.content(data) else jsonvalue.tagged(data)
+    return data if jsonvalue.is_plain(data) or not content(data) else jsonvalue.tagged(data)
 
 
 def args_to_json(value: Any, *, by_alias: bool | None = True, names: bool = True, secrets: bool = True) -> Any:

@@ -154,9 +154,7 @@ def agent(  # noqa: PLR0913  every option of an agent, for `help` and editors
         takes_input, takes_run, input_type = _inputs(function)
         _check_key(function, concurrency_key, input_type)
         if budget_per_key is not None and concurrency_key is None:
-            raise DefinitionError(
-                f"{where(function)}: budget_per_key= needs a concurrency_key="
-            )
+            raise DefinitionError(f"{where(function)}: budget_per_key= needs a concurrency_key=")
         result = function.__annotations__.get("return", inspect.Signature.empty)
         return Agent(
             name=function.__name__,

@@ -142,9 +142,7 @@ def one_of(*values: str) -> Expect:
 def plain_function(fn: Callable[..., Any], kind: str) -> None:
     """Raise DefinitionError for a coroutine function or a generator, whose body a call does not run."""
     if inspect.iscoroutinefunction(fn):
-        raise DefinitionError(
-            f"{where(fn)}: {kind} is written as `def`, not `async def`: it must not wait"
-        )
+        raise DefinitionError(f"{where(fn)}: {kind} is written as `def`, not `async def`: it must not wait")
     no_generator(fn, kind)
 
 

@@ -264,4 +264,4 @@ def _is_secret(name: str) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:500]
+    return " ".join(redact(str(error)).split())[:500] or type(error).__name__

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from schemas.jsonvalue import UnrecordableError, tags_in, untagged
+from schemas.content import UnrecordableError
+from schemas.jsonvalue import tags_in, untagged
 from schemas.typedjson import to_json
 from streams.tools._softly import hard_limit, out_of_time, softly
 from streams.tools._threads import in_thread

@@ -79,7 +79,13 @@ TOOL = [
     {"rate": 1.5},
     {"version": 0},
 ]
-ON = [{"retry": 3}, {"debounce": "5s"}, {"debounce": math.nan}, {"batch": "2", "within": 1}, {"batch": 2, "within": "1m"}]
+ON = [
+    {"retry": 3},
+    {"debounce": "5s"},
+    {"debounce": math.nan},
+    {"batch": "2", "within": 1},
+    {"batch": 2, "within": "1m"},
+]
 SCHEDULE = [
     {"cron": "0 * * * *", "catch_up": math.inf},
     {"cron": "0 * * * *", "catch_up": -1},
