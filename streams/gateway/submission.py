@@ -42,6 +42,7 @@ class Submissions:
 
     def check(self, agent: str, value: object) -> None:
         """Raise Problem 422 naming the fields of the input that the agent's type refuses."""
+        dump(value)  # Problem 400 for what is nested too deeply
         try:
             from_json(value, self._agents[agent].input_type)
         except ValidationError as error:
