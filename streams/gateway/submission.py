@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from schemas.run import RunSubmitted
 from schemas.typedjson import checked_to_json, from_json
 from streams.clock import now_ms
+from streams.gateway.body import dump
 from streams.gateway.problem import Problem, field_errors
 
 if TYPE_CHECKING:
