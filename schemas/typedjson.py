@@ -137,7 +137,7 @@ def _unrecordable_fields(kind: type[BaseModel], seen: frozenset[Any]) -> str | N
             continue
         if field.exclude:
             return f"{kind.__name__}.{name} cannot be recorded: it has no default and exclude=True"
-        reason = _unrecordable(field.annotation, seen)
+        reason = _unrecordable(field.annotation, seen)  # type: ignore[arg-type]
         if reason is not None:
             return f"{kind.__name__}.{name}: {reason}"
     return None
