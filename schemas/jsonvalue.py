@@ -175,8 +175,8 @@ def _ordered(value: Any, data: Any, *, secrets: bool) -> Any:  # noqa: C901, PLR
     if isinstance(value, Mapping):
         if len(value) != len(data):
             return data
-        pairs = zip(value.values(), data.items(), strict=True)
-        return {name: _ordered(one, form, secrets=secrets) for one, (name, form) in pairs}
+        members = zip(value.values(), data.items(), strict=True)
+        return {name: _ordered(one, form, secrets=secrets) for one, (name, form) in members}
     if dataclasses.is_dataclass(value):
         names = {field.name for field in dataclasses.fields(value)}
         return {
