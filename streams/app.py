@@ -114,7 +114,7 @@ def _import(name: str) -> ModuleType:
     except DiscoveryError:
         raise
     except Exception as error:
-        kind, reason = type(error).__name__, str(error).splitlines()[0] if str(error) else ""
+        kind, reason = type(error).__name__, " ".join(str(error).split())[:1000]
         raise DiscoveryError(f"module {name} cannot be imported ({kind}: {reason}): correct it or remove it") from error
 
 

@@ -61,7 +61,7 @@ async def tool(call: NamedCall, run: Run) -> NamedResult:
     validated(found, call.arguments)  # nothing but the tool's own arguments: an approval is not the caller's to give
     if found is batch_url_scraping or found is batch_api_calls:
         return NamedResult(name=call.name, result=await _batch(found, call.arguments, run))
-    return NamedResult(name=call.name, result=await run.tool(found, **call.arguments))
+    return NamedResult(name=call.name, result=await run.tool(found, call.arguments))
 
 
 async def _batch(found: Tool[Any], arguments: dict[str, Any], run: Run) -> Any:

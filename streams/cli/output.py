@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+_NUMBERS = 20  # in a list that people see
 STYLES = {
     "succeeded": "green",
     "completed": "green",
@@ -57,11 +58,20 @@ def print_record(record: Mapping[str, Any], output: Output) -> None:
     if output is Output.JSON:
         print_json(record)
         return
-    shown = {name: cell(value) for name, value in record.items() if value not in (None, [], {}, "")}
+    shown = {name: cell(_brief(value)) for name, value in record.items() if value not in (None, [], {}, "")}
     width = max(map(len, shown), default=0)
     screen = console()
     for name, value in shown.items():
         screen.print(f"[bold]{name:<{width}}[/]  {_styled(value)}")
+
+
+def _brief(value: Any) -> Any:
+    """Return a value with long lists of numbers as their length: people read JSON (`-o json`) where they want them."""
+    if isinstance(value, dict):
+        return {name: _brief(one) for name, one in value.items()}
+    if isinstance(value, list) and len(value) > _NUMBERS and all(isinstance(one, int | float) for one in value):
+        return f"{len(value)} numbers"
+    return value
 
 
 def cell(value: Any) -> str:

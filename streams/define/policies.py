@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from streams.define.options import duration, is_number, pause, truth, whole, written_at
 from streams.errors import DefinitionError, SoftTimeout, StreamsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-__all__ = ["Breaker", "Reject", "Retry", "RetryPolicy", "SoftTimeout"]
+__all__ = ["POLICY", "Breaker", "Reject", "Retry", "RetryPolicy", "SoftTimeout"]
+
+POLICY: Final = "RetryPolicy(attempts=3)"
 
 
 class Retry(StreamsError):
@@ -52,10 +55,18 @@ class RetryPolicy:
     never: tuple[type[BaseException] | str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first < 0 or self.factor < 1 or self.cap < 0:
+        sound = whole(1)(self.attempts) is None and is_number(self.factor) and self.factor >= 1
+        if not sound or pause(self.first) or pause(self.cap) or truth(self.jitter):
             raise DefinitionError(
-                f"RetryPolicy needs attempts >= 1, first >= 0, factor >= 1 and cap >= 0: correct {self!r}"
+                f"{written_at()}: RetryPolicy needs attempts >= 1, finite first >= 0 and cap >= 0, "
+                f"factor >= 1, jitter True or False: correct {self!r}"
             )
+        for name, kinds in (("on", self.on), ("never", self.never)):
+            if not isinstance(kinds, tuple) or not all(_is_error(kind) for kind in kinds):
+                raise DefinitionError(
+                    f"{written_at()}: RetryPolicy({name}=…) is a tuple of exception classes or their names, "
+                    f"as in (ConnectionError,): correct {kinds!r}"
+                )
 
     def allows(self, error_types: Iterable[str]) -> bool:
         """Say whether an error may be tried again; error_types are the names of its class and base classes."""
@@ -81,6 +92,16 @@ class Breaker:
     failures: int = 5
     cooldown: float = 60.0
     per: str | None = None
+
+    def __post_init__(self) -> None:
+        if whole(1)(self.failures) or duration(self.cooldown):
+            raise DefinitionError(
+                f"{written_at()}: Breaker needs failures >= 1 and a finite cooldown > 0 in seconds: correct {self!r}"
+            )
+
+
+def _is_error(kind: Any) -> bool:
+    return isinstance(kind, str) or (isinstance(kind, type) and issubclass(kind, BaseException))
 
 
 def _name(kind: type[BaseException] | str) -> str:

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from schemas.json_text import parse_json
+from streams.define.options import check, decorator, optional, plain_function
 from streams.define.policies import Reject
-from streams.define.signatures import doc_of, where
+from streams.define.signatures import doc_of, parameters_of, where
 from streams.define.verifiers import Verifier
 from streams.errors import DefinitionError
 
@@ -97,6 +98,7 @@ class Source:
         return f"<source {self.name}>"
 
 
+@decorator('@source(verify=hmac_sha256("x-signature"))')
 def source(
     *,
     verify: Verifier | Check,
@@ -104,12 +106,25 @@ def source(
     signed_id: Callable[[Delivery], str | None] | None = None,
     keep: Sequence[str] = (),
 ) -> Callable[[Callable[[Delivery], Any]], Source]:
-    """Make a webhook of a function, served at `/webhooks/<its name>`."""
+    """Make a webhook of a function, served at `/webhooks/<its name>`.
+
+    `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body, `once_per` the header or the
+    function of the delivery that identifies it. Raises DefinitionError, with file and line.
+    """
 
     def make(fn: Callable[[Delivery], Any]) -> Source:
+        plain_function(fn, "a source")
+        if len(parameters_of(fn)) != 1:
+            raise DefinitionError(f"{where(fn)}: a source is a function of one Delivery")
+        check(fn, once_per=(once_per, optional(_once)))
         if not callable(verify) and not isinstance(verify, Verifier):
             raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
         names = tuple(name.lower() for name in ((keep,) if isinstance(keep, str) else keep))
         return Source(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names)
 
     return make
+
+
+def _once(value: Any) -> str | None:
+    sound = callable(value) or (isinstance(value, str) and value)
+    return None if sound else 'the name of a header, "x-delivery", or a function of the delivery'

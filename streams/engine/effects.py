@@ -12,7 +12,7 @@ from streams.engine.decision import EffectKind, Perform, Timer
 from streams.engine.driver import Driver, Op
 from streams.engine.entry import PARKED
 from streams.engine.ids import seeded
-from streams.engine.jsonable import from_json, shown, to_json
+from streams.engine.jsonable import args_to_json, from_json, shown, to_json
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.errors import StepFailed, TimedOut
 from streams.model.reach import HOSTS
@@ -150,13 +150,14 @@ class EffectOp(Op[T]):
         output = None
         if error is None:
             try:
-                output = to_json(message.value)
+                output = message.value if message.encoded else to_json(message.value, self.returns)
                 if self.returns is not None:
                     from_json(output, self.returns)
             except (PydanticSerializationError, ValidationError, TypeError, ValueError) as unfit:
                 error = ErrorInfo.of(unfit)
                 error.rejected = True
                 error.message = f"the result of {self.name} does not fit its type: {unfit}"
+                output = _kept(message)
         self._use(message)
         if error is not None and self._again(error):
             self._retry(message, error)
@@ -292,6 +293,16 @@ class EffectOp(Op[T]):
             type=type_,
             attempts=entry.attempt,
         )
+
+
+def _kept(message: EffectDone) -> Any:
+    """Return a result that does not fit its type as well as JSON can show it: it may have been paid for."""
+    if message.encoded:
+        return message.value
+    try:
+        return shown(args_to_json(message.value))
+    except (ValueError, TypeError):
+        return {"type": f"{type(message.value).__module__}.{type(message.value).__qualname__}"}
 
 
 def error_json(error: ErrorInfo) -> dict[str, Any]:

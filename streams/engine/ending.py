@@ -14,7 +14,7 @@ from streams.engine.children import CallOp
 from streams.engine.decision import Output, Timer
 from streams.engine.effects import EffectOp
 from streams.engine.entry import END
-from streams.engine.jsonable import adapter, to_json
+from streams.engine.jsonable import checked_to_json
 from streams.errors import SoftTimeout, StepFailed
 from streams.telemetry import redact
 
@@ -68,11 +68,7 @@ def end_run(
 
 def result_json(agent: Agent[Any, Any], value: Any) -> Any:
     """Return a function's result as JSON; raise pydantic's ValidationError if it is not of the declared type."""
-    kind = agent.output_type
-    if kind is Any or (isinstance(kind, type) and type(value) is kind):
-        return to_json(value)
-    checker = adapter(kind)
-    return checker.dump_python(checker.validate_python(value), mode="json", by_alias=True)
+    return checked_to_json(value, agent.output_type)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

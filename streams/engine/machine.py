@@ -196,7 +196,7 @@ class Machine(Clocked):
                 "late",
                 resume=message.resume,
                 attempt=message.attempt,
-                output=to_json(message.value),
+                output=message.value if message.encoded else to_json(message.value),
                 usage=message.usage,
                 started_ms=message.started_ms,
             )
@@ -217,7 +217,7 @@ class Machine(Clocked):
     def _signal_arrived(self, message: SignalArrived) -> None:
         if message.id in self._signals or self.journal.view.status in ("succeeded", "cancelled"):
             return
-        entry = self._inbox_entry(message.id, "signal", message.name, output=to_json(message.data))
+        entry = self._inbox_entry(message.id, "signal", message.name, output=message.data)
         self._into_inbox(entry)
         if self.driving:
             for op in self._driver.waiting.values():
@@ -300,4 +300,4 @@ class Machine(Clocked):
 
 def submission_digest(agent: str, input: Any) -> str:
     """Return the digest that tells a repeated submission from one with another agent or input."""
-    return digest(agent, to_json(input))
+    return digest(agent, input)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streams.engine.decision import Output, Timer
 from streams.engine.driver import Driver, Op, StageMark
-from streams.engine.jsonable import digest, to_json
+from streams.engine.jsonable import args_to_json, digest
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -69,7 +69,7 @@ class EmitOp(Op[None]):
     def begin(self) -> bool:
         """Record and publish it, unless it is recorded."""
         journal = self.driver.journal
-        data = to_json(self.event)
+        data = args_to_json(self.event, secrets=False)
         self.digest = digest(self.name, data)
         if journal.find(self.path, self.kind, self.name, self.digest) is None:
             journal.forbid_new(self.path, self.kind, self.name)

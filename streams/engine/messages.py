@@ -57,8 +57,9 @@ class Start:
 class EffectDone:
     """One attempt of an effect ended: with a value (JSON, or what a step returned) or with an error.
 
-    `recorded` says that the answer was found and not paid for. `calls` are records for the topic `calls`, `also` what
-    else belongs into the unit. `parked` is why the attempt was not made, if it has to wait for somebody.
+    `encoded` says that the value is JSON as the journal keeps it, `recorded` that the answer was found and not paid
+    for. `calls` are records for the topic `calls`, `also` what else belongs into the unit. `parked` is why the attempt
+    was not made, if it has to wait for somebody.
     """
 
     path: str
@@ -73,6 +74,7 @@ class EffectDone:
     also: list[Output] = field(default_factory=list)
     parked: str | None = None
     recorded: bool = False
+    encoded: bool = False
 
 
 @dataclass(slots=True)

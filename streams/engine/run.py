@@ -21,7 +21,7 @@ from streams.engine.children import CallOp, StartOp
 from streams.engine.driver import Driver, Op
 from streams.engine.effects import EffectOp
 from streams.engine.gathers import GatherOp
-from streams.engine.jsonable import adapter, args_to_json, digest, to_json
+from streams.engine.jsonable import args_to_json, checked_to_json, digest, to_json, unreadable, unrecordable
 from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
@@ -99,6 +99,10 @@ class Run:
         """
         named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)
+        returns = _returns(fn)
+        reason = None if returns is None else unreadable(returns) or unrecordable(returns)
+        if reason is not None:
+            raise DefinitionError(f"the result of {named} cannot be given back after a crash: {reason}")
         return EffectOp(
             self._driver,
             "step",
@@ -106,23 +110,36 @@ class Run:
             {"args": args, "kwargs": kwargs},
             digest=digest(named, given),
             show=given,
-            returns=_returns(fn),
+            returns=returns,
             retry=retry or self._policy,
             timeout=timeout,
             pure=pure,
             fn=fn,
         )
 
-    def tool(self, tool: Tool[T], /, *, approve: bool | None = None, **arguments: Any) -> Op[T]:
-        """Call a tool with validated arguments under its own limits; raises StepFailed when its retries are used up."""
+    def tool(
+        self,
+        tool: Tool[T],
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        approve: bool | None = None,
+        **named: Any,
+    ) -> Op[T]:
+        """Call a tool with validated arguments under its own limits; raises StepFailed when its retries are used up.
+
+        Arguments are given by name, or as a mapping: whoever chose what is in a mapping (a model, a request) reaches
+        nothing but the tool's own arguments. `approve` says whether a person has to agree; by default the tool decides.
+        """
         if not isinstance(tool, Tool):
             raise DefinitionError(f"{tool!r} is no tool: decorate it with @tool, or call it by run.step()")
+        given = named if arguments is None else {**arguments, **named}
         if tool.approval if approve is None else approve:
-            return cast("Op[T]", self._approved(tool, arguments, HOSTS.get()))
-        return self._tool(tool, arguments)
+            return cast("Op[T]", self._approved(tool, given, HOSTS.get()))
+        return self._tool(tool, given)
 
     def _tool(self, tool: Tool[T], arguments: dict[str, Any]) -> Op[T]:
-        checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
+        checked = arguments_to_json(tool, arguments)
         return EffectOp(
             self._driver,
             "tool",
@@ -137,7 +154,7 @@ class Run:
         )
 
     async def _approved(self, tool: Tool[Any], arguments: dict[str, Any], hosts: frozenset[str] | None) -> Any:
-        checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
+        checked = arguments_to_json(tool, arguments)
         await self.approve(tool.name, checked)
         with reaching(hosts):
             call = self._tool(tool, arguments)
@@ -312,11 +329,14 @@ class Run:
 
 def checked_input(agent: Agent[Any, Any], value: Any) -> Any:
     """Return an agent's input as JSON; raise pydantic's ValidationError, naming the field, if it does not fit."""
-    kind = agent.input_type
-    if isinstance(kind, type) and type(value) is kind:
-        return to_json(value)
-    checker = adapter(kind)
-    return checker.dump_python(checker.validate_python(value), mode="json", by_alias=True)
+    return checked_to_json(value, agent.input_type)
+
+
+def arguments_to_json(tool: Tool[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool's arguments as JSON; raise pydantic's ValidationError, naming the argument, if they do not fit."""
+    checked = tool.args_model.model_validate(arguments)
+    made: dict[str, Any] = to_json(checked, tool.args_model, by_alias=None)
+    return made
 
 
 @lru_cache(maxsize=4096)

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from schemas.run import RunSubmitted
+from schemas.typedjson import checked_to_json, from_json
 from streams.clock import now_ms
 from streams.gateway.body import dump
 from streams.gateway.problem import Problem, field_errors
@@ -26,7 +27,6 @@ class Submissions:
 
     def __init__(self, catalog: Catalog, names: Names) -> None:
         self._agents = catalog.agents
-        self._inputs = {name: TypeAdapter[Any](agent.input_type) for name, agent in catalog.agents.items()}
         self._topics = {name: names.agents(name) for name in catalog.agents}
 
     def agent(self, name: str) -> Agent[Any, Any]:
@@ -43,8 +43,9 @@ class Submissions:
 
     def check(self, agent: str, value: object) -> None:
         """Raise Problem 422 naming the fields of the input that the agent's type refuses."""
+        dump(value)  # Problem 400 for what is nested too deeply
         try:
-            self._inputs[agent].validate_json(dump(value))
+            from_json(value, self._agents[agent].input_type)
         except ValidationError as error:
             errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False), "input")
             first = errors[0]
@@ -59,7 +60,7 @@ class Submissions:
 
     def jsonable(self, agent: str, value: object) -> Any:
         """Return an input that code made (a model or plain data) as JSON."""
-        return self._inputs[agent].dump_python(self._inputs[agent].validate_python(value), mode="json", by_alias=True)
+        return checked_to_json(value, self._agents[agent].input_type)
 
     def of_start(self, start: StartRun, run_id: str, caller: str) -> RunSubmitted:
         """Return the submission that a source's `StartRun` asks for; Problem when the input does not fit."""

@@ -154,7 +154,7 @@ def line_of(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - the text is the user's code too
         text = ""
-    return (redact(text).splitlines() or [type(error).__name__])[0][:500]
+    return " ".join(redact(text).split())[:500] or type(error).__name__
 
 
 def _refuse(error: BaseException) -> None:

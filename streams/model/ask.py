@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from schemas.typedjson import to_json
 from streams import clock
 from streams.model.chat import ChatRequest, Message, Usage
-from streams.model.fence import RULE, as_json, fenced
+from streams.model.fence import RULE, fenced
 from streams.model.hash import meant, request_hash
 from streams.model.structured import complete, wanted
 from streams.model.usable import require_usable
@@ -94,7 +95,7 @@ async def ask(
     if expected is None or (wishes and tools):
         value: Any = first.text
     else:
-        value = as_json(await complete(model, request, expected, record, on_delta, first=first))
+        value = to_json(await complete(model, request, expected, record, on_delta, first=first), returns, by_alias=None)
     usage = sum((call.usage for call in calls), Usage())
     return Answered(value, usage, tuple(calls), wishes if tools else ())
 

@@ -14,7 +14,7 @@ from streams.model.fence import as_json
 from streams.model.reach import beyond, named, reaching
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from streams.define.tools import Tool
 
@@ -32,8 +32,8 @@ class Thinker(Protocol):
     def llm(self, prompt: Any, /, *args: Any, returns: Any, **params: Any) -> Awaitable[Any]:
         """Ask the model, once."""
 
-    def tool(self, tool: Tool[Any], /, **arguments: Any) -> Awaitable[Any]:
-        """Call a tool, once."""
+    def tool(self, tool: Tool[Any], arguments: Mapping[str, Any], /) -> Awaitable[Any]:
+        """Call a tool with arguments that the model chose, once."""
 
 
 async def converse(
@@ -95,7 +95,7 @@ async def _acted(run: Thinker, tool: Tool[Any], arguments: dict[str, Any], hosts
     if strange := beyond(shown["arguments"], hosts):
         return {**shown, "error": f"{', '.join(strange)} may not be reached: only hosts that the prompt names."}
     with reaching(hosts):
-        call = run.tool(tool, **arguments)
+        call = run.tool(tool, arguments)
     try:
         result = orjson.dumps(as_json(await call)).decode()
     except StepFailed as error:

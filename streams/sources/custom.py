@@ -18,7 +18,7 @@ class KeyOrSignature:
     accepts_key: bool = True
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[tuple[str, ...], ...]:
         """The headers of a signature."""
         return standard_webhooks().needs
 

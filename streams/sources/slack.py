@@ -24,9 +24,9 @@ class SlackSignature:
     tolerance: float = 300.0
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[tuple[str, ...], ...]:
         """The scheme's headers."""
-        return ("x-slack-request-timestamp", "x-slack-signature")
+        return (("x-slack-request-timestamp", "x-slack-signature"),)
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether one of the secrets made the signature, in time."""

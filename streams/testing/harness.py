@@ -108,7 +108,7 @@ class Harness:
         """Send a signal: an event, or a name with data; the same id again is the same signal."""
         signal_id = id or f"signal-{next(self._number)}"
         name = event if isinstance(event, str) else event.event_type
-        payload = data if isinstance(event, str) else to_json(event)
+        payload = to_json(data if isinstance(event, str) else event)
         self._messages.append((run_id, SignalArrived(signal_id, name, payload)))
 
     def cancel(self, run_id: str, reason: str = "", *, id: str | None = None) -> None:
@@ -341,6 +341,7 @@ class Harness:
             usage,
             started_ms=self.now_ms,
             finished_ms=self.now_ms,
+            encoded=perform.kind != "step",
         )
         self._deliver(run_id, message)
 

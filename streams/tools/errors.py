@@ -18,6 +18,13 @@ class InvalidArgumentsError(ToolError, Reject):
     """Raised by `call_tool` when arguments do not fit the tool's signature; the message names each field."""
 
 
+class UnrecordableResultError(ToolError, Reject):
+    """Raised by `call_tool` for a result that no record can hold: the call was made, and another gives no better one.
+
+    The message shows how the result begins.
+    """
+
+
 class FetchError(ToolError):
     """Raised when a host does not answer, answers too slowly or with a server error; trying again may help."""
 

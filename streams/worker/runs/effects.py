@@ -63,6 +63,7 @@ class Effects:
     async def _attempt(self, spender: Spender, perform: Perform, done: Done) -> None:
         self._probe("effect begins")
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
+        report.encoded = perform.kind != "step"
         self.running += 1
         current_key.set(perform.idempotency_key)  # of this task's context only
         scope: asyncio.Timeout | None = None
