@@ -141,6 +141,7 @@ class Worker:
                 client_id=str(holder),
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
+                subscription=names.signals,
                 stores=self._folds.specs,
                 standbys=settings.standbys,
                 slow=frozenset(names.agents(name) for name in self._agents),
