@@ -25,6 +25,7 @@ from streams.worker.book import Book
 from streams.worker.budgets.homes import BudgetHomes
 from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
+from streams.worker.catchup import CatchUp, reading
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
@@ -291,23 +292,24 @@ class Worker:
         }
         self._lanes.ahead = Ahead(self._runtime, intakes)
         redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
+        signals = Signals(
+            self._desk,
+            self._courier,
+            redrive,
+            self._pool,
+            gate=self._gate,
+            keys=self._keys,
+            pauses=self._pauses,
+            budgets=self._budgets,
+            breakers=self._limits.breakers,
+            schedules=self._schedules,
+        )
         app = build(
             self._runtime,
             self._names,
             self._pool,
             intakes=intakes,
-            signals=Signals(
-                self._desk,
-                self._courier,
-                redrive,
-                self._pool,
-                gate=self._gate,
-                keys=self._keys,
-                pauses=self._pauses,
-                budgets=self._budgets,
-                breakers=self._limits.breakers,
-                schedules=self._schedules,
-            ),
+            signals=signals,
             bus=self._bus,
             folds=self._folds,
         )
@@ -327,8 +329,13 @@ class Worker:
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
+            read = reading(self._kafka, self._names.events)
+            app.on_slice_ready.append(
+                CatchUp(self._runtime, self._bus, self._bus.positions, self._courier, read).restored
+            )
         if self._schedules is not None:
             app.on_slice_ready.append(self._schedules.restored)
+        app.on_slice_ready.append(signals.restored)  # behind those who are told
         return app
 
     def _pages(self, registry: CollectorRegistry) -> Any:

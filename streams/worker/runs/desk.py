@@ -16,6 +16,7 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
 from streams.engine.decision import Decision, Output, Perform
+from streams.engine.entry import EXPIRED
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
@@ -119,6 +120,17 @@ class Desk:
         if refusal is not None:
             self._carry(live, live.machine.fail(refusal, clock.now_ms()), None)
         return live
+
+    def unserved(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the run is here and belongs to an agent that this worker's code does not have."""
+        if (owned, run_id) in self.live:
+            return False
+        known = self._journal.known(owned, run_id)
+        return known is not None and known.path != EXPIRED and known.agent not in self._agents
+
+    def commit(self, unit: Unit) -> None:
+        """Hand a unit over that runs were told something in."""
+        self._committer().add(unit)
 
     def revive(self, owned: Slice, run_id: str) -> None:
         """Go on with a run that was under way when its partition came here."""

@@ -64,8 +64,9 @@ class Slice:
     """Everything of partition number `partition` that this process owns, from assignment to revocation.
 
     The sources of one number are owned together (the group shares out numbers, see `streams.worker.log.consumer`), so
-    their events, state, journal and timers sit in one process. A late task, answer or store write of an ended assignment finds `live`
-    false and reaches nothing, also when the same partition has come back meanwhile as another slice.
+    their events, state, journal and timers sit in one process. A late task, answer or store write of an ended
+    assignment finds `live` false and reaches nothing, also when the same partition has come back meanwhile as another
+    slice.
     """
 
     __slots__ = ("db", "guard", "live", "on_death", "partition", "ready", "sources", "stores")
