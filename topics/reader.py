@@ -92,9 +92,13 @@ def follow(
     stop: threading.Event | None = None,
     pace: float = 0.5,
     lazy: bool = False,
+    quiet: float | None = None,
     timeout: float = _ANSWER_S,
 ) -> Iterator[RawRecord]:
     """Yield the committed records from ``start`` on as they come, until ``stop`` is set.
+
+    With ``quiet`` it ends when nothing has come for so many seconds, in which something should have: a new reader
+    finds brokers that this one may have lost.
 
     ``stop`` is looked at every ``pace`` seconds. A ``lazy`` follower may be half a second late and costs the broker and
     this process far less where much is written. Raises as ``read`` does at the beginning; later the library reconnects
@@ -103,8 +107,13 @@ def follow(
     wanted = key.encode() if isinstance(key, str) else key
     with _Reading(config, topic, timeout, lazy=lazy) as reading:
         reading.assign(reading.offsets(reading.choose(partitions, wanted), start))
+        silent = 0.0
         while stop is None or not stop.is_set():
-            for message in reading.fetched(pace):
+            messages = reading.fetched(pace)
+            silent = 0.0 if messages else silent + pace
+            if quiet is not None and silent > quiet:
+                return
+            for message in messages:
                 if not _ended(message) and (wanted is None or message.key() == wanted):
                     yield _record(message)
 

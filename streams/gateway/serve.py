@@ -23,7 +23,7 @@ from streams.gateway.model_check import ModelCheck
 from streams.gateway.protocol import BoundedProtocol
 from streams.query.changes import RunChanges
 from streams.query.codec import codec_of
-from streams.query.following import Follower
+from streams.query.following import Follower, heartbeats
 from streams.query.history import TopicHistory
 from streams.query.letters import LetterBook
 from streams.query.owners import Owners
@@ -34,7 +34,7 @@ from streams.replay.tables import rows_of
 from topics.catalogue import catalogue
 from topics.names import Names
 from topics.producer import EventProducer
-from topics.reader import follow, follow_keys
+from topics.reader import follow_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -116,7 +116,7 @@ def application(settings: Settings) -> Starlette:
     )
     history = TopicHistory(kafka, codec, topics)
     followers = [
-        Follower(kafka, names.workers, _heartbeats(owners, codec), read=follow),
+        heartbeats(kafka, names.workers, _heartbeats(owners, codec)),
         *(
             Follower(kafka, names.webhooks(name), _seen(deliveries, name), read=follow_keys, lazy=True)
             for name in catalog.sources

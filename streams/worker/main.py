@@ -361,8 +361,8 @@ class Worker:
             holder=self._holder,
             slot=self._slot.name,
             url=url,
-            version="0.1.0",
             running=lambda: len(self._desk.live),
+            agents=self._agents,
             say=log.warning,
         )
 
