@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -14,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from topics.errors import BrokerUnavailableError, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
+from topics.reach import Reach
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
@@ -164,7 +166,9 @@ class _Reading:
                 fetch_min_bytes=_LAZY_BYTES if lazy else 1,
                 fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
             )
-            | {"log_level": _SEVERE, "error_cb": self._noticed},
+            # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with
+            # its threads and connections would stay until a rare collection.
+            | {"log_level": _SEVERE, "error_cb": partial(_noticed, config.reach)},
             logger=_LOG,
         )
 
@@ -222,10 +226,6 @@ class _Reading:
             self._reach.answered()
         return [first, *self._consumer.consume(_BATCH, 0)]
 
-    def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
-
     def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
         """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""
         open_partitions = {number for number in start if start[number] < end[number]}
@@ -265,6 +265,11 @@ class _Reading:
         return BrokerUnavailableError(
             f"no broker at {self._bootstrap} answers for topic {self._topic} within {self._timeout:g} s{cause}"
         )
+
+
+def _noticed(reach: Reach | None, error: KafkaError) -> None:
+    if reach is not None:
+        reach.failed(error)
 
 
 def _at_end(message: Message, end: int) -> bool:

@@ -46,6 +46,7 @@ from streams.worker.limits.admission import Admission
 from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
 from streams.worker.log.members import GroupMembers
+from streams.worker.log.queued import Queued
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
@@ -206,6 +207,8 @@ class Worker:
         self._bus = bus if pool == "default" or self._folds.events else None
         parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
+        queues = [names.agents(name) for name in self._agents]
+        self._queued = Queued(self._kafka.client() | {"log_level": 2}, group, queues, self._runtime.tasks)
         self._app = self._build()
         self._watch = LoopWatch(log.warning)
         self._stall = Stall(self._runtime, self._crash)
@@ -280,6 +283,7 @@ class Worker:
             await self._model.aclose()
         await heartbeat.farewell()
         server.stop()
+        self._queued.close()
         await producer.close(_FLUSH_S)
         log.info("worker %s.%s has left", self._pool, self._slot.name)
 
@@ -340,9 +344,8 @@ class Worker:
 
     def _pages(self, registry: CollectorRegistry) -> Any:
         proof = Proof(self._runtime)
-        queues = [self._names.agents(name) for name in self._agents]
         return application(
-            RunPages(proof, self._journal, self._kafka, queues, self._spoken),
+            RunPages(proof, self._journal, self._queued, self._spoken),
             RunList(proof, self._journal, self._codec),
             TablePages(proof, self._folds, self._names.events),
             LimitPages(self._limits),

@@ -11,20 +11,20 @@ from starlette.responses import Response
 
 from streams import clock
 from streams.engine.view import ENDED, fold, history
+from streams.worker.errors import QueuesUnreadError
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.decoded import Decoded
 from streams.worker.http.proof import NotReadyError
 from streams.worker.journal import LEDGER
 from topics.partition import partition_of
-from topics.reader import read
 
 if TYPE_CHECKING:
     from streams.engine.entry import Entry
     from streams.worker.http.proof import Proof
     from streams.worker.journal import Journal
+    from streams.worker.log.queued import Queued
     from streams.worker.runs.spoken import Spoken
     from streams.worker.state.slice import Slice
-    from topics.kafka import KafkaConfig
 
 _PATIENCE_S: Final = 2.5  # for a submission that is on the log but not taken in yet
 _STEP_S: Final = 0.005
@@ -33,14 +33,13 @@ _STEP_S: Final = 0.005
 class RunPages:
     """`/owner/runs…`."""
 
-    def __init__(self, proof: Proof, journal: Journal, kafka: KafkaConfig, queues: list[str], spoken: Spoken) -> None:
-        """Look up unknown ids in `queues`, the agents' topics of this pool; `spoken` has what models say just now."""
+    def __init__(self, proof: Proof, journal: Journal, queued: Queued, spoken: Spoken) -> None:
+        """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has what models say just now."""
         self._spoken = spoken
         self._journal = journal
         self._decoded = Decoded(journal)
         self._proof = proof
-        self._kafka = kafka
-        self._queues = queues
+        self._queued = queued
 
     async def show(self, request: Request) -> Response:
         """Answer the run's view, as it is or after the entry with the `seq` that `at` gives."""
@@ -118,29 +117,19 @@ class RunPages:
         entries = self._decoded.entries(owned, run_id)
         if entries or request.query_params.get("peek"):
             return entries or None
-        if not await asyncio.to_thread(self._on_the_way, owned, run_id):
+        if not await self._on_the_way(owned, run_id):
             return self._decoded.entries(owned, run_id) or None
         end = clock.monotonic() + _PATIENCE_S
         while not entries and clock.monotonic() < end and owned.live:
             await asyncio.sleep(_STEP_S)
             entries = self._decoded.entries(owned, run_id)
-        if not entries and (not owned.live or await asyncio.to_thread(self._on_the_way, owned, run_id)):
+        if not entries and (not owned.live or await self._on_the_way(owned, run_id)):
             raise NotReadyError("the run is on its queue, and this worker has not taken it in yet")
         return entries or self._decoded.entries(owned, run_id) or None
 
-    def _on_the_way(self, owned: Slice, run_id: str) -> bool:
-        """Return whether the rest of a queue holds a submission of the run."""
-        for topic in self._queues:
-            start = max(owned.sources[topic].applied, 0)
-            found = read(
-                self._kafka,
-                topic,
-                start=start,
-                end="latest",
-                key=run_id.encode(),
-                limit=1,
-                partitions=[owned.partition],
-            )
-            if next(iter(found), None) is not None:
-                return True
-        return False
+    async def _on_the_way(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the rest of a queue holds a submission of the run; raises NotReadyError."""
+        try:
+            return await self._queued.has(owned, run_id.encode())
+        except QueuesUnreadError as error:
+            raise NotReadyError(str(error)) from error

@@ -60,7 +60,7 @@ class Owner:
             partitions=PARTITIONS,
             committer=SimpleNamespace(proven=lambda: True),
         )
-        self.pages = pages = RunPages(Proof(runtime), self.journal, cast("Any", None), [], self.spoken)
+        self.pages = pages = RunPages(Proof(runtime), self.journal, cast("Any", self), self.spoken)
         app = Starlette(
             routes=[
                 Route("/runs/{id}", pages.show),
@@ -72,6 +72,10 @@ class Owner:
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
         self.machine = Machine(work, "r-1", now_ms=1_000, agents={"work": work})
         self.commit(self.machine.handle(Submit(RunSubmitted(run_id="r-1", agent="work", input={"task": {}})), 1_000))
+
+    async def has(self, _owned: Slice, _key: bytes) -> bool:
+        """Be the rest of the queues, which is empty."""
+        return False
 
     def commit(self, decision: Decision) -> None:
         unit = Unit(self.owned)
