@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.faults.rig.pipeline import Pipeline, Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ASKED = 300
 MOST_MORE = 12  # descriptors: one client, and connections for the questions themselves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,7 +17,7 @@ from topics.reader import read
 class Client:
     """A consumer that keeps its settings, callbacks included, as the library's does."""
 
-    made: list[weakref.ref[Client]] = []
+    made: ClassVar[list[weakref.ref[Client]]] = []
 
     def __init__(self, settings: dict[str, Any], **_: Any) -> None:
         self.settings = settings

@@ -151,14 +151,18 @@ async def test_a_run_that_is_on_its_queue_is_never_404(owner: Owner, monkeypatch
     unknown = next(f"u-{number}" for number in range(99) if partition_of(b"u-%d" % number, PARTITIONS) == HOME)
     monkeypatch.setattr(runs, "_PATIENCE_S", 0.01)
     there = [True, True, True, False, False]  # at each look at the queue
-    monkeypatch.setattr(owner.pages, "_on_the_way", lambda *_: there.pop(0))
+
+    async def look(*_: object) -> bool:
+        return there.pop(0)
+
+    monkeypatch.setattr(owner, "has", look)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404, "it was passed meanwhile, and is no run"
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404
 
-    def gone(*_: object) -> bool:
+    async def gone(*_: object) -> bool:
         owner.owned.kill()
         return True
 
-    monkeypatch.setattr(owner.pages, "_on_the_way", gone)
+    monkeypatch.setattr(owner, "has", gone)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
