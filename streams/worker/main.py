@@ -183,6 +183,7 @@ class Worker:
             effects=self._effects,
             timers=self._timers,
             refusals=lambda: self._runtime.refusals,
+            named=catalog.agents,
         )
         self._runtime.bury = self._bury
         self._dispatcher = Dispatcher(
@@ -345,7 +346,7 @@ class Worker:
     def _pages(self, registry: CollectorRegistry) -> Any:
         proof = Proof(self._runtime)
         return application(
-            RunPages(proof, self._journal, self._queued, self._spoken),
+            RunPages(proof, self._journal, self._queued, self._spoken, self._dispatcher.why),
             RunList(proof, self._journal, self._codec),
             TablePages(proof, self._folds, self._names.events),
             LimitPages(self._limits),

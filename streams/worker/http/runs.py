@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -19,7 +19,10 @@ from streams.worker.journal import LEDGER
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.engine.entry import Entry
+    from streams.engine.view import RunView
     from streams.worker.http.proof import Proof
     from streams.worker.journal import Journal
     from streams.worker.log.queued import Queued
@@ -33,8 +36,14 @@ _STEP_S: Final = 0.005
 class RunPages:
     """`/owner/runs…`."""
 
-    def __init__(self, proof: Proof, journal: Journal, queued: Queued, spoken: Spoken) -> None:
-        """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has what models say just now."""
+    def __init__(
+        self, proof: Proof, journal: Journal, queued: Queued, spoken: Spoken, why: Callable[[str, str | None], str]
+    ) -> None:
+        """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has what models say just now.
+
+        `why` says why a queued run of an agent, with its concurrency key, has not begun.
+        """
+        self._why = why
         self._spoken = spoken
         self._journal = journal
         self._decoded = Decoded(journal)
@@ -49,7 +58,7 @@ class RunPages:
         at = int(request.query_params.get("at", entries[-1].seq))
         if not entries[0].seq <= at <= entries[-1].seq:
             return problem(422, f"the run's journal has the entries {entries[0].seq} to {entries[-1].seq}")
-        return answer(fold(entry for entry in entries if entry.seq <= at).to_json())
+        return answer(self._shown(fold(entry for entry in entries if entry.seq <= at)))
 
     async def copied(self, request: Request) -> Response:
         """Answer the run's view as the copy here has it, with the journal's offset up to which that is true."""
@@ -77,7 +86,7 @@ class RunPages:
         view = fold(entries)
         after, said = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
         pieces = [] if view.status in ENDED else self._spoken.look(view.run_id, said)
-        return answer({"view": view.to_json(), "entries": history(entries, after), "pieces": pieces})
+        return answer({"view": self._shown(view), "entries": history(entries, after), "pieces": pieces})
 
     async def spoken(self, request: Request) -> Response:
         """Answer what models have said to the runs owned here behind a piece of each, and stream their next calls."""
@@ -109,6 +118,16 @@ class RunPages:
                 error=view.error,
             )
         return answer({"run_id": view.run_id, "status": view.status}, 202)
+
+    def _shown(self, view: RunView) -> dict[str, Any]:
+        """Return a run's view; one that is queued says why."""
+        shown = view.to_json()
+        not_before = view.meta.get("not_before_ms")
+        if view.status == "queued" and not_before is not None and not_before > clock.now_ms():
+            shown["reason"] = f"it is not to begin before {clock.iso(not_before)}"
+        elif view.status == "queued":
+            shown["reason"] = shown["reason"] or self._why(view.agent, view.key)
+        return shown
 
     async def _entries(self, request: Request) -> list[Entry] | None:
         """Return committed entries; an unknown id is looked up in the queues, so that 404 is never said too early."""

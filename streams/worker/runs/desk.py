@@ -8,7 +8,7 @@ on at once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.call import CallRecorded
@@ -81,9 +81,14 @@ class Desk:
         effects: Effects,
         timers: Timers,
         refusals: Callable[[], dict[tuple[int, str], Exception]],
+        named: Mapping[str, Agent[Any, Any]] | None = None,
     ) -> None:
-        """Serve `agents`; the committer exists once partitions are assigned."""
+        """Serve `agents`; the committer exists once partitions are assigned.
+
+        `named` are those that runs may call by name, of other pools too; without it those that are served.
+        """
         self._agents = agents
+        self._named = agents if named is None else named
         self._pool = pool
         self._journal = journal
         self._courier = courier
@@ -101,7 +106,7 @@ class Desk:
 
     def create(self, owned: Slice, run_id: str, agent: Agent[Any, Any]) -> Live:
         """Make the machine of a new run."""
-        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._agents))
+        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._named))
         self.live[owned, run_id] = live
         return live
 

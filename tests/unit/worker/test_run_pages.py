@@ -60,7 +60,9 @@ class Owner:
             partitions=PARTITIONS,
             committer=SimpleNamespace(proven=lambda: True),
         )
-        self.pages = pages = RunPages(Proof(runtime), self.journal, cast("Any", self), self.spoken)
+        self.pages = pages = RunPages(
+            Proof(runtime), self.journal, cast("Any", self), self.spoken, lambda agent, _key: f"{agent} rests"
+        )
         app = Starlette(
             routes=[
                 Route("/runs/{id}", pages.show),
@@ -166,3 +168,8 @@ async def test_a_run_that_is_on_its_queue_is_never_404(owner: Owner, monkeypatch
 
     monkeypatch.setattr(owner, "has", gone)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
+
+
+async def test_a_queued_run_says_why_it_has_not_begun(owner: Owner) -> None:
+    assert (await owner.client.get("/runs/r-1")).json()["reason"] == "work rests"
+    assert (await owner.news(0))["view"]["reason"] == "work rests"
