@@ -348,7 +348,7 @@ class Worker:
         return application(
             RunPages(proof, self._journal, self._queued, self._spoken, self._dispatcher.why),
             RunList(proof, self._journal, self._codec),
-            TablePages(proof, self._folds, self._names.events, self._bus and self._bus.positions),
+            TablePages(proof, self._folds, self._names.events, None if self._bus is None else self._bus.positions),
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
