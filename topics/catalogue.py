@@ -67,7 +67,7 @@ def _shared(names: Names) -> list[Topic]:
         ),
         Topic(
             names.signals,
-            "what is said to runs that exist",
+            "what is said to runs that exist; who is given a partition number of it serves that number of all topics",
             "queue",
             "run id",
             retention_ms=days_ms(7),
@@ -107,6 +107,7 @@ def _shared(names: Names) -> list[Topic]:
             "worker id",
             "compact",
             partitions=1,
+            config={"segment.bytes": str(16 * 1024 * 1024)},  # closed segments are compacted: a day of beats is large
             events=("worker.heartbeat",),
         ),
     ]

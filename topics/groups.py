@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from topics.errors import BrokerUnavailableError, TopicError
 from topics.kafka import KafkaConfig
-from topics.reader import Time, offsets
+from topics.reader import Time, offsets, read
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
@@ -49,6 +49,19 @@ def lag(config: KafkaConfig, group: str, topics: Iterable[str], *, timeout: floa
             for partition, end in ends.items()
         )
     return behind
+
+
+def waiting(config: KafkaConfig, group: str, topics: Iterable[str]) -> int:
+    """Return how many of the topics have a record that a group has not handled; commit markers are none.
+
+    Raises as ``lag`` does.
+    """
+    done = committed(config, group)
+    found = 0
+    for topic in topics:
+        start = {partition: offset for (name, partition), offset in done.items() if name == topic}
+        found += next(iter(read(config, topic, start=start, limit=1)), None) is not None
+    return found
 
 
 def drop_before(config: KafkaConfig, topic: str, ms: int, groups: Iterable[str]) -> Mapping[int, int]:

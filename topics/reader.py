@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -16,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from topics.errors import BrokerUnavailableError, ReadCancelledError, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
+from topics.reach import Reach
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
@@ -111,9 +113,13 @@ def follow(
     stop: threading.Event | None = None,
     pace: float = 0.5,
     lazy: bool = False,
+    quiet: float | None = None,
     timeout: float = _ANSWER_S,
 ) -> Iterator[RawRecord]:
     """Yield the committed records from ``start`` on as they come, until ``stop`` is set.
+
+    With ``quiet`` it ends when nothing has come for so many seconds, in which something should have: a new reader
+    finds brokers that this one may have lost.
 
     ``stop`` is looked at every ``pace`` seconds. A ``lazy`` follower may be half a second late and costs the broker and
     this process far less where much is written. Raises as ``read`` does at the beginning; later the library reconnects
@@ -122,8 +128,13 @@ def follow(
     wanted = key.encode() if isinstance(key, str) else key
     with _Reading(config, topic, timeout, lazy=lazy) as reading:
         reading.assign(reading.offsets(reading.choose(partitions, wanted), start))
+        silent = 0.0
         while stop is None or not stop.is_set():
-            for message in reading.fetched(pace):
+            messages = reading.fetched(pace)
+            silent = 0.0 if messages else silent + pace
+            if quiet is not None and silent > quiet:
+                return
+            for message in messages:
                 if not _ended(message) and (wanted is None or message.key() == wanted):
                     yield _record(message)
 
@@ -183,7 +194,9 @@ class _Reading:
                 fetch_min_bytes=_LAZY_BYTES if lazy else 1,
                 fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
             )
-            | {"log_level": _SEVERE, "error_cb": self._noticed},
+            # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with
+            # its threads and connections would stay until a rare collection.
+            | {"log_level": _SEVERE, "error_cb": partial(_noticed, config.reach)},
             logger=_LOG,
         )
 
@@ -255,10 +268,6 @@ class _Reading:
             left -= wait
         raise self._silence(None)
 
-    def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
-
     def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
         """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""
         open_partitions = {number for number in start if start[number] < end[number]}
@@ -296,6 +305,11 @@ class _Reading:
         return BrokerUnavailableError(
             f"no broker at {self._bootstrap} answers for topic {self._topic} within {self._timeout:g} s{cause}"
         )
+
+
+def _noticed(reach: Reach | None, error: KafkaError) -> None:
+    if reach is not None:
+        reach.failed(error)
 
 
 def _at_end(message: Message, end: int) -> bool:

@@ -153,6 +153,18 @@ def _gateway() -> Finding:
     return Finding("ok", f"{url} is ready")
 
 
+def _workers() -> Finding:
+    url = gateway_url(settings_here())
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=TIMEOUT, trust_env=False)
+        said = answer.json().get("checks", {}).get("workers")
+    except (httpx.TransportError, ValueError):
+        return Finding("warn", f"not known: no gateway answers at {url}.")
+    if said not in (None, "ok"):
+        return Finding("fail", f"{said}.")
+    return Finding("ok", "the pools that have work have live workers")
+
+
 CHECKS: dict[str, Check] = {
     "settings": _calm(_settings),
     "state": _calm(_state),
@@ -163,4 +175,5 @@ CHECKS: dict[str, Check] = {
     "registry": _calm(_registry),
     "model": _calm(_model),
     "gateway": _calm(_gateway),
+    "workers": _calm(_workers),
 }

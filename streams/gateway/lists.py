@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streams.clock import iso
 from streams.gateway.answers import answer
 from streams.gateway.pages import check_names, cursor, cursor_of, gather, limit_of, merged
+from streams.gateway.pools import no_worker
 from streams.gateway.submit import wrong
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cance
 
 
 class RunList:
-    """Asks every live worker for its newest runs; a cursor is the `created_at` and id of the last run shown."""
+    """Asks every live worker for its newest runs; a cursor is the `created_at` and id of the last run shown.
+
+    A list of one agent's runs is its pool's alone, and 503 while that has no worker; a list over all pools says under
+    `incomplete` whose runs are not in it.
+    """
 
     def __init__(self, deps: Deps) -> None:
         self._owners = deps.owners
-        self._pools = {agent.pool for agent in deps.catalog.agents.values()}
+        self._pool_of = {agent.name: agent.pool for agent in deps.catalog.agents.values()}
+        self._pools = sorted({"default", *self._pool_of.values()})
 
     async def __call__(self, call: Call) -> Response:
         """Answer one page."""
@@ -43,10 +49,15 @@ class RunList:
             "limit": limit,
             "cursor": place_of(call),
         }
-        pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
+        live = self._owners.pools()
+        home = self._pool_of.get(query.get("agent") or "")
+        there = [pool for pool in live if pool in self._pools]
+        pools = there or ["default"] if home is None else [home, *(pool for pool in there if pool != home)]
         parts = await gather(self._owners, pools, "/owner/runs", given)
         runs, more = merged(parts, "runs", order, limit, newest_first=True)
-        return answer({"runs": runs, "next": cursor("~".join(order(runs[-1]))) if more else None})
+        found = {"runs": runs, "next": cursor("~".join(order(runs[-1]))) if more else None}
+        lacking = [] if home is not None else [pool for pool in self._pools if pool not in pools]
+        return answer({**found, "incomplete": [no_worker(pool) for pool in lacking]} if lacking else found)
 
 
 def order(run: dict[str, Any]) -> tuple[str, str]:

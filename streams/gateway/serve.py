@@ -22,10 +22,11 @@ from streams.gateway.deliveries import SIGNED_ID, Deliveries
 from streams.gateway.deps import Check, Deps
 from streams.gateway.model_check import ModelCheck
 from streams.gateway.secrets import check_strength
+from streams.gateway.worker_check import WorkerCheck
 from streams.query.changes import RunChanges
 from streams.query.cluster import cluster_secret, secured
 from streams.query.codec import codec_of
-from streams.query.following import Follower
+from streams.query.following import Follower, heartbeats
 from streams.query.history import TopicHistory
 from streams.query.letters import LetterBook
 from streams.query.owners import Owners
@@ -35,19 +36,22 @@ from streams.replay.log import Log
 from streams.replay.tables import rows_of
 from streams.serving.protocol import BoundedProtocol, bounded
 from topics.catalogue import catalogue
+from topics.groups import waiting
 from topics.names import Names
 from topics.producer import EventProducer
-from topics.reader import follow, follow_keys
+from topics.reader import follow_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import FrameType
 
     from starlette.applications import Starlette
 
     from schemas.avro.codec import Codec
+    from streams.app import Catalog
     from streams.gateway.sse import Streams
     from streams.settings import Settings
+    from topics.kafka import KafkaConfig
     from topics.reader import RawRecord
 
 log = logging.getLogger(__name__)
@@ -122,7 +126,7 @@ def application(settings: Settings) -> Starlette:
     )
     history = TopicHistory(kafka, codec, topics)
     followers = [
-        Follower(kafka, names.workers, _heartbeats(owners, codec), read=follow),
+        heartbeats(kafka, names.workers, _heartbeats(owners, codec)),
         *(
             Follower(
                 kafka,
@@ -139,6 +143,7 @@ def application(settings: Settings) -> Starlette:
         "producer": producer.check,
         "topics": partitions.check_topics([topic.name for topic in topics]),
         "model": ModelCheck(settings, client),
+        "workers": WorkerCheck(owners, _queues(catalog, names), partial(_waiting, kafka, names)),
     }
     changes = RunChanges(kafka, names)
     letters = LetterBook(kafka, names, codec)
@@ -168,6 +173,18 @@ def application(settings: Settings) -> Starlette:
             await client.aclose()
 
     return build(deps, deliveries=deliveries, lifespan=lifespan)
+
+
+def _queues(catalog: Catalog, names: Names) -> dict[str, list[str]]:
+    """Return the topics of the agents of each pool."""
+    found: dict[str, list[str]] = {}
+    for agent in catalog.agents.values():
+        found.setdefault(agent.pool, []).append(names.agents(agent.name))
+    return found
+
+
+def _waiting(kafka: KafkaConfig, names: Names, pool: str, queues: Sequence[str]) -> int:
+    return waiting(kafka, names.topic(f"streams.{pool}"), queues)
 
 
 def _heartbeats(owners: Owners, codec: Codec) -> Any:

@@ -61,3 +61,7 @@ class RestoreError(WorkerError):
 
 class UnknownConsumerError(WorkerError):
     """Raised for a redrive to a reaction that this worker's code does not have."""
+
+
+class QueuesUnreadError(WorkerError):
+    """Raised when the queues of a partition cannot be read to their ends in time: whether an id is there is unknown."""

@@ -28,6 +28,7 @@ from streams.worker.book import Book
 from streams.worker.budgets.homes import BudgetHomes
 from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
+from streams.worker.catchup import CatchUp, reading
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
 from streams.worker.heartbeat import Heartbeat
@@ -50,6 +51,7 @@ from streams.worker.limits.admission import Admission
 from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
 from streams.worker.log.members import GroupMembers
+from streams.worker.log.queued import Queued
 from streams.worker.membership import Membership
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
@@ -150,6 +152,7 @@ class Worker:
                 client_id=str(holder),
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
+                subscription=names.signals,
                 stores=self._folds.specs,
                 standbys=settings.standbys,
                 slow=frozenset(names.agents(name) for name in self._agents),
@@ -190,6 +193,7 @@ class Worker:
             effects=self._effects,
             timers=self._timers,
             refusals=lambda: self._runtime.refusals,
+            named=catalog.agents,
         )
         self._runtime.bury = self._bury
         self._dispatcher = Dispatcher(
@@ -214,6 +218,8 @@ class Worker:
         self._bus = bus if pool == "default" or self._folds.events else None
         parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
+        queues = [names.agents(name) for name in self._agents]
+        self._queued = Queued(self._kafka.client() | {"log_level": 2}, group, queues, self._runtime.tasks)
         self._app = self._build()
         self._watch = LoopWatch(log.warning)
         self._stall = Stall(self._runtime, self._crash)
@@ -293,6 +299,7 @@ class Worker:
             await self._model.aclose()
         await heartbeat.farewell()
         server.stop()
+        self._queued.close()
         await producer.close(_FLUSH_S)
         log.info("worker %s.%s has left", self._pool, self._slot.name)
 
@@ -305,23 +312,24 @@ class Worker:
         }
         self._lanes.ahead = Ahead(self._runtime, intakes)
         redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
+        signals = Signals(
+            self._desk,
+            self._courier,
+            redrive,
+            self._pool,
+            gate=self._gate,
+            keys=self._keys,
+            pauses=self._pauses,
+            budgets=self._budgets,
+            breakers=self._limits.breakers,
+            schedules=self._schedules,
+        )
         app = build(
             self._runtime,
             self._names,
             self._pool,
             intakes=intakes,
-            signals=Signals(
-                self._desk,
-                self._courier,
-                redrive,
-                self._pool,
-                gate=self._gate,
-                keys=self._keys,
-                pauses=self._pauses,
-                budgets=self._budgets,
-                breakers=self._limits.breakers,
-                schedules=self._schedules,
-            ),
+            signals=signals,
             bus=self._bus,
             folds=self._folds,
         )
@@ -341,17 +349,21 @@ class Worker:
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
+            read = reading(self._kafka, self._names.events)
+            app.on_slice_ready.append(
+                CatchUp(self._runtime, self._bus, self._bus.positions, self._courier, read).restored
+            )
         if self._schedules is not None:
             app.on_slice_ready.append(self._schedules.restored)
+        app.on_slice_ready.append(signals.restored)  # behind those who are told
         return app
 
     def _pages(self, registry: CollectorRegistry) -> Any:
         proof = Proof(self._runtime)
-        queues = [self._names.agents(name) for name in self._agents]
         return application(
-            RunPages(proof, self._journal, self._kafka, queues, self._spoken),
+            RunPages(proof, self._journal, self._queued, self._spoken, self._dispatcher.why),
             RunList(proof, self._journal, self._codec),
-            TablePages(proof, self._folds, self._names.events),
+            TablePages(proof, self._folds, self._names.events, None if self._bus is None else self._bus.positions),
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
@@ -369,8 +381,8 @@ class Worker:
             holder=self._holder,
             slot=self._slot.name,
             url=url,
-            version="0.1.0",
             running=lambda: len(self._desk.live),
+            agents=self._agents,
             say=log.warning,
         )
 

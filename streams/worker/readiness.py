@@ -21,8 +21,9 @@ def missing(runtime: Runtime, stall: Stall, membership: Membership, began: float
     if not runtime.opened.is_set():
         return "connecting to the broker"
     slices = runtime.slices.values()
-    if runtime.ownership.restoring or any(not owned.ready for owned in slices):
-        return "restoring partitions"
+    unserved = runtime.assigned - {owned.partition for owned in slices if owned.ready}
+    if runtime.ownership.restoring or unserved:
+        return f"restoring partitions {', '.join(map(str, sorted(unserved)))}".rstrip()
     if not slices and clock.monotonic() - began < _GRACE_S:
         return "waiting for partitions"
     if slices and not runtime.committer.proven():

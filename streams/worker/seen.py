@@ -58,6 +58,26 @@ def remember(unit: Unit, topic: str, of: Attributes, at_ms: int) -> bool:
     return False
 
 
+def identity(topic: str, of: Attributes) -> bytes:
+    """Return what makes a record from outside the same again: topic, source and id."""
+    return _key_of_source(topic, of.source, of.id)
+
+
+def remembered_at(owned: Slice, topic: str, of: Attributes) -> int | None:
+    """Return the time (milliseconds since the epoch) of the record that came first under this source and id.
+
+    None when no such record is remembered.
+    """
+    store = owned.stores[LEDGER]
+    some = store.get(seen_key(topic, of.id))
+    if some is None:
+        return None
+    if not some.startswith((_FIRST, _OTHER)) or (of.source.startswith(_GATEWAY) and some.startswith(_FIRST)):
+        return int(some)
+    own = store.get(identity(topic, of))
+    return None if own is None else int(own)
+
+
 def cause_of(owned: Slice, topic: str, of: Attributes) -> str:
     """Return the id from which those of its outputs are derived: its own, unless another source has sent that first.
 

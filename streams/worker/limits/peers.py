@@ -12,11 +12,10 @@ import orjson
 from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams import clock
-from streams.query.following import Follower
+from streams.query.following import Follower, heartbeats
 from streams.query.placement import Placement, Presence
 from streams.worker.errors import WorkerError
 from topics.partition import partition_of
-from topics.reader import follow
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
@@ -60,7 +59,7 @@ class Peers:
         self.url = url.rstrip("/")
         self._loop = asyncio.get_running_loop()
         self._began = clock.monotonic()
-        self._follower = Follower(kafka, topic, self._read, read=follow, lazy=True)
+        self._follower = heartbeats(kafka, topic, self._read)
         self._follower.begin()
 
     async def end(self) -> None:

@@ -31,6 +31,7 @@ from streams.worker.state.unit import WHOLE_EVENT_BYTES, Unit
 if TYPE_CHECKING:
     from schemas import Event
     from schemas.run import RunSubmitted
+    from streams.define.reactions import Reaction
     from streams.worker.courier import Courier
     from streams.worker.reactions.item import Item
     from streams.worker.state.batch import Batch
@@ -105,6 +106,22 @@ class Lanes:
         lane.changed.set()
         self._run(item, lane)
 
+    def park_at_commit(self, unit: Unit, item: Item) -> None:
+        """Keep an item as a row of `unit`; it enters its lane once that is committed, and its window begins now."""
+        item.due_ms = _window_ends(item.reaction)
+        if self._keep(unit, item):
+            unit.on_commit.append(partial(self._committed, item))
+
+    def _committed(self, item: Item) -> None:
+        if not item.owned.live:
+            return
+        if item.reaction.debounce is not None:
+            unit = Unit(item.owned)
+            self._replace(unit, self._lane(item))
+            if unit.outs:
+                self._committer().add(unit)
+        self.resume(item)
+
     async def room(self, owned: Slice) -> None:
         """Wait while the partition has too many parked events: its source is held back, the others go on."""
         while owned.live and self.parked.get(owned, 0) >= MOST_PARKED:
@@ -114,18 +131,16 @@ class Lanes:
     def _enter(self, batch: Batch, item: Item) -> bool:
         """Put an item into its lane; return whether the batch should wait for it."""
         lane = self._lane(item)
-        window = item.reaction.debounce if item.reaction.within is None else item.reaction.within
-        if window is not None:
-            item.due_ms = clock.steady_ms() + int(window * 1000)
+        item.due_ms = _window_ends(item.reaction)
         if item.reaction.debounce is not None:
             self._replace(batch, lane)
         behind = any(other.stored for other in lane.items)
         lane.items.append(item)
         lane.changed.set()
         self._run(item, lane)
-        return window is None and not behind
+        return not item.due_ms and not behind
 
-    def _replace(self, batch: Batch, lane: _Lane) -> None:
+    def _replace(self, batch: Unit, lane: _Lane) -> None:
         """Drop what lies in the window: only the last event within it is handled."""
         waiting = [item for item in lane.items if item.due_ms > clock.steady_ms()]
         for item in waiting:
@@ -218,24 +233,22 @@ class Lanes:
     # -- rows and outcomes
 
     def _park(self, batch: Batch, item: Item) -> None:
-        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own.
+        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
+        if self._keep(batch, item):
+            self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
 
-        An event that fits its topic and no row cannot wait: it is a dead letter, whatever becomes of its attempt.
-        """
+    def _keep(self, unit: Unit, item: Item) -> bool:
+        """Put an item's row into `unit`; an event that fits its topic and no row cannot wait and is a dead letter."""
         item.first_ms = item.first_ms or clock.now_ms()
         try:
-            self._keep(batch, item)
+            row = self._courier.codec.encode(item.row())  # it holds the event's record as it came
+            unit.put(unit.slice.stores[LEDGER], item.key(), row, limit=WHOLE_EVENT_BYTES)
         except RecordTooLargeError as error:
             item.error = error
-            dead_letter(batch, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
-            return
+            dead_letter(unit, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
+            return False
         item.stored = True
-        self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
-
-    def _keep(self, unit: Unit, item: Item) -> None:
-        """Write the item's row, which holds the event's record as it came."""
-        row = self._courier.codec.encode(item.row())
-        unit.put(unit.slice.stores[LEDGER], item.key(), row, limit=WHOLE_EVENT_BYTES)
+        return True
 
     def _unpark(self, unit: Unit, item: Item) -> None:
         unit.put(unit.slice.stores[LEDGER], item.key(), None)
@@ -288,6 +301,12 @@ class Lanes:
                 self._lanes.pop(name, None)
         self.parked.pop(owned, None)
         self._moved.set()
+
+
+def _window_ends(reaction: Reaction) -> int:
+    """Return when the window of an event that comes now ends (see `clock.steady_ms`), 0 without one."""
+    window = reaction.debounce if reaction.within is None else reaction.within
+    return 0 if window is None else clock.steady_ms() + int(window * 1000)
 
 
 def _queued(_unit: Unit, _started: list[RunSubmitted]) -> None:

@@ -8,7 +8,7 @@ on at once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.call import CallRecorded
@@ -16,6 +16,7 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
 from streams.engine.decision import Decision, Output, Perform
+from streams.engine.entry import EXPIRED
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
@@ -80,9 +81,14 @@ class Desk:
         effects: Effects,
         timers: Timers,
         refusals: Callable[[], dict[tuple[int, str], Exception]],
+        named: Mapping[str, Agent[Any, Any]] | None = None,
     ) -> None:
-        """Serve `agents`; the committer exists once partitions are assigned."""
+        """Serve `agents`; the committer exists once partitions are assigned.
+
+        `named` are those that runs may call by name, of other pools too; without it those that are served.
+        """
         self._agents = agents
+        self._named = agents if named is None else named
         self._pool = pool
         self._journal = journal
         self._courier = courier
@@ -100,7 +106,7 @@ class Desk:
 
     def create(self, owned: Slice, run_id: str, agent: Agent[Any, Any]) -> Live:
         """Make the machine of a new run."""
-        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._agents))
+        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._named))
         self.live[owned, run_id] = live
         return live
 
@@ -119,6 +125,17 @@ class Desk:
         if refusal is not None:
             self._carry(live, live.machine.fail(refusal, clock.now_ms()), None)
         return live
+
+    def unserved(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the run is here and belongs to an agent that this worker's code does not have."""
+        if (owned, run_id) in self.live:
+            return False
+        known = self._journal.known(owned, run_id)
+        return known is not None and known.path != EXPIRED and known.agent not in self._agents
+
+    def commit(self, unit: Unit) -> None:
+        """Hand a unit over that runs were told something in."""
+        self._committer().add(unit)
 
     def revive(self, owned: Slice, run_id: str) -> None:
         """Go on with a run that was under way when its partition came here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from schemas.agent import AgentCommanded, AgentSwitched
 from schemas.breaker import BreakerSwitched
@@ -10,6 +10,7 @@ from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
+from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
@@ -17,7 +18,8 @@ from streams.worker.errors import RecordTooLargeError
 from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
 from streams.worker.runs.told import message_of
-from streams.worker.state.unit import MAX_RECORD_BYTES
+from streams.worker.runs.unserved import set_aside, set_aside_in, taken_up
+from streams.worker.state.unit import MAX_RECORD_BYTES, Unit
 
 if TYPE_CHECKING:
     from streams.worker.budgets.homes import BudgetHomes
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from streams.worker.runs.redrive import Redrive
     from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
+    from streams.worker.state.slice import Slice
 
 _MOST_BYTES: Final = MAX_RECORD_BYTES - 10_000  # of a signal: its entry has more fields
 
@@ -72,11 +75,31 @@ class Signals:
             except (StreamsError, SchemaError) as error:
                 dead_letter(batch, self._courier, record, error, "signals")
 
+    def restored(self, owned: Slice) -> None:
+        """Handle what a former owner of a slice could not, for want of the agent or the schedule."""
+        for record in set_aside_in(owned, self._courier):
+            unit = Unit(owned)
+            try:
+                event = self._courier.read(record).event
+                if self._unserved(owned, event):
+                    continue
+                self._apply(cast("Batch", unit), record, event)  # nothing there needs the records of a batch
+            except (StreamsError, SchemaError) as error:
+                dead_letter(unit, self._courier, record, error, "signals")
+            taken_up(unit, record)
+            self._desk.commit(unit)
+
     def _handle(self, batch: Batch, record: Record) -> None:
         pool = dict(record.headers() or ()).get("pool")
         if pool is not None and pool != self._pool:
             return
         event: Any = self._courier.read(record).event
+        if self._unserved(batch.slice, event):
+            set_aside(batch, record, self._courier)
+        else:
+            self._apply(batch, record, event)
+
+    def _apply(self, batch: Batch, record: Record, event: Any) -> None:
         if self._others(batch, event):
             return
         message = message_of(event)
@@ -86,8 +109,19 @@ class Signals:
         live = self._desk.find(batch.slice, run_id)
         if live is not None:
             self._desk.tell(live, message, batch)
-        elif pool is not None or self._pool == b"default":
+        elif "pool" in dict(record.headers() or ()) or self._pool == b"default":
             keep(batch, run_id, message, record, self._courier)
+
+    def _unserved(self, owned: Slice, event: Any) -> bool:
+        """Return whether an event is for a run or a schedule of this pool that this worker's code does not have."""
+        match event:
+            case ScheduleCommanded() | ScheduleRunEnded():
+                return self._schedules is not None and not self._schedules.has(event.schedule)
+            case SignalSent() | CancelRequested() | ResumeRequested() | ForkRequested() | ChildEnded() | KeyGranted():
+                return self._desk.unserved(owned, event.run_id)
+            case RedriveRequested():
+                return event.run_id is not None and self._desk.unserved(owned, event.run_id)
+        return False
 
     def _others(self, batch: Batch, event: Any) -> bool:
         """Give what is not said to a run to whom it is said to; return whether that is so."""

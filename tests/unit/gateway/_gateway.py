@@ -197,10 +197,14 @@ class FakeOwners:
     silent: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     posted: list[tuple[str, str, Any]] = field(default_factory=list)
+    lacking: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     spoken: dict[str, Any] = field(default_factory=lambda: {"runs": {}})
 
     def pools(self) -> list[str]:
         return [pool for pool in ("default", "scraper") if pool not in self.silent]
+
+    def unserved(self, pool: str, agent: str) -> list[int]:
+        return self.lacking.get((pool, agent), [])
 
     def workers(self) -> list[dict[str, Any]]:
         return [{"worker_id": "w0", "alive": True}]

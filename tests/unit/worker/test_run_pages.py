@@ -60,7 +60,9 @@ class Owner:
             partitions=PARTITIONS,
             committer=SimpleNamespace(proven=lambda: True),
         )
-        self.pages = pages = RunPages(Proof(runtime), self.journal, cast("Any", None), [], self.spoken)
+        self.pages = pages = RunPages(
+            Proof(runtime), self.journal, cast("Any", self), self.spoken, lambda agent, _key: f"{agent} rests"
+        )
         app = Starlette(
             routes=[
                 Route("/runs/{id}", pages.show),
@@ -72,6 +74,10 @@ class Owner:
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
         self.machine = Machine(work, "r-1", now_ms=1_000, agents={"work": work})
         self.commit(self.machine.handle(Submit(RunSubmitted(run_id="r-1", agent="work", input={"task": {}})), 1_000))
+
+    async def has(self, _owned: Slice, _key: bytes) -> bool:
+        """Be the rest of the queues, which is empty."""
+        return False
 
     def commit(self, decision: Decision) -> None:
         unit = Unit(self.owned)
@@ -150,14 +156,23 @@ async def test_a_run_that_is_on_its_queue_is_never_404(owner: Owner, monkeypatch
     unknown = next(f"u-{number}" for number in range(99) if partition_of(b"u-%d" % number, PARTITIONS) == HOME)
     monkeypatch.setattr(runs, "_PATIENCE_S", 0.01)
     there = [True, True, True, False, False]  # at each look at the queue
-    monkeypatch.setattr(owner.pages, "_on_the_way", lambda *_: there.pop(0))
+
+    async def look(*_: object) -> bool:
+        return there.pop(0)
+
+    monkeypatch.setattr(owner, "has", look)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404, "it was passed meanwhile, and is no run"
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404
 
-    def gone(*_: object) -> bool:
+    async def gone(*_: object) -> bool:
         owner.owned.kill()
         return True
 
-    monkeypatch.setattr(owner.pages, "_on_the_way", gone)
+    monkeypatch.setattr(owner, "has", gone)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
+
+
+async def test_a_queued_run_says_why_it_has_not_begun(owner: Owner) -> None:
+    assert (await owner.client.get("/runs/r-1")).json()["reason"] == "work rests"
+    assert (await owner.news(0))["view"]["reason"] == "work rests"
