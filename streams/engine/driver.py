@@ -230,7 +230,7 @@ class Driver:
         self.time_ms = entry.finished_ms or entry.recorded_ms
         try:
             op.outcome(entry)
-        except Exception as unfit:  # noqa: BLE001  a record that no longer fits its type is the function's to know
+        except BaseException as unfit:  # noqa: BLE001  a record that no longer fits its type is the function's to know
             op.error = unfit
         self.resume(op.frame, op.value, op.error)
 

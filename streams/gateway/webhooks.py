@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import traceback
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas import Event
@@ -16,6 +15,7 @@ from streams.define.named import NamedEvent, NamedRun
 from streams.define.policies import Reject
 from streams.define.sources import Delivery, Source
 from streams.define.starts import StartRun
+from streams.error_text import error_message, error_traceback, error_type
 from streams.gateway.access import UnsafeBindError
 from streams.gateway.answers import answer
 from streams.gateway.body import CAP, read
@@ -25,7 +25,7 @@ from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
 from streams.gateway.typed import typed_event
 from streams.gateway.write import Record, write_all
-from streams.telemetry import redact
+from streams.tools._user_code import called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,10 +93,10 @@ class Webhooks:
         try:
             if (reply := _handshake(source, delivery)) is not None:
                 return answer(reply)
-            delivery_id = _delivery_id(source, delivery)
+            delivery_id, failed = self._identified(source, delivery)
         except Reject as error:
             raise Problem("rejected", _line(error)) from None
-        meaning = self._meaning(source, delivery, delivery_id)
+        meaning = self._meaning(source, delivery, delivery_id) if failed is None else Meaning([], [], [], failed)
 
         async def write() -> None:
             await self._write(source, delivery, delivery_id, meaning, headers.get("traceparent"))
@@ -135,10 +135,20 @@ class Webhooks:
             if call.caller.may("submit") and (call.caller.name or anyone):
                 return True
         try:
-            return source.verified(headers, body, secrets, now_ms() / 1000)
+            return called(source.verified, headers, body, secrets, now_ms() / 1000)
         except Exception:
             log.exception("the check of source %s failed; the delivery is refused", source.name)
             return False
+
+    def _identified(self, source: Source, delivery: Delivery) -> tuple[str, Exception | None]:
+        """Return the delivery's id. After an error in `once_per` its body stands for it, and the error is returned."""
+        try:
+            return _delivery_id(source, delivery), None
+        except (Reject, Problem):
+            raise
+        except Exception as error:
+            log.exception("source %s gave no id for a delivery; the raw delivery is kept", source.name)
+            return hashed("b-", delivery.body.decode("latin-1")), error
 
     def _meaning(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
         """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised."""
@@ -155,7 +165,7 @@ class Webhooks:
             return Meaning([], [], [], error)
 
     def _translate(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
-        made = source.fn(delivery)
+        made = called(source.fn, delivery)
         items = [] if made is None else made if isinstance(made, list | tuple) else [made]
         if len(items) > _MAX_RESULTS:
             raise Reject(f"a delivery becomes at most {_MAX_RESULTS} events and runs")
@@ -203,7 +213,7 @@ class Webhooks:
             self._runs.started(record.event)
 
     def _dead(self, source: str, delivery_id: str, error: BaseException) -> Record:
-        kind = type(error).__name__
+        kind = error_type(error)
         letter = DeadLettered(
             dead_id=f"{source}/{delivery_id}",
             source_topic=self._topics[source],
@@ -213,7 +223,7 @@ class Webhooks:
             consumer=f"source:{source}",
             error=_line(error),
             error_type=kind,
-            traceback=redact("".join(traceback.format_exception(error)))[-8_000:],
+            traceback=error_traceback(error),
             fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
             first_ms=now_ms(),
         )
@@ -238,14 +248,16 @@ def _handshake(source: Source, delivery: Delivery) -> dict[str, Any] | None:
 
 def _delivery_id(source: Source, delivery: Delivery) -> str:
     try:
-        found = source.delivery_id(delivery)
+        found = called(source.delivery_id, delivery)
+    except Reject:
+        raise
     except Exception:
         if _is_not_json(delivery):
             raise Problem("malformed-json", "The body is not the JSON that this source reads.") from None
         raise
     if found is None:
         return new_id()
-    found = str(found)
+    found = called(str, found)
     if len(found) > _MAX_ID or not found.isprintable():
         raise Problem("malformed-request", f"The delivery's id must be printable and at most {_MAX_ID} characters.")
     return found
@@ -264,4 +276,4 @@ def _is_secret(name: str) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:500]
+    return (error_message(error, 500).splitlines() or [error_type(error)])[0]

@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError
 
 from streams.tools._softly import hard_limit, out_of_time, softly
 from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited, called
 from streams.tools.errors import InvalidArgumentsError, ToolError, ToolTimeoutError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None =
     try:
         async with scope:
             if inspect.iscoroutinefunction(tool.fn):
-                result = await softly(tool.fn(**named), tool.timeout, tool.name)
+                result = await awaited(softly(tool.fn(**named), tool.timeout, tool.name))
             else:
                 result = await in_thread(tool.fn, **named)
     except TimeoutError as error:
@@ -44,7 +45,7 @@ async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None =
     finally:
         IDEMPOTENCY_KEY.reset(token)
     try:
-        return ANY.dump_python(result, mode="json")
+        return called(ANY.dump_python, result, mode="json")
     except PydanticSerializationError as error:
         raise ToolError(f"{tool.name} returned what is no JSON ({error}); return a pydantic model.") from error
 
@@ -52,7 +53,7 @@ async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None =
 def arguments(tool: Tool[Any], args: Any) -> dict[str, Any]:
     """Return validated arguments by name; InvalidArgumentsError names each field that is wrong."""
     try:
-        validated = tool.args_model.model_validate(args)
+        validated = called(tool.args_model.model_validate, args)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}"

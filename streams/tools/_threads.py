@@ -12,12 +12,33 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
+
+from streams.tools._user_code import user_code_exit
 
 MOST: Final = 64  # plain functions that run at a time in one process; more of them wait
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+class _Ended(Generic[T]):
+    """How a function ended. Futures take no StopIteration and make a cancellation of their own out of some errors."""
+
+    __slots__ = ("_error", "_value")
+
+    def __init__(self, value: T | None, error: BaseException | None) -> None:
+        self._value = value
+        self._error = error
+
+    def result(self) -> T:
+        """Return the value or raise the error; UserCodeExit for what would end a coroutine or its event loop."""
+        error = self._error
+        if error is None:
+            return cast("T", self._value)
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise error
+        raise user_code_exit(error) from error
 
 
 class Threads:
@@ -33,7 +54,7 @@ class Threads:
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `fn` returns in a thread, with the caller's context; a cancelled caller leaves it running."""
-        done: Future[T] = Future()
+        done: Future[_Ended[T]] = Future()
         context = copy_context()
 
         def work() -> None:
@@ -41,16 +62,14 @@ class Threads:
                 self._free()
                 return
             try:
-                value = context.run(fn, *args, **kwargs)
+                ended = _Ended(context.run(fn, *args, **kwargs), None)
             except BaseException as error:  # noqa: BLE001 - it is raised where the function was called
-                self._free()
-                done.set_exception(error)
-            else:
-                self._free()  # first, or whoever goes on with the result would find this thread busy and start another
-                done.set_result(value)
+                ended = _Ended(None, error)
+            self._free()  # first, or whoever goes on with the result would find this thread busy and start another
+            done.set_result(ended)
 
         self._put(work)
-        return await asyncio.wrap_future(done)
+        return (await asyncio.wrap_future(done)).result()
 
     def _put(self, work: Callable[[], None]) -> None:
         with self._lock:

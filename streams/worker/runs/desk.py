@@ -20,6 +20,7 @@ from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
 from streams.model.repeats import Repeats
+from streams.tools._user_code import cancel
 from streams.worker.budgets.spending import Spender
 from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
@@ -156,7 +157,7 @@ class Desk:
     def discard(self, live: Live) -> None:
         """Forget a machine that has gone astray, with what it was doing."""
         for task in live.tasks.values():
-            task.cancel()
+            cancel(task)
         live.tasks.clear()
         self._evict(live)
 
@@ -179,7 +180,7 @@ class Desk:
             self._timers.add(live.slice, live.run_id, timer)
         for path in decision.cancel:
             if (task := live.tasks.pop(path, None)) is not None:
-                task.cancel()
+                cancel(task)
         for perform in decision.perform:
             self._arrange(live, perform)
         decision.outputs.clear()  # the machine keeps its last decision: thousands wait, and these are on their way
@@ -280,7 +281,7 @@ class Desk:
         for (where, _), live in list(self.live.items()):
             if where is owned:
                 for task in live.tasks.values():
-                    task.cancel()
+                    cancel(task)
                 live.tasks.clear()
                 self._evict(live)
 

@@ -17,6 +17,7 @@ from streams.telemetry import conceal
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited, is_cancelled, is_closed
 from streams.worker.budgets.tolls import Toll
 from streams.worker.limits.guard import limited
 from streams.worker.runs.nested import Nested, tool_record
@@ -65,6 +66,7 @@ class Effects:
         self.running += 1
         current_key.set(perform.idempotency_key)  # of this task's context only
         scope: asyncio.Timeout | None = None
+        own = asyncio.current_task()
         try:
             if perform.kind == "step" and perform.timeout is None:
                 report.value = await self._step(perform)
@@ -76,7 +78,10 @@ class Effects:
                         await self._asking(spender, perform, report)
                     else:
                         await self._run(spender, perform, report, scope)
-        except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
+        except BaseException as error:
+            # User code and the outside may raise anything. It is the attempt's outcome, except an end that we asked for.
+            if is_closed(error, own) or (isinstance(error, asyncio.CancelledError) and is_cancelled(own)):
+                raise
             expired = scope is not None and scope.expired()
             report.error = ErrorInfo.of(error, timed_out=expired or out_of_time(error))
         finally:
@@ -141,6 +146,6 @@ class Effects:
         if (type(fn) is FunctionType and fn.__code__.co_flags & inspect.CO_COROUTINE) or inspect.iscoroutinefunction(
             underlying(fn)
         ):
-            return await softly(fn(*args, **kwargs), perform.timeout, perform.name)
+            return await awaited(softly(fn(*args, **kwargs), perform.timeout, perform.name))
         made = await in_thread(fn, *args, **kwargs)
-        return await made if inspect.isawaitable(made) else made
+        return await awaited(made) if inspect.isawaitable(made) else made
