@@ -122,9 +122,11 @@ class Core:
                 return
             self._end("succeeded", result=result)
 
-    def _end(self, outcome: Outcome, *, result: Any = None, error: dict[str, Any] | None = None) -> None:
+    def _end(
+        self, outcome: Outcome, *, result: Any = None, error: dict[str, Any] | None = None, resumes: bool = True
+    ) -> None:
         self.journal.replaying = False
-        end_run(self.journal, self._driver, self.agent, outcome, result=result, error=error)
+        end_run(self.journal, self._driver, self.agent, outcome, result=result, error=error, resumes=resumes)
         self._main = None
 
     def _begin(self) -> None:

@@ -33,11 +33,15 @@ def end_run(
     *,
     result: Any = None,
     error: dict[str, Any] | None = None,
+    resumes: bool = True,
 ) -> None:
-    """Append the end and its outputs to this turn's unit, and stop what still runs."""
+    """Append the end and its outputs to this turn's unit, and stop what still runs.
+
+    Without `resumes` a failure waits for somebody, also that of an agent with `auto_resume`.
+    """
     view = journal.view
     number = view.ended + 1
-    resumes_itself = outcome == "failed" and view.resumes < agent.auto_resume
+    resumes_itself = resumes and outcome == "failed" and view.resumes < agent.auto_resume
     due = journal.now_ms + int(agent.auto_resume_after * 1000) if resumes_itself else None
     stage = _stage(journal, error)
     journal.append(

@@ -43,6 +43,10 @@ class OutcomeUnknownError(WorkerError):
     """Raised when a transaction's outcome cannot be learned; the process must end and read the log again."""
 
 
+class LoopBlockedError(WorkerError):
+    """The failure of a run whose code has blocked the event loop of its worker again and again."""
+
+
 class ClusterUnfitError(WorkerError):
     """Raised at start when the cluster lacks what exactly-once ownership needs."""
 

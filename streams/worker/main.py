@@ -19,6 +19,7 @@ from streams.errors import StreamsError
 from streams.model.configured import chat_model
 from streams.query.codec import codec_of
 from streams.tables.runs import runs
+from streams.tools._user_code import user_code_exit
 from streams.worker import memory, metrics, slots
 from streams.worker.alarms import Alarms
 from streams.worker.book import Book
@@ -45,6 +46,8 @@ from streams.worker.limits.admission import Admission
 from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
 from streams.worker.log.members import GroupMembers
+from streams.worker.loop.blocked import BlockedRuns
+from streams.worker.loop.monitor import LoopMonitor
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
 from streams.worker.reactions.flood import FloodGuard
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from streams.model.chat import ChatModel
     from streams.model.roles import RoledModel
     from streams.settings import Settings
+    from streams.worker.runs.desk import Live
     from streams.worker.state.slice import Slice
     from streams.worker.state.unit import Unit
 
@@ -99,8 +103,16 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     telemetry.configure(settings)
     memory.settle()
     taken = slots.take(settings.state_dir, pool, slot)
+    worker = Worker(settings, discover(settings.apps), pool, taken, probe)
     try:
-        asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(worker.serve())
+            except Exception:
+                raise
+            except BaseException as error:  # noqa: BLE001
+                # The event loop is dead, and with it all that could leave the group: the process must not live on.
+                worker.crash(user_code_exit(error))
     finally:
         taken.close()
 
@@ -148,7 +160,7 @@ class Worker:
                 rows=book.rows,
                 busy=lambda: self._effects.computing > 0,
             ),
-            crash=self._crash,
+            crash=self.crash,
             say=log.info,
         )
         self._model: RoledModel | None = None
@@ -192,7 +204,9 @@ class Worker:
         self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
         self._desk.on_change = book.changed
-        self._desk.on_end = self._gate.ended
+        self._desk.on_end = self._ended
+        self._blocked = BlockedRuns()
+        self._desk.refuses = self._blocked.refuses
         self._desk.holds_back = self._gate.holds_back
         self._desk.on_rest = self._dispatcher.rested
         self._desk.on_wake = self._dispatcher.woke
@@ -206,7 +220,7 @@ class Worker:
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
         self._app = self._build()
         self._watch = LoopWatch(log.warning)
-        self._stall = Stall(self._runtime, self._crash)
+        self._stall = Stall(self._runtime, self.crash)
         self._sweep = Sweep(
             self._runtime,
             self._journal,
@@ -245,6 +259,8 @@ class Worker:
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
         self._watch.start()
+        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
+        self._runtime.tasks.spawn(monitor.run())
         for part in (self._stall, self._sweep, self._budgets):
             self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
@@ -322,7 +338,7 @@ class Worker:
         )
         app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
         app.on_slice_ready.append(self._budgets.restored)
-        app.on_slice_ready += [self._keys.restored, self._pauses.restored]
+        app.on_slice_ready += [self._keys.restored, self._pauses.restored, self._blocked.restored]
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
@@ -369,6 +385,11 @@ class Worker:
     async def _ask_budget(self, pool: str, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._limits.ask_home(pool, scope, body, self._budgets.ask)
 
+    def _ended(self, live: Live, unit: Unit) -> None:
+        """Add to the unit of a run's end what others do with it."""
+        self._gate.ended(live, unit)
+        self._blocked.ended(live, unit)
+
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
         live = self._desk.find(owned, run_id)
         if live is None:
@@ -383,7 +404,7 @@ class Worker:
         if isinstance(unit, Batch):
             dead_letter(unit, self._courier, unit.messages[0], error, taker_of(self._names, unit.source.topic))
 
-    def _crash(self, error: Exception) -> None:
+    def crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
         known = isinstance(error, StreamsError)  # its message says what to do; a traceback would hide it
         log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)

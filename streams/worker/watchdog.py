@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from streams import clock
+from streams.tools._activity import BOARD
 from streams.worker.errors import WorkerError
 from streams.worker.log.lag import Lag
 
@@ -77,6 +78,7 @@ class LoopWatch:
         self._late[bisect.bisect_left(_BOUNDS, late)] += 1
         self._sum_s += late
         self._beat = now
+        BOARD.beat()
         if not self._stop.is_set():
             asyncio.get_running_loop().call_later(_BEAT_S, self._tick)
 
@@ -96,7 +98,7 @@ class LoopWatch:
         if frame is None:
             return "something that has just ended"
         stack = traceback.extract_stack(frame)
-        users = [one for one in stack if not one.filename.startswith(_NOT_USERS)]
+        users = [one for one in stack if not one.filename.startswith((*_NOT_USERS, "<"))]  # <frozen …> is the import
         names = [f"{one.name} ({one.filename}:{one.lineno})" for one in (stack[-1], *users[-1:])]
         return " in ".join(dict.fromkeys(names))
 

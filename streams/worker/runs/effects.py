@@ -14,6 +14,7 @@ from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.model.ramp import Ramp
 from streams.telemetry import conceal
+from streams.tools._activity import LABEL, Watched, label
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
@@ -49,9 +50,10 @@ class Effects:
         self.running = 0
         self.computing = 0  # attempts without an effect outside: most are over in a turn of the loop
 
-    def start(self, spender: Spender, perform: Perform, done: Done) -> asyncio.Task[None]:
-        """Start an attempt for a run; `done` gets its outcome unless the task is cancelled."""
-        task = self._tasks.spawn(self._attempt(spender, perform, done))
+    def start(self, spender: Spender, perform: Perform, done: Done, partition: int = -1) -> asyncio.Task[None]:
+        """Start an attempt for a run of a partition; `done` gets its outcome unless the task is cancelled."""
+        text = label("run", partition, spender.run_id, f"{spender.agent.name}, {perform.kind} {perform.name}")
+        task = self._tasks.spawn(Watched(text, self._attempt(spender, perform, done, text)))
         if perform.pure:
             self.computing += 1
             task.add_done_callback(self._computed)
@@ -60,7 +62,8 @@ class Effects:
     def _computed(self, _task: asyncio.Task[None]) -> None:
         self.computing -= 1
 
-    async def _attempt(self, spender: Spender, perform: Perform, done: Done) -> None:
+    async def _attempt(self, spender: Spender, perform: Perform, done: Done, text: bytes) -> None:
+        LABEL.set(text)
         self._probe("effect begins")
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
         self.running += 1
@@ -79,7 +82,7 @@ class Effects:
                     else:
                         await self._run(spender, perform, report, scope)
         except BaseException as error:
-            # User code and the outside may raise anything. It is the attempt's outcome, except an end that we asked for.
+            # User code and the outside may raise anything: it is the attempt's outcome, unless we asked for the end.
             if is_closed(error, own) or (isinstance(error, asyncio.CancelledError) and is_cancelled(own)):
                 raise
             expired = scope is not None and scope.expired()

@@ -169,9 +169,9 @@ def test_every_description_is_made_and_bounded(name: str) -> None:
     try:
         raise make() from NoText()
     except BaseException as error:  # noqa: BLE001 - that is what is described
-        info, told = ErrorInfo.of(error), describe(error)
-        assert error_traceback(error)
-        assert asked_pause(error) is None
+        info, told, trace, pause = ErrorInfo.of(error), describe(error), error_traceback(error), asked_pause(error)
+    assert trace
+    assert pause is None
     assert info.type == told["type"] == recorded
     assert info.message == told["message"] != ""
     assert len(info.message) <= MESSAGE_CHARS
