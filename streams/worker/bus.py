@@ -10,9 +10,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from schemas import Event
-from schemas.errors import SchemaError
 from schemas.parked import ParkedEvent
 from streams import clock
+from streams.error_text import error_message
+from streams.tools._user_code import called
 from streams.worker.errors import UnknownConsumerError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
@@ -63,8 +64,8 @@ class Bus:
         items: list[Item] = []
         for message in batch.messages:
             try:
-                arrived = self._courier.read(message)
-            except SchemaError as error:
+                arrived = called(self._courier.read, message)
+            except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
                 dead_letter(batch, self._courier, message, error, ALL)
                 continue
             if arrived.event is None:
@@ -107,9 +108,10 @@ class Bus:
     def _item_of(self, owned: Slice, row: ParkedEvent) -> Item | None:
         reaction, record = self._by_name.get(row.reaction), Kept(row)
         try:
-            event = self._courier.read(record).event
-        except SchemaError as error:
-            self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {error}")
+            event = called(self._courier.read, record).event
+        except Exception as error:  # noqa: BLE001 - one row that cannot be read must not hold its partition up
+            why = error_message(error)
+            self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {why}")
             return None
         if reaction is None or event is None:
             self._warn(f"a parked event waits for reaction {row.reaction!r}, which this worker does not have")
@@ -149,7 +151,7 @@ class Bus:
     def _item(self, batch: Batch, reaction: Reaction, event_id: str, event: Event, message: Record) -> Item:
         lane = (message.key() or b"").decode("utf-8", "replace")
         if reaction.by is not None:
-            lane = str(getattr(event, reaction.by))
+            lane = called(lambda field: str(getattr(event, field)), reaction.by)
         return Item(reaction, batch.slice, lane, event_id, event, message)
 
 

@@ -43,6 +43,10 @@ class OutcomeUnknownError(WorkerError):
     """Raised when a transaction's outcome cannot be learned; the process must end and read the log again."""
 
 
+class StoreError(WorkerError):
+    """Raised when a partition's store cannot be read or written: no record's fault, and nobody can work without it."""
+
+
 class LoopBlockedError(WorkerError):
     """The failure of a run whose code has blocked the event loop of its worker again and again."""
 

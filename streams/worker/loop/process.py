@@ -28,7 +28,7 @@ THREAD = struct.Struct("=QQH")
 PLACE_BYTES, PLACES = 512, 65  # as in streams.tools._activity
 
 LOOK_S = 0.5
-SAMPLE_S = 0.5  # how long threads are watched to see which of them works
+SAMPLE_S = 1.0  # how long threads are watched to see which of them works
 SWITCHES = 20  # of a thread in that time: one that waits for the interpreter's lock tries every 5 ms
 DUMP_S = 2.0  # for the stacks, which the C handler of the signal writes
 ACKNOWLEDGED_S = 10.0  # for the record; a worker that blocks is ended without one, too
@@ -117,8 +117,8 @@ def blocker(threads: list[tuple[int, int, str]], pid: int) -> int:
             spent[place] = (now[0] - first[0], now[1] - first[1])
     own = spent.pop(0, (SAMPLE_S, 0))
     busy = max(spent, key=lambda place: spent[place][0], default=0)
-    waits = own[1] > SWITCHES and own[0] < SAMPLE_S / 4
-    return busy if waits and busy and spent[busy][0] > SAMPLE_S / 2 and threads[busy][2] else 0
+    waits = own[1] > SWITCHES or not threads[0][2]
+    return busy if waits and busy and threads[busy][2] and spent[busy][0] > own[0] else 0
 
 
 def used(pid: int, native: int) -> tuple[float, int] | None:
@@ -152,7 +152,7 @@ def stack_of(text: str, ident: int) -> list[str]:
     """Return the frames of a thread, the innermost first, as `faulthandler` writes them."""
     for block in text.split("\n\n"):
         lines = block.strip().splitlines()
-        if lines and f"{ident:x}" in lines[0]:
+        if lines and f"{ident:016x}" in lines[0]:
             return [line.strip() for line in lines[1:] if line.strip().startswith("File ")]
     return []
 
