@@ -7,11 +7,15 @@ handles an error.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback as tracebacks
 from typing import Any, Final
 
 from streams.errors import UserCodeExit
 from streams.telemetry import redact
+
+LIBRARIES: Final = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+"""Folders of the standard library and of installed packages: what is not in them is the user's code, or ours."""
 
 MESSAGE_CHARS: Final = 4_000  # of a message that is recorded
 TRACEBACK_CHARS: Final = 8_000  # of a traceback, counted from its end

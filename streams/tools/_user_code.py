@@ -58,6 +58,22 @@ async def awaited(work: Awaitable[T]) -> T:
         raise user_code_exit(error) from error
 
 
+def outside_tasks(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function as if no task ran. An agent's function is driven inside whichever task has news for its run.
+
+    `asyncio.timeout` or a cancel scope in it would take hold of that task, and cancel it later.
+    """
+    task = _current_task()
+    if task is None:
+        return fn(*args, **kwargs)
+    loop = task.get_loop()
+    asyncio.tasks._leave_task(loop, task)  # type: ignore[attr-defined]  # noqa: SLF001 - for other kinds of tasks
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        asyncio.tasks._enter_task(loop, task)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 def is_closed(error: BaseException, task: asyncio.Task[object] | None) -> bool:
     """Return whether a GeneratorExit comes from the end of the coroutine of `task`, which runs no more."""
     return issubclass(type(error), GeneratorExit) and _current_task() is not task

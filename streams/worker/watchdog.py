@@ -10,7 +10,6 @@ import asyncio
 import bisect
 import itertools
 import sys
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from streams import clock
+from streams.error_text import LIBRARIES
 from streams.tools._activity import BOARD
 from streams.worker.errors import WorkerError
 from streams.worker.log.lag import Lag
@@ -27,7 +27,7 @@ from streams.worker.log.lag import Lag
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
 
-_NOT_USERS: Final = (sysconfig.get_paths()["stdlib"], str(Path(__file__).parents[1]))  # with site-packages, and ours
+_NOT_USERS: Final = (*LIBRARIES, str(Path(__file__).parents[1]), "<")  # and ours, and <frozen …>, which is the import
 _BEAT_S: Final = 0.1
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _BLOCKED_S: Final = 1.0
@@ -98,7 +98,7 @@ class LoopWatch:
         if frame is None:
             return "something that has just ended"
         stack = traceback.extract_stack(frame)
-        users = [one for one in stack if not one.filename.startswith((*_NOT_USERS, "<"))]  # <frozen …> is the import
+        users = [one for one in stack if not one.filename.startswith(_NOT_USERS)]
         names = [f"{one.name} ({one.filename}:{one.lineno})" for one in (stack[-1], *users[-1:])]
         return " in ".join(dict.fromkeys(names))
 

@@ -17,8 +17,8 @@ from tests.faults.rig.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
-AFTER_S = 3
-WAIT_S = 180
+AFTER_S = 8  # more than an import takes on a busy machine
+WAIT_S = 240
 
 
 @pytest_asyncio.fixture(loop_scope="function")

@@ -9,11 +9,11 @@ import logging
 import os
 import signal
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from streams.error_text import LIBRARIES
 from streams.tools._activity import BOARD
 from streams.worker.loop.blocked import BLOCKED
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SCRIPT: Final = Path(__file__).with_name("process.py")
-_NOT_USERS: Final = (sysconfig.get_paths()["stdlib"], str(Path(__file__).parents[2]))  # with site-packages, and ours
+_NOT_USERS: Final = (*LIBRARIES, str(Path(__file__).parents[2]))  # and ours
 _SIGNAL: Final = int(getattr(signal, "SIGRTMIN", signal.SIGUSR1)) + 5 * hasattr(signal, "SIGRTMIN")
 _AGAIN_S: Final = 10.0  # before a monitor that has ended is started again
 

@@ -21,7 +21,7 @@ from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
 from streams.model.repeats import Repeats
 from streams.tools._activity import BOARD, label
-from streams.tools._user_code import cancel
+from streams.tools._user_code import cancel, outside_tasks
 from streams.worker.budgets.spending import Spender
 from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
@@ -181,7 +181,7 @@ class Desk:
     def _turn(self, live: Live, turn: Callable[[Any, int], Decision], given: Any) -> Decision:
         """Let the run's function go on, for everybody who looks at the event loop from outside to see."""
         text = label("run", live.slice.partition, live.run_id, live.agent.name)
-        return BOARD.during(text, turn, given, clock.now_ms())
+        return BOARD.during(text, outside_tasks, turn, given, clock.now_ms())
 
     def carry(self, live: Live, decision: Decision, unit: Unit | None = None) -> None:
         """Write what was decided and start what is to be performed; the machine goes when it has nothing under way."""

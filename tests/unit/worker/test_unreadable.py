@@ -1,4 +1,4 @@
-"""A record that cannot be handled is one dead letter, whatever its error; its neighbours pass, and others' errors stop."""
+"""A record that cannot be handled is one dead letter, whatever its error; the infrastructure's errors stop."""
 
 from __future__ import annotations
 
