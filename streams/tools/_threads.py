@@ -94,9 +94,9 @@ class Threads:
         return sorted(self._held.values(), key=lambda held: held.since)
 
     @property
-    def full(self) -> bool:
-        """Whether functions wait for others to return."""
-        return self._busy > self._most
+    def waiting(self) -> int:
+        """Return how many functions wait for others to return."""
+        return max(self._busy - self._most, 0)
 
     def _put(self, work: Callable[[int], None]) -> None:
         with self._lock:

@@ -47,6 +47,10 @@ class StoreError(WorkerError):
     """Raised when a partition's store cannot be read or written: no record's fault, and nobody can work without it."""
 
 
+class ThreadsHeldError(WorkerError):
+    """Raised when plain functions that do not return hold all threads for too long."""
+
+
 class LoopBlockedError(WorkerError):
     """The failure of a run whose code has blocked the event loop of its worker again and again."""
 

@@ -19,6 +19,7 @@ from streams.errors import StreamsError
 from streams.model.configured import chat_model
 from streams.query.codec import codec_of
 from streams.tables.runs import runs
+from streams.tools._threads import SHARED
 from streams.tools._user_code import user_code_exit
 from streams.worker import memory, metrics, slots
 from streams.worker.alarms import Alarms
@@ -28,6 +29,7 @@ from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
+from streams.worker.handlers import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
@@ -46,7 +48,7 @@ from streams.worker.limits.admission import Admission
 from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
 from streams.worker.log.members import GroupMembers
-from streams.worker.loop.blocked import BlockedRuns
+from streams.worker.loop.blocked import BlockedCode
 from streams.worker.loop.monitor import LoopMonitor
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
@@ -205,14 +207,15 @@ class Worker:
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
         self._desk.on_change = book.changed
         self._desk.on_end = self._ended
-        self._blocked = BlockedRuns()
-        self._desk.refuses = self._blocked.refuses
+        self._blocked = BlockedCode()
+        self._desk.refuses = self._blocked.refuses_run
         self._desk.holds_back = self._gate.holds_back
         self._desk.on_rest = self._dispatcher.rested
         self._desk.on_wake = self._dispatcher.woke
         self._lanes = Lanes(
             self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
+        self._lanes.blocked = self._blocked
         seen = catalog if pool == "default" else replace(catalog, reactions={})  # reactions are the default pool's
         bus = Bus(seen, self._folds, self._lanes, self._courier, log.warning)
         self._bus = bus if pool == "default" or self._folds.events else None
@@ -220,6 +223,7 @@ class Worker:
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
         self._app = self._build()
         self._watch = LoopWatch(log.warning)
+        self._handlers = HandlerThreads(SHARED, settings.threads_held_after, self.crash)
         self._stall = Stall(self._runtime, self.crash)
         self._sweep = Sweep(
             self._runtime,
@@ -245,7 +249,7 @@ class Worker:
         server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
         url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
-        for figures in (self._limits, self._keys, self._watch):
+        for figures in (self._limits, self._keys, self._watch, self._handlers):
             registry.register(figures)
         alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
         self._limits.breakers.told.append(alarms.breaker)
@@ -261,7 +265,7 @@ class Worker:
         self._watch.start()
         monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
         self._runtime.tasks.spawn(monitor.run())
-        for part in (self._stall, self._sweep, self._budgets):
+        for part in (self._stall, self._sweep, self._budgets, self._handlers):
             self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
@@ -357,7 +361,7 @@ class Worker:
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
-            ready=lambda: missing(self._runtime, self._stall, self._began),
+            ready=lambda: missing(self._runtime, self._stall, self._handlers, self._began),
             registry=registry,
         )
 
@@ -388,7 +392,7 @@ class Worker:
     def _ended(self, live: Live, unit: Unit) -> None:
         """Add to the unit of a run's end what others do with it."""
         self._gate.ended(live, unit)
-        self._blocked.ended(live, unit)
+        self._blocked.run_ended(live, unit)
 
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
         live = self._desk.find(owned, run_id)

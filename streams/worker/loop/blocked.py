@@ -1,7 +1,7 @@
-"""Runs that have blocked the event loop: counted over all workers, and failed instead of tried for ever.
+"""Runs and events whose code has blocked the event loop: counted over all workers, and given up after some times.
 
-Each time, the loop monitor has written a row into the journal's changelog. Its key has the run's id, so that the rows
-are restored with the journal, by whichever worker owns the partition next.
+Each time, the loop monitor has written a row into the journal's changelog. Its key names the run or the event, and the
+rows are restored with the journal, by whichever worker owns the partition next.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
     from streams.worker.state.unit import Unit
 
-BLOCKED: Final = b"l/"  # rows: l/<run id>/<unique>, JSON with the agent, the line and the seconds
-MOST_BLOCKS: Final = 3  # after so many the run fails, until somebody resumes it
+BLOCKED: Final = b"l/"  # rows: l/<kind>/<name>/<unique>, JSON with what was called, the line and the seconds
+MOST_BLOCKS: Final = 3  # after so many a run fails, until somebody resumes it, and an event is a dead letter
 
 
-class BlockedRuns:
+class BlockedCode:
     """The rows of the partitions that are here."""
 
     def __init__(self) -> None:
@@ -30,28 +30,53 @@ class BlockedRuns:
         self._rows: dict[tuple[Slice, str], dict[bytes, bytes]] = defaultdict(dict)
 
     def restored(self, owned: Slice) -> None:
-        """Read the rows of a restored slice; call before any of its runs is started."""
+        """Read the rows of a restored slice; call before any code is called for it."""
         for key, row in owned.stores[LEDGER].scan_committed(BLOCKED):
-            run_id = key[len(BLOCKED) :].decode().rpartition("/")[0]
-            self._rows[owned, run_id][key] = row
+            name = key[len(BLOCKED) :].decode().rpartition("/")[0]
+            self._rows[owned, name][key] = row
         owned.on_death.append(lambda: self._forget(owned))
 
-    def refuses(self, owned: Slice, run_id: str) -> LoopBlockedError | None:
+    def refuses_run(self, owned: Slice, run_id: str) -> LoopBlockedError | None:
         """Return why a run must not be started, None if it may be."""
-        rows = self._rows.get((owned, run_id))
+        why = self._refuses(owned, f"run/{run_id}")
+        return why and LoopBlockedError(
+            f"the run has {why}: move that code into run.step() of a plain function, then resume the run"
+        )
+
+    def refuses_event(self, owned: Slice, name: str) -> LoopBlockedError | None:
+        """Return why an event must not be handled, None if it may be; `name` is that of `event_name`."""
+        why = self._refuses(owned, f"event/{name}")
+        return why and LoopBlockedError(
+            f"the event has {why}: make the function a plain one or move that code out, then redrive the dead letter"
+        )
+
+    def run_ended(self, live: Live, unit: Unit) -> None:
+        """Delete the rows of a run with its end: if it is resumed, it is counted anew."""
+        self._delete(unit, f"run/{live.run_id}")
+
+    def event_ended(self, unit: Unit, name: str) -> None:
+        """Delete the rows of an event that is handled or given up."""
+        self._delete(unit, f"event/{name}")
+
+    def _refuses(self, owned: Slice, name: str) -> str | None:
+        rows = self._rows.get((owned, name))
         if rows is None or len(rows) < MOST_BLOCKS:
             return None
         last = json.loads(list(rows.values())[-1])
-        return LoopBlockedError(
-            f"the run has blocked the event loop of its worker {len(rows)} times, each for {last['seconds']:g} s, at "
-            f"{last['where']}: move that code into run.step() of a plain function, then resume the run"
+        return (
+            f"blocked the event loop of its worker {len(rows)} times, the last time for {last['seconds']:g} s at "
+            f"{last['where']}"
         )
 
-    def ended(self, live: Live, unit: Unit) -> None:
-        """Delete the rows of a run with its end: if it is resumed, it is counted anew."""
-        for key in self._rows.pop((live.slice, live.run_id), ()):
-            unit.put(live.slice.stores[LEDGER], key, None)
+    def _delete(self, unit: Unit, name: str) -> None:
+        for key in self._rows.pop((unit.slice, name), ()):
+            unit.put(unit.slice.stores[LEDGER], key, None)
 
     def _forget(self, owned: Slice) -> None:
         for name in [name for name in self._rows if name[0] is owned]:
             del self._rows[name]
+
+
+def event_name(topic: str | None, offset: int | None, consumer: str) -> str:
+    """Return the name of an event and of who handles it."""
+    return f"{topic}/{offset}/{consumer}"

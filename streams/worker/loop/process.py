@@ -75,20 +75,26 @@ def is_stopped(pid: int) -> bool:
 
 
 def end(memory: mmap.mmap, stacks: int, pid: int, bound: float, told: dict[str, Any]) -> None:
-    """Say what blocks the loop, record it, and kill the worker."""
+    """Say what blocks the loop, record it, and kill the worker, whatever becomes of the first two."""
+    try:
+        diagnose(memory, stacks, pid, bound, told)
+    except Exception as error:  # noqa: BLE001 - whatever keeps the record from the log, the worker must not go on
+        say(told, f"what blocks the event loop could not be found or recorded: {error!r}")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def diagnose(memory: mmap.mmap, stacks: int, pid: int, bound: float, told: dict[str, Any]) -> None:
+    """Say what blocks the loop and record it; raises what keeps it from that."""
     threads = read_threads(memory)
     place = blocker(threads, pid)
     where = place_of(stack_of(dumped(stacks, pid, told["signal"]), threads[place][1]), told["not_users"])
     text = threads[place][2]
-    kind, partition, name, what = text.split("\x1f") if text else ("", "-1", "", "")
+    kind, partition, name, what = text.split("\x1f", 3) if text else ("", "-1", "", "")
     who = f"{kind} {name} of {what}" if kind else "nothing that is known"
     say(told, f"the event loop is blocked for {bound:g} s by {who}, at {where}: this worker is killed")
-    if kind == "run":
-        try:
-            record(told, int(partition), name, {"agent": what, "where": where, "seconds": bound})
-        except Exception as error:  # noqa: BLE001 - whatever keeps the record from the log, the worker must not go on
-            say(told, f"that run {name} blocks its worker could not be recorded: {error!r}")
-    os.kill(pid, signal.SIGKILL)
+    if int(partition) >= 0 and told["kafka"]:
+        record(told, int(partition), f"{kind}/{name}", {"what": what, "where": where, "seconds": bound})
 
 
 def read_threads(memory: mmap.mmap) -> list[tuple[int, int, str]]:
@@ -168,14 +174,14 @@ def place_of(frames: list[str], not_users: list[str]) -> str:
     return next(iter(users), places[0][1] if places else "an unknown line")
 
 
-def record(told: dict[str, Any], partition: int, run_id: str, what: dict[str, Any]) -> None:
+def record(told: dict[str, Any], partition: int, name: str, what: dict[str, Any]) -> None:
     """Write the row of the journal's changelog and wait until it is acknowledged; raises what keeps it from that."""
     sys.path[:0] = told["path"]
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - only when there is something to record
 
     producer = Producer({**told["kafka"], "acks": "all", "enable.idempotence": True}, logger=None)
     failed: list[Any] = []
-    key = f"{told['prefix']}{run_id}/{uuid.uuid4().hex}".encode()
+    key = f"{told['prefix']}{name}/{uuid.uuid4().hex}".encode()
     producer.produce(
         told["topic"], json.dumps(what).encode(), key, partition, on_delivery=lambda error, _: failed.append(error)
     )

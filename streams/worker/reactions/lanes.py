@@ -19,12 +19,14 @@ from streams.engine.ids import seeded
 from streams.engine.starts import listed
 from streams.error_text import error_types
 from streams.errors import StreamsError, UserCodeExit
+from streams.tools._activity import LABEL, Watched, label
 from streams.tools._threads import in_thread
 from streams.tools._user_code import awaited, called, cancel, is_cancelled, user_code_exit
 from streams.tools.errors import ToolError
 from streams.worker.errors import DeadAssignmentError, RecordTooLargeError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
+from streams.worker.loop.blocked import BlockedCode, event_name
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
 from streams.worker.reactions.outputs import put
 from streams.worker.reactions.together import handed_over, others
@@ -74,6 +76,7 @@ class Lanes:
         self._lanes: dict[Name, _Lane] = {}
         self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
         self.parked: dict[Slice, int] = {}
+        self.blocked = BlockedCode()  # events whose code has blocked workers
         self.ahead: Callable[[Unit, list[RunSubmitted]], None] = _queued  # takes in runs whose unit was handed over
 
     # -- from a batch
@@ -198,9 +201,17 @@ class Lanes:
     async def _attempt(self, item: Item) -> None:
         """Run the reaction once and set the item's outcome."""
         own = asyncio.current_task()
+        name = _name_of(item)
+        item.error = self.blocked.refuses_event(item.owned, name)
+        if item.error is not None:
+            return
+        text = label("event", item.owned.partition, name, f"reaction {item.reaction.name}")
+        LABEL.set(text)
         try:
             made = await _called(item.reaction.fn, item.given)
-            if inspect.isawaitable(made):
+            if inspect.iscoroutine(made):
+                made = await awaited(Watched(text, made))
+            elif inspect.isawaitable(made):
                 made = await awaited(made)
             item.outputs = called(listed, made)
             self.guard.succeeded(item.reaction.name)
@@ -274,6 +285,7 @@ class Lanes:
             self._finish(item)
 
     def _conclude(self, unit: Unit, item: Item) -> None:
+        self.blocked.event_ended(unit, _name_of(item))
         if item.error is None:
             mark, started = unit.mark(), []
             try:
@@ -296,6 +308,11 @@ class Lanes:
                 self._lanes.pop(name, None)
         self.parked.pop(owned, None)
         self._moved.set()
+
+
+def _name_of(item: Item) -> str:
+    """Return what names an item where its code blocks a worker."""
+    return event_name(item.record.topic(), item.record.offset(), item.reaction.name)
 
 
 def _queued(_unit: Unit, _started: list[RunSubmitted]) -> None:

@@ -206,6 +206,10 @@ def test_a_plain_function_of_the_user_raises_exceptions_only() -> None:
         called(lambda: (_ for _ in ()).throw(Reject("no")))
 
 
+class _Owned:
+    partition = 0
+
+
 class _Lanes(Lanes):
     """Lanes of which only the attempt is used."""
 
@@ -221,7 +225,16 @@ class _Lanes(Lanes):
         policy = RetryPolicy(attempts=attempts, first=8.0, jitter=False)
         reaction = SimpleNamespace(name="r", fn=fn, retry=policy)
         item = SimpleNamespace(
-            reaction=reaction, given=None, attempt=1, event_id="e", error=None, due_ms=0, retrying=False, stored=False
+            owned=_Owned(),
+            record=SimpleNamespace(topic=lambda: "t", offset=lambda: 7),
+            reaction=reaction,
+            given=None,
+            attempt=1,
+            event_id="e",
+            error=None,
+            due_ms=0,
+            retrying=False,
+            stored=False,
         )
         async with asyncio.timeout(5):
             await self._attempt(cast("Any", item))
