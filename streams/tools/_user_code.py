@@ -67,11 +67,11 @@ def outside_tasks(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     if task is None:
         return fn(*args, **kwargs)
     loop = task.get_loop()
-    asyncio.tasks._leave_task(loop, task)  # type: ignore[attr-defined]  # noqa: SLF001 - for other kinds of tasks
+    asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - for other kinds of tasks
     try:
         return fn(*args, **kwargs)
     finally:
-        asyncio.tasks._enter_task(loop, task)  # type: ignore[attr-defined]  # noqa: SLF001
+        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
 
 
 def is_closed(error: BaseException, task: asyncio.Task[object] | None) -> bool:

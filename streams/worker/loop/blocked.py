@@ -39,15 +39,23 @@ class BlockedCode:
     def refuses_run(self, owned: Slice, run_id: str) -> LoopBlockedError | None:
         """Return why a run must not be started, None if it may be."""
         why = self._refuses(owned, f"run/{run_id}")
-        return why and LoopBlockedError(
-            f"the run has {why}: move that code into run.step() of a plain function, then resume the run"
+        return (
+            None
+            if why is None
+            else LoopBlockedError(
+                f"the run has {why}: move that code into run.step() of a plain function, then resume the run"
+            )
         )
 
     def refuses_event(self, owned: Slice, name: str) -> LoopBlockedError | None:
         """Return why an event must not be handled, None if it may be; `name` is that of `event_name`."""
         why = self._refuses(owned, f"event/{name}")
-        return why and LoopBlockedError(
-            f"the event has {why}: make the function a plain one or move that code out, then redrive the dead letter"
+        return (
+            None
+            if why is None
+            else LoopBlockedError(
+                f"the event has {why}: make the function a plain one or move that code out, then redrive the dead letter"
+            )
         )
 
     def run_ended(self, live: Live, unit: Unit) -> None:

@@ -43,7 +43,7 @@ def _effects(tasks: Tasks) -> Effects:
 
 def _perform(fn: Callable[..., Any], timeout: float | None = None, *, made: Any = None) -> Perform:
     kind: Any = "step" if made is None else "tool"
-    args = {"args": (), "kwargs": {}} if made is None else {}
+    args: dict[str, Any] = {"args": (), "kwargs": {}} if made is None else {}
     return Perform(
         "1", 0, kind, "work", args, None, RetryPolicy(), timeout, 1, pure=False, idempotency_key="", fn=fn, tool=made
     )

@@ -105,7 +105,12 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_are_handl
 
     catalog = cast("Any", SimpleNamespace(reactions={}))
     bus = Bus(catalog, nothing, cast("Any", SimpleNamespace(room=room)), courier, lambda text: None)
-    monkeypatch.setattr(bus, "_handle", lambda batch, message, event_id, event: passed.append(event.input) or [])
+
+    def handle(_batch: Any, _message: Any, _event_id: str, event: Any) -> list[Any]:
+        passed.append(event.input)
+        return []
+
+    monkeypatch.setattr(bus, "_handle", handle)
     await bus.take(BATCH)
     assert passed == [1, 3] * 3
     assert letters == [2] * 3
