@@ -54,7 +54,7 @@ class BlockedCode:
             None
             if why is None
             else LoopBlockedError(
-                f"the event has {why}: make the function a plain one or move that code out, then redrive the dead letter"
+                f"the event has {why}: make the function a plain one, then redrive the dead letter"
             )
         )
 
