@@ -206,12 +206,10 @@ class Worker:
         self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
         self._desk.on_change = book.changed
-        self._desk.on_end = self._ended
         self._blocked = BlockedCode()
-        self._desk.refuses = self._blocked.refuses_run
+        self._desk.on_end, self._desk.refuses = self._ended, self._blocked.refuses_run
         self._desk.holds_back = self._gate.holds_back
-        self._desk.on_rest = self._dispatcher.rested
-        self._desk.on_wake = self._dispatcher.woke
+        self._desk.on_rest, self._desk.on_wake = self._dispatcher.rested, self._dispatcher.woke
         self._lanes = Lanes(
             self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
