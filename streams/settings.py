@@ -178,6 +178,12 @@ class Settings(BaseSettings):
     standbys: int = Field(
         0, ge=0, le=8, description="other workers that keep a warm copy of each partition's stores; 0: none"
     )
+    loop_blocked_after: float = Field(
+        60.0, ge=0, description="seconds after which a worker whose event loop is blocked is ended; 0: never"
+    )
+    threads_held_after: float = Field(
+        900.0, ge=0, description="seconds without a return from its plain functions until a full worker ends; 0: never"
+    )
     apps: Names = Field((), description="importable packages with your own agents, comma-separated")
     flood_threshold: int = Field(
         100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"

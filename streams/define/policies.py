@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.define.options import duration, is_number, pause, truth, whole, written_at
+from streams.error_text import error_attribute
 from streams.errors import DefinitionError, SoftTimeout, StreamsError
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["POLICY", "Breaker", "Reject", "Retry", "RetryPolicy", "SoftTimeout"]
 
 POLICY: Final = "RetryPolicy(attempts=3)"
+
+
+_LONGEST_PAUSE_S = 366 * 86_400.0
 
 
 class Retry(StreamsError):
@@ -33,9 +37,14 @@ class Reject(StreamsError):
 
 
 def asked_pause(error: BaseException) -> float | None:
-    """Return the seconds that an error asks to wait: `Retry(after=…)`, or a numeric `retry_after` attribute."""
-    after = error.after if isinstance(error, Retry) else getattr(error, "retry_after", None)
-    return float(after) if isinstance(after, int | float) else None
+    """Return the seconds that an error asks to wait: `Retry(after=…)`, or a numeric `retry_after` attribute.
+
+    What is no number of seconds up to a year, or cannot be read, asks for nothing; less than zero is no wait.
+    """
+    after = error_attribute(error, "after" if issubclass(type(error), Retry) else "retry_after")
+    if type(after) not in (int, float) or not after <= _LONGEST_PAUSE_S:
+        return None
+    return max(float(after), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from streams.define.agents import Agent, Bound
 from streams.define.canvas import Batch, Chain, Chord, Group
 from streams.define.tools import Tool
 from streams.engine.jsonable import from_json, to_json
+from streams.error_text import error_message, error_type
 from streams.errors import ChildFailed, StepFailed
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def _outcome(results: list[Any]) -> dict[str, Any]:
 
 
 def _error(error: BaseException) -> dict[str, Any]:
-    described: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    described: dict[str, Any] = {"type": error_type(error), "message": error_message(error)}
     if isinstance(error, StepFailed):
-        described.update(path=error.path, name=error.name, type=error.type or type(error).__name__)
+        described.update(path=error.path, name=error.name, type=error.type or error_type(error))
     if isinstance(error, ChildFailed):
         described["run_id"] = error.child
     return {"error": described}

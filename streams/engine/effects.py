@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from streams.engine.decision import EffectKind, Perform, Timer
 from streams.engine.driver import Driver, Op
@@ -14,6 +13,7 @@ from streams.engine.entry import PARKED
 from streams.engine.ids import seeded
 from streams.engine.jsonable import args_to_json, from_json, shown, to_json
 from streams.engine.messages import EffectDone, ErrorInfo
+from streams.error_text import error_message
 from streams.errors import StepFailed, TimedOut
 from streams.model.reach import HOSTS
 
@@ -153,10 +153,10 @@ class EffectOp(Op[T]):
                 output = message.value if message.encoded else to_json(message.value, self.returns)
                 if self.returns is not None:
                     from_json(output, self.returns)
-            except (PydanticSerializationError, ValidationError, TypeError, ValueError) as unfit:
+            except BaseException as unfit:  # noqa: BLE001  serializers and validators of a result are user code
                 error = ErrorInfo.of(unfit)
                 error.rejected = True
-                error.message = f"the result of {self.name} does not fit its type: {unfit}"
+                error.message = f"the result of {self.name} does not fit its type: {error.message}"
                 output = _kept(message)
         self._use(message)
         if error is not None and self._again(error):
@@ -187,7 +187,8 @@ class EffectOp(Op[T]):
             try:
                 self.value = from_json(entry.output, self.returns)
             except ValidationError as unfit:
-                self.error = self._failed("ValidationError", f"the record no longer fits its type: {unfit}", entry)
+                what = f"the record no longer fits its type: {error_message(unfit)}"
+                self.error = self._failed("ValidationError", what, entry)
             return
         error = entry.error or {}
         self.error = self._failed(

@@ -78,6 +78,17 @@ class Machine(Clocked):
             self._guarded(self._restored)
         return decision
 
+    def restore_failed(self, entries: Iterable[Entry], error: BaseException, now_ms: int) -> Decision:
+        """Bring a run back and end it as failed without calling its function; one that has ended is only restored."""
+        journal = self.journal
+        journal.now_ms = now_ms
+        journal.decision = decision = Decision()
+        journal.load(entries)
+        if journal.view.status in ENDED:
+            return self.restore(journal.entries, now_ms)
+        self._end("failed", error=describe(error), resumes=False)
+        return decision
+
     def fail(self, error: BaseException, now_ms: int) -> Decision:
         """End the run as failed, resumable, by an error of whoever carries decisions out."""
         self.journal.now_ms = now_ms

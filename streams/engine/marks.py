@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from streams.engine.decision import Output, Timer
 from streams.engine.driver import Driver, Op, StageMark
 from streams.engine.jsonable import args_to_json, digest
+from streams.error_text import error_message, error_type
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -118,6 +119,10 @@ class StageOp(Op[None]):
         return False
 
 
+def _reason(error: BaseException) -> dict[str, str]:
+    return {"type": error_type(error), "message": error_message(error)}
+
+
 class StageEndOp(Op[None]):
     """Leaves a stage: the checkpoint, with how it ended and how long it took."""
 
@@ -137,7 +142,7 @@ class StageEndOp(Op[None]):
         status = "completed" if self.reason is None else "failed"
         if journal.find(self.path, self.kind, self.name, status) is None:
             journal.forbid_new(self.path, self.kind, self.name)
-            error = None if self.reason is None else {"type": type(self.reason).__name__, "message": str(self.reason)}
+            error = None if self.reason is None else _reason(self.reason)
             journal.append(
                 self.path,
                 self.kind,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from streams.define.policies import Reject, asked_pause
-from streams.telemetry import redact
+from streams.error_text import error_message, error_traceback, error_type, error_types
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -31,12 +30,12 @@ class ErrorInfo:
     def of(cls, error: BaseException, *, timed_out: bool = False) -> ErrorInfo:
         """Describe an exception; `Retry(after)`, `Reject` and a numeric `retry_after` attribute are understood."""
         return cls(
-            type=type(error).__name__,
-            message=redact(str(error)) or type(error).__name__,
-            types=tuple(kind.__name__ for kind in type(error).__mro__[:-1]),
-            traceback=redact("".join(traceback.format_exception(error)))[-8000:],
+            type=error_type(error),
+            message=error_message(error),
+            types=error_types(error),
+            traceback=error_traceback(error),
             after=asked_pause(error),
-            rejected=isinstance(error, Reject),
+            rejected=issubclass(type(error), Reject),
             timed_out=timed_out,
         )
 

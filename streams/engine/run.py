@@ -97,6 +97,7 @@ class Run:
         clean up, or to return what it has. `pure=True` says that it has no effect outside, so that it need not wait
         for a commit. Raises StepFailed when its retries are used up, TimedOut if time was what it ran out of.
         """
+        _check_function(fn)
         named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)
         returns = _returns(fn)
@@ -241,6 +242,11 @@ class Run:
         """Start a run and do not wait for it; gives its id. `delay` is seconds before it may begin."""
         if isinstance(agent, Bound):
             agent, input = agent.agent, agent.input
+        if not isinstance(agent, Agent):
+            raise DefinitionError(
+                f"run.start starts one agent, not a {type(agent).__name__}: write `await run.call(…)` to run a canvas "
+                "and wait for it, or start an agent whose function does that"
+            )
         return StartOp(self._driver, agent, checked_input(agent, input), priority=priority, delay=delay)
 
     def gather(self, *work: Awaitable[T] | Bound[T], return_exceptions: bool = False) -> Op[list[T]]:
@@ -325,6 +331,21 @@ class Run:
     def patched(self, name: str) -> bool:
         """Say whether to take changed code: True for runs that come here after the change, False for older ones."""
         return patched(self._driver, name)
+
+
+def _check_function(fn: Any) -> None:
+    """Raise DefinitionError, which names what to write instead, for what run.step cannot call."""
+    if isinstance(fn, Tool):
+        raise DefinitionError(f"run.step takes a function and {fn.name} is a tool: write run.tool({fn.name}, …)")
+    if isinstance(fn, Agent):
+        raise DefinitionError(f"run.step takes a function and {fn.name} is an agent: write run.call({fn.name}, …)")
+    if inspect.iscoroutine(fn):
+        fn.close()
+        raise DefinitionError(
+            f"run.step takes a function and its arguments, not a coroutine: write run.step({fn.__name__}, …)"
+        )
+    if not callable(fn):
+        raise DefinitionError(f"run.step takes a function, not {type(fn).__name__}")
 
 
 def checked_input(agent: Agent[Any, Any], value: Any) -> Any:

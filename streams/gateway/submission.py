@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,18 @@ from streams.gateway.body import dump
 from streams.gateway.problem import Problem, field_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.app import Catalog
     from streams.define.agents import Agent
     from streams.define.starts import StartRun
     from topics.names import Names
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return the names that were probably meant, as a question, or where to find all."""
+    found = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(found)}?" if found else "see `streams agents list` or GET /agents."
 
 
 class Submissions:
@@ -33,8 +42,7 @@ class Submissions:
         """Return the agent; Problem 404 when there is none."""
         agent = self._agents.get(name)
         if agent is None:
-            known = ", ".join(sorted(self._agents)) or "none"
-            raise Problem("unknown-agent", f"No agent has that name; known are: {known}."[:500])
+            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._agents)}")
         return agent
 
     def topic(self, agent: str) -> str:

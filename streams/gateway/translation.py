@@ -14,13 +14,13 @@ from streams.define.named import NamedEvent, NamedRun
 from streams.define.policies import Reject
 from streams.define.sources import MalformedBody
 from streams.define.starts import StartRun
+from streams.error_text import error_message
 from streams.gateway.ids import hashed
 from streams.gateway.internal import check_type
 from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
 from streams.gateway.typed import typed_event
 from streams.gateway.write import Record
-from streams.telemetry import redact
 
 if TYPE_CHECKING:
     from streams.define.sources import Delivery, Source
@@ -149,12 +149,8 @@ def failed(error: BaseException) -> Meaning:
 
 
 def line_of(error: BaseException) -> str:
-    """Return an error as one line; one whose text cannot be made is named by its class."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - the text is the user's code too
-        text = ""
-    return " ".join(redact(text).split())[:500] or type(error).__name__
+    """Return an error as one line of at most 500 characters."""
+    return " ".join(error_message(error, 500).split())
 
 
 def _refuse(error: BaseException) -> None:

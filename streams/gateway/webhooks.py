@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import new_id
@@ -18,6 +17,7 @@ from schemas.webhook import WebhookReceived
 from streams.clock import monotonic, now_ms
 from streams.define.policies import Reject
 from streams.define.sources import Delivery, Source
+from streams.error_text import error_traceback, error_type
 from streams.gateway.answers import answer
 from streams.gateway.body import CAP, read
 from streams.gateway.deliveries import SIGNED_ID, Deliveries
@@ -27,7 +27,7 @@ from streams.gateway.secrets import revealed
 from streams.gateway.translation import UNIDENTIFIED, Identity, Meaning, Translator, failed, line_of
 from streams.gateway.unverified import UnverifiedBodies
 from streams.gateway.write import Record, refused, send_all, write, write_all
-from streams.telemetry import redact
+from streams.tools._user_code import called
 from topics.errors import RecordTooLargeError, TopicError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Webhooks:
     def _is_signed(self, source: Source, headers: Mapping[str, str], body: bytes) -> bool:
         """Tell whether the sender proved itself by its signature."""
         try:
-            return source.verified(headers, body, self._secrets.get(source.name, ()), now_ms() / 1000)
+            return called(source.verified, headers, body, self._secrets.get(source.name, ()), now_ms() / 1000)
         except Exception as error:  # noqa: BLE001 - a check may be the user's own
             self._say_check_failed(source.name, error)
             return False
@@ -197,7 +197,7 @@ class Webhooks:
         return Record(self._topics[source.name], raw, f"{source.name}/{identity.id}", identity.id, signed)
 
     def _dead(self, source: str, delivery_id: str, error: BaseException) -> Record:
-        kind = type(error).__name__
+        kind = error_type(error)
         letter = DeadLettered(
             dead_id=_dead_id(source, delivery_id),
             source_topic=self._topics[source],
@@ -207,7 +207,7 @@ class Webhooks:
             consumer=f"source:{source}",
             error=line_of(error),
             error_type=kind,
-            traceback=redact("".join(traceback.format_exception(error)))[-8_000:],
+            traceback=error_traceback(error),
             fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
             first_ms=now_ms(),
         )

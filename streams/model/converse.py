@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, create_model
 
 from streams.define.policies import Reject
+from streams.error_text import error_message
 from streams.errors import StepFailed
 from streams.model.fence import as_json
 from streams.model.reach import beyond, named, reaching
@@ -99,5 +100,5 @@ async def _acted(run: Thinker, tool: Tool[Any], arguments: dict[str, Any], hosts
     try:
         result = orjson.dumps(as_json(await call)).decode()
     except StepFailed as error:
-        return {**shown, "error": str(error)[:SHOWN]}
+        return {**shown, "error": error_message(error, SHOWN)}
     return {**shown, "result": result[:SHOWN]}

@@ -5,7 +5,6 @@ What is written of it is masked as a worker masks it: a shadow topic is read by 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,8 @@ from streams.replay.errors import ReplayError
 from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._softly import softly
+from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +72,9 @@ async def step(perform: Perform) -> Any:
     try:
         if inspect.iscoroutinefunction(underlying(fn)):
             running = fn(*perform.args["args"], **perform.args["kwargs"])
-            return await softly(running, perform.timeout, perform.name)
-        made = await asyncio.to_thread(fn, *perform.args["args"], **perform.args["kwargs"])
-        return await made if inspect.isawaitable(made) else made
+            return await awaited(softly(running, perform.timeout, perform.name))
+        made = await in_thread(fn, *perform.args["args"], **perform.args["kwargs"])
+        return await awaited(made) if inspect.isawaitable(made) else made
     finally:
         current_key.reset(token)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from streams.tools._user_code import called
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -62,7 +64,7 @@ class Rows:
             rows = self.rows[table.name]
             before = rows.get(place)
             try:
-                row = table.fn(None if before is None else self._codec.decode(before, table.row), event)
+                row = called(table.fn, None if before is None else self._codec.decode(before, table.row), event)
                 after = None if row is None else self._codec.encode(row)
             except Exception as error:  # noqa: BLE001 - a fold is users' code: live its error is its table's dead letter
                 failed.append((table.name, error))

@@ -323,7 +323,9 @@ class Harness:
                 self._hanging[run_id, perform.path, due] = perform
                 heapq.heappush(self._timers, (due, next(self._number), run_id, perform.path))
             return
-        except Exception as raised:  # noqa: BLE001  the effect's error is the machine's to judge
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001  the effect's error is the machine's to judge
             error = ErrorInfo.of(raised, timed_out=isinstance(raised, TimeoutError))
         finally:
             current_key.reset(token)

@@ -10,9 +10,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from schemas import Event
-from schemas.errors import SchemaError
 from schemas.parked import ParkedEvent
 from streams import clock
+from streams.error_text import error_message
+from streams.tools._user_code import called
 from streams.worker.errors import UnknownConsumerError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
@@ -75,8 +76,8 @@ class Bus:
         for message in batch.messages:
             passed = {name for name, offset in first.items() if message.offset() < offset} if first else _NONE
             try:
-                arrived = self._courier.read(message)
-            except SchemaError as error:
+                arrived = called(self._courier.read, message)
+            except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
                 dead_letter(batch, self._courier, message, error, ALL)
                 continue
             if arrived.event is None:
@@ -122,9 +123,9 @@ class Bus:
         within one millisecond, `before` and `recent` have the ids of the records just before.
         """
         try:
-            arrived = self._courier.read(message)
-        except SchemaError:
-            return  # it is a dead letter since it was first read
+            arrived = called(self._courier.read, message)
+        except Exception:  # noqa: BLE001 - whatever it was, the record is a dead letter since it was first read
+            return
         if arrived.event is None or not consumers or self._repeats(unit, message, arrived, before, recent):
             return
         for name in sorted(consumers & self._tables.keys()):
@@ -164,9 +165,10 @@ class Bus:
     def _item_of(self, owned: Slice, row: ParkedEvent) -> Item | None:
         reaction, record = self._by_name.get(row.reaction), Kept(row)
         try:
-            event = self._courier.read(record).event
-        except SchemaError as error:
-            self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {error}")
+            event = called(self._courier.read, record).event
+        except Exception as error:  # noqa: BLE001 - one row that cannot be read must not hold its partition up
+            why = error_message(error)
+            self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {why}")
             return None
         if reaction is None or event is None:
             self._warn(f"a parked event waits for reaction {row.reaction!r}, which this worker does not have")
@@ -211,7 +213,7 @@ class Bus:
     def _item(self, batch: Unit, reaction: Reaction, event_id: str, event: Event, message: Record) -> Item:
         lane = (message.key() or b"").decode("utf-8", "replace")
         if reaction.by is not None:
-            lane = str(getattr(event, reaction.by))
+            lane = called(lambda field: str(getattr(event, field)), reaction.by)
         return Item(reaction, batch.slice, lane, event_id, event, message)
 
 

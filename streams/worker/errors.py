@@ -51,6 +51,18 @@ class OutcomeUnknownError(WorkerError):
     """Raised when a transaction's outcome cannot be learned; the process must end and read the log again."""
 
 
+class StoreError(WorkerError):
+    """Raised when a partition's store cannot be read or written: no record's fault, and nobody can work without it."""
+
+
+class ThreadsHeldError(WorkerError):
+    """Raised when plain functions that do not return hold all threads for too long."""
+
+
+class LoopBlockedError(WorkerError):
+    """The failure of a run whose code has blocked the event loop of its worker again and again."""
+
+
 class ClusterUnfitError(WorkerError):
     """Raised at start when the cluster lacks what exactly-once ownership needs."""
 

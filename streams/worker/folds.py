@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 
 from streams.engine.jsonable import to_json
+from streams.tools._user_code import called
 from streams.worker.ownership import StoreSpec
 from streams.worker.state.index import Index, put_row, term
 
@@ -92,7 +93,7 @@ class Folds:
         for table in self._by_type.get(type(event).event_type, ()):
             if only in (None, table.name) and table.name not in passed:
                 try:
-                    self._apply(batch, table, event, key if key is not None else b"")
+                    called(self._apply, batch, table, event, key if key is not None else b"")
                 except Exception as error:  # noqa: BLE001 - a fold is users' code; its error is its own table's
                     failed.append((table.name, error))
         return failed

@@ -22,6 +22,8 @@ from streams.query.codec import codec_of
 from streams.query.wire import Wire
 from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
+from streams.tools._threads import SHARED
+from streams.tools._user_code import user_code_exit
 from streams.worker import memory, metrics, slots
 from streams.worker.alarms import Alarms
 from streams.worker.book import Book
@@ -31,6 +33,7 @@ from streams.worker.bus import Bus
 from streams.worker.catchup import CatchUp, reading
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
+from streams.worker.handlers import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
@@ -52,6 +55,8 @@ from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
 from streams.worker.log.members import GroupMembers
 from streams.worker.log.queued import Queued
+from streams.worker.loop.blocked import BlockedCode
+from streams.worker.loop.monitor import LoopMonitor
 from streams.worker.membership import Membership
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
@@ -89,6 +94,7 @@ if TYPE_CHECKING:
     from streams.model.chat import ChatModel
     from streams.model.roles import RoledModel
     from streams.settings import Settings
+    from streams.worker.runs.desk import Live
     from streams.worker.state.slice import Slice
     from streams.worker.state.unit import Unit
 
@@ -110,8 +116,16 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     telemetry.configure(settings)
     memory.settle()
     taken = slots.take(settings.state_dir, pool, slot)
+    worker = Worker(settings, discover(settings.apps), pool, taken, probe)
     try:
-        asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(worker.serve())
+            except Exception:
+                raise
+            except BaseException as error:  # noqa: BLE001
+                # The event loop is dead, and with it all that could leave the group: the process must not live on.
+                worker.crash(user_code_exit(error))
     finally:
         taken.close()
 
@@ -160,7 +174,7 @@ class Worker:
                 rows=book.rows,
                 busy=lambda: self._effects.computing > 0,
             ),
-            crash=self._crash,
+            crash=self.crash,
             say=log.info,
         )
         self._model: RoledModel | None = None
@@ -206,24 +220,29 @@ class Worker:
         self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
         self._desk.on_change = book.changed
-        self._desk.on_end = self._gate.ended
+        self._blocked = BlockedCode()
+        self._desk.on_end, self._desk.refuses = self._ended, self._blocked.refuses_run
         self._desk.holds_back = self._gate.holds_back
-        self._desk.on_rest = self._dispatcher.rested
-        self._desk.on_wake = self._dispatcher.woke
+        self._desk.on_rest, self._desk.on_wake = self._dispatcher.rested, self._dispatcher.woke
         self._lanes = Lanes(
             self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
+        self._lanes.blocked = self._blocked
         seen = catalog if pool == "default" else replace(catalog, reactions={})  # reactions are the default pool's
         bus = Bus(seen, self._folds, self._lanes, self._courier, log.warning)
         self._bus = bus if pool == "default" or self._folds.events else None
         parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
-        queues = [names.agents(name) for name in self._agents]
-        self._queued = Queued(self._kafka.client() | {"log_level": 2}, group, queues, self._runtime.tasks)
+        self._queued = Queued(
+            self._kafka.client() | {"log_level": 2}, group, list(map(names.agents, self._agents)), self._runtime.tasks
+        )
         self._app = self._build()
-        self._watch = LoopWatch(log.warning)
-        self._stall = Stall(self._runtime, self._crash)
-        self._membership = Membership(self._runtime, self._crash)
+        self._watch, self._stall, self._membership, self._handlers = (
+            LoopWatch(log.warning),
+            Stall(self._runtime, self.crash),
+            Membership(self._runtime, self.crash),
+            HandlerThreads(SHARED, settings.threads_held_after, self.crash),
+        )
         self._sweep = Sweep(
             self._runtime,
             self._journal,
@@ -251,7 +270,7 @@ class Worker:
         server = Server(guarded, host, port, self._settings.worker_url)
         url = await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
-        for figures in (self._limits, self._keys, self._watch):
+        for figures in (self._limits, self._keys, self._watch, self._handlers):
             registry.register(figures)
         alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
         self._limits.breakers.told.append(alarms.breaker)
@@ -265,7 +284,9 @@ class Worker:
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
         self._watch.start()
-        for part in (self._stall, self._membership, self._sweep, self._budgets):
+        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
+        self._runtime.tasks.spawn(monitor.run())
+        for part in (self._stall, self._membership, self._sweep, self._budgets, self._handlers):
             self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
@@ -345,7 +366,7 @@ class Worker:
         )
         app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
         app.on_slice_ready.append(self._budgets.restored)
-        app.on_slice_ready += [self._keys.restored, self._pauses.restored]
+        app.on_slice_ready += [self._keys.restored, self._pauses.restored, self._blocked.restored]
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
@@ -369,7 +390,7 @@ class Worker:
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
             approvals=ApprovalPages(proof, self._journal),
-            ready=lambda: missing(self._runtime, self._stall, self._membership, self._began),
+            ready=lambda: missing(self._runtime, self._stall, self._membership, self._handlers, self._began),
             registry=registry,
         )
 
@@ -398,6 +419,11 @@ class Worker:
     async def _ask_budget(self, pool: str, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._limits.ask_home(pool, scope, body, self._budgets.ask)
 
+    def _ended(self, live: Live, unit: Unit) -> None:
+        """Add to the unit of a run's end what others do with it."""
+        self._gate.ended(live, unit)
+        self._blocked.run_ended(live, unit)
+
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
         live = self._desk.find(owned, run_id)
         if live is None:
@@ -412,7 +438,7 @@ class Worker:
         if isinstance(unit, Batch):
             dead_letter(unit, self._courier, unit.messages[0], error, taker_of(self._names, unit.source.topic))
 
-    def _crash(self, error: Exception) -> None:
+    def crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
         known = isinstance(error, StreamsError)  # its message says what to do; a traceback would hide it
         log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)

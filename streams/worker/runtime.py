@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from streams.error_text import error_message
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
 from streams.worker.log.asking import answered
@@ -244,6 +245,16 @@ class Runtime:
         batch.source.queue.append(batch)
         self.bury(batch, error)
         batch.done()
+
+    def reject(self, batch: Batch, error: Exception) -> None:
+        """Drop a batch whose handler failed by one of its records, and read it again without that record.
+
+        Its records are given out one by one; the one that fails alone becomes a dead letter, its neighbours pass.
+        """
+        self._say(f"a record of {batch.source.topic}/{batch.slice.partition} cannot be handled: {error_message(error)}")
+        batch.rejected = True
+        self._poison.refused(batch, error)
+        self.renew(batch.slice)
 
     def _refused(self, unit: Unit, error: Exception) -> None:
         """Remember the culprit of a refused transaction, and read its slice again without it."""

@@ -18,6 +18,8 @@ from streams.engine.decision import Decision
 from streams.engine.jsonable import digest, from_json
 from streams.engine.messages import Submit
 from streams.errors import StreamsError
+from streams.tools._user_code import called
+from streams.worker.errors import DeadAssignmentError, OverlayConflictError, StoreError
 from streams.worker.letters import dead_letter
 from streams.worker.runs import histories
 from streams.worker.runs.desk import UNLISTED
@@ -64,7 +66,14 @@ class Intake:
         self._probe("before intake")
         for message in batch.messages:
             try:
-                self._submit(batch, self._read(message))
+                event = called(self._read, message)
+            except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
+                dead_letter(batch, self._courier, message, error, self._agent.name)
+                continue
+            try:
+                called(self._submit, batch, event)
+            except (StoreError, DeadAssignmentError, OverlayConflictError):
+                raise
             except (StreamsError, SchemaError, ValidationError) as error:
                 dead_letter(batch, self._courier, message, error, self._agent.name)
         self._probe("taken in")

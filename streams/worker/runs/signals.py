@@ -14,7 +14,8 @@ from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeReq
 from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
-from streams.worker.errors import RecordTooLargeError
+from streams.tools._user_code import called
+from streams.worker.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
 from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
 from streams.worker.runs.told import message_of
@@ -71,7 +72,15 @@ class Signals:
         """Handle all records of a batch, without waiting for anything."""
         for record in batch.messages:
             try:
-                self._handle(batch, record)
+                event = called(self._read, record)
+            except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
+                dead_letter(batch, self._courier, record, error, "signals")
+                continue
+            try:
+                if event is not None:
+                    called(self._handle, batch, record, event)
+            except (StoreError, DeadAssignmentError, OverlayConflictError):
+                raise
             except (StreamsError, SchemaError) as error:
                 dead_letter(batch, self._courier, record, error, "signals")
 
@@ -83,17 +92,25 @@ class Signals:
                 event = self._courier.read(record).event
                 if self._unserved(owned, event):
                     continue
-                self._apply(cast("Batch", unit), record, event)  # nothing there needs the records of a batch
+                called(self._apply, cast("Batch", unit), record, event)  # nothing there needs the records of a batch
+            except (StoreError, DeadAssignmentError, OverlayConflictError):
+                raise
             except (StreamsError, SchemaError) as error:
                 dead_letter(unit, self._courier, record, error, "signals")
             taken_up(unit, record)
             self._desk.commit(unit)
 
-    def _handle(self, batch: Batch, record: Record) -> None:
+    def _read(self, record: Record) -> Any:
+        """Return the event of a record, None if it is another pool's."""
         pool = dict(record.headers() or ()).get("pool")
         if pool is not None and pool != self._pool:
-            return
-        event: Any = self._courier.read(record).event
+            return None
+        event = self._courier.read(record).event
+        if event is None:
+            raise SchemaError("no event of that type is said to a run: it cannot be handled")
+        return event
+
+    def _handle(self, batch: Batch, record: Record, event: Any) -> None:
         if self._unserved(batch.slice, event):
             set_aside(batch, record, self._courier)
         else:
