@@ -17,6 +17,7 @@ from streams.local.jars import KAFKA_VERSION, install
 from streams.local.java import find_java
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.spawn import spawn
+from streams.settings import child_locale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,9 @@ class EmbeddedKafka:
             self._format()
         command = self._command("kafka.Kafka", str(self.folder / "server.properties"))
         with self.log.open("ab") as log:
-            self._process = spawn(command, output=log, folder=self.folder)  # where a crash leaves its report
+            self._process = spawn(  # in its folder, where a crash leaves its report
+                command, output=log, environment=child_locale(), folder=self.folder
+            )
         return self.bootstrap
 
     def wait_ready(self, timeout: float = 60.0) -> None:
@@ -171,7 +174,7 @@ class EmbeddedKafka:
         arguments = ["format", "--cluster-id", _cluster_id(), "--config", str(self.folder / "server.properties")]
         command = self._command("kafka.tools.StorageTool", *arguments, "--ignore-formatted", cached=False)
         with self.log.open("ab") as log:
-            status = spawn(command, output=log).wait()
+            status = spawn(command, output=log, environment=child_locale()).wait()
         if status != 0:
             message = f"The embedded Kafka's storage could not be prepared (status {status}): {self._last_words()}"
             raise StartError(message)

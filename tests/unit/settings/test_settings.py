@@ -126,3 +126,30 @@ def test_frozen_and_validated() -> None:
 def test_kafka_needs_a_cluster() -> None:
     with pytest.raises(SettingsError, match="streams dev"):
         load().kafka()
+
+
+def test_a_line_of_dotenv_that_cannot_be_parsed_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    Path(".env").write_text('STREAMS_POOL=a\nSTREAMS_WEBHOOK_SECRETS="{"github": ["a"]}"\n')
+    with pytest.raises(SettingsError, match=r"^\.env line 2 is not NAME=value") as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dotenv_that_is_not_utf8_is_named() -> None:
+    Path(".env").write_bytes(b"STREAMS_TOPIC_PREFIX=caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"^\.env is not UTF-8"):
+        load()
+
+
+def test_a_dotenv_with_a_byte_order_mark_and_crlf_is_read() -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfSTREAMS_POOL=scraper\r\nSTREAMS_PARTITIONS=8\r\n")
+    settings = load()
+    assert (settings.pool, settings.partitions) == ("scraper", 8)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path(".env").write_text("STREAMS_STATE_DIR=~/state\nSTREAMS_KAFKA_SSL_CA=~/ca.pem\n")
+    settings = load()
+    assert (settings.state_dir, settings.kafka_ssl_ca) == (tmp_path / "state", tmp_path / "ca.pem")
