@@ -19,9 +19,7 @@ class KafkaConfig:
     ssl_cert: str | None = None
     ssl_key: str | None = None
     client_id: str = "streams"
-    reach: Reach | None = field(
-        default=None, repr=False, compare=False
-    )  # told when no broker answers, and when one does
+    reach: Reach = field(default_factory=Reach, repr=False, compare=False)  # what all clients know of the connection
 
     def client(self, **settings: Any) -> dict[str, Any]:
         """Return the settings for any librdkafka client; ``settings`` are more of them, with ``_`` for ``.``.

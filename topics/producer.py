@@ -17,6 +17,7 @@ from schemas.avro.codec import Codec
 from schemas.event import Event
 from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
 from topics.kafka import KafkaConfig
+from topics.refusals import missing_right
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
@@ -266,14 +267,13 @@ class EventProducer:
         """Resume all who wait for what was served; a sender that was cancelled no longer does."""
         while self._served:
             delivery = self._served.popleft()
-            if delivery.error is None and self._reach is not None:
+            if delivery.error is None:
                 self._reach.answered()
             if not delivery.future.done():
                 delivery.future.set_result(delivery.place)
 
     def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
+        self._reach.failed(error)
         if error.fatal():
             _LOG.error("the producer failed for good and is replaced: %s", error.str())
             self._broken.set()
@@ -284,7 +284,11 @@ class EventProducer:
             return RecordTooLargeError(f"{topic}: the record is refused: {error.str()}")
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
             return TopicError(f"topic {topic} does not exist; run: streams topics apply")
-        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {error.str()}")
+        denied = missing_right(error, topic)
+        if denied is not None:
+            return NotAcknowledged(f"{topic}: not written: {denied}")
+        reason = self._reach.explanation or error.str()
+        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {reason}")
 
 
 class Pending(NamedTuple):

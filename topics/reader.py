@@ -23,7 +23,7 @@ _PACE_S = 0.02
 _KEYS_PACE_S = 0.5
 _LAZY_BYTES = 1 << 20
 _LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-_GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
+GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class _Reading:
         self._reach = config.reach
         self._consumer = Consumer(
             config.client(
-                group_id=_GROUP,
+                group_id=GROUP,
                 isolation_level="read_committed",
                 enable_auto_commit=False,
                 enable_partition_eof=True,
@@ -155,7 +155,7 @@ class _Reading:
                 fetch_min_bytes=_LAZY_BYTES if lazy else 1,
                 fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
             )
-            | {"log_level": _SEVERE, "error_cb": self._noticed},
+            | {"log_level": _SEVERE, "error_cb": config.reach.failed},
             logger=_LOG,
         )
 
@@ -209,13 +209,9 @@ class _Reading:
         first = self._consumer.poll(wait)
         if first is None:
             return []
-        if self._reach is not None and first.error() is None:
+        if first.error() is None:
             self._reach.answered()
         return [first, *self._consumer.consume(_BATCH, 0)]
-
-    def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
 
     def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
         """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""
@@ -252,7 +248,9 @@ class _Reading:
         raise self._silence(cause)
 
     def _silence(self, error: KafkaException | None) -> BrokerUnavailableError:
-        cause = "" if error is None else f" ({error.args[0].str()})"
+        self._consumer.poll(0)  # serves the callback that tells a refused connection
+        explained = self._reach.explanation
+        cause = f": {explained}" if explained else "" if error is None else f" ({error.args[0].str()})"
         return BrokerUnavailableError(
             f"no broker at {self._bootstrap} answers for topic {self._topic} within {self._timeout:g} s{cause}"
         )
