@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from streams import clock
+from streams import clock, kafka_access
 from streams.choices import Budget, ModelRole, budget_kinds, objects, revealed
 from streams.env_file import EnvFileError
 from streams.env_file import read as read_env_file
@@ -140,9 +140,14 @@ class Settings(BaseSettings):
     )
     kafka_sasl_username: str | None = Field(None, description="user for SASL")
     kafka_sasl_password: SecretStr | None = Field(None, description="password for SASL")
+    kafka_sasl_oauth_url: str | None = Field(None, description="token endpoint of OAUTHBEARER (OpenID Connect)")
+    kafka_sasl_oauth_client_id: str | None = Field(None, description="client id for the token endpoint")
+    kafka_sasl_oauth_client_secret: SecretStr | None = Field(None, description="client secret for the token endpoint")
+    kafka_sasl_oauth_scope: str | None = Field(None, description="scope that is asked of the token endpoint")
     kafka_ssl_ca: File | None = Field(None, description="file with the certificate authority of the brokers")
     kafka_ssl_cert: File | None = Field(None, description="file with this client's certificate")
     kafka_ssl_key: File | None = Field(None, description="file with this client's private key")
+    kafka_ssl_key_password: SecretStr | None = Field(None, description="password of the private key's file")
     topic_prefix: str = Field(
         "", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100, description="put before every topic's name, with a dot"
     )
@@ -252,16 +257,20 @@ class Settings(BaseSettings):
         from topics.kafka import KafkaConfig  # noqa: PLC0415 - only processes that talk to Kafka need it
         from topics.reach import Reach  # noqa: PLC0415
 
-        password = self.kafka_sasl_password
         return KafkaConfig(
             bootstrap_servers=self.kafka_bootstrap_servers,
             security_protocol=self.kafka_security_protocol,
             sasl_mechanism=self.kafka_sasl_mechanism,
             sasl_username=self.kafka_sasl_username,
-            sasl_password=None if password is None else password.get_secret_value(),
+            sasl_password=_revealed(self.kafka_sasl_password),
+            oauth_url=self.kafka_sasl_oauth_url,
+            oauth_client_id=self.kafka_sasl_oauth_client_id,
+            oauth_client_secret=_revealed(self.kafka_sasl_oauth_client_secret),
+            oauth_scope=self.kafka_sasl_oauth_scope,
             ssl_ca=None if self.kafka_ssl_ca is None else str(self.kafka_ssl_ca),
             ssl_cert=None if self.kafka_ssl_cert is None else str(self.kafka_ssl_cert),
             ssl_key=None if self.kafka_ssl_key is None else str(self.kafka_ssl_key),
+            ssl_key_password=_revealed(self.kafka_ssl_key_password),
             reach=Reach(self.kafka_bootstrap_servers, clock.monotonic),
         )
 
@@ -285,10 +294,16 @@ def load(**values: object) -> Settings:
         settings = Settings(**values)  # type: ignore[arg-type]  # validated here, that is the point
     except ValidationError as error:
         problems += [_problem(str(item["loc"][0]), item["msg"]) for item in error.errors(include_input=False)]
+    else:
+        problems += kafka_access.problems(settings)
     if problems:
         raise SettingsError("\n".join(problems))
     settings._sources = {**_sources(), **dict.fromkeys(values, "command line")}  # noqa: SLF001 - set once, here
     return settings
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def describe(settings: Settings) -> list[Row]:

@@ -33,7 +33,8 @@ class SecuredKafka(EmbeddedKafka):
             f"SASL://{LOOPBACK}:{self.sasl_port},TLS://{LOOPBACK}:{self.tls_port}",
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self._ports[0]},"
             f"SASL://{LOOPBACK}:{self.sasl_port},TLS://{LOOPBACK}:{self.tls_port}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+            "SASL:SASL_PLAINTEXT,TLS:SASL_SSL",
             "sasl.enabled.mechanisms": "PLAIN",
             "listener.name.sasl.plain.sasl.jaas.config": f"{PLAIN} required {users};",
             "listener.name.tls.plain.sasl.jaas.config": f"{PLAIN} required {users};",
@@ -57,7 +58,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
     (folder / "names.cnf").write_text(f"subjectAltName=IP:{LOOPBACK}\n")
     _openssl(
-        folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr"
+        folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker",
+        "-keyout", "broker.key", "-out", "broker.csr",
     )  # fmt: skip
     _openssl(
         folder, "x509", "-req", "-in", "broker.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
