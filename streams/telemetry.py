@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, SecretStr
 
 from streams.clock import from_ms
+from streams.printable import block, one_line
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -126,7 +127,11 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = from_ms(int(record.created * 1000)).strftime("%H:%M:%S.%f")[:-3]
         level = "" if record.levelno == logging.INFO else f" {record.levelname.lower()}"
-        return redact(f"{moment}{level} {super().format(record)}")
+        line = one_line(redact(f"{moment}{level} {record.getMessage()}"))
+        if not record.exc_info:
+            return line
+        traceback = block(redact(self.formatException(record.exc_info)))
+        return "\n    ".join([line, *traceback.split("\n")])
 
 
 class _Json(logging.Formatter):
