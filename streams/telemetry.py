@@ -121,6 +121,14 @@ def _parts(secret: str) -> Iterator[str]:
         yield unquote(password)
 
 
+# Loggers of the libraries that pyproject.toml names and of those that come with them.
+_LIBRARIES: Final = (
+    "aiohttp", "asyncio", "charset_normalizer", "concurrent", "confluent_kafka", "courlan", "cronsim", "faust",
+    "hpack", "htmldate", "httpcore", "httpcore2", "httpx", "httpx2", "jgo", "justext", "lxml", "mode", "openai",
+    "prometheus_client", "psycopg", "rocksdict", "sqlglot", "trafilatura", "urllib3", "uvicorn",
+)  # fmt: skip
+
+
 class _Text(logging.Formatter):
     """Lines for people; `streams dev` puts process and colour in front."""
 
@@ -150,11 +158,15 @@ class _Json(logging.Formatter):
 
 
 def configure(settings: Settings) -> None:
-    """Set up the root logger of this process; libraries speak from WARNING on, and nobody of the settings' secrets."""
+    """Set up the root logger of this process: whatever a user's code logs is shown from `log_level` on.
+
+    The libraries that this product brings are shown from WARNING on. Secrets of the settings are masked in every line.
+    """
     keep_secret(_secrets(settings))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text("%(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("streams").setLevel(settings.log_level)
+    root.setLevel(settings.log_level)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)

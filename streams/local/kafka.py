@@ -17,6 +17,7 @@ from streams.local.jars import KAFKA_VERSION, install
 from streams.local.java import find_java
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.spawn import spawn
+from streams.private_folder import private_folder
 from streams.settings import child_locale
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class EmbeddedKafka:
         The first time ever this downloads Kafka; the first time with a state folder it formats the storage.
         Raises DownloadError, LocalError (no Java) or StartError.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         if self._aot is None:
             self._java, self._jars = find_java(), install(self._cache)
             self._aot = AotCache(self._cache, self._java, self._jars, JVM_FLAGS)
