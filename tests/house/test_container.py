@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from streams.settings import Settings
 from tests.house.files import ROOT
 
 pytestmark = pytest.mark.house
@@ -34,3 +35,17 @@ def test_each_requirement_has_hashes_and_no_file_names_a_host() -> None:
         assert entries
         assert all("--hash=sha256:" in entry for entry in entries)
         assert "://" not in text
+
+
+def test_the_compose_file_passes_every_setting_on() -> None:
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    given = set(re.findall(r"^ +(STREAMS_[A-Z_]+):", text, re.MULTILINE))
+    fixed = {
+        "STREAMS_STATE_DIR", "STREAMS_CACHE_DIR",  # the image's own folders
+        "STREAMS_SLOT", "STREAMS_WORKER_URL",  # each container has a slot and a name of its own
+        "STREAMS_POOL",  # a pool is another service
+        "STREAMS_WORKERS", "STREAMS_LLM_GGUF", "STREAMS_API_KEY",  # of `streams dev` and the command line
+    }  # fmt: skip
+    wanted = {f"STREAMS_{name.upper()}" for name in Settings.model_fields if not name.startswith("kafka_s")} - fixed
+    assert wanted - given == set()
+    assert given - {f"STREAMS_{name.upper()}" for name in Settings.model_fields} <= set()
