@@ -12,6 +12,7 @@ from topics.reader import Time, offsets, read
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
+_SEVERE = 2  # the library's own lines from this severity on; refused connections are logged by `topics.reach`
 
 Place = tuple[str, int]
 
@@ -88,4 +89,4 @@ def drop_before(config: KafkaConfig, topic: str, ms: int, groups: Iterable[str])
 
 
 def _client(config: KafkaConfig) -> AdminClient:
-    return AdminClient(config.client(), logger=_LOG)
+    return AdminClient(config.client() | {"log_level": _SEVERE, "error_cb": config.reach.failed}, logger=_LOG)

@@ -17,6 +17,7 @@ from schemas.avro.codec import Codec
 from schemas.event import Event
 from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
 from topics.kafka import KafkaConfig
+from topics.refusals import missing_right
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
@@ -312,16 +313,14 @@ class EventProducer:
             delivery = self._served.popleft()
             if delivery.error is None:
                 self._failed_at, self._pause_s = float("-inf"), 0.0
-                if self._reach is not None:
-                    self._reach.answered()
+                self._reach.answered()
             elif delivery.error.code() in _DENIED:
                 self._note_failure(delivery.error)
             if not delivery.future.done():
                 delivery.future.set_result(delivery.place)
 
     def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
+        self._reach.failed(error)
 
     def _fail(self, producer: Producer, error: KafkaError) -> None:
         """Let the client be replaced, and all that waits in it fail now; what is in flight may be written."""
@@ -342,9 +341,13 @@ class EventProducer:
             return RecordTooLargeError(f"{topic}: the record is refused: {error.str()}")
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
             return TopicError(f"topic {topic} does not exist; run: streams topics apply")
+        denied = missing_right(error, topic)
+        if denied is not None:
+            return NotAcknowledged(f"{topic}: not written: {denied}")
         if code in _PURGED:
             return NotAcknowledged(f"{topic}: the producer failed and is replaced: {self._failure_text}")
-        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {error.str()}")
+        reason = self._reach.explanation or error.str()
+        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {reason}")
 
 
 class Pending(NamedTuple):

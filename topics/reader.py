@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -17,7 +16,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from topics.errors import BrokerUnavailableError, ReadCancelledError, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
-from topics.reach import Reach
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
@@ -28,7 +26,7 @@ _KEYS_PACE_S = 0.5
 _LOOK_S = 0.2  # seconds between two looks at whether a read was cancelled
 _LAZY_BYTES = 1 << 20
 _LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-_GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
+GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
 
 
 _CANCELLED: ContextVar[threading.Event | None] = ContextVar("cancelled", default=None)
@@ -185,7 +183,7 @@ class _Reading:
         self._reach = config.reach
         self._consumer = Consumer(
             config.client(
-                group_id=_GROUP,
+                group_id=GROUP,
                 isolation_level="read_committed",
                 enable_auto_commit=False,
                 enable_partition_eof=True,
@@ -196,7 +194,7 @@ class _Reading:
             )
             # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with
             # its threads and connections would stay until a rare collection.
-            | {"log_level": _SEVERE, "error_cb": partial(_noticed, config.reach)},
+            | {"log_level": _SEVERE, "error_cb": config.reach.failed},
             logger=_LOG,
         )
 
@@ -250,7 +248,7 @@ class _Reading:
         first = self._consumer.poll(wait)
         if first is None:
             return []
-        if self._reach is not None and first.error() is None:
+        if first.error() is None:
             self._reach.answered()
         return [first, *self._consumer.consume(_BATCH, 0)]
 
@@ -301,15 +299,12 @@ class _Reading:
         raise self._silence(cause)
 
     def _silence(self, error: KafkaException | None) -> BrokerUnavailableError:
-        cause = "" if error is None else f" ({error.args[0].str()})"
+        self._consumer.poll(0)  # serves the callback that tells a refused connection
+        explained = self._reach.explanation
+        cause = f": {explained}" if explained else "" if error is None else f" ({error.args[0].str()})"
         return BrokerUnavailableError(
             f"no broker at {self._bootstrap} answers for topic {self._topic} within {self._timeout:g} s{cause}"
         )
-
-
-def _noticed(reach: Reach | None, error: KafkaError) -> None:
-    if reach is not None:
-        reach.failed(error)
 
 
 def _at_end(message: Message, end: int) -> bool:

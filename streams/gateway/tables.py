@@ -135,7 +135,7 @@ class Tables:
         live = [pool for pool in self._owners.pools() if pool in self._pools]
         return live or ["default"]
 
-    def _lacking(self, table: TableDef) -> list[dict[str, str]]:
+    def _lacking(self, table: TableDef) -> Sequence[dict[str, str]]:
         """Return the pools without a live worker whose part of a table of runs nobody can tell."""
         live = self._owners.pools()
         return [no_worker(pool) for pool in sorted(self._pools) if pool not in live] if table.of_runs else []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from schemas.errors import SchemaError
 from streams import clock, telemetry
 from streams.app import Catalog, discover
 from streams.engine.messages import TimerFired
@@ -84,6 +85,7 @@ from streams.worker.standby.placing import Placing
 from streams.worker.state.batch import Batch
 from streams.worker.sweep import Sweep
 from streams.worker.watchdog import LoopWatch, Stall
+from topics.errors import TopicError
 from topics.names import Names
 from topics.producer import EventProducer
 
@@ -440,7 +442,8 @@ class Worker:
 
     def crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
-        known = isinstance(error, StreamsError)  # its message says what to do; a traceback would hide it
+        # Their messages say what to do; a traceback would hide it.
+        known = isinstance(error, (StreamsError, SchemaError, TopicError))
         log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)
         sys.stderr.flush()
         end_process(3)
