@@ -208,6 +208,7 @@ class Runtime:
             reader=lambda: Consumer(config.follower(s.client, s.group), logger=None),
             busy=lambda: self.ownership.restoring,
             say=self._say,
+            damaged=self.crash,
         )
 
     def _cannot_bury(self, _batch: Unit, error: Exception) -> None:
