@@ -100,7 +100,7 @@ class Bus:
         event_id, reaction = _cause(batch, message, arrived), self._by_name.get(consumer)
         if consumer.startswith(TABLE):
             if consumer.removeprefix(TABLE) not in self._folds.tables:
-                raise UnknownConsumerError(f"no table here is called {consumer.removeprefix(TABLE)!r}: bring it back")
+                raise UnknownConsumerError(f"no table here is {consumer!r}: bring it back, or discard the letter")
             self._fold(batch, message, arrived.event, consumer.removeprefix(TABLE))
         elif reaction is not None:
             self._lanes.park(batch, self._item(batch, reaction, event_id, arrived.event, message))

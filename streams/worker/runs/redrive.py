@@ -15,6 +15,7 @@ from schemas.parked import ParkedEvent
 from streams import clock
 from streams.engine.messages import ResumeAsked
 from streams.errors import StreamsError
+from streams.worker.errors import UnknownConsumerError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.item import Kept
@@ -73,6 +74,8 @@ class Redrive:
             self._intakes[asked.consumer].again(batch, record)
         elif self._bus is not None:
             self._bus.again(batch, record, asked.consumer)
+        else:
+            raise UnknownConsumerError(f"this pool has no {asked.consumer!r}: bring it back, or discard the letter")
 
 
 def _row(asked: RedriveRequested) -> ParkedEvent:
