@@ -21,7 +21,7 @@ NO_STREAM = frozenset({404, 405})
 PACE = 0.3
 """Seconds between two questions where there is no event stream."""
 
-ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
+ENDINGS = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 class Unfinished(StreamsError):

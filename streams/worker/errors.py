@@ -75,6 +75,10 @@ class RestoreError(WorkerError):
     """Raised when a partition's state cannot be restored from its changelog."""
 
 
+class RunExpiredError(WorkerError):
+    """Raised for what is asked of a run whose history was deleted; the request becomes a dead letter."""
+
+
 class UnknownConsumerError(WorkerError):
     """Raised for a redrive to a reaction that this worker's code does not have."""
 

@@ -63,6 +63,10 @@ class Journal:
         row = store.get(journal_key(run_id, SUBMITTED, 0)) or store.get(journal_key(run_id, EXPIRED, 0))
         return None if row is None else self.decode(row)
 
+    def is_expired(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the run ended so long ago that only the marker of its id is left."""
+        return owned.stores[LEDGER].get(journal_key(run_id, EXPIRED, 0)) is not None
+
     def entries(self, owned: Slice, run_id: str) -> list[Entry]:
         """Return a run's entries in log order, with what is uncommitted: what its machine has appended itself."""
         return self._sorted(owned.stores[LEDGER].scan(run_prefix(run_id)))

@@ -65,7 +65,9 @@ class Redrive:
     def _route(self, batch: Batch, asked: RedriveRequested, record: Kept) -> None:
         if asked.run_id is not None:
             live = self._desk.find(batch.slice, asked.run_id)
-            if live is not None:
+            if live is None:
+                self._desk.require_history(batch.slice, asked.run_id)
+            else:
                 self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
         elif asked.source_topic == self._courier.names.ticks:
             if self._schedules is not None:
