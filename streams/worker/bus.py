@@ -67,10 +67,17 @@ class Bus:
         consumers = [*self._tables, *map(of_reaction, self._by_name)]
         self.positions = Positions(consumers, courier.names.events)
         self.unknown: dict[str, int] = {}
+        self._read_ms: dict[Slice, int] = {}
+
+    def read_ms(self, owned: Slice) -> int:
+        """Return the time of the newest record read for a slice, 0 before the first one: younger ones may wait."""
+        return self._read_ms.get(owned, 0)
 
     async def take(self, batch: Batch) -> None:
         """Fold the batch's records in order, then run their reactions."""
         await self._lanes.room(batch.slice)
+        if batch.slice.live:
+            self._read_ms[batch.slice] = batch.messages[-1].timestamp()[1]
         items: list[Item] = []
         first = self.positions.begin(batch)
         for message in batch.messages:
@@ -155,12 +162,16 @@ class Bus:
 
     def restored(self, owned: Slice) -> None:
         """Go on with the parked events of a restored slice."""
-        owned.on_death.append(lambda: self._lanes.forget(owned))
+        owned.on_death.append(lambda: self._gone(owned))
         rows = [self._courier.codec.decode(row, ParkedEvent) for _, row in owned.stores[LEDGER].scan_committed(_PARKED)]
         for row in sorted(rows, key=lambda row: row.source_offset):
             item = self._item_of(owned, row)
             if item is not None:
                 self._lanes.resume(item)
+
+    def _gone(self, owned: Slice) -> None:
+        self._lanes.forget(owned)
+        self._read_ms.pop(owned, None)
 
     def _item_of(self, owned: Slice, row: ParkedEvent) -> Item | None:
         reaction, record = self._by_name.get(row.reaction), Kept(row)

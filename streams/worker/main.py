@@ -33,6 +33,7 @@ from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
 from streams.worker.catchup import CatchUp, reading
 from streams.worker.courier import Courier
+from streams.worker.expiry import by_time
 from streams.worker.folds import Folds
 from streams.worker.handlers import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
@@ -167,7 +168,7 @@ class Worker:
                 slot=slot.identity,
                 client_id=str(holder),
                 folder=slot.folder / "stores",
-                ledger=StoreSpec(LEDGER, names.journal(pool)),
+                ledger=StoreSpec(LEDGER, names.journal(pool), by_time(self._journal, codec)),
                 subscription=names.signals,
                 stores=self._folds.specs,
                 standbys=settings.standbys,
@@ -253,6 +254,8 @@ class Worker:
             history_days=settings.history_days,
             say=log.info,
             forget=book.forget,
+            in_memory=lambda owned, run_id: (owned, run_id) in self._desk.live,
+            read_ms=lambda owned: 0 if self._bus is None else self._bus.read_ms(owned),
         )
         self._began = clock.monotonic()
 

@@ -129,8 +129,11 @@ class PartitionDb:
         for store, key, value in writes:
             if value is None:
                 delete(store.prefix + key)
-            else:
-                put(store.prefix + key, value)
+                continue
+            put(store.prefix + key, value)
+            if store.hints is not None:
+                for at in store.hints(key, value):
+                    put(store.entries.prefix + at, b"")
         for name, mark in marks:
             put(_MARK + name.encode(), mark.encode())
         self._db.write(batch)
@@ -229,7 +232,7 @@ def _after(prefix: bytes) -> bytes:
 class Store:
     """One changelogged key-value store of one partition: committed rows below, the overlay of open units above."""
 
-    __slots__ = ("db", "dirty", "entries", "index", "name", "partition", "prefix", "topic")
+    __slots__ = ("db", "dirty", "entries", "hints", "index", "name", "partition", "prefix", "topic")
 
     def __init__(
         self, db: PartitionDb, name: str, topic: str, partition: int, index: Index | None = None, mark: bytes = b"\x00"
@@ -244,6 +247,7 @@ class Store:
         self.partition = partition
         self.prefix = name.encode() + mark
         self.index = index
+        self.hints = index.keys if index is not None and index.hints else None
         self.entries: Store = self if index is None else Store(db, name, topic, partition, None, b"\x01")
         # What open units have written: the row, whose it is, and where it stands among that one's records and rows.
         self.dirty: dict[bytes, tuple[bytes | Late | None, Unit, tuple[int, int] | None]] = {}
