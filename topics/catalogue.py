@@ -79,12 +79,8 @@ def _shared(names: Names) -> list[Topic]:
             "what is said to runs that exist; who is given a partition number of it serves that number of all topics",
             "queue",
             "run id",
-<<<<<<< HEAD
-            retention_ms=days_ms(7),
-            config={"max.message.bytes": str(LETTER_BYTES)},
-=======
             retention_ms=QUEUE_MS,
->>>>>>> ed5867c (Find what is over by its time and delete it as fast as it comes)
+            config={"max.message.bytes": str(LETTER_BYTES)},
             events=_SIGNALS,
         ),
         Topic(names.runs, "the life of every run", "log", "run id", "compact", events=_RUN_ENDINGS),

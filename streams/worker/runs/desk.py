@@ -16,7 +16,6 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
 from streams.engine.decision import Decision, Output, Perform
-
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError

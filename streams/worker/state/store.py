@@ -177,7 +177,9 @@ class PartitionDb:
         """
         text = str(error)
         if not text.startswith(("Corruption", "IO error")):
-            return StoreError(f"the store in {self.path.name} failed ({text}): the worker restarts and reads its changelog")
+            return StoreError(
+                f"the store in {self.path.name} failed ({text}): the worker restarts and reads its changelog"
+            )
         if text.startswith("Corruption"):
             self._flag.write_text(text, "utf-8")
         made = StoreDamagedError(f"the store {self.path} cannot be read ({text}): the worker ends, to be started again")
