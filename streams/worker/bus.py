@@ -70,8 +70,8 @@ class Bus:
         self._read_ms: dict[Slice, int] = {}
 
     def read_ms(self, owned: Slice) -> int:
-        """Return the time of the newest record read for a slice, 0 before the first one: younger ones may wait."""
-        return self._read_ms.get(owned, 0)
+        """Return the time of the newest record that all consumers of a slice have read; 0 if that is not known."""
+        return 0 if self.positions.late(owned)[0] else self._read_ms.get(owned, 0)
 
     async def take(self, batch: Batch) -> None:
         """Fold the batch's records in order, then run their reactions."""

@@ -279,7 +279,8 @@ class Worker:
             registry.register(figures)
         alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
         self._limits.breakers.told.append(alarms.breaker)
-        self._courier.on_letter, self._stall.on_lag = alarms.gave_up, alarms.behind
+        self._courier.on_letter = alarms.gave_up
+        self._stall.on_lag = lambda lags: alarms.looked(lags, self._runtime.gaps)
         self._limits.begin(self._kafka, self._names.workers, url, self._group_members, (self._budgets,))
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop
@@ -375,7 +376,7 @@ class Worker:
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
-            read = reading(self._kafka, self._names.events)
+            read = reading(self._kafka, self._names.events, self._runtime.gaps)
             app.on_slice_ready.append(
                 CatchUp(self._runtime, self._bus, self._bus.positions, self._courier, read).restored
             )
