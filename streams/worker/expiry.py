@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas.parked import ParkedEvent
 from streams.engine.entry import END, EXPIRED
+from streams.worker.journal import recorded_ms_of
 from streams.worker.runs.early import EARLY, FLAG
 from streams.worker.runs.histories import WAITING
 from streams.worker.runs.redrive import REDRIVEN
@@ -19,7 +20,6 @@ from streams.worker.state.index import Index
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
-    from streams.worker.journal import Journal
     from streams.worker.state.store import Store
 
 ENDS: Final = b"r/"  # ends of runs
@@ -37,17 +37,15 @@ class Hint(NamedTuple):
     ms: int
 
 
-def by_time(journal: Journal, codec: Codec) -> Index:
-    """Return the index of a ledger whose rows `journal` and `codec` decode."""
+def by_time(codec: Codec) -> Index:
+    """Return the index of a ledger whose rows `codec` decodes."""
 
     def of_run(key: bytes, row: bytes) -> Iterator[bytes]:
-        if b"/~e" not in key:  # nearly no row of a run is an end: the test is made for each that is written
-            return
         path = key.split(b"/", 2)[2].decode()
         if path == EXPIRED:
-            yield entry(MARKERS, journal.decode(row).recorded_ms, key)
+            yield entry(MARKERS, recorded_ms_of(row), key)
         elif path.startswith(END):
-            yield entry(ENDS, journal.decode(row).recorded_ms, key)
+            yield entry(ENDS, recorded_ms_of(row), key)
 
     def of_signal(key: bytes, row: bytes) -> Iterator[bytes]:
         if row != FLAG:
@@ -57,6 +55,8 @@ def by_time(journal: Journal, codec: Codec) -> Index:
     makers |= {kind: partial(_as_text, kind) for kind in (IDS, REDRIVEN, WAITING)}
 
     def keys(key: bytes, row: bytes) -> Iterable[bytes]:
+        if b"/~e" not in key and key.startswith(_RUNS):  # nearly every row that is written, so this comes first
+            return ()
         maker = makers.get(key[: key.find(b"/") + 1])
         return () if maker is None else maker(key, row)
 

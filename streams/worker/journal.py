@@ -102,6 +102,19 @@ class Journal:
         return sorted((self.decode(row) for _, row in rows), key=lambda entry: entry.seq)
 
 
+def recorded_ms_of(row: bytes) -> int:
+    """Return when the entry in a row was recorded, without decoding the rest: a result may be large.
+
+    It is the last field, after another integer (`tests/unit/worker/test_sweep.py` sees to that). Avro writes integers
+    as zigzag varints: seven bits a byte, the lowest first, all bytes but the last with the high bit.
+    """
+    value, at = row[-1], len(row) - 2
+    while row[at] & 0x80:
+        value = value << 7 | row[at] & 0x7F
+        at -= 1
+    return value >> 1
+
+
 def over(paths: Iterable[str]) -> bool:
     """Return whether a run has ended as often as it was begun, seen by its keys alone.
 

@@ -168,7 +168,7 @@ class Worker:
                 slot=slot.identity,
                 client_id=str(holder),
                 folder=slot.folder / "stores",
-                ledger=StoreSpec(LEDGER, names.journal(pool), by_time(self._journal, codec)),
+                ledger=StoreSpec(LEDGER, names.journal(pool), by_time(codec)),
                 subscription=names.signals,
                 stores=self._folds.specs,
                 standbys=settings.standbys,

@@ -45,7 +45,7 @@ class Door:
         codec = Codec(FileRegistry())
         self.owned = owned_slice(folder)
         assert self.owned.db is not None
-        index = by_time(Journal(codec), codec)
+        index = by_time(codec)
         self.owned.stores["journal"] = Store(self.owned.db, "journal", "t.journal", 0, index)
         self.courier = Courier(Names(), codec, events(), "default")
         self.told: list[Message] = []

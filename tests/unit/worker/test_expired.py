@@ -188,9 +188,20 @@ def test_a_lock_that_is_granted_to_an_expired_run_goes_back(room: Room) -> None:
 def test_a_redriven_submission_finds_the_id_taken(room: Room, same: bool) -> None:
     given = INPUT if same else {**INPUT, "steps": 3}
     submitted = RunSubmitted(run_id="old", agent="work", input=given)
-    letter: dict[str, Any] = {"dead_id": "d", "consumer": "work", "attempt": 1, "key": b"old", "value": CODEC.encode(submitted)}
+    letter: dict[str, Any] = {
+        "dead_id": "d",
+        "consumer": "work",
+        "attempt": 1,
+        "key": b"old",
+        "value": CODEC.encode(submitted),
+    }
     headers = raw(Attributes("old", "run.submitted", "/there", 1))
-    place: dict[str, Any] = {"source_topic": "agents.work", "source_partition": 0, "source_offset": 1, "headers": headers}
+    place: dict[str, Any] = {
+        "source_topic": "agents.work",
+        "source_partition": 0,
+        "source_offset": 1,
+        "headers": headers,
+    }
     room.comes(RedriveRequested(**letter, **place))
     assert [vars(event)["error_type"] for _, event in room.sent] == ([] if same else ["RunConflictError"])
     assert room.desk.live == {}

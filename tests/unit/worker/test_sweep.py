@@ -12,11 +12,12 @@ import pytest
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
+from schemas.journal import JournalEntry
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry
 from streams.engine.view import fold
 from streams.worker.courier import Courier
 from streams.worker.expiry import by_time
-from streams.worker.journal import Journal
+from streams.worker.journal import Journal, recorded_ms_of
 from streams.worker.state.slice import Slice
 from streams.worker.state.store import Store
 from streams.worker.state.unit import Unit, Write
@@ -41,7 +42,7 @@ class Room:
         self.journal = Journal(codec)
         self.owned = owned_slice(folder)
         assert self.owned.db is not None
-        self.store = Store(self.owned.db, "journal", "t.journal", 0, by_time(self.journal, codec))
+        self.store = Store(self.owned.db, "journal", "t.journal", 0, by_time(codec))
         self.owned.stores["journal"] = self.store
         self.courier = Courier(Names(), codec, events(), "default")
         self.said: list[str] = []
@@ -245,6 +246,15 @@ async def test_rows_reach_a_steady_state_at_the_advertised_rate(tmp_path: Path, 
     rows_of = [rows for rows, _ in counts]
     assert rows_of[-1] == rows_of[-2] == rows_of[retained] == 3 * partitions_rate * period_s * (retained + 1)
     assert counts[-1][1] == partitions_rate * period_s * (8 - retained - 1), "markers go after their own time"
+
+
+@pytest.mark.parametrize("ms", [1, 63, 64, 8191, 1_764_000_000_000, 4_102_444_800_000])
+def test_the_time_of_an_entry_is_read_without_the_rest(ms: int) -> None:
+    """It is the last field of an entry and follows an integer, whatever other fields there are."""
+    assert list(JournalEntry.model_fields)[-2:] == ["version", "recorded_ms"]
+    entry = Entry.from_dict({"run_id": "r", "path": "~end/1", "kind": "end", "version": 300, "recorded_ms": ms})
+    _, row = Journal(Codec(FileRegistry())).encode(entry)
+    assert recorded_ms_of(row) == ms
 
 
 def test_the_index_is_made_again_for_a_store_that_had_none(tmp_path: Path) -> None:
