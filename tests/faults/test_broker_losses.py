@@ -1,6 +1,6 @@
 """Three brokers, each killed in turn under load: Kafka fails over, and no worker has to be replaced for that.
 
-It takes minutes and prints a line of figures:
+It takes minutes and prints a line of figures for each kill:
 
     uv run pytest -n 0 -s -m faults_long tests/faults/test_broker_losses.py
 """
@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from streams.settings import cache_home
 from tests.faults.rig.cluster import Cluster
-from tests.faults.rig.report import Tell
+from tests.faults.rig.report import Note, Tell
 from tests.faults.rig.standing import Scene, standing
 
 GOES_ON_S = 15.0  # Kafka itself takes nine to notice that a broker is gone
@@ -41,17 +41,20 @@ async def harmed(tmp_path: Path) -> AsyncIterator[Harmed]:
 
 
 @pytest.mark.faults_long
-async def test_each_broker_of_three_is_killed_in_turn(harmed: Harmed, tell: Tell) -> None:
+async def test_each_broker_of_three_is_killed_in_turn(harmed: Harmed, tell: Tell, note: Note) -> None:
     scene, cluster = harmed
     times = []
-    for node in cluster.nodes:
+    for number, node in enumerate(cluster.nodes, 1):
         await scene.ready()
+        before = scene.restarts
         async with scene.giving():
             await asyncio.to_thread(node.kill)
             times.append(await scene.goes_on())
             await asyncio.to_thread(node.start)
             await asyncio.to_thread(node.wait_ready)
-            await scene.goes_on()
+            again = await scene.goes_on()
+        row = {"killed": f"broker {number}", "goes on, s": f"{times[-1]:.1f}", "after its return, s": f"{again:.1f}"}
+        note({**row, "restarts": scene.restarts - before, **await scene.ledger.verdict(scene.pipeline)})
     found = await scene.ledger.verdict(scene.pipeline)
     tell(kills=len(times), **found, goes_on_s=sorted(times)[1], worst_s=max(times), restarts=scene.restarts)
     assert (found["lost"], found["twice"]) == (0, 0), scene.words()
