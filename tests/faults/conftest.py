@@ -18,7 +18,7 @@ import pytest_asyncio
 from streams.local.kafka import EmbeddedKafka
 from tests.faults.rig.kills import Outcome
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.report import Note, Scene, Tell, add_row, scene_table, table
+from tests.faults.rig.report import Note, Scene, Tell, add_row, scene_table, shown, table
 
 SEED = pytest.StashKey[int]()
 OUTCOMES = pytest.StashKey[list[Outcome]]()
@@ -72,7 +72,7 @@ def note() -> Note:
     """Return what takes a row as soon as it is known: it is printed, and appended to the file of `FAULTS_TABLE`."""
 
     def noted(row: Mapping[str, object]) -> None:
-        print(", ".join(f"{name} {value}" for name, value in row.items()))
+        print(", ".join(f"{name} {shown(value)}" for name, value in row.items()))
         if file := os.environ.get("FAULTS_TABLE"):
             add_row(Path(file), row)
 

@@ -84,7 +84,7 @@ async def test_a_pause_of(paused: Paused, tell: Tell, note: Note, seconds: int, 
     for number in range(1, REPETITIONS + 1):
         before = paused.scene.restarts
         times.append(await paused.pause(seconds, load=load))
-        row = {"pause, s": seconds, "load": "yes" if load else "no", "number": number, "goes on, s": f"{times[-1]:.1f}"}
+        row = {"pause, s": seconds, "load": "yes" if load else "no", "number": number, "goes on, s": times[-1]}
         found = await paused.scene.ledger.verdict(paused.scene.pipeline)
         note({**row, "restarts": paused.scene.restarts - before, **found})
     await paused.judged(times, tell, GOES_ON_S)

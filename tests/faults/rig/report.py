@@ -55,9 +55,14 @@ def scene_table(scenes: Sequence[Scene]) -> str:
     return "\n".join(lines)
 
 
+def shown(value: object) -> str:
+    """Return a value as a table has it: seconds with one digit."""
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
 def add_row(file: Path, row: Mapping[str, object]) -> None:
     """Append `row` to the Markdown table in `file`, which is begun if it is not there: what took long is not lost."""
     lines = [] if file.exists() else ["| " + " | ".join(row) + " |", "| --- " * len(row) + "|"]
-    lines.append("| " + " | ".join(map(str, row.values())) + " |")
+    lines.append("| " + " | ".join(map(shown, row.values())) + " |")
     with file.open("a", encoding="utf-8") as table_file:
         table_file.write("\n".join(lines) + "\n")
