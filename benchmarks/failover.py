@@ -25,6 +25,7 @@ from streams import clock
 from streams.app import discover
 from streams.local.declare import declare_topics
 from streams.local.ports import free_ports
+from streams.query.cluster import authorization, cluster_secret
 from streams.query.codec import codec_of
 from streams.settings import child_environment, load
 from topics.names import Names
@@ -77,8 +78,9 @@ class Failover:
         await asyncio.to_thread(declare_topics, self.settings)
         await asyncio.to_thread(self._fill, rows)
         producer = EventProducer(self.settings.kafka(), self.codec, "/benchmark", now_ms=clock.now_ms)
+        shown = {"authorization": authorization(cluster_secret(self.settings))}
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=10, headers=shown) as http:
                 owner, other = await self._pair(http)
                 if self.settings.standbys:
                     await self._until(http, other + "/metrics", LAG)

@@ -18,7 +18,7 @@ import httpx
 from benchmarks.stateful_reaction import cluster
 from tests.faults.rig.asker import Asker
 from tests.faults.rig.gateway import Gateway
-from tests.faults.rig.pipeline import Pipeline, Worker
+from tests.faults.rig.pipeline import CLUSTER, Pipeline, Worker
 from tests.faults.rig.queries import Model, Traffic
 
 NAMES = [f"name-{number}" for number in range(40)]
@@ -76,7 +76,7 @@ async def local(pipeline: Pipeline, gateway: Gateway, workers: list[Worker], opt
         traffic.stop()
         await reading
     straight = Traffic(gateway.asker, NAMES, 3)
-    askers = {id(worker): Asker(str(worker.owner.base_url)) for worker in workers}
+    askers = {id(worker): Asker(worker.url, CLUSTER) for worker in workers}
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(int(options.rate * options.quiet)):

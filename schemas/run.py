@@ -1,7 +1,13 @@
 """The life of a run as others see it: submitted to its agent's queue, started, and ended in one of three ways."""
 
+import re
+from typing import Final
+
 from schemas.event import Event
 from schemas.values import Json
+
+RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}")
+"""Ids of runs stand in paths of URLs and in keys of the journal, where a slash separates."""
 
 
 class RunSubmitted(Event, type="run.submitted", key="run_id"):

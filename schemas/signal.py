@@ -43,9 +43,13 @@ class ChildEnded(Event, type="child.ended", key="run_id"):
 
 
 class ForkRequested(Event, type="run.fork_requested", key="run_id"):
-    """Somebody wants a new run that shares the journal of ``run_id`` up to ``at``, with answers edited."""
+    """Somebody wants a new run that shares the journal of ``run_id`` up to ``at``, with answers edited.
+
+    ``caller`` is who asked, as in ``run.submitted``: who starts a run.
+    """
 
     run_id: str
     new_run_id: str
     at: str
     edits: Json = None
+    caller: str | None = None

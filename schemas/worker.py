@@ -7,10 +7,11 @@ from schemas.values import Json
 
 
 class WorkerHeartbeat(Event, type="worker.heartbeat", key="worker_id"):
-    """A worker is alive; ``applied`` maps topic and partition to the offset that its state includes.
+    """A worker is alive.
 
     Times are milliseconds since the epoch; ``running`` counts the runs in memory; ``standbys`` are the partitions of
-    others that it keeps a copy of.
+    others that it keeps a copy of. ``agents`` are those of its pool that its code has, null where it does not say.
+    ``applied`` is not written any more: with many agents it made a heartbeat larger than a record may be.
     """
 
     worker_id: str
@@ -27,3 +28,4 @@ class WorkerHeartbeat(Event, type="worker.heartbeat", key="worker_id"):
     running: int = 0
     version: str = ""
     standbys: list[int] = Field(default_factory=list)
+    agents: list[str] | None = None

@@ -17,6 +17,7 @@ from streams.define.schedules import Schedule
 from streams.define.sources import Source
 from streams.define.tables import TableDef
 from streams.define.tools import Tool
+from streams.error_text import error_message, error_type
 from streams.errors import DiscoveryError
 from topics import Topic
 
@@ -113,8 +114,10 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
     except DiscoveryError:
         raise
-    except Exception as error:
-        kind, reason = type(error).__name__, str(error).splitlines()[0] if str(error) else ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        kind, reason = error_type(error), error_message(error).splitlines()[0]
         raise DiscoveryError(f"module {name} cannot be imported ({kind}: {reason}): correct it or remove it") from error
 
 

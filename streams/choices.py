@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ipaddress
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+CALLED = "/chat/completions"  # what is put behind an endpoint's URL, and often copied with it
+
+
+def endpoint(text: str) -> str:
+    """Return the base URL of an OpenAI-compatible endpoint without what is put behind it; ValueError if it is none."""
+    url = text.strip().rstrip("/").removesuffix(CALLED).rstrip("/")
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError("it must begin with http:// or https://, for example http://127.0.0.1:8080/v1")
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError("it must hold no user and no password: the key belongs into STREAMS_LLM_API_KEY")
+    if not parts.hostname:
+        raise ValueError("it names no host, for example http://127.0.0.1:8080/v1")
+    if parts.query or parts.fragment:
+        raise ValueError("it must end before ? and #, for example http://127.0.0.1:8080/v1")
+    _ = parts.port  # a ValueError that says what is wrong with it
+    return url
+
+
+Endpoint = Annotated[str, AfterValidator(endpoint)]
+"""The base URL of a model endpoint."""
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL leads to this machine: no proxy does."""
+    host = (urlsplit(url).hostname or "").removesuffix(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class ModelRole(BaseModel):
@@ -17,7 +52,7 @@ class ModelRole(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base_url: str | None = None
+    base_url: Endpoint | None = None
     api_key: SecretStr | None = None
     model: str | None = None
     timeout: float | None = Field(None, gt=0)

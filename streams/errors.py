@@ -18,6 +18,21 @@ class DiscoveryError(StreamsError):
     """Raised by `streams.app.discover`: a module that cannot be imported, or a name that is taken twice."""
 
 
+# What stands for an error that is no Exception
+
+
+class UserCodeExit(StreamsError):
+    """Raised in place of what user code raised that is no `Exception`; its cause is what was raised.
+
+    SystemExit, KeyboardInterrupt, GeneratorExit, a CancelledError that nobody asked for and other BaseExceptions would
+    end the event loop or pass for a cancellation, and a StopIteration cannot leave a coroutine (PEP 479).
+    """
+
+    def __init__(self, message: str, cause: BaseException) -> None:
+        super().__init__(message)
+        self.__cause__ = cause
+
+
 # What an agent's function meets at an await
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import orjson
-from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -23,8 +23,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from streams import clock
-from streams.choices import Budget, ModelRole, budget_kinds, objects, revealed
+from streams import clock, kafka_access
+from streams.choices import Budget, Endpoint, ModelRole, budget_kinds, objects, revealed
+from streams.env_file import EnvFileError
+from streams.env_file import read as read_env_file
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -38,9 +40,9 @@ PREFIX = "STREAMS_"
 ENV_FILE = ".env"
 MASK = "********"
 CREDENTIALS = re.compile(r"//[^/@\s]+@")  # user and password inside a URL
-SCOPES = ("submit", "read", "admin")
+SCOPES = ("submit", "read", "approve", "admin")
 
-Scope = Literal["submit", "read", "admin"]
+Scope = Literal["submit", "read", "approve", "admin"]
 
 
 class SettingsError(StreamsError):
@@ -107,6 +109,7 @@ def _api_keys(value: object) -> object:
     return [{"key": key, "scopes": scopes.split("+") if isinstance(scopes, str) else scopes} for key, scopes in pairs]
 
 
+File = Annotated[Path, AfterValidator(Path.expanduser)]  # "~" in `.env` is not replaced by any shell
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -116,6 +119,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",  # other programs' variables share `.env`; unknown STREAMS_ ones are refused by `load`
@@ -136,9 +140,14 @@ class Settings(BaseSettings):
     )
     kafka_sasl_username: str | None = Field(None, description="user for SASL")
     kafka_sasl_password: SecretStr | None = Field(None, description="password for SASL")
-    kafka_ssl_ca: Path | None = Field(None, description="file with the certificate authority of the brokers")
-    kafka_ssl_cert: Path | None = Field(None, description="file with this client's certificate")
-    kafka_ssl_key: Path | None = Field(None, description="file with this client's private key")
+    kafka_sasl_oauth_url: str | None = Field(None, description="token endpoint of OAUTHBEARER (OpenID Connect)")
+    kafka_sasl_oauth_client_id: str | None = Field(None, description="client id for the token endpoint")
+    kafka_sasl_oauth_client_secret: SecretStr | None = Field(None, description="client secret for the token endpoint")
+    kafka_sasl_oauth_scope: str | None = Field(None, description="scope that is asked of the token endpoint")
+    kafka_ssl_ca: File | None = Field(None, description="file with the certificate authority of the brokers")
+    kafka_ssl_cert: File | None = Field(None, description="file with this client's certificate")
+    kafka_ssl_key: File | None = Field(None, description="file with this client's private key")
+    kafka_ssl_key_password: SecretStr | None = Field(None, description="password of the private key's file")
     topic_prefix: str = Field(
         "", pattern=r"^[a-zA-Z0-9._-]*$", max_length=100, description="put before every topic's name, with a dot"
     )
@@ -153,10 +162,10 @@ class Settings(BaseSettings):
     schema_registry_password: SecretStr | None = Field(None, description="password of the registry")
 
     # Processes
-    state_dir: Path = Field(
+    state_dir: File = Field(
         Path(".streams"), description="folder of everything local; all of it can be rebuilt from topics"
     )
-    cache_dir: Path = Field(
+    cache_dir: File = Field(
         default_factory=cache_home, description="folder of downloads: Kafka's jars, the local model"
     )
     pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="the worker's group of dedicated agents")
@@ -166,11 +175,23 @@ class Settings(BaseSettings):
     worker_host: str = Field("127.0.0.1", description="address on which a worker answers the gateway")
     worker_port: int = Field(0, ge=0, le=65535, description="port on which a worker answers the gateway; 0: a free one")
     worker_url: str | None = Field(
-        None, description="URL under which the gateway reaches this worker; unset: host:port"
+        None,
+        description="URL under which the gateway reaches this worker; unset: http, its host (of all: its name), port",
+    )
+    cluster_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="what workers and gateways show each other, 16 characters or more; a worker off loopback needs it",
     )
     workers: int = Field(2, ge=0, le=64, description="workers that `streams dev` starts and keeps alive")
     standbys: int = Field(
         0, ge=0, le=8, description="other workers that keep a warm copy of each partition's stores; 0: none"
+    )
+    loop_blocked_after: float = Field(
+        60.0, ge=0, description="seconds after which a worker whose event loop is blocked is ended; 0: never"
+    )
+    threads_held_after: float = Field(
+        900.0, ge=0, description="seconds without a return from its plain functions until a full worker ends; 0: never"
     )
     apps: Names = Field((), description="importable packages with your own agents, comma-separated")
     flood_threshold: int = Field(
@@ -182,6 +203,9 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = Field("127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS")
     gateway_port: int = Field(8000, ge=0, le=65535, description="port of the gateway; 0: a free one")
+    gateway_connections_per_address: int = Field(
+        1_024, ge=1, description="connections that one address may hold; a proxy in front counts as one address"
+    )
     advertised_url: str | None = Field(None, description="URL under which clients reach the gateway")
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_api_keys)] = Field(
         (), description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}'
@@ -192,7 +216,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="the key that this command line sends to the gateway")
 
     # Models and tools
-    llm_base_url: str | None = Field(
+    llm_base_url: Endpoint | None = Field(
         None,
         validation_alias=AliasChoices("STREAMS_LLM_BASE_URL", "OPENAI_BASE_URL"),
         description="OpenAI-compatible endpoint; this and the key unset: a local model",
@@ -203,7 +227,7 @@ class Settings(BaseSettings):
         description="key of the model endpoint",
     )
     llm_model: str | None = Field(None, description="name of the model; unset: the endpoint's usual one")
-    llm_gguf: Path | None = Field(
+    llm_gguf: File | None = Field(
         None,
         description="model that `streams dev` serves: a name of `llm list` or a GGUF file; unset: the one that ships",
     )
@@ -216,7 +240,7 @@ class Settings(BaseSettings):
         {}, description='models by role, as JSON: {"fast": {"model": …, "base_url", "api_key", "fallback": ["smart"]}}'
     )
     llm_fallback: Names = Field((), description="roles that are asked, in order, when the usual model does not answer")
-    llm_prices: Path | None = Field(None, description="JSON file with prices of models, over those that ship")
+    llm_prices: File | None = Field(None, description="JSON file with prices of models, over those that ship")
     database_url: SecretStr | None = Field(
         None, description="database of the SQL tool: postgresql://user@host/name or sqlite:///path"
     )
@@ -248,16 +272,20 @@ class Settings(BaseSettings):
         from topics.kafka import KafkaConfig  # noqa: PLC0415 - only processes that talk to Kafka need it
         from topics.reach import Reach  # noqa: PLC0415
 
-        password = self.kafka_sasl_password
         return KafkaConfig(
             bootstrap_servers=self.kafka_bootstrap_servers,
             security_protocol=self.kafka_security_protocol,
             sasl_mechanism=self.kafka_sasl_mechanism,
             sasl_username=self.kafka_sasl_username,
-            sasl_password=None if password is None else password.get_secret_value(),
+            sasl_password=_revealed(self.kafka_sasl_password),
+            oauth_url=self.kafka_sasl_oauth_url,
+            oauth_client_id=self.kafka_sasl_oauth_client_id,
+            oauth_client_secret=_revealed(self.kafka_sasl_oauth_client_secret),
+            oauth_scope=self.kafka_sasl_oauth_scope,
             ssl_ca=None if self.kafka_ssl_ca is None else str(self.kafka_ssl_ca),
             ssl_cert=None if self.kafka_ssl_cert is None else str(self.kafka_ssl_cert),
             ssl_key=None if self.kafka_ssl_key is None else str(self.kafka_ssl_key),
+            ssl_key_password=_revealed(self.kafka_ssl_key_password),
             reach=Reach(self.kafka_bootstrap_servers, clock.monotonic),
         )
 
@@ -273,15 +301,24 @@ class Settings(BaseSettings):
 
 def load(**values: object) -> Settings:
     """Read the environment, `.env` and flags given as `values`; SettingsError with one line for each that is wrong."""
-    problems = list(_unknown())
+    try:
+        problems = list(_unknown())  # reads `.env` first: pydantic skips lines that it cannot parse
+    except EnvFileError as error:
+        raise SettingsError(str(error)) from None
     try:
         settings = Settings(**values)  # type: ignore[arg-type]  # validated here, that is the point
     except ValidationError as error:
         problems += [_problem(str(item["loc"][0]), item["msg"]) for item in error.errors(include_input=False)]
+    else:
+        problems += kafka_access.problems(settings)
     if problems:
         raise SettingsError("\n".join(problems))
     settings._sources = {**_sources(), **dict.fromkeys(values, "command line")}  # noqa: SLF001 - set once, here
     return settings
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def describe(settings: Settings) -> list[Row]:
@@ -296,6 +333,14 @@ def describe(settings: Settings) -> list[Row]:
         )
         for name, field in Settings.model_fields.items()
     ]
+
+
+def child_locale() -> dict[str, str]:
+    """Return this process's environment with a locale in which a JVM can open files of any name.
+
+    In the POSIX locale Java replaces every letter of a path that is not ASCII (JEP 400 does not cover file names).
+    """
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def child_environment(settings: Settings, **values: object) -> dict[str, str]:
@@ -322,7 +367,7 @@ def _given() -> list[tuple[str, Mapping[str, str | None]]]:
     """Return the places that hold settings, the stronger one first, names in capitals."""
     places: list[tuple[str, Mapping[str, str | None]]] = [
         ("environment", os.environ),
-        (ENV_FILE, dotenv_values(ENV_FILE)),
+        (ENV_FILE, read_env_file(Path(ENV_FILE))),
     ]
     return [(place, {name.upper(): value for name, value in found.items() if value}) for place, found in places]
 

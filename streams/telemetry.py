@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, SecretStr
 
 from streams.clock import from_ms
+from streams.printable import block, one_line
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # Whatever is written passes here, so the time that these take must not grow faster than the text: no part of them may
 # run along it from each of its places (a name before `://` would, and one letter in front of so many others).
 _SECRET: Final = re.compile(
-    r"(?i)(authorization|x-[a-z0-9-]{0,60}signature[a-z0-9-]{0,60}|api[_-]?key|token|password|secret)"
+    r"(?i)(?<!missing[_ -])(?<!empty[_ -])(?<!unset[_ -])(?<!without[_ -])"  # what is not there is followed by no value
+    r"(authorization|x-[a-z0-9-]{0,60}signature[a-z0-9-]{0,60}|api[_-]?key|token|password|secret)"
     r"(\"?'?\s{0,9}[=:]\s{0,9}\"?'?)"
     r"(?:bearer\s+|basic\s+)?[^\s\"',;&}]+"
 )
@@ -120,13 +122,25 @@ def _parts(secret: str) -> Iterator[str]:
         yield unquote(password)
 
 
+# Loggers of the libraries that pyproject.toml names and of those that come with them.
+_LIBRARIES: Final = (
+    "aiohttp", "asyncio", "charset_normalizer", "concurrent", "confluent_kafka", "courlan", "cronsim", "faust",
+    "hpack", "htmldate", "httpcore", "httpcore2", "httpx", "httpx2", "jgo", "justext", "lxml", "mode", "openai",
+    "prometheus_client", "psycopg", "rocksdict", "sqlglot", "trafilatura", "urllib3", "uvicorn",
+)  # fmt: skip
+
+
 class _Text(logging.Formatter):
     """Lines for people; `streams dev` puts process and colour in front."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = from_ms(int(record.created * 1000)).strftime("%H:%M:%S.%f")[:-3]
         level = "" if record.levelno == logging.INFO else f" {record.levelname.lower()}"
-        return redact(f"{moment}{level} {super().format(record)}")
+        line = one_line(redact(f"{moment}{level} {record.getMessage()}"))
+        if not record.exc_info:
+            return line
+        traceback = block(redact(self.formatException(record.exc_info)))
+        return "\n    ".join([line, *traceback.split("\n")])
 
 
 class _Json(logging.Formatter):
@@ -144,12 +158,21 @@ class _Json(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
-def configure(settings: Settings) -> None:
-    """Set up the root logger of this process; libraries speak from WARNING on, and nobody of the settings' secrets."""
+def keep_secrets_of(settings: Settings) -> None:
+    """Mask the secrets of the settings from now on, wherever this process writes."""
     keep_secret(_secrets(settings))
+
+
+def configure(settings: Settings) -> None:
+    """Set up the root logger of this process: whatever a user's code logs is shown from `log_level` on.
+
+    The libraries that this product brings are shown from WARNING on. Secrets of the settings are masked in every line.
+    """
+    keep_secrets_of(settings)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text("%(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("streams").setLevel(settings.log_level)
+    root.setLevel(settings.log_level)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
     AdminClient,
     AlterConfigOpType,
@@ -19,12 +19,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no
 from topics.changes import Alter, Plan, TopicState, plan
 from topics.errors import BrokerUnavailableError, PlanRefusedError, TopicError
 from topics.kafka import KafkaConfig
+from topics.refusals import missing_right, takes_connections
 
 __all__ = ["Plan", "TopicState", "apply", "delete", "describe", "plan", "topic_names", "weak_partitions"]
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
 _PACE_S = 0.02
+_TURN_S = 1.0
+_SEVERE = 2  # the library's own lines from this severity on; refused connections are logged by `topics.reach`
 
 
 def topic_names(config: KafkaConfig, *, timeout: float = _ANSWER_S) -> dict[str, int]:
@@ -57,6 +60,7 @@ def describe(
     client = _client(config)
     counts = _partitions(client, config, timeout)
     wanted = sorted(counts if names is None else set(names) & counts.keys())
+    _require_sight(client, sorted(set(names or ()) - counts.keys()), timeout)
     if not wanted:
         return {}
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
@@ -142,7 +146,7 @@ def _wait_until_visible(client: AdminClient, config: KafkaConfig, expected: Mapp
 
 
 def _client(config: KafkaConfig) -> AdminClient:
-    return AdminClient(config.client(), logger=_LOG)
+    return AdminClient(config.client() | {"log_level": _SEVERE, "error_cb": config.reach.failed}, logger=_LOG)
 
 
 def _partitions(client: AdminClient, config: KafkaConfig, timeout: float) -> dict[str, int]:
@@ -155,11 +159,41 @@ def _partitions(client: AdminClient, config: KafkaConfig, timeout: float) -> dic
 
 
 def _metadata(client: AdminClient, config: KafkaConfig, timeout: float) -> ClusterMetadata:
-    try:
-        return client.list_topics(timeout=timeout)
-    except KafkaException as error:
-        message = f"no broker answers at {config.bootstrap_servers} ({_reason(error)}); is Kafka running there?"
-        raise BrokerUnavailableError(message) from error
+    """Ask in short turns: the library retries a connection that is refused for ever, and says so only to `poll`."""
+    turns = max(1, round(timeout / _TURN_S))
+    cause: KafkaException | None = None
+    for _ in range(turns):
+        try:
+            metadata = client.list_topics(timeout=timeout / turns)
+        except KafkaException as error:
+            cause = error
+            client.poll(0)
+            if config.reach.refusal is not None:
+                raise BrokerUnavailableError(f"{config.bootstrap_servers}: {config.reach.refusal}") from error
+        else:
+            config.reach.answered()
+            return metadata
+    raise _silence(config, cause) from cause
+
+
+def _silence(config: KafkaConfig, cause: KafkaException | None) -> BrokerUnavailableError:
+    explanation = config.reach.explanation
+    if explanation is not None:
+        return BrokerUnavailableError(f"no broker answers at {config.bootstrap_servers}: {explanation}")
+    if takes_connections(config.bootstrap_servers):
+        return BrokerUnavailableError(
+            f"{config.bootstrap_servers} takes connections and does not answer as Kafka does with "
+            f"{config.security_protocol}: it is busy, or STREAMS_KAFKA_SECURITY_PROTOCOL is not that of this port"
+        )
+    reason = "" if cause is None else f" ({_reason(cause)})"
+    return BrokerUnavailableError(f"no broker answers at {config.bootstrap_servers}{reason}; is Kafka running there?")
+
+
+def _require_sight(client: AdminClient, missing: list[str], timeout: float) -> None:
+    """Raise TopicError for a topic that this user may not describe: a list of all topics leaves it out silently."""
+    if missing:
+        futures = client.describe_topics(TopicCollection(missing), request_timeout=timeout)
+        _settle(futures, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def _asked(request: Callable[..., dict[Any, Any]], what: list[Any], timeout: float) -> dict[Any, Any]:
@@ -175,9 +209,13 @@ def _settle(futures: Mapping[Any, Any], *, tolerated: int | None = None) -> dict
             answers[name] = future.result()
         except KafkaException as error:
             if error.args[0].code() != tolerated:
-                message = f"{getattr(name, 'name', name)}: the broker refused: {_reason(error)}"
-                raise TopicError(message) from error
+                resource = getattr(name, "name", name)
+                raise TopicError(_refused(str(resource), error)) from error
     return answers
+
+
+def _refused(resource: str, error: KafkaException) -> str:
+    return missing_right(error.args[0], resource) or f"{resource}: the broker refused: {_reason(error)}"
 
 
 def _reason(error: KafkaException) -> str:

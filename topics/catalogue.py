@@ -10,8 +10,10 @@ DEFAULT_POOL = "default"
 
 #: A webhook's body may have 25 MiB; its record has the sender's headers beside it.
 WEBHOOK_BYTES = 26 * 1024 * 1024
-#: A dead letter holds a whole record and the cause.
-LETTER_BYTES = WEBHOOK_BYTES + MAX_BYTES
+#: An event may hold all of a webhook's body: GitHub's pushes have up to 25 MiB.
+EVENT_BYTES = WEBHOOK_BYTES
+#: A dead letter, its redrive and the row of an event that waits hold a whole record and what happened to it.
+LETTER_BYTES = EVENT_BYTES + MAX_BYTES
 
 _RUN_ENDINGS = ("run.started", "run.succeeded", "run.failed", "run.cancelled")
 _SIGNALS = (
@@ -56,13 +58,20 @@ def catalogue(
 
 def _shared(names: Names) -> list[Topic]:
     return [
-        Topic(names.events, "the bus: what anybody may react to", "bus", "the entity's id"),
+        Topic(
+            names.events,
+            "the bus: what anybody may react to",
+            "bus",
+            "the entity's id",
+            config={"max.message.bytes": str(EVENT_BYTES)},
+        ),
         Topic(
             names.signals,
-            "what is said to runs that exist",
+            "what is said to runs that exist; who is given a partition number of it serves that number of all topics",
             "queue",
             "run id",
             retention_ms=days_ms(7),
+            config={"max.message.bytes": str(LETTER_BYTES)},
             events=_SIGNALS,
         ),
         Topic(names.runs, "the life of every run", "log", "run id", "compact", events=_RUN_ENDINGS),
@@ -98,6 +107,7 @@ def _shared(names: Names) -> list[Topic]:
             "worker id",
             "compact",
             partitions=1,
+            config={"segment.bytes": str(16 * 1024 * 1024)},  # closed segments are compacted: a day of beats is large
             events=("worker.heartbeat",),
         ),
     ]
@@ -133,6 +143,7 @@ def _journal(names: Names, pool: str) -> Topic:
         "changelog",
         "kind, run id and path",
         "compact",
+        config={"max.message.bytes": str(LETTER_BYTES)},
         timestamp="LogAppendTime",
     )
 

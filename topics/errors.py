@@ -19,3 +19,7 @@ class PlanRefusedError(TopicError):
 
 class BrokerUnavailableError(TopicError):
     """Raised by admin and reader when no broker answers in time."""
+
+
+class ReadCancelledError(TopicError):
+    """Raised by a read that nobody waits for any more."""

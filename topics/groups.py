@@ -8,10 +8,11 @@ from confluent_kafka.admin import AdminClient
 
 from topics.errors import BrokerUnavailableError, TopicError
 from topics.kafka import KafkaConfig
-from topics.reader import Time, offsets
+from topics.reader import Time, offsets, read
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
+_SEVERE = 2  # the library's own lines from this severity on; refused connections are logged by `topics.reach`
 
 Place = tuple[str, int]
 
@@ -51,6 +52,19 @@ def lag(config: KafkaConfig, group: str, topics: Iterable[str], *, timeout: floa
     return behind
 
 
+def waiting(config: KafkaConfig, group: str, topics: Iterable[str]) -> int:
+    """Return how many of the topics have a record that a group has not handled; commit markers are none.
+
+    Raises as ``lag`` does.
+    """
+    done = committed(config, group)
+    found = 0
+    for topic in topics:
+        start = {partition: offset for (name, partition), offset in done.items() if name == topic}
+        found += next(iter(read(config, topic, start=start, limit=1)), None) is not None
+    return found
+
+
 def drop_before(config: KafkaConfig, topic: str, ms: int, groups: Iterable[str]) -> Mapping[int, int]:
     """Delete a topic's records from before a time (milliseconds since the epoch) that all ``groups`` are past.
 
@@ -75,4 +89,4 @@ def drop_before(config: KafkaConfig, topic: str, ms: int, groups: Iterable[str])
 
 
 def _client(config: KafkaConfig) -> AdminClient:
-    return AdminClient(config.client(), logger=_LOG)
+    return AdminClient(config.client() | {"log_level": _SEVERE, "error_cb": config.reach.failed}, logger=_LOG)

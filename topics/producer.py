@@ -17,6 +17,7 @@ from schemas.avro.codec import Codec
 from schemas.event import Event
 from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
 from topics.kafka import KafkaConfig
+from topics.refusals import missing_right
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
@@ -27,6 +28,19 @@ _ANY_PARTITION = -1  # as the library calls the one that the key gives
 _UNKNOWN_MS = 1000
 #: How often a record is sent that the broker took for a repetition; the second time it knows the producer.
 _TRIES = 3
+#: Seconds between two replacements of a client that failed for good: they double, and begin anew with a success.
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+#: Seconds for which a failure counts: a client that is refused fails again within that time, since `check` replaces it.
+_FAILED_S = 15.0
+_DENIED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 the library's names
 #: The client's own limit on a record, in bytes; each topic's is enforced by the broker.
 _MAX_BYTES = 64 * 1024 * 1024
 
@@ -111,10 +125,27 @@ class EventProducer:
         self._served: deque[_Delivery] = deque()
         self._closing = threading.Event()
         self._broken = threading.Event()
+        self._failure_text = ""
+        self._failed_at = float("-inf")
+        self._pause_s = 0.0
+        self._replaced_at = float("-inf")
 
     async def start(self) -> None:
         """Connect now, so that the first event need not wait for it: a new broker takes a second to give an id."""
         self._connected()
+
+    async def check(self) -> str | None:
+        """Return None when the broker takes what is sent, as far as is known, else one line that says why it does not.
+
+        A client that failed for good is replaced here as well: nobody sends anything to a process that is not ready.
+        """
+        try:
+            self._connected()
+        except TopicError as error:
+            return str(error)
+        if asyncio.get_running_loop().time() - self._failed_at < _FAILED_S:
+            return f"the broker refuses what this process writes: {self._failure_text}"
+        return None
 
     async def send(
         self,
@@ -222,12 +253,15 @@ class EventProducer:
         topic, value, key, headers, partition = record
         delivery = _Delivery(record, asyncio.get_running_loop().create_future(), self._served)
         where = _ANY_PARTITION if partition is None else partition
+        producer = self._connected()
         try:
-            self._connected().produce(topic, value, key, where, on_delivery=delivery.noted, headers=list(headers))
+            producer.produce(topic, value, key, where, on_delivery=delivery.noted, headers=list(headers))
         except BufferError as error:
             message = f"{topic}: too many records wait for the broker already; try again later"
             raise NotAcknowledged(message) from error
         except KafkaException as error:
+            if error.args[0].fatal() or error.args[0].code() == KafkaError._FATAL:  # noqa: SLF001 the library's name
+                self._fail(producer, error.args[0])
             raise self._failure(topic, error.args[0]) from error
         return delivery
 
@@ -246,6 +280,13 @@ class EventProducer:
             message = "the producer is closed"
             raise TopicError(message)
         if self._producer is None or self._broken.is_set():
+            now = asyncio.get_running_loop().time()
+            if now - self._replaced_at < self._pause_s:
+                message = f"the producer failed and is replaced in a moment: {self._failure_text}"
+                raise NotAcknowledged(message)
+            if self._producer is not None:
+                self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+            self._replaced_at = now
             self._broken.clear()
             self._loop = asyncio.get_running_loop()
             self._producer = Producer(self._settings | {"log_level": _SEVERE, "error_cb": self._noticed}, logger=_LOG)
@@ -258,7 +299,11 @@ class EventProducer:
     def _serve(self, producer: Producer) -> None:
         """Serve the library until closed, or until another client has replaced this one and nothing waits in it."""
         while not self._closing.is_set() and (producer is self._producer or len(producer)):
-            producer.poll(_POLL_S)
+            try:
+                producer.poll(_POLL_S)
+            except KafkaException as error:  # the client tells of a fatal error so, and not by its error callback
+                self._fail(producer, error.args[0])
+                self._closing.wait(_POLL_S)
             if self._served and self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._wake)
 
@@ -266,17 +311,29 @@ class EventProducer:
         """Resume all who wait for what was served; a sender that was cancelled no longer does."""
         while self._served:
             delivery = self._served.popleft()
-            if delivery.error is None and self._reach is not None:
+            if delivery.error is None:
+                self._failed_at, self._pause_s = float("-inf"), 0.0
                 self._reach.answered()
+            elif delivery.error.code() in _DENIED:
+                self._note_failure(delivery.error)
             if not delivery.future.done():
                 delivery.future.set_result(delivery.place)
 
     def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
-        if error.fatal():
+        self._reach.failed(error)
+
+    def _fail(self, producer: Producer, error: KafkaError) -> None:
+        """Let the client be replaced, and all that waits in it fail now; what is in flight may be written."""
+        self._note_failure(error)
+        if not self._broken.is_set() and producer is self._producer:
             _LOG.error("the producer failed for good and is replaced: %s", error.str())
             self._broken.set()
+        producer.purge()
+
+    def _note_failure(self, error: KafkaError) -> None:
+        self._failure_text = error.str()
+        if self._loop is not None:
+            self._failed_at = self._loop.time()  # the loop's clock never goes back
 
     def _failure(self, topic: str, error: KafkaError) -> TopicError:
         code = error.code()
@@ -284,7 +341,13 @@ class EventProducer:
             return RecordTooLargeError(f"{topic}: the record is refused: {error.str()}")
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
             return TopicError(f"topic {topic} does not exist; run: streams topics apply")
-        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {error.str()}")
+        denied = missing_right(error, topic)
+        if denied is not None:
+            return NotAcknowledged(f"{topic}: not written: {denied}")
+        if code in _PURGED:
+            return NotAcknowledged(f"{topic}: the producer failed and is replaced: {self._failure_text}")
+        reason = self._reach.explanation or error.str()
+        return NotAcknowledged(f"{topic}: not acknowledged within {self._timeout_ms / 1000:g} s: {reason}")
 
 
 class Pending(NamedTuple):

@@ -3,15 +3,17 @@
 Blocking: call it from a thread where an event loop is running. Never joins a group, so it moves no offsets.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from topics.errors import BrokerUnavailableError, TopicError
+from topics.errors import BrokerUnavailableError, ReadCancelledError, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
 
@@ -21,9 +23,26 @@ _SEVERE = 2  # the library's own lines from this severity on; that no broker ans
 _BATCH = 500
 _PACE_S = 0.02
 _KEYS_PACE_S = 0.5
+_LOOK_S = 0.2  # seconds between two looks at whether a read was cancelled
 _LAZY_BYTES = 1 << 20
 _LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-_GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
+GROUP = "streams-reader"  # required by the library; nothing is ever committed under it
+
+
+_CANCELLED: ContextVar[threading.Event | None] = ContextVar("cancelled", default=None)
+
+
+@contextlib.contextmanager
+def cancellable(cancelled: threading.Event) -> Iterator[None]:
+    """Let every read that begins in the block, in this thread, end with ReadCancelledError once `cancelled` is set.
+
+    A read looks at it with each batch that the broker sends, so at least every 0.2 seconds.
+    """
+    token = _CANCELLED.set(cancelled)
+    try:
+        yield
+    finally:
+        _CANCELLED.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +111,13 @@ def follow(
     stop: threading.Event | None = None,
     pace: float = 0.5,
     lazy: bool = False,
+    quiet: float | None = None,
     timeout: float = _ANSWER_S,
 ) -> Iterator[RawRecord]:
     """Yield the committed records from ``start`` on as they come, until ``stop`` is set.
+
+    With ``quiet`` it ends when nothing has come for so many seconds, in which something should have: a new reader
+    finds brokers that this one may have lost.
 
     ``stop`` is looked at every ``pace`` seconds. A ``lazy`` follower may be half a second late and costs the broker and
     this process far less where much is written. Raises as ``read`` does at the beginning; later the library reconnects
@@ -103,21 +126,35 @@ def follow(
     wanted = key.encode() if isinstance(key, str) else key
     with _Reading(config, topic, timeout, lazy=lazy) as reading:
         reading.assign(reading.offsets(reading.choose(partitions, wanted), start))
+        silent = 0.0
         while stop is None or not stop.is_set():
-            for message in reading.fetched(pace):
+            messages = reading.fetched(pace)
+            silent = 0.0 if messages else silent + pace
+            if quiet is not None and silent > quiet:
+                return
+            for message in messages:
                 if not _ended(message) and (wanted is None or message.key() == wanted):
                     yield _record(message)
 
 
 def follow_keys(
-    config: KafkaConfig, topic: str, *, start: Position = "latest", stop: threading.Event, lazy: bool = False
-) -> Iterator[list[bytes]]:
-    """Yield the keys of the committed records as they come, many at a time: half the cost of following the records."""
+    config: KafkaConfig,
+    topic: str,
+    *,
+    start: Position = "latest",
+    stop: threading.Event,
+    lazy: bool = False,
+    header: str = "",
+) -> Iterator[list[tuple[bytes, bytes | None]]]:
+    """Yield the keys of the committed records as they come, each with the value of its ``header``, many at a time.
+
+    Half the cost of following the records.
+    """
     with _Reading(config, topic, _ANSWER_S, lazy=lazy) as reading:
         reading.assign(reading.offsets(reading.choose(None, None), start))
         while not stop.is_set():
-            found = [message.key() for message in reading.fetched(_KEYS_PACE_S) if not _ended(message)]
-            yield [key for key in found if key is not None]
+            found = [message for message in reading.fetched(_KEYS_PACE_S) if not _ended(message)]
+            yield [(key, _header(message, header)) for message in found if (key := message.key()) is not None]
 
 
 def offsets(
@@ -146,7 +183,7 @@ class _Reading:
         self._reach = config.reach
         self._consumer = Consumer(
             config.client(
-                group_id=_GROUP,
+                group_id=GROUP,
                 isolation_level="read_committed",
                 enable_auto_commit=False,
                 enable_partition_eof=True,
@@ -155,7 +192,9 @@ class _Reading:
                 fetch_min_bytes=_LAZY_BYTES if lazy else 1,
                 fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
             )
-            | {"log_level": _SEVERE, "error_cb": self._noticed},
+            # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with
+            # its threads and connections would stay until a rare collection.
+            | {"log_level": _SEVERE, "error_cb": config.reach.failed},
             logger=_LOG,
         )
 
@@ -209,22 +248,30 @@ class _Reading:
         first = self._consumer.poll(wait)
         if first is None:
             return []
-        if self._reach is not None and first.error() is None:
+        if first.error() is None:
             self._reach.answered()
         return [first, *self._consumer.consume(_BATCH, 0)]
 
-    def _noticed(self, error: KafkaError) -> None:
-        if self._reach is not None:
-            self._reach.failed(error)
+    def _awaited(self) -> list[Message]:
+        """Return what has come, after waiting for it; BrokerUnavailableError when nothing comes, ReadCancelledError."""
+        cancelled = _CANCELLED.get()
+        left = self._timeout
+        while left > 0:
+            if cancelled is not None and cancelled.is_set():
+                message = f"the read of {self._topic} was cancelled"
+                raise ReadCancelledError(message)
+            wait = left if cancelled is None else min(left, _LOOK_S)
+            if messages := self.fetched(wait):
+                return messages
+            left -= wait
+        raise self._silence(None)
 
     def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
         """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""
         open_partitions = {number for number in start if start[number] < end[number]}
         self.assign({number: start[number] for number in open_partitions})
         while open_partitions:
-            messages = self.fetched(self._timeout)
-            if not messages:
-                raise self._silence(None)
+            messages = self._awaited()
             for message in messages:
                 number = message.partition()
                 if number not in open_partitions:
@@ -252,7 +299,9 @@ class _Reading:
         raise self._silence(cause)
 
     def _silence(self, error: KafkaException | None) -> BrokerUnavailableError:
-        cause = "" if error is None else f" ({error.args[0].str()})"
+        self._consumer.poll(0)  # serves the callback that tells a refused connection
+        explained = self._reach.explanation
+        cause = f": {explained}" if explained else "" if error is None else f" ({error.args[0].str()})"
         return BrokerUnavailableError(
             f"no broker at {self._bootstrap} answers for topic {self._topic} within {self._timeout:g} s{cause}"
         )
@@ -271,6 +320,13 @@ def _ended(message: Message) -> bool:
     if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 the library's name
         return True
     raise TopicError(f"{message.topic()}: {error.str()}")
+
+
+def _header(message: Message, name: str) -> bytes | None:
+    """Return the last value of a header, None if the record has none of that name."""
+    headers: Any = message.headers() if name else None
+    found = next((value for header, value in reversed(headers or ()) if header == name), None)
+    return found.encode() if isinstance(found, str) else found
 
 
 def _record(message: Message) -> RawRecord:

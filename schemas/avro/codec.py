@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from pydantic import BaseModel
 
-from schemas.avro.datum import datum_of, reader_of
+from schemas.avro.datum import datum_of, fields_of, reader_of
 from schemas.avro.derive import avro_schema
 from schemas.avro.registry import Registry
 from schemas.avro.writer import UnusualError, flat_writer
@@ -177,10 +177,10 @@ def _decoder(written: Any, wanted: Any, model: type[BaseModel] | None) -> Callab
 
 
 def _validator(model: type[BaseModel]) -> Callable[[Any], Any]:
-    validate = model.__pydantic_validator__.validate_python
-    if any(field.alias or field.validation_alias for field in model.model_fields.values()):
-        return lambda values: validate(values, by_alias=False, by_name=True)
-    return validate
+    validate, convert = model.__pydantic_validator__.validate_python, fields_of(model)
+    if convert is None:
+        return validate
+    return lambda values: validate(convert(values), by_alias=True, by_name=True)
 
 
 def _line(error: Exception) -> str:

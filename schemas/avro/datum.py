@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 
-from schemas.avro.jsontext import dumps, loads
+from schemas.avro.jsontext import dumps, dumps_value, loads, value_of
 from schemas.avro.naming import record_name
 from schemas.avro.shape import Shape, shape_of_field
 from schemas.errors import SchemaError
@@ -53,6 +54,8 @@ def _writer(shape: Shape) -> Converter | None:
     if shape.model is not None:
         return _nested(shape.model)
     if shape.item is None:
+        if shape.annotation is not None:
+            return lambda value: dumps_value(value, shape.annotation)
         return _WRITERS.get(shape.kind)
     item = _writer(shape.item)
     if shape.kind == "optional":
@@ -78,6 +81,54 @@ def _optional_writer(shape: Shape, item: Converter | None) -> Converter | None:
 
 def _same(value: Any) -> Any:
     return value
+
+
+@cache
+def fields_of(model: type[BaseModel]) -> Converter | None:
+    """Return the converter from a record's fields, by name, to what the model's validator takes, or None.
+
+    On the log fields have their names; validators look for aliases. What travels as JSON text has its tags replaced.
+    """
+    converters: list[tuple[str, str, Converter]] = []
+    for name, field in model.model_fields.items():
+        key, inner = _key_of(name, field), _taker(shape_of_field(field))
+        if key != name or inner is not None:
+            converters.append((name, key, inner or _same))
+    if not converters:
+        return None
+
+    def convert(values: dict[str, Any]) -> dict[str, Any]:
+        made = dict(values)
+        for name, _, _ in converters:
+            made.pop(name, None)
+        for name, key, converter in converters:
+            if name in values:
+                made[key] = converter(values[name])
+        return made
+
+    return convert
+
+
+def _key_of(name: str, field: FieldInfo) -> str:
+    """Return under which key a validator finds a field first; one that has only a path is found by its name."""
+    alias = field.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else (alias,)
+    return next((choice for choice in choices if isinstance(choice, str)), name)
+
+
+def _taker(shape: Shape) -> Converter | None:
+    if shape.model is not None:
+        return fields_of(shape.model)
+    if shape.item is None:
+        return value_of if shape.annotation is not None else None
+    item = _taker(shape.item)
+    if item is None:
+        return None
+    if shape.kind == "optional":
+        return lambda value: None if value is None else item(value)
+    if shape.kind == "array":
+        return lambda values: [item(value) for value in values]
+    return lambda values: {key: item(value) for key, value in values.items()}
 
 
 _SETTLED: dict[str, Converter] = {

@@ -39,14 +39,19 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A kind with what it is made of: the item of an optional, array or map, or the model of a record."""
+    """A kind with what it is made of: the item of an optional, array or map, or the model of a record.
+
+    `annotation` is that of a value that travels as JSON text without being declared as JSON.
+    """
 
     kind: Kind
     item: "Shape | None" = None
     model: type[BaseModel] | None = None
+    annotation: Any = None
 
 
-_JSON = Shape("json")
+_JSON = Shape("json")  # declared as JSON
+_VALUE = Shape("json", annotation=Any)  # whatever else
 _PLAIN: dict[object, Shape] = {
     str: Shape("string"),
     int: Shape("long"),
@@ -70,6 +75,11 @@ def shape_of_field(field: FieldInfo) -> Shape:
 
 def shape_of(annotation: Any) -> Shape:
     """Return the shape of an annotation; what has no Avro form of its own is JSON text."""
+    shape = _shape_of(annotation)
+    return Shape("json", annotation=annotation) if shape is _VALUE else shape
+
+
+def _shape_of(annotation: Any) -> Shape:
     annotation = _unwrapped(annotation)
     plain = _PLAIN.get(annotation)
     if plain is not None:
@@ -102,10 +112,10 @@ def _of_class(annotation: type) -> Shape:
         return _of_values([member.value for member in annotation], "enum", "enum_long")
     if issubclass(annotation, BaseModel):
         open_ended = issubclass(annotation, RootModel) or annotation.model_config.get("extra") == "allow"
-        return _JSON if open_ended or _contains_itself(annotation) else Shape("record", model=annotation)
+        return _VALUE if open_ended or _contains_itself(annotation) else Shape("record", model=annotation)
     if issubclass(annotation, _TEXTUAL):
         return Shape("text")
-    return _JSON
+    return _VALUE
 
 
 @cache
@@ -138,23 +148,25 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _of_union(arguments: tuple[Any, ...]) -> Shape:
     others = [argument for argument in arguments if argument is not type(None)]
     if len(others) != 1 or len(others) == len(arguments):
-        return _JSON
+        return _VALUE
     item = shape_of(others[0])
-    return _JSON if item.kind == "json" else Shape("optional", item)
+    if item.kind == "json":
+        return _JSON if item.annotation is None else _VALUE
+    return Shape("optional", item)
 
 
 def _of_values(values: typing.Iterable[object], text: Kind, number: Kind) -> Shape:
     kinds = {type(value) for value in values}
     if all(issubclass(kind, str) for kind in kinds):
         return Shape(text)
-    return Shape(number) if kinds == {int} else _JSON
+    return Shape(number) if kinds == {int} else _VALUE
 
 
 def _of_container(origin: Any, arguments: tuple[Any, ...]) -> Shape:
     if origin is tuple and arguments[1:] != (Ellipsis,):
-        return _JSON
+        return _VALUE
     if origin in _SEQUENCES:
         return Shape("array", shape_of(arguments[0]))
     if origin in _MAPPINGS and shape_of(arguments[0]).kind == "string":
         return Shape("map", shape_of(arguments[1]))
-    return _JSON
+    return _VALUE

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from pydantic import BaseModel
 
-from schemas.avro.jsontext import dumps
+from schemas.avro.jsontext import dumps, dumps_value
 from schemas.avro.shape import Shape, shape_of_field
 
 FieldWriter: TypeAlias = Callable[[Any], bytes]
@@ -45,6 +45,8 @@ def flat_writer(model: type[BaseModel], schema: dict[str, Any]) -> Callable[[Ite
 
 
 def _writer(shape: Shape, schema: Any) -> FieldWriter | None:
+    if shape.annotation is not None:
+        return lambda value: _string(dumps_value(value, shape.annotation))
     if shape.kind != "optional" or shape.item is None:
         return _WRITERS.get(shape.kind)
     inner = _WRITERS.get(shape.item.kind)

@@ -1,12 +1,17 @@
-"""Runs one named tool as a run of its own, so that tools can be called from outside, scheduled and chained."""
+"""Runs one named tool as a run of its own, so that tools can be called from outside, scheduled and chained.
+
+The tools are those that ship and those of the packages in STREAMS_APPS.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from streams import Reject, Run, StepFailed, agent, minutes
+from streams import Reject, Run, StepFailed, agent, minutes, settings
+from streams.app import discover
 from streams.define.tools import Tool
 from streams.tools._call import arguments as validated
 from streams.tools.batches import AT_ONCE, answered, batch_api_calls, batch_url_scraping, scraped, told
@@ -40,16 +45,23 @@ class NamedResult(BaseModel):
     result: Any
 
 
+@cache
+def tools_here() -> dict[str, Tool[Any]]:
+    """Return the tools that ship and those of STREAMS_APPS, by name; each asks for its own approval."""
+    return {**discover(settings.load().apps).tools, **BY_NAME}
+
+
 @agent(concurrency=50, deadline=minutes(30), tools=LISTED)
 async def tool(call: NamedCall, run: Run) -> NamedResult:
-    """Run one of the tools that ship; its limits, retries and record are the tool's own."""
-    found = BY_NAME.get(call.name)
+    """Run one of the tools that ship or are yours; its limits, retries and record are the tool's own."""
+    known = tools_here()
+    found = known.get(call.name)
     if found is None:
-        raise Reject(f"There is no tool {call.name!r} here; there are: {', '.join(sorted(BY_NAME))}.")
+        raise Reject(f"There is no tool {call.name!r} here; there are: {', '.join(sorted(known))}.")
     validated(found, call.arguments)  # nothing but the tool's own arguments: an approval is not the caller's to give
     if found is batch_url_scraping or found is batch_api_calls:
         return NamedResult(name=call.name, result=await _batch(found, call.arguments, run))
-    return NamedResult(name=call.name, result=await run.tool(found, **call.arguments))
+    return NamedResult(name=call.name, result=await run.tool(found, call.arguments))
 
 
 async def _batch(found: Tool[Any], arguments: dict[str, Any], run: Run) -> Any:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from streams.cli.client import Gateway
 
 COLUMNS: Final = ("run_id", "token", "what", "parameters", "asked_at", "until")
-LOOKS: Final = 10_000
-"""Waiting runs that are looked through, the newest first, for those that ask a person."""
+PAGE: Final = 1_000
+"""Runs of one page of `GET /approvals`."""
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="the run's id")]
 Token = Annotated[str | None, typer.Option(help="which question, where a run asks several at once")]
@@ -64,11 +64,13 @@ def _answer(run: str, verb: str, token: str | None, comment: str | None) -> None
 
 
 def _all(server: Gateway) -> Iterator[dict[str, Any]]:
-    from streams.cli.forks import found
-
-    for row in found(server, LOOKS, status="waiting"):
-        if row["step"] == "approval":
-            yield from _asked(server, row["run_id"])
+    cursor = None
+    while True:
+        page = server.get("/approvals", limit=PAGE, cursor=cursor)
+        yield from page["approvals"]
+        cursor = page["next"]
+        if cursor is None:
+            return
 
 
 def _asked(server: Gateway, run: str) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import httpx
 from pydantic import BaseModel
 
 from schemas.errors import SchemaError
+from streams.choices import is_loopback
 from streams.cli.log import Log, open_log
 from streams.cli.pipeline import gateway_url, settings_here
 from streams.errors import StreamsError
@@ -25,6 +26,10 @@ class Finding(NamedTuple):
 
     state: Literal["ok", "warn", "fail"]
     detail: str
+
+
+class ProxyError(StreamsError):
+    """Raised when the environment names proxies that the HTTP client cannot use."""
 
 
 Check = Callable[[], Finding]
@@ -108,8 +113,7 @@ def _registry() -> Finding:
     password = settings.schema_registry_password
     user = settings.schema_registry_username
     auth = (user, password.get_secret_value()) if user and password else None
-    answer = httpx.get(f"{settings.schema_registry_url.rstrip('/')}/subjects", auth=auth, timeout=TIMEOUT)
-    answer.raise_for_status()
+    answer = _got(f"{settings.schema_registry_url.rstrip('/')}/subjects", auth=auth)
     return Finding("ok", f"answers with {len(answer.json())} subjects")
 
 
@@ -121,9 +125,21 @@ def _model() -> Finding:
             return Finding("warn", "none runs: `streams dev` starts the local one; or set OPENAI_API_KEY.")
         return Finding("ok", "OpenAI, by its key (not asked: it costs)")
     headers = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-    answer = httpx.get(f"{settings.llm_base_url.rstrip('/')}/models", headers=headers, timeout=TIMEOUT)
-    answer.raise_for_status()
+    _got(f"{settings.llm_base_url}/models", headers=headers)
     return Finding("ok", f"{settings.llm_base_url} answers")
+
+
+def _got(url: str, **options: Any) -> httpx.Response:
+    """Return the answer of a part; what is served on this machine is asked without a proxy, as everywhere else."""
+    try:
+        answer = httpx.get(url, timeout=TIMEOUT, trust_env=not is_loopback(url), **options)
+    except (httpx.InvalidURL, ImportError, ValueError) as error:
+        raise ProxyError(
+            f"The proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {error} "
+            "Correct or unset them."
+        ) from error
+    answer.raise_for_status()
+    return answer
 
 
 def _gateway() -> Finding:
@@ -137,6 +153,18 @@ def _gateway() -> Finding:
     return Finding("ok", f"{url} is ready")
 
 
+def _workers() -> Finding:
+    url = gateway_url(settings_here())
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=TIMEOUT, trust_env=False)
+        said = answer.json().get("checks", {}).get("workers")
+    except (httpx.TransportError, ValueError):
+        return Finding("warn", f"not known: no gateway answers at {url}.")
+    if said not in (None, "ok"):
+        return Finding("fail", f"{said}.")
+    return Finding("ok", "the pools that have work have live workers")
+
+
 CHECKS: dict[str, Check] = {
     "settings": _calm(_settings),
     "state": _calm(_state),
@@ -147,4 +175,5 @@ CHECKS: dict[str, Check] = {
     "registry": _calm(_registry),
     "model": _calm(_model),
     "gateway": _calm(_gateway),
+    "workers": _calm(_workers),
 }

@@ -18,6 +18,7 @@ PATIENCE = 10.0
 """Seconds for which a reading command asks again while the answer is 503: a partition moves, a worker restores."""
 
 _MOVING = frozenset({502, 503, 504})
+_UNAUTHENTICATED = 401
 
 
 class GatewayDown(StreamsError):
@@ -143,6 +144,8 @@ def _sentence(status: int, problem: Mapping[str, Any]) -> str:
     if isinstance(errors, list):
         named = [f"{item.get('field')}: {item.get('message')}" for item in errors]
         text = " ".join([text, *(f"{name}." for name in named if name not in text)])
+    if status == _UNAUTHENTICATED:
+        text += " This command line sends STREAMS_API_KEY: set it to a live key of the gateway."
     return f"{' '.join(text.split())} (HTTP {status})"
 
 

@@ -16,6 +16,8 @@ def add_to(app: typer.Typer) -> None:
 
 def examine(output: OutputOption = Output.TEXT) -> None:
     """Check settings, state folder, what users wrote, broker, topics, schemas, registry, model and gateway."""
+    from rich.markup import escape
+
     from streams.cli.checks import CHECKS, Finding
     from streams.cli.output import console, print_json
 
@@ -26,7 +28,7 @@ def examine(output: OutputOption = Output.TEXT) -> None:
         findings.append(found)
         if output is Output.TEXT:
             mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[found.state]
-            screen.print(f"{mark} [bold]{name:<9}[/] {found.detail}", markup=True)
+            screen.print(f"{mark} [bold]{name:<9}[/] {escape(found.detail)}", markup=True)
     failed = [name for name, found in zip(CHECKS, findings, strict=True) if found.state == "fail"]
     if output is Output.JSON:
         rows: list[dict[str, Any]] = [

@@ -10,6 +10,7 @@ from streams.cli.client import GatewayDown, Refused, ServerEvent, pause
 from streams.cli.options import Output
 from streams.cli.output import STYLES, cell, console, to_json
 from streams.errors import StreamsError
+from streams.printable import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,8 @@ def follow(server: Gateway, run: str, output: Output) -> int:
     screen = console()
     for event in watch(server, run):
         if output is Output.JSON:
-            print(orjson.dumps({"id": event.id, "event": event.name, "data": event.data}).decode(), flush=True)
+            line = orjson.dumps({"id": event.id, "event": event.name, "data": event.data}).decode()
+            print(json_text(line), flush=True)
         else:
             screen.print(describe(event))
     view = server.get(f"/runs/{run}")
@@ -90,17 +92,20 @@ def poll(server: Gateway, run: str) -> Iterator[ServerEvent]:
 
 def describe(event: ServerEvent) -> str:
     """Return one line of Rich markup for an event."""
+    from rich.markup import escape
+
     data: dict[str, Any] = event.data if isinstance(event.data, dict) else {"value": event.data}
     status = str(data.get("status", ""))
     style = STYLES.get(status, "default")
     match event.name:
         case "status" | "done":
-            text = f"[{style}]{status}[/]"
+            text = f"[{style}]{escape(status)}[/]"
         case "progress":
             percent = "" if data.get("progress") is None else f"{data['progress']}% "
-            text = f"[blue]{percent}[/]{data.get('message') or data.get('stage') or ''}"
+            text = f"[blue]{percent}[/]{escape(str(data.get('message') or data.get('stage') or ''))}"
         case "step":
-            text = f"{data.get('kind', '')} [bold]{data.get('name') or data.get('path', '')}[/] [{style}]{status}[/]"
+            name = escape(str(data.get("name") or data.get("path", "")))
+            text = f"{escape(str(data.get('kind', '')))} [bold]{name}[/] [{style}]{escape(status)}[/]"
         case _:
-            text = cell(event.data)
-    return f"[dim]{event.name:>8}[/] {text}"
+            text = escape(cell(event.data))
+    return f"[dim]{escape(event.name):>8}[/] {text}"

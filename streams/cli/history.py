@@ -192,11 +192,11 @@ def _print(report: Report) -> None:
     for error in report.errors[:_SHOWN]:
         screen.print(f"[red]failed[/] {escape(error)}")
     for name, counts in report.reactions.items():
-        screen.print(f"reaction {name}: {cell(counts)}")
+        screen.print(f"reaction {escape(name)}: {escape(cell(counts))}")
     if report.tables:
-        screen.print(f"rows: {cell(report.tables)}")
+        screen.print(f"rows: {escape(cell(report.tables))}")
     if report.left_out:
-        screen.print(f"left out: {cell(dict(report.left_out))}")
+        screen.print(f"left out: {escape(cell(dict(report.left_out)))}")
     if report.runs:
         screen.print(
             f"{totals['runs']} runs: {totals['equal']} ended as before, {totals['different']} differ, "

@@ -30,6 +30,7 @@ from streams.cli import (
 )
 from streams.cli.demo import command as demo
 from streams.errors import StreamsError
+from streams.printable import one_line
 
 DEBUG = "--debug"
 
@@ -88,7 +89,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return _said("Interrupted.", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 0  # the reader has what it wanted, as `head` does
     except Exception as error:
         if debug and not _usage(error):
             raise
@@ -102,6 +103,8 @@ def _report(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "streams"
         said = getattr(error, "format_message", error.__str__)()
+        if not said:
+            return 2  # a group without a command: its help is on the screen
         return _said(f"{' '.join(said.split())} See `{command} --help`.", 2)
     if _expected(error):
         return _said(str(error), getattr(error, "exit_code", 1))
@@ -123,5 +126,5 @@ def _expected(error: Exception) -> bool:
 
 def _said(text: str, code: int) -> int:
     for line in text.splitlines() or [""]:
-        print(f"streams: {line}", file=sys.stderr)
+        print(f"streams: {one_line(line)}", file=sys.stderr)
     return code

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from streams.cli.options import Output
+from streams.printable import block, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.text import Text
 
+_NUMBERS = 20  # in a list that people see
+_PIPE_WIDTH = 10_000  # columns: a program that reads a pipe needs whole ids, whatever FORCE_COLOR asks for
 STYLES = {
     "succeeded": "green",
     "completed": "green",
@@ -28,13 +33,25 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console; where stdout is no terminal, lines are not cut to a width."""
     from rich.console import Console
 
-    plain = Console(stderr=stderr, highlight=False)
-    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
+    class Screen(Console):
+        """A console that shows control characters of data as escapes."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(block(text), **options)
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # the entry point decides; Rich would exit with status 1
+
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Screen(stderr=stderr, highlight=False)
+    return Screen(stderr=stderr, highlight=False, width=_PIPE_WIDTH, soft_wrap=True)
 
 
 def to_json(value: Any) -> str:
     """Return the value as indented JSON; what JSON lacks (bytes, dates) as text."""
-    return orjson.dumps(value, default=_text, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    made = orjson.dumps(value, default=_text, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    return json_text(made)
 
 
 def print_json(value: Any) -> None:
@@ -57,11 +74,20 @@ def print_record(record: Mapping[str, Any], output: Output) -> None:
     if output is Output.JSON:
         print_json(record)
         return
-    shown = {name: cell(value) for name, value in record.items() if value not in (None, [], {}, "")}
+    shown = {name: cell(_brief(value)) for name, value in record.items() if value not in (None, [], {}, "")}
     width = max(map(len, shown), default=0)
     screen = console()
     for name, value in shown.items():
         screen.print(f"[bold]{name:<{width}}[/]  {_styled(value)}")
+
+
+def _brief(value: Any) -> Any:
+    """Return a value with long lists of numbers as their length: people read JSON (`-o json`) where they want them."""
+    if isinstance(value, dict):
+        return {name: _brief(one) for name, one in value.items()}
+    if isinstance(value, list) and len(value) > _NUMBERS and all(isinstance(one, int | float) for one in value):
+        return f"{len(value)} numbers"
+    return value
 
 
 def cell(value: Any) -> str:

@@ -16,14 +16,14 @@ agents = typer.Typer(help="Agents that can be run: list, pause, resume.", no_arg
 @workers.command("list")
 def list_workers(output: OutputOption = Output.TEXT) -> None:
     """List workers with the partitions that they own."""
-    columns = ("worker_id", "pool", "slot", "state", "pid", "url", "partitions", "running")
+    columns = ("worker_id", "pool", "slot", "state", "silent_s", "pid", "url", "partitions", "running")
     _print("/workers", "workers", columns, output, "No worker is alive: start one with `streams worker`.")
 
 
 @agents.command("list")
 def list_agents(output: OutputOption = Output.TEXT) -> None:
     """List agents with the input that they take."""
-    columns = ("name", "pool", "concurrency", "priority", "paused", "queued", "doc")
+    columns = ("name", "pool", "concurrency", "priority", "paused", "queued", "waits", "doc")
     _print("/agents", "agents", columns, output, "No agents: `streams new agent NAME` writes one.")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from streams.local.folder import running
 from streams.settings import Settings, load
+from streams.telemetry import keep_secrets_of
 
 if TYPE_CHECKING:
     from streams.cli.client import Gateway
@@ -16,6 +17,7 @@ FOUND = "running pipeline"
 def settings_here(**flags: object) -> Settings:
     """Return the settings, completed by what a pipeline that runs on the state folder says; SettingsError if wrong."""
     settings = load(**{name: value for name, value in flags.items() if value is not None})
+    keep_secrets_of(settings)  # replays write topics, too
     pipeline = running(settings.state_dir)
     if pipeline is None:
         return settings

@@ -119,7 +119,7 @@ def _line(event: dict[str, Any]) -> str:
     from rich.markup import escape
 
     place = f"[dim]{event['timestamp']} {event['partition']}@{event['offset']}[/]"
-    what = f"[cyan]{event['type'] or '-'}[/] [bold]{escape(event['key'] or '-')}[/]"
+    what = f"[cyan]{escape(event['type'] or '-')}[/] [bold]{escape(event['key'] or '-')}[/]"
     body = f"[red]{escape(event['error'])}[/]" if event.get("error") else escape(cell(event["data"]))
     return f"{place} {what} {body}"
 

@@ -86,6 +86,34 @@ def tail_topic(
     tail(topic, Wish(start, end, key, type, limit, follow or (start == "latest" and end is None)), output)
 
 
+@app.command("acl")
+def print_acls(
+    role: Annotated[str, typer.Option("--role", help="gateway, worker or admin")],
+    principal: Annotated[
+        str | None, typer.Option("--principal", help="who gets the rights; User:ROLE when left out")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the least ACLs that a kind of process needs, as calls of Kafka's tool `kafka-acls`."""
+    from dataclasses import asdict
+
+    from streams.cli.log import open_log
+    from streams.cli.output import print_json
+    from topics.acls import ROLES, least
+
+    chosen = next((known for known in ROLES if known == role), None)
+    if chosen is None:
+        raise typer.BadParameter(f"{role!r} is not one of {', '.join(ROLES)}", param_hint="--role")
+    log = open_log()
+    acls = least(chosen, log.settings.topic_prefix, [topic.name for topic in log.catalog.topics.values()])
+    who = principal or f"User:{role}"
+    if output is Output.JSON:
+        print_json([{"principal": who, **asdict(acl)} for acl in acls])
+        return
+    for acl in acls:
+        print(acl.command(who if ":" in who else f"User:{who}"))
+
+
 def _plan(log: Any) -> Any:
     from topics.admin import describe, plan
 

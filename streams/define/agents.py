@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from streams.choices import Budget
-from streams.define.limits import Rate
-from streams.define.policies import RetryPolicy
-from streams.define.signatures import doc_of, parameters_of, require_async, resolve, where
+from streams.define.limits import Rate, rate_text
+from streams.define.options import check, decorator, duration, instance, one_of, optional, pause, pool_name, text, whole
+from streams.define.policies import POLICY, RetryPolicy
+from streams.define.signatures import doc_of, parameters_of, recordable, require_async, resolve, where
 from streams.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -102,40 +103,92 @@ def agent(
     budget_per_run: Budget | None = ...,
     budget_per_key: Budget | None = ...,
 ) -> Callable[[Callable[..., Coroutine[Any, Any, OutT]]], Agent[Any, OutT]]: ...
-def agent(fn: Callable[..., Coroutine[Any, Any, Any]] | None = None, /, **options: Any) -> Any:
+@decorator('@agent or @agent(pool="heavy")')
+def agent(  # noqa: PLR0913  every option of an agent, for `help` and editors
+    fn: Callable[..., Coroutine[Any, Any, Any]] | None = None,
+    /,
+    *,
+    pool: str = "default",
+    concurrency: int | None = None,
+    rate: str | Rate | None = None,
+    deadline: float | None = None,
+    tools: Sequence[Tool[Any]] = (),
+    retry: RetryPolicy | None = None,
+    concurrency_key: str | None = None,
+    priority: Priority = "default",
+    auto_resume: int = 0,
+    after: float = 0.0,
+    version: int = 1,
+    budget: Budget | None = None,
+    budget_per_run: Budget | None = None,
+    budget_per_key: Budget | None = None,
+) -> Any:
     """Make an agent of an `async def` that takes its input and, if it wants, its `Run`.
 
-    Raise DefinitionError when the function is not async or lacks its annotations.
+    `pool` names the workers that run it. `concurrency` runs at once and `rate` ("60/m") hold over all workers;
+    `deadline` is the seconds that a run may take. `retry` is the policy of its steps and model calls.
+    `auto_resume` times a failed run is resumed, `after` seconds later. For the other options see `Agent`.
+    Raises DefinitionError, with file and line, when the function is not async or lacks its annotations, and for an
+    option that is not possible.
     """
-    if fn is not None:
-        return _make(fn, {})
-    return lambda function: _make(function, options)
+
+    def make(function: Callable[..., Coroutine[Any, Any, Any]]) -> Agent[Any, Any]:
+        require_async(function, "an agent")
+        check(
+            function,
+            pool=(pool, pool_name),
+            concurrency=(concurrency, optional(whole(1))),
+            rate=(rate, rate_text),
+            deadline=(deadline, optional(duration)),
+            tools=(tools, _tools),
+            retry=(retry, optional(instance(RetryPolicy, POLICY))),
+            concurrency_key=(concurrency_key, optional(text)),
+            priority=(priority, one_of(*PRIORITIES)),
+            auto_resume=(auto_resume, whole(0)),
+            after=(after, pause),
+            version=(version, whole(1)),
+            budget=(budget, _budget),
+            budget_per_run=(budget_per_run, _budget),
+            budget_per_key=(budget_per_key, _budget),
+        )
+        takes_input, takes_run, input_type = _inputs(function)
+        _check_key(function, concurrency_key, input_type)
+        if budget_per_key is not None and concurrency_key is None:
+            raise DefinitionError(f"{where(function)}: budget_per_key= needs a concurrency_key=")
+        result = function.__annotations__.get("return", inspect.Signature.empty)
+        return Agent(
+            name=function.__name__,
+            fn=function,
+            input_type=recordable(function, input_type, "its input"),
+            output_type=recordable(function, resolve(function, result, "the result"), "its result", returned=True),
+            doc=doc_of(function),
+            pool=pool,
+            concurrency=concurrency,
+            rate=Rate.of(rate),
+            deadline=deadline,
+            tools=tuple(tools),
+            retry=retry or RetryPolicy(),
+            concurrency_key=concurrency_key,
+            priority=priority,
+            auto_resume=auto_resume,
+            auto_resume_after=after,
+            version=version,
+            budget=budget,
+            budget_per_run=budget_per_run,
+            budget_per_key=budget_per_key,
+            takes_run=takes_run,
+            takes_input=takes_input,
+        )
+
+    return make if fn is None else make(fn)
 
 
-def _make(fn: Callable[..., Coroutine[Any, Any, Any]], options: dict[str, Any]) -> Agent[Any, Any]:
-    require_async(fn, "an agent")
-    wanted = dict(options)
-    priority = wanted.get("priority", "default")
-    if priority not in PRIORITIES:
-        raise DefinitionError(f"{where(fn)}: priority is one of {', '.join(PRIORITIES)}, not {priority!r}")
-    wanted["rate"] = Rate.of(wanted.get("rate"))
-    wanted["tools"] = tuple(wanted.get("tools", ()))
-    wanted["retry"] = wanted.get("retry") or RetryPolicy()
-    wanted["auto_resume_after"] = wanted.pop("after", 0.0)
-    takes_input, takes_run, input_type = _inputs(fn)
-    _check_key(fn, wanted.get("concurrency_key"), input_type)
-    if wanted.get("budget_per_key") is not None and wanted.get("concurrency_key") is None:
-        raise DefinitionError(f"{where(fn)}: budget_per_key= needs a concurrency_key=, whose values it is for")
-    return Agent(
-        name=fn.__name__,
-        fn=fn,
-        input_type=input_type,
-        output_type=resolve(fn, fn.__annotations__.get("return", inspect.Signature.empty), "the result"),
-        doc=doc_of(fn),
-        takes_run=takes_run,
-        takes_input=takes_input,
-        **wanted,
-    )
+_budget = optional(instance(Budget, "Budget(usd=5)"))
+
+
+def _tools(value: Any) -> str | None:
+    sound = isinstance(value, list | tuple) and all(hasattr(one, "args_model") for one in value)
+    return None if sound else "a list of functions that are decorated with @tool"
 
 
 def _check_key(fn: Callable[..., Any], key: str | None, input_type: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from streams.errors import DefinitionError
 
@@ -26,7 +27,16 @@ class Rate:
         """Read `"60/m"`, `"30/60s"` or a Rate; raise DefinitionError for anything else."""
         if text is None or isinstance(text, Rate):
             return text
-        found = _RATE.match(text)
+        found = _RATE.match(text) if isinstance(text, str) else None
         if found is None or int(found[1]) == 0:
             raise DefinitionError(f'Rate {text!r} is not readable: write COUNT/UNIT, as in "60/m", "5/s" or "30/60s"')
         return cls(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
+
+
+def rate_text(value: Any) -> str | None:
+    """Return what to write in place of a rate that is none, or None."""
+    try:
+        Rate.of(value)
+    except DefinitionError:
+        return 'COUNT/UNIT, as in "60/m", "5/s" or "30/60s"'
+    return None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from streams.define.options import duration, is_number, pause, truth, whole, written_at
+from streams.error_text import error_attribute
 from streams.errors import DefinitionError, SoftTimeout, StreamsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-__all__ = ["Breaker", "Reject", "Retry", "RetryPolicy", "SoftTimeout"]
+__all__ = ["POLICY", "Breaker", "Reject", "Retry", "RetryPolicy", "SoftTimeout"]
+
+POLICY: Final = "RetryPolicy(attempts=3)"
+
+
+_LONGEST_PAUSE_S = 366 * 86_400.0
 
 
 class Retry(StreamsError):
@@ -30,9 +37,14 @@ class Reject(StreamsError):
 
 
 def asked_pause(error: BaseException) -> float | None:
-    """Return the seconds that an error asks to wait: `Retry(after=…)`, or a numeric `retry_after` attribute."""
-    after = error.after if isinstance(error, Retry) else getattr(error, "retry_after", None)
-    return float(after) if isinstance(after, int | float) else None
+    """Return the seconds that an error asks to wait: `Retry(after=…)`, or a numeric `retry_after` attribute.
+
+    What is no number of seconds up to a year, or cannot be read, asks for nothing; less than zero is no wait.
+    """
+    after = error_attribute(error, "after" if issubclass(type(error), Retry) else "retry_after")
+    if type(after) not in (int, float) or not after <= _LONGEST_PAUSE_S:
+        return None
+    return max(float(after), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +64,18 @@ class RetryPolicy:
     never: tuple[type[BaseException] | str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first < 0 or self.factor < 1 or self.cap < 0:
+        sound = whole(1)(self.attempts) is None and is_number(self.factor) and self.factor >= 1
+        if not sound or pause(self.first) or pause(self.cap) or truth(self.jitter):
             raise DefinitionError(
-                f"RetryPolicy needs attempts >= 1, first >= 0, factor >= 1 and cap >= 0: correct {self!r}"
+                f"{written_at()}: RetryPolicy needs attempts >= 1, finite first >= 0 and cap >= 0, "
+                f"factor >= 1, jitter True or False: correct {self!r}"
             )
+        for name, kinds in (("on", self.on), ("never", self.never)):
+            if not isinstance(kinds, tuple) or not all(_is_error(kind) for kind in kinds):
+                raise DefinitionError(
+                    f"{written_at()}: RetryPolicy({name}=…) is a tuple of exception classes or their names, "
+                    f"as in (ConnectionError,): correct {kinds!r}"
+                )
 
     def allows(self, error_types: Iterable[str]) -> bool:
         """Say whether an error may be tried again; error_types are the names of its class and base classes."""
@@ -72,10 +92,25 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """A circuit breaker: open after `failures` in a row, closed again `cooldown` seconds later."""
+    """A circuit breaker: open after `failures` in a row, closed again `cooldown` seconds later.
+
+    `per` names an argument that is a URL: each host has a breaker of its own, so that links which fail, whoever wrote
+    them, close the way to their own hosts only.
+    """
 
     failures: int = 5
     cooldown: float = 60.0
+    per: str | None = None
+
+    def __post_init__(self) -> None:
+        if whole(1)(self.failures) or duration(self.cooldown):
+            raise DefinitionError(
+                f"{written_at()}: Breaker needs failures >= 1 and a finite cooldown > 0 in seconds: correct {self!r}"
+            )
+
+
+def _is_error(kind: Any) -> bool:
+    return isinstance(kind, str) or (isinstance(kind, type) and issubclass(kind, BaseException))
 
 
 def _name(kind: type[BaseException] | str) -> str:

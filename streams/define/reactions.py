@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.define.policies import RetryPolicy
+from streams.define.options import check, decorator, duration, instance, no_generator, optional, pause, text, whole
+from streams.define.policies import POLICY, RetryPolicy
 from streams.define.signatures import doc_of, where
 from streams.errors import DefinitionError
 
@@ -38,6 +40,7 @@ class Reaction:
         return f"<reaction {self.name}>"
 
 
+@decorator("@on(SomeEvent)")
 def on(
     *event_types: type[Any],
     debounce: float | None = None,
@@ -46,13 +49,24 @@ def on(
     within: float | None = None,
     retry: RetryPolicy | None = None,
 ) -> Callable[[Callable[..., Any]], Reaction]:
-    """Make a reaction to one or more event types; raise DefinitionError for what does not go together.
+    """Make a reaction to one or more event types; raise DefinitionError, with file and line, for what cannot be.
+
+    `debounce` and `within` are seconds, `batch` is the most events that are handled at once, `retry` its policy.
 
     `by` is a field of the events, by default their key: it should go with the key, since events of one value that lie
     in several partitions are collected in each of them.
     """
+    if event_types and inspect.isfunction(event_types[0]):  # @on without parentheses
+        raise DefinitionError(f"{where(event_types[0])}: say what it reacts to: write @on(SomeEvent)")
 
     def make(fn: Callable[..., Any]) -> Reaction:
+        no_generator(fn, "a reaction")
+        check(
+            fn,
+            debounce=(debounce, optional(pause)),
+            by=(by, optional(text)),
+            retry=(retry, optional(instance(RetryPolicy, POLICY))),
+        )
         if not event_types:
             raise DefinitionError(f"{where(fn)}: say what it reacts to: @on(SomeEvent)")
         for kind in event_types:
@@ -60,7 +74,8 @@ def on(
                 raise DefinitionError(f"{where(fn)}: {kind!r} is no event, derive it from schemas.Event with a type")
             if by is not None and by not in getattr(kind, "model_fields", {}):
                 raise DefinitionError(f"{where(fn)}: by={by!r} is no field of {kind.__name__}")
-        if (batch is None) != (within is None) or (batch is not None and (batch < 1 or debounce is not None)):
+        together = whole(1)(batch) is None and duration(within) is None and debounce is None
+        if (batch is not None or within is not None) and not together:
             raise DefinitionError(f"{where(fn)}: say batch=50, within=seconds(10), and no debounce beside it")
         policy = retry or RetryPolicy()
         return Reaction(fn.__name__, fn, tuple(event_types), debounce, by, batch, within, policy, doc_of(fn))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from streams.define.signatures import doc_of, where
+from streams.define.options import check, decorator, duration, instance, no_generator, one_of, optional, pause, text
+from streams.define.signatures import doc_of, parameters_of, where
 from streams.errors import DefinitionError
 
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_other", "allow"]
@@ -41,6 +42,7 @@ class Schedule:
         return f"<schedule {self.name}>"
 
 
+@decorator('@schedule(cron="0 2 * * *") or @schedule(every=minutes(5))')
 def schedule(
     *,
     cron: str | None = None,
@@ -52,13 +54,30 @@ def schedule(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> Callable[[Callable[[], Any]], Schedule]:
-    """Make a schedule of a function; raise DefinitionError unless exactly one of cron and every is given."""
+    """Make a schedule of a function without arguments, with either `cron` in the zone `tz` or `every` so many seconds.
+
+    `overlap` says what happens when the run before is not over. A slot that was missed for longer than `catch_up`
+    seconds is skipped; each is late by up to `jitter` seconds. There are slots from `start` to `end`. Raises
+    DefinitionError, with file and line.
+    """
 
     def make(fn: Callable[[], Any]) -> Schedule:
         if (cron is None) == (every is None):
             raise DefinitionError(f'{where(fn)}: give either cron="0 2 * * *" or every=minutes(5)')
-        if every is not None and every <= 0:
-            raise DefinitionError(f"{where(fn)}: every= is a positive number of seconds")
+        no_generator(fn, "a schedule")
+        if any(one.default is one.empty and one.kind < one.VAR_POSITIONAL for one in parameters_of(fn)):
+            raise DefinitionError(f"{where(fn)}: a schedule is a function without arguments")
+        check(
+            fn,
+            cron=(cron, optional(text)),
+            every=(every, optional(duration)),
+            tz=(tz, text),
+            overlap=(overlap, one_of(*get_args(Overlap))),
+            catch_up=(catch_up, pause),
+            jitter=(jitter, pause),
+            start=(start, optional(instance(datetime, "datetime(2026, 1, 1, tzinfo=UTC)"))),
+            end=(end, optional(instance(datetime, "datetime(2027, 1, 1, tzinfo=UTC)"))),
+        )
         if cron is not None:
             _check_cron(cron, fn)
         try:

@@ -7,6 +7,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, ForwardRef, Union, get_args, get_origin
 
+from schemas.typedjson import unreadable, unrecordable
 from streams.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ def resolve(fn: Callable[..., Any], annotation: Any, what: str) -> Any:
         return eval(text, getattr(fn, "__globals__", {}), _locals_around(fn))  # noqa: S307  the author's own annotation
     except Exception as error:
         raise DefinitionError(f"{where(fn)}: the type {text!r} of {what} is unknown here ({error})") from error
+
+
+def recordable(fn: Callable[..., Any], kind: Any, what: str, *, returned: bool = False) -> Any:
+    """Return kind; raise DefinitionError if no value of it could be read from a record.
+
+    A secret may come with an input, as the text that a request has; `returned` says that only code makes the value.
+    """
+    reason = unreadable(kind) or (unrecordable(kind) if returned else None)
+    if reason is not None:
+        raise DefinitionError(f"{where(fn)}: {what}: {reason}")
+    return kind
 
 
 def underlying(fn: Callable[..., Any]) -> Callable[..., Any]:

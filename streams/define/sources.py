@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import orjson
-
-from streams.define.signatures import doc_of, where
+from schemas.json_text import parse_json
+from streams.define.options import check, decorator, optional, plain_function
+from streams.define.policies import Reject
+from streams.define.signatures import doc_of, parameters_of, where
 from streams.define.verifiers import Verifier
 from streams.errors import DefinitionError
+
+_ALIASES = {"webhook-id": "svix-id"}
+"""What a sender calls a header that it sends under an older name."""
 
 Check = Callable[[Mapping[str, str], bytes], bool]
 
@@ -25,15 +29,31 @@ class Delivery:
 
     @cached_property
     def json(self) -> Any:
-        """Return the body as JSON; raise ValueError if it is none."""
-        return orjson.loads(self.body)
+        """Return the body as JSON; raise ValueError if it is none. Half a surrogate pair is read as U+FFFD."""
+        return parse_json(self.body)
+
+
+class MalformedBody(Reject):
+    """Raised by a source that takes JSON only, for a body that is none: 400 for the sender, and nothing is kept."""
+
+
+def json_body(delivery: Delivery) -> Any:
+    """Return the body as JSON; raise MalformedBody if it is none."""
+    try:
+        return delivery.json
+    except ValueError:
+        message = "The body is not the JSON that this source reads."
+        raise MalformedBody(message) from None
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """A webhook endpoint: who may send, what makes a delivery the same one again, and what it becomes.
 
-    `once_per` is a header name or a function of the delivery whose value identifies it.
+    `once_per` is a header name or a function of the delivery whose value identifies it. Where the signature does not
+    cover that value, `signed_id` is a function that returns an identity which the signature covers, such as a digest
+    of the body, or None for a delivery that has none: a delivery that was captured is then known under every other id.
+    `keep` names further headers that are kept with the raw delivery, for its redrive.
     """
 
     name: str
@@ -41,6 +61,8 @@ class Source:
     verify: Verifier | Check
     once_per: str | Callable[[Delivery], str] | None = None
     doc: str = ""
+    signed_id: Callable[[Delivery], str | None] | None = None
+    keep: tuple[str, ...] = ()
 
     def verified(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether the delivery may be believed; a verifier without any secret believes nothing."""
@@ -48,6 +70,11 @@ class Source:
         if scheme is not None:
             return scheme.check(headers, body, secrets, now_s)
         return callable(verify) and bool(verify(headers, body))
+
+    def may_verify(self, headers: Mapping[str, str], secrets: Sequence[str]) -> bool:
+        """Say whether `verified` may be true for some body: a scheme that names its headers needs them and a secret."""
+        needed: Sequence[Sequence[str]] = getattr(self.verify, "needs", ())
+        return not needed or (bool(secrets) and any(all(map(headers.get, names)) for names in needed))
 
     @cached_property
     def _scheme(self) -> Verifier | None:
@@ -59,7 +86,8 @@ class Source:
         if self.once_per is None:
             return None
         if isinstance(self.once_per, str):
-            return delivery.headers.get(self.once_per.lower()) or None
+            name = self.once_per.lower()
+            return delivery.headers.get(name) or delivery.headers.get(_ALIASES.get(name, name)) or None
         return self.once_per(delivery) or None
 
     def __call__(self, delivery: Delivery) -> Any:
@@ -70,14 +98,33 @@ class Source:
         return f"<source {self.name}>"
 
 
+@decorator('@source(verify=hmac_sha256("x-signature"))')
 def source(
-    *, verify: Verifier | Check, once_per: str | Callable[[Delivery], str] | None = None
+    *,
+    verify: Verifier | Check,
+    once_per: str | Callable[[Delivery], str] | None = None,
+    signed_id: Callable[[Delivery], str | None] | None = None,
+    keep: Sequence[str] = (),
 ) -> Callable[[Callable[[Delivery], Any]], Source]:
-    """Make a webhook of a function, served at `/webhooks/<its name>`."""
+    """Make a webhook of a function, served at `/webhooks/<its name>`.
+
+    `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body, `once_per` the header or the
+    function of the delivery that identifies it. Raises DefinitionError, with file and line.
+    """
 
     def make(fn: Callable[[Delivery], Any]) -> Source:
+        plain_function(fn, "a source")
+        if len(parameters_of(fn)) != 1:
+            raise DefinitionError(f"{where(fn)}: a source is a function of one Delivery")
+        check(fn, once_per=(once_per, optional(_once)))
         if not callable(verify) and not isinstance(verify, Verifier):
             raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
-        return Source(fn.__name__, fn, verify, once_per, doc_of(fn))
+        names = tuple(name.lower() for name in ((keep,) if isinstance(keep, str) else keep))
+        return Source(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names)
 
     return make
+
+
+def _once(value: Any) -> str | None:
+    sound = callable(value) or (isinstance(value, str) and value)
+    return None if sound else 'the name of a header, "x-delivery", or a function of the delivery'

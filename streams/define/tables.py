@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.define.options import check, decorator, instance, plain_function, pool_name, whole
 from streams.define.signatures import doc_of, parameters_of, where
 from streams.errors import DefinitionError
 
@@ -44,6 +45,7 @@ class TableDef:
         return f"<table {self.name}>"
 
 
+@decorator("@table(of=[SomeEvent], row=SomeRow)")
 def table(
     *,
     of: Sequence[type[Any]],
@@ -53,9 +55,23 @@ def table(
     lookups: Sequence[str] = (),
     merge: Callable[[Sequence[Any]], Any] | None = None,
 ) -> Callable[[Callable[[Any, Any], Any]], TableDef]:
-    """Make a table of a fold; raise DefinitionError unless it folds (row, event) over at least one event type."""
+    """Make a table of a fold of (row, event) over the event types `of` into rows of the type `row`.
+
+    Another `version` of the fold is another store. For `lookups` and `merge` see `TableDef`. Raises DefinitionError,
+    with file and line.
+    """
 
     def make(fn: Callable[[Any, Any], Any]) -> TableDef:
+        plain_function(fn, "a table")
+        check(
+            fn,
+            of=(of, instance((list, tuple), "of=[SomeEvent]")),
+            row=(row, instance(type, "row=SomeRow, a pydantic model")),
+            version=(version, whole(1)),
+            pool=(pool, pool_name),
+            lookups=(lookups, instance((list, tuple), 'lookups=["owner"]')),
+            merge=(merge, _merge),
+        )
         if not of or any(not getattr(kind, "event_type", None) for kind in of):
             raise DefinitionError(f"{where(fn)}: of= lists the event types that the table folds")
         if len(parameters_of(fn)) != 2:
@@ -68,3 +84,7 @@ def table(
         return TableDef(fn.__name__, fn, tuple(of), row, version, pool, tuple(lookups), doc_of(fn), merge)
 
     return make
+
+
+def _merge(value: Any) -> str | None:
+    return None if value is None or callable(value) else "a function of the parts of a row"

@@ -5,16 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 
-from streams.define.limits import Rate
-from streams.define.policies import Breaker, RetryPolicy
-from streams.define.signatures import doc_of, parameters_of, resolve, where
+from streams.define.limits import Rate, rate_text
+from streams.define.options import check, decorator, duration, instance, no_generator, optional, pause, truth, whole
+from streams.define.policies import POLICY, Breaker, RetryPolicy
+from streams.define.signatures import doc_of, parameters_of, recordable, resolve, where
 from streams.errors import DefinitionError
 
 ResultT = TypeVar("ResultT")
+
+RESERVED: Final = {
+    "approve": "is what run.tool(…, approve=) takes",
+    "model_config": "is reserved by pydantic",
+}
+"""Names that no argument of a tool has, with the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +70,62 @@ def tool(
     concurrency: int | None = ...,
     version: int = ...,
 ) -> _ToolMaker: ...
-def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a tool of a function; raise DefinitionError when an argument or the result is not annotated."""
-    if fn is not None:
-        return _make(fn, {})
-    return lambda function: _make(function, options)
+@decorator('@tool or @tool(rate="60/m")')
+def tool(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    rate: str | Rate | None = None,
+    cache: float | None = None,
+    timeout: float = 60.0,
+    retry: RetryPolicy | None = None,
+    breaker: Breaker | None = None,
+    approval: bool = False,
+    concurrency: int | None = None,
+    version: int = 1,
+) -> Any:
+    """Make a tool of a function, which agents and models may call.
+
+    `rate` ("60/m"), `breaker` and `concurrency` hold over all workers. An answer is taken again for `cache` seconds;
+    `timeout` is seconds for one call. `retry` is its policy. With `approval` a person has to agree before each call.
+    `version` is part of what recorded answers are found by. Raises DefinitionError, with file and line, when an
+    argument or the result is not annotated or cannot be recorded, and for an option that is not possible.
+    """
+
+    def make(function: Callable[..., Any]) -> Tool[Any]:
+        no_generator(function, "a tool")
+        check(
+            function,
+            rate=(rate, rate_text),
+            cache=(cache, optional(pause)),
+            timeout=(timeout, duration),
+            retry=(retry, optional(instance(RetryPolicy, POLICY))),
+            breaker=(breaker, optional(instance(Breaker, "Breaker(failures=5, cooldown=60)"))),
+            approval=(approval, truth),
+            concurrency=(concurrency, optional(whole(1))),
+            version=(version, whole(1)),
+        )
+        if "return" not in function.__annotations__:
+            message = "annotate the result of the tool, its record is read back as that type"
+            raise DefinitionError(f"{where(function)}: {message}")
+        returns = resolve(function, function.__annotations__["return"], "the result")
+        return Tool(
+            name=function.__name__,
+            fn=function,
+            doc=doc_of(function),
+            args_model=_arguments(function),
+            returns=recordable(function, returns, "its result", returned=True),
+            rate=Rate.of(rate),
+            cache=cache,
+            timeout=timeout,
+            retry=retry or RetryPolicy(),
+            breaker=breaker,
+            approval=approval,
+            concurrency=concurrency,
+            version=version,
+        )
+
+    return make if fn is None else make(fn)
 
 
 class _ToolMaker:
@@ -78,31 +136,26 @@ class _ToolMaker:
     @overload
     def __call__(self, fn: Callable[..., ResultT], /) -> Tool[ResultT]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Any:
-        return _make(fn, {})
-
-
-def _make(fn: Callable[..., Any], options: dict[str, Any]) -> Tool[Any]:
-    wanted = dict(options)
-    wanted["rate"] = Rate.of(wanted.get("rate"))
-    wanted["retry"] = wanted.get("retry") or RetryPolicy()
-    if "return" not in fn.__annotations__:
-        raise DefinitionError(f"{where(fn)}: annotate the result of the tool, its record is read back as that type")
-    return Tool(
-        name=fn.__name__,
-        fn=fn,
-        doc=doc_of(fn),
-        args_model=_arguments(fn),
-        returns=resolve(fn, fn.__annotations__["return"], "the result"),
-        **wanted,
-    )
+        return tool(fn)
 
 
 def _arguments(fn: Callable[..., Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for parameter in parameters_of(fn):
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise DefinitionError(f"{where(fn)}: arguments of a tool are given by name: remove the `/`")
+        name = parameter.name
+        reserved = "begins with an underscore" if name.startswith("_") else RESERVED.get(name)
+        if reserved is not None:
+            raise DefinitionError(f"{where(fn)}: the argument {name!r} {reserved}: call it something else")
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise DefinitionError(f"{where(fn)}: a tool names its arguments; replace *{parameter.name}")
-        kind = resolve(fn, parameter.annotation, f"the argument {parameter.name!r}")
+        what = f"the argument {parameter.name!r}"
+        kind = recordable(fn, resolve(fn, parameter.annotation, what), what, returned=True)
         fields[parameter.name] = (kind, ... if parameter.default is parameter.empty else parameter.default)
     title = "".join(part.title() for part in fn.__name__.split("_")) + "Arguments"
-    return create_model(title, __config__=ConfigDict(extra="forbid"), __module__=fn.__module__, **fields)
+    try:
+        return create_model(title, __config__=ConfigDict(extra="forbid"), __module__=fn.__module__, **fields)
+    except (NameError, PydanticUserError) as error:
+        message = f"its arguments {', '.join(fields)} make no pydantic model: {str(error).splitlines()[0]}"
+        raise DefinitionError(f"{where(fn)}: {message}") from error

@@ -12,7 +12,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Checks a delivery against every live secret, so that secrets can be rotated."""
+    """Checks a delivery against every live secret, so that secrets can be rotated.
+
+    A property `needs` lets the gateway refuse a delivery before it reads the body: sets of header names, of one of
+    which every header must be there.
+    """
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether one of the secrets made the signature; headers have lower-case names, now_s is Unix time."""
@@ -27,6 +31,11 @@ class HmacSha256:
     prefix: str = ""
     encoding: Literal["hex", "base64"] = "hex"
 
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """The header with the signature."""
+        return ((self.header.lower(),),)
+
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Compare in constant time with the signature that each secret gives; an empty secret never matches."""
         del now_s
@@ -34,6 +43,8 @@ class HmacSha256:
         if not given.startswith(self.prefix):
             return False
         given = given.removeprefix(self.prefix)
+        if self.encoding == "hex":
+            given = given.lower()  # RFC 4648, section 8: either case is the same digest
         sound = False
         for secret in secrets:
             digest = hmac.digest(secret.encode(), body, "sha256")
@@ -42,27 +53,38 @@ class HmacSha256:
         return sound
 
 
+_SENDERS = ("webhook", "svix")
+
+
 @dataclass(frozen=True, slots=True)
 class StandardWebhooks:
-    """The Standard Webhooks scheme, symmetric: `webhook-id`, `webhook-timestamp`, `webhook-signature` (v1)."""
+    """The Standard Webhooks scheme, symmetric: `webhook-id`, `webhook-timestamp`, `webhook-signature` (v1).
+
+    Svix, from which the scheme comes, calls the same headers `svix-id`, `svix-timestamp` and `svix-signature`.
+    """
 
     tolerance: float = 300.0
 
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """The scheme's headers, under either name."""
+        return tuple(tuple(f"{sender}-{part}" for part in ("id", "timestamp", "signature")) for sender in _SENDERS)
+
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Accept when any secret made any of the signatures and the time is within the tolerance (seconds)."""
-        message_id = headers.get("webhook-id", "")
-        timestamp = headers.get("webhook-timestamp", "")
+        sender = "webhook" if headers.get("webhook-id") else "svix"
+        message_id = headers.get(f"{sender}-id", "")
+        timestamp = headers.get(f"{sender}-timestamp", "")
         if not message_id or not _fresh(timestamp, now_s, self.tolerance):
             return False
         signed = f"{message_id}.{timestamp}.".encode() + body
-        given = [part.removeprefix("v1,") for part in headers.get("webhook-signature", "").split(" ")]
+        given = [part.removeprefix("v1,") for part in headers.get(f"{sender}-signature", "").split(" ")]
         given = [part for part in given if part]
         sound = False
-        for secret in secrets:
-            key = _key(secret)
+        for key in (key for secret in secrets for key in _keys(secret)):
             wanted = base64.b64encode(hmac.digest(key, signed, "sha256"))
             for signature in given:
-                sound |= bool(key) and hmac.compare_digest(wanted, signature.encode())
+                sound |= hmac.compare_digest(wanted, signature.encode())
         return sound
 
 
@@ -76,14 +98,23 @@ def standard_webhooks(*, tolerance: float = 300.0) -> StandardWebhooks:
     return StandardWebhooks(tolerance)
 
 
+_MAX_DIGITS = 15
+"""Of a time in seconds: longer ones are no time, and Python refuses to read those over 4,300 digits."""
+
+
 def _fresh(timestamp: str, now_s: float, tolerance: float) -> bool:
-    return timestamp.isascii() and timestamp.isdigit() and abs(now_s - int(timestamp)) <= tolerance
+    plain = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS
+    return plain and abs(now_s - int(timestamp)) <= tolerance
 
 
-def _key(secret: str) -> bytes:
-    """Return the bytes of a secret: base64 after `whsec_`, as the scheme says, else the text itself."""
-    text = secret.removeprefix("whsec_")
+def _keys(secret: str) -> list[bytes]:
+    """Return the keys that a secret can mean: the bytes of its base64, as the scheme has it, and its text.
+
+    A text such as `opensesame12` is base64 by chance, and nothing tells which of the two its sender signs with.
+    """
+    keys = [secret.encode()]
     try:
-        return base64.b64decode(text, validate=True)
+        keys.append(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
     except (binascii.Error, ValueError):
-        return secret.encode()
+        return [key for key in keys if key]
+    return [key for key in keys if key]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from streams.define.agents import Agent, Bound
 from streams.define.canvas import Batch, Chain, Chord, Group
 from streams.define.tools import Tool
-from streams.engine.jsonable import adapter, to_json
+from streams.engine.jsonable import from_json, to_json
+from streams.error_text import error_message, error_type
 from streams.errors import ChildFailed, StepFailed
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _callback(run: Run, callback: Any, value: Any) -> Any:
     """Return what to await for a callback: an agent, a tool, a canvas word or a plain function."""
     if isinstance(callback, Tool):
         names = list(callback.args_model.model_fields)
-        return run.tool(callback, **(value if isinstance(value, dict) else {names[0]: value}))
+        return run.tool(callback, value if isinstance(value, dict) else {names[0]: value})
     if callable(callback) and not isinstance(callback, Agent):
         return run.step(callback, value)
     return execute(run, callback, value)
@@ -74,14 +75,17 @@ def _outcome(results: list[Any]) -> dict[str, Any]:
         "total": len(results),
         "successful": len(results) - failed,
         "failed": failed,
-        "results": [_error(result) if isinstance(result, BaseException) else to_json(result) for result in results],
+        "results": [
+            _error(result) if isinstance(result, BaseException) else from_json(to_json(result), None)
+            for result in results
+        ],
     }
 
 
 def _error(error: BaseException) -> dict[str, Any]:
-    described: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    described: dict[str, Any] = {"type": error_type(error), "message": error_message(error)}
     if isinstance(error, StepFailed):
-        described.update(path=error.path, name=error.name, type=error.type or type(error).__name__)
+        described.update(path=error.path, name=error.name, type=error.type or error_type(error))
     if isinstance(error, ChildFailed):
         described["run_id"] = error.child
     return {"error": described}
@@ -98,10 +102,8 @@ def fitted(agent: Agent[Any, Any], value: Any) -> Any:
     kind = agent.input_type
     fields = getattr(kind, "model_fields", None)
     data = to_json(value)
-    if fields is None or len(fields) != 1:
-        return data
     try:
-        adapter(kind).validate_python(data)
+        return from_json(data, kind)
     except ValidationError:
-        return {next(iter(fields)): data}
-    return data
+        native = from_json(data, None)
+        return native if fields is None or len(fields) != 1 else {next(iter(fields)): native}

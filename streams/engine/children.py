@@ -254,7 +254,7 @@ def submit(
         parent=journal.run_id,
         parent_path=path,
         parent_pool=journal.pool,
-        caller=None,
+        caller=meta.get("caller"),
         idempotency_key=None,
         forked_from=None,
         history=None,

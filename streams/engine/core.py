@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from streams.define.agents import Agent
 from streams.engine.driver import Driver, Frame
 from streams.engine.effects import EffectOp
@@ -103,7 +101,7 @@ class Core:
             self._driver.drain()
         except JournalMismatch as mismatch:
             self._end("failed", error={"type": "JournalMismatch", "message": str(mismatch), "entry": mismatch.path})
-        except Exception as error:  # noqa: BLE001  a predicate of the author that raises must not take the worker along
+        except BaseException as error:  # noqa: BLE001  a predicate of the author that raises must not take the worker along
             if self.journal.view.status not in ENDED:
                 self._end("failed", error=describe(error))
         else:
@@ -119,14 +117,16 @@ class Core:
         else:
             try:
                 result = result_json(self.agent, value)
-            except (ValidationError, TypeError, ValueError) as unfit:
+            except BaseException as unfit:  # noqa: BLE001  serializers and validators of a result are user code
                 self._end("failed", error=describe(unfit))
                 return
             self._end("succeeded", result=result)
 
-    def _end(self, outcome: Outcome, *, result: Any = None, error: dict[str, Any] | None = None) -> None:
+    def _end(
+        self, outcome: Outcome, *, result: Any = None, error: dict[str, Any] | None = None, resumes: bool = True
+    ) -> None:
         self.journal.replaying = False
-        end_run(self.journal, self._driver, self.agent, outcome, result=result, error=error)
+        end_run(self.journal, self._driver, self.agent, outcome, result=result, error=error, resumes=resumes)
         self._main = None
 
     def _begin(self) -> None:

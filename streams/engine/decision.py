@@ -43,7 +43,8 @@ class Perform:
 
     step: call `fn(*args["args"], **args["kwargs"])`, in a thread unless it is async. tool: `tool` with the validated
     JSON arguments `args`. llm: `args` has prompt, args, params; `tools` is the allow-list. `timeout` is seconds for
-    this attempt, None for none; the caller enforces it and answers with an error that has `timed_out`.
+    this attempt, None for none; the caller enforces it and answers with an error that has `timed_out`. `hosts` are
+    those that the tool may reach, on the way of redirects as well; None is any.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Perform:
     tool: Tool[Any] | None = None
     tools: tuple[Tool[Any], ...] = ()
     stage: str | None = None
+    hosts: frozenset[str] | None = None
 
 
 @dataclass(slots=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-import sysconfig
-import warnings
+import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streams.engine.ids import seeded
+from streams.error_text import LIBRARIES, error_message, error_type
 from streams.errors import ForeignAwait, JournalMismatch, StreamsError
 
 if TYPE_CHECKING:
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LIBRARY = sysconfig.get_paths()["stdlib"]  # site-packages are below it
+_ENGINE = str(Path(__file__).parent)
+_NO_TASK = ("should be used inside a task", "no running event loop", "no current event loop")
 
 
 class StageMark:
@@ -63,7 +68,7 @@ class Frame:
 class Op(Generic[T]):
     """An operation of a run: made by a method of `Run`, begun when it is awaited, identified by its path."""
 
-    __slots__ = ("digest", "driver", "error", "frame", "name", "path", "record", "resume", "value")
+    __slots__ = ("digest", "driver", "error", "frame", "made_at", "name", "path", "record", "resume", "value")
     kind: str = ""
 
     def __init__(self, driver: Driver, name: str = "") -> None:
@@ -75,18 +80,13 @@ class Op(Generic[T]):
         self.error: BaseException | None = None
         self.record: Entry | None = None
         self.resume = 0
+        self.made_at = _users_place(sys._getframe(1))  # noqa: SLF001  the line that an error message names
+        driver.unawaited[id(self)] = self
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.driver.check_driving(self)
         result: T = yield self
         return result
-
-    def __del__(self) -> None:
-        if not self.path and not self.driver.closed:
-            message = (
-                f"run.{self.kind} was made but never awaited, so it did not happen: write `await run.{self.kind}(…)`"
-            )
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     # what kinds of operations differ in
 
@@ -150,12 +150,14 @@ class Driver:
         "ready",
         "stages",
         "time_ms",
+        "unawaited",
         "waiting",
     )
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.waiting: dict[str, Op[Any]] = {}
+        self.unawaited: dict[int, Op[Any]] = {}  # operations that were made and have not begun
         self.ready: deque[tuple[Op[Any], Entry]] = deque()
         self.deferred: dict[str, Entry] = {}
         self.stages: dict[str, StageMark] = {}
@@ -206,7 +208,7 @@ class Driver:
                 return
             except BaseException as raised:  # noqa: BLE001  whatever leaves the function is its outcome
                 self.current = None
-                self._finish(frame, None, raised)
+                self._finish(frame, None, _explained(raised))
                 return
             self.current = None
             if not isinstance(op, Op):
@@ -230,7 +232,7 @@ class Driver:
         self.time_ms = entry.finished_ms or entry.recorded_ms
         try:
             op.outcome(entry)
-        except Exception as unfit:  # noqa: BLE001  a record that no longer fits its type is the function's to know
+        except BaseException as unfit:  # noqa: BLE001  a record that no longer fits its type is the function's to know
             op.error = unfit
         self.resume(op.frame, op.value, op.error)
 
@@ -288,6 +290,7 @@ class Driver:
                     del error
         self.frames.clear()
         self.waiting.clear()
+        self.unawaited.clear()
 
     def check_driving(self, op: Op[Any]) -> None:
         """Refuse an await outside of the agent's function, and end it quietly when the frame is being dropped."""
@@ -311,6 +314,7 @@ class Driver:
         return frame.random
 
     def _begin(self, frame: Frame, op: Op[Any]) -> bool:
+        self.unawaited.pop(id(op), None)
         op.frame = frame
         op.path = frame.next_path()
         frame.op = op
@@ -325,21 +329,64 @@ class Driver:
         self.frames.discard(frame)
         frame.op = None
         if frame.owner is None:
+            if error is None and self.unawaited:
+                error = _forgotten(next(iter(self.unawaited.values())), value)
             self.outcome = (value, error)
         else:
             frame.owner.branch_done(frame.index, value, error)
+
+
+_ADVICE = (
+    "an agent's function awaits operations of its run only: put HTTP, database and model clients into run.step() or a "
+    "@tool, ask models by run.llm(), sleep by run.sleep(), and limit the time by timeout= of an operation or by "
+    "run.stage(name, timeout=…)"
+)
 
 
 def _foreign(coro: Any, awaited: Any) -> ForeignAwait:
     """Describe an await on something that is no operation of the run, with the author's line where it stands."""
     inner, place = coro, "an unknown line"
     while inner is not None:
-        code = getattr(inner, "cr_code", None)
         running = getattr(inner, "cr_frame", None)
-        if code is not None and running is not None and not code.co_filename.startswith(_LIBRARY):
-            place = f"{code.co_filename}:{running.f_lineno}"
+        if running is not None and _is_users(running.f_code.co_filename):
+            place = f"{running.f_code.co_filename}:{running.f_lineno}"
         inner = getattr(inner, "cr_await", None)
-    return ForeignAwait(
-        f"{place} awaits {type(awaited).__name__}, which is no operation of the run: put outside work into run.step(), "
-        "a tool or run.llm()"
+    return ForeignAwait(f"{place} awaits {type(awaited).__name__}, which is no operation of the run: {_ADVICE}")
+
+
+def _explained(error: BaseException) -> BaseException:
+    """Return the error, or a ForeignAwait for one by which a library says that no task of an event loop runs it."""
+    text = error_message(error)
+    if error_type(error) != "AsyncLibraryNotFoundError" and not (
+        type(error) is RuntimeError and any(sign in text for sign in _NO_TASK)
+    ):
+        return error
+    places = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _is_users(frame.f_code.co_filename)
+    ]
+    explained = ForeignAwait(f"{places[-1] if places else 'an unknown line'} needs an event loop ({text}): {_ADVICE}")
+    explained.__cause__ = error
+    return explained
+
+
+def _forgotten(op: Op[Any], value: Any) -> StreamsError:
+    """Describe an operation that was made and did not happen."""
+    way = "return await" if value is op else "await"
+    return StreamsError(
+        f"{op.made_at} makes run.{op.kind} {op.name!r} and never awaits it, so it did not happen: "
+        f"write `{way} run.{op.kind}(…)`"
     )
+
+
+def _users_place(frame: FrameType | None) -> str:
+    """Return file and line of the code that is neither ours nor a library's."""
+    while frame is not None and not _is_users(frame.f_code.co_filename):
+        frame = frame.f_back
+    return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@lru_cache(maxsize=4096)
+def _is_users(file: str) -> bool:
+    return not file.startswith((*LIBRARIES, _ENGINE, "<"))

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from streams.engine.decision import EffectKind, Perform, Timer
 from streams.engine.driver import Driver, Op
 from streams.engine.entry import PARKED
 from streams.engine.ids import seeded
-from streams.engine.jsonable import from_json, shown, to_json
+from streams.engine.jsonable import args_to_json, from_json, shown, to_json
 from streams.engine.messages import EffectDone, ErrorInfo
+from streams.error_text import error_message
 from streams.errors import StepFailed, TimedOut
+from streams.model.reach import HOSTS
 
 if TYPE_CHECKING:
     from streams.define.policies import RetryPolicy
@@ -34,6 +35,7 @@ class EffectOp(Op[T]):
         "attempt",
         "due_ms",
         "fn",
+        "hosts",
         "kind",
         "parked",
         "performing",
@@ -76,6 +78,7 @@ class EffectOp(Op[T]):
         self.fn = fn
         self.tool = tool
         self.tools = tools
+        self.hosts = HOSTS.get()
         self.attempt = 1
         self.due_ms: int | None = None
         self.performing = False
@@ -122,6 +125,7 @@ class EffectOp(Op[T]):
                 self.tool,
                 self.tools,
                 self.stage,
+                self.hosts,
             )
         )
 
@@ -146,13 +150,14 @@ class EffectOp(Op[T]):
         output = None
         if error is None:
             try:
-                output = to_json(message.value)
+                output = message.value if message.encoded else to_json(message.value, self.returns)
                 if self.returns is not None:
                     from_json(output, self.returns)
-            except (PydanticSerializationError, ValidationError, TypeError, ValueError) as unfit:
+            except BaseException as unfit:  # noqa: BLE001  serializers and validators of a result are user code
                 error = ErrorInfo.of(unfit)
                 error.rejected = True
-                error.message = f"the result of {self.name} does not fit its type: {unfit}"
+                error.message = f"the result of {self.name} does not fit its type: {error.message}"
+                output = _kept(message)
         self._use(message)
         if error is not None and self._again(error):
             self._retry(message, error)
@@ -182,7 +187,8 @@ class EffectOp(Op[T]):
             try:
                 self.value = from_json(entry.output, self.returns)
             except ValidationError as unfit:
-                self.error = self._failed("ValidationError", f"the record no longer fits its type: {unfit}", entry)
+                what = f"the record no longer fits its type: {error_message(unfit)}"
+                self.error = self._failed("ValidationError", what, entry)
             return
         error = entry.error or {}
         self.error = self._failed(
@@ -288,6 +294,16 @@ class EffectOp(Op[T]):
             type=type_,
             attempts=entry.attempt,
         )
+
+
+def _kept(message: EffectDone) -> Any:
+    """Return a result that does not fit its type as well as JSON can show it: it may have been paid for."""
+    if message.encoded:
+        return message.value
+    try:
+        return shown(args_to_json(message.value))
+    except (ValueError, TypeError):
+        return {"type": f"{type(message.value).__module__}.{type(message.value).__qualname__}"}
 
 
 def error_json(error: ErrorInfo) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.dead import DeadLettered
@@ -14,9 +13,9 @@ from streams.engine.children import CallOp
 from streams.engine.decision import Output, Timer
 from streams.engine.effects import EffectOp
 from streams.engine.entry import END
-from streams.engine.jsonable import adapter, to_json
+from streams.engine.jsonable import checked_to_json
+from streams.error_text import error_message, error_traceback, error_type
 from streams.errors import SoftTimeout, StepFailed
-from streams.telemetry import redact
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
@@ -34,11 +33,15 @@ def end_run(
     *,
     result: Any = None,
     error: dict[str, Any] | None = None,
+    resumes: bool = True,
 ) -> None:
-    """Append the end and its outputs to this turn's unit, and stop what still runs."""
+    """Append the end and its outputs to this turn's unit, and stop what still runs.
+
+    Without `resumes` a failure waits for somebody, also that of an agent with `auto_resume`.
+    """
     view = journal.view
     number = view.ended + 1
-    resumes_itself = outcome == "failed" and view.resumes < agent.auto_resume
+    resumes_itself = resumes and outcome == "failed" and view.resumes < agent.auto_resume
     due = journal.now_ms + int(agent.auto_resume_after * 1000) if resumes_itself else None
     stage = _stage(journal, error)
     journal.append(
@@ -68,16 +71,12 @@ def end_run(
 
 def result_json(agent: Agent[Any, Any], value: Any) -> Any:
     """Return a function's result as JSON; raise pydantic's ValidationError if it is not of the declared type."""
-    kind = agent.output_type
-    if kind is Any or (isinstance(kind, type) and type(value) is kind):
-        return to_json(value)
-    checker = adapter(kind)
-    return checker.dump_python(checker.validate_python(value), mode="json", by_alias=True)
+    return checked_to_json(value, agent.output_type)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the error that left the function as it is recorded; `path` is the step whose error escaped."""
-    described: dict[str, Any] = {"type": type(error).__name__, "message": redact(str(error)) or type(error).__name__}
+    described: dict[str, Any] = {"type": error_type(error), "message": error_message(error)}
     cause: BaseException | None = error
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
@@ -89,7 +88,7 @@ def describe(error: BaseException) -> dict[str, Any]:
                 described["cause"] = cause.type
             break
         cause = cause.__cause__ or cause.__context__
-    described["traceback"] = redact("".join(traceback.format_exception(error, limit=-8)))[-4000:]
+    described["traceback"] = error_traceback(error, frames=8, chars=4_000)
     return described
 
 

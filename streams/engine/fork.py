@@ -101,6 +101,7 @@ def _submission(
         agent=submitted.agent,
         input=submitted.input,
         priority=(submitted.output or {}).get("priority", "default"),
+        caller=asked.caller,
         forked_from=submitted.run_id,
         history=history,
         history_parts=parts,

@@ -29,5 +29,5 @@ def message_of(event: Event) -> Message:
     if isinstance(event, ResumeRequested):
         return ResumeAsked(event.request_id, event.ending)
     if isinstance(event, ForkRequested):
-        return ForkAsked(event.new_run_id, event.at, dict(event.edits or {}))
+        return ForkAsked(event.new_run_id, event.at, dict(event.edits or {}), event.caller)
     raise TypeError(f"{event.event_type} is not addressed to a run: route it elsewhere")

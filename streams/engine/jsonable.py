@@ -1,83 +1,55 @@
-"""Values and JSON: one way out and one way in, so that a live result and a replayed one are the same."""
+"""JSON data in the engine: digests that are equal in every process, and inputs as an entry shows them."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
+
+from schemas import jsonvalue
+from schemas.typedjson import adapter, args_to_json, checked_to_json, from_json, to_json, unreadable, unrecordable
+
+__all__ = [
+    "CUT",
+    "adapter",
+    "args_to_json",
+    "checked_to_json",
+    "digest",
+    "from_json",
+    "shown",
+    "to_json",
+    "unreadable",
+    "unrecordable",
+]
 
 CUT: Final = 4096  # bytes of an input kept in an entry for people to read; outputs are never cut
 
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
-
-
-def to_json(value: Any) -> Any:
-    """Return value as plain JSON data, copied; raise pydantic's error for what has no JSON form."""
-    if type(value) in _PLAIN:
-        return value
-    return to_jsonable_python(value, by_alias=True)
-
-
-def args_to_json(value: Any) -> Any:
-    """Return arguments as JSON data for a digest; what has no JSON form is named by its type."""
-    if type(value) in _PLAIN:
-        return value
-    return to_jsonable_python(_ordered(value), by_alias=True, fallback=_type_name)
+_ATOMS: Final = frozenset({bool, type(None)})
+_MARK: Final = b'"$'
 
 
 def digest(*parts: Any) -> str:
-    """Return 16 hex digits of a hash of JSON data, equal for equal data."""
-    text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    """Return 16 hex digits of a hash of JSON data, equal for equal data in every process."""
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    try:
+        text = orjson.dumps(parts, option=options)
+    except TypeError:  # integers over 64 bits, unpaired surrogates
+        text = orjson.dumps(jsonvalue.tagged(parts), option=options)
+    if _MARK in text and jsonvalue.tags_in(list(parts)):
+        text = orjson.dumps(jsonvalue.hash_form(orjson.loads(text)), option=options)
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def shown(value: Any) -> Any:
     """Return JSON data short enough to sit in an entry: an input is a copy of something already on the log."""
-    if type(value) in (int, float, bool, type(None)):
+    if type(value) in _ATOMS:
         return value
-    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        value = jsonvalue.tagged(value)
+        text = orjson.dumps(value)
     if len(text) <= CUT:
         return value
     return {"cut": True, "bytes": len(text), "begins": text[:256].decode(errors="replace")}
-
-
-@lru_cache(maxsize=4096)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return the cached validator of a type."""
-    try:
-        return _adapter(kind)
-    except TypeError:  # a type that cannot be hashed, such as Annotated with a list
-        return TypeAdapter(kind)
-
-
-def from_json(value: Any, kind: Any) -> Any:
-    """Return JSON data as an instance of kind (None or Any: a fresh copy of the data)."""
-    if kind is None or kind is Any:
-        return value if type(value) in _PLAIN else orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
-    return adapter(kind).validate_json(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
-
-
-def _ordered(value: Any) -> Any:
-    """Return value with its sets as sorted lists: their own order differs from process to process."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return value
-    if kind is list or kind is tuple:
-        return [_ordered(one) for one in value]
-    if kind is dict:
-        return {name: _ordered(one) for name, one in value.items()}
-    if kind is set or kind is frozenset:
-        return sorted((_ordered(one) for one in value), key=repr)
-    return value
-
-
-def _type_name(value: Any) -> str:
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"

@@ -78,6 +78,17 @@ class Machine(Clocked):
             self._guarded(self._restored)
         return decision
 
+    def restore_failed(self, entries: Iterable[Entry], error: BaseException, now_ms: int) -> Decision:
+        """Bring a run back and end it as failed without calling its function; one that has ended is only restored."""
+        journal = self.journal
+        journal.now_ms = now_ms
+        journal.decision = decision = Decision()
+        journal.load(entries)
+        if journal.view.status in ENDED:
+            return self.restore(journal.entries, now_ms)
+        self._end("failed", error=describe(error), resumes=False)
+        return decision
+
     def fail(self, error: BaseException, now_ms: int) -> Decision:
         """End the run as failed, resumable, by an error of whoever carries decisions out."""
         self.journal.now_ms = now_ms
@@ -196,7 +207,7 @@ class Machine(Clocked):
                 "late",
                 resume=message.resume,
                 attempt=message.attempt,
-                output=to_json(message.value),
+                output=message.value if message.encoded else to_json(message.value),
                 usage=message.usage,
                 started_ms=message.started_ms,
             )
@@ -217,7 +228,7 @@ class Machine(Clocked):
     def _signal_arrived(self, message: SignalArrived) -> None:
         if message.id in self._signals or self.journal.view.status in ("succeeded", "cancelled"):
             return
-        entry = self._inbox_entry(message.id, "signal", message.name, output=to_json(message.data))
+        entry = self._inbox_entry(message.id, "signal", message.name, output=message.data)
         self._into_inbox(entry)
         if self.driving:
             for op in self._driver.waiting.values():
@@ -300,4 +311,4 @@ class Machine(Clocked):
 
 def submission_digest(agent: str, input: Any) -> str:
     """Return the digest that tells a repeated submission from one with another agent or input."""
-    return digest(agent, to_json(input))
+    return digest(agent, input)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streams.engine.decision import Output, Timer
 from streams.engine.driver import Driver, Op, StageMark
-from streams.engine.jsonable import digest, to_json
+from streams.engine.jsonable import args_to_json, digest
+from streams.error_text import error_message, error_type
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -69,7 +70,7 @@ class EmitOp(Op[None]):
     def begin(self) -> bool:
         """Record and publish it, unless it is recorded."""
         journal = self.driver.journal
-        data = to_json(self.event)
+        data = args_to_json(self.event, secrets=False)
         self.digest = digest(self.name, data)
         if journal.find(self.path, self.kind, self.name, self.digest) is None:
             journal.forbid_new(self.path, self.kind, self.name)
@@ -118,6 +119,10 @@ class StageOp(Op[None]):
         return False
 
 
+def _reason(error: BaseException) -> dict[str, str]:
+    return {"type": error_type(error), "message": error_message(error)}
+
+
 class StageEndOp(Op[None]):
     """Leaves a stage: the checkpoint, with how it ended and how long it took."""
 
@@ -137,7 +142,7 @@ class StageEndOp(Op[None]):
         status = "completed" if self.reason is None else "failed"
         if journal.find(self.path, self.kind, self.name, status) is None:
             journal.forbid_new(self.path, self.kind, self.name)
-            error = None if self.reason is None else {"type": type(self.reason).__name__, "message": str(self.reason)}
+            error = None if self.reason is None else _reason(self.reason)
             journal.append(
                 self.path,
                 self.kind,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from streams.define.policies import Reject, asked_pause
-from streams.telemetry import redact
+from streams.error_text import error_message, error_traceback, error_type, error_types
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -31,12 +30,12 @@ class ErrorInfo:
     def of(cls, error: BaseException, *, timed_out: bool = False) -> ErrorInfo:
         """Describe an exception; `Retry(after)`, `Reject` and a numeric `retry_after` attribute are understood."""
         return cls(
-            type=type(error).__name__,
-            message=redact(str(error)) or type(error).__name__,
-            types=tuple(kind.__name__ for kind in type(error).__mro__[:-1]),
-            traceback=redact("".join(traceback.format_exception(error)))[-8000:],
+            type=error_type(error),
+            message=error_message(error),
+            types=error_types(error),
+            traceback=error_traceback(error),
             after=asked_pause(error),
-            rejected=isinstance(error, Reject),
+            rejected=issubclass(type(error), Reject),
             timed_out=timed_out,
         )
 
@@ -57,8 +56,9 @@ class Start:
 class EffectDone:
     """One attempt of an effect ended: with a value (JSON, or what a step returned) or with an error.
 
-    `recorded` says that the answer was found and not paid for. `calls` are records for the topic `calls`, `also` what
-    else belongs into the unit. `parked` is why the attempt was not made, if it has to wait for somebody.
+    `encoded` says that the value is JSON as the journal keeps it, `recorded` that the answer was found and not paid
+    for. `calls` are records for the topic `calls`, `also` what else belongs into the unit. `parked` is why the attempt
+    was not made, if it has to wait for somebody.
     """
 
     path: str
@@ -73,6 +73,7 @@ class EffectDone:
     also: list[Output] = field(default_factory=list)
     parked: str | None = None
     recorded: bool = False
+    encoded: bool = False
 
 
 @dataclass(slots=True)
@@ -123,11 +124,15 @@ class ResumeAsked:
 
 @dataclass(slots=True)
 class ForkAsked:
-    """Somebody wants a new run with this run's journal up to `at` (a seq or a step's name), answers edited."""
+    """Somebody wants a new run with this run's journal up to `at` (a seq or a step's name), answers edited.
+
+    `caller` is who asked, and so who started the new run.
+    """
 
     new_run_id: str
     at: str
     edits: dict[str, Any] = field(default_factory=dict)
+    caller: str | None = None
 
 
 Message: TypeAlias = (

@@ -21,11 +21,12 @@ from streams.engine.children import CallOp, StartOp
 from streams.engine.driver import Driver, Op
 from streams.engine.effects import EffectOp
 from streams.engine.gathers import GatherOp
-from streams.engine.jsonable import adapter, args_to_json, digest, to_json
+from streams.engine.jsonable import args_to_json, checked_to_json, digest, to_json, unreadable, unrecordable
 from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import DefinitionError, StreamsError
 from streams.model.converse import converse
+from streams.model.reach import HOSTS, reaching
 
 T = TypeVar("T")
 
@@ -96,8 +97,13 @@ class Run:
         clean up, or to return what it has. `pure=True` says that it has no effect outside, so that it need not wait
         for a commit. Raises StepFailed when its retries are used up, TimedOut if time was what it ran out of.
         """
+        _check_function(fn)
         named = name or name_of(fn)
         given = args_to_json([args, kwargs]) if kwargs else args_to_json(args)
+        returns = _returns(fn)
+        reason = None if returns is None else unreadable(returns) or unrecordable(returns)
+        if reason is not None:
+            raise DefinitionError(f"the result of {named} cannot be given back after a crash: {reason}")
         return EffectOp(
             self._driver,
             "step",
@@ -105,23 +111,36 @@ class Run:
             {"args": args, "kwargs": kwargs},
             digest=digest(named, given),
             show=given,
-            returns=_returns(fn),
+            returns=returns,
             retry=retry or self._policy,
             timeout=timeout,
             pure=pure,
             fn=fn,
         )
 
-    def tool(self, tool: Tool[T], /, *, approve: bool | None = None, **arguments: Any) -> Op[T]:
-        """Call a tool with validated arguments under its own limits; raises StepFailed when its retries are used up."""
+    def tool(
+        self,
+        tool: Tool[T],
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        approve: bool | None = None,
+        **named: Any,
+    ) -> Op[T]:
+        """Call a tool with validated arguments under its own limits; raises StepFailed when its retries are used up.
+
+        Arguments are given by name, or as a mapping: whoever chose what is in a mapping (a model, a request) reaches
+        nothing but the tool's own arguments. `approve` says whether a person has to agree; by default the tool decides.
+        """
         if not isinstance(tool, Tool):
             raise DefinitionError(f"{tool!r} is no tool: decorate it with @tool, or call it by run.step()")
+        given = named if arguments is None else {**arguments, **named}
         if tool.approval if approve is None else approve:
-            return cast("Op[T]", self._approved(tool, arguments))
-        return self._tool(tool, arguments)
+            return cast("Op[T]", self._approved(tool, given, HOSTS.get()))
+        return self._tool(tool, given)
 
     def _tool(self, tool: Tool[T], arguments: dict[str, Any]) -> Op[T]:
-        checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
+        checked = arguments_to_json(tool, arguments)
         return EffectOp(
             self._driver,
             "tool",
@@ -135,10 +154,12 @@ class Run:
             tool=tool,
         )
 
-    async def _approved(self, tool: Tool[Any], arguments: dict[str, Any]) -> Any:
-        checked = tool.args_model.model_validate(arguments).model_dump(mode="json")
+    async def _approved(self, tool: Tool[Any], arguments: dict[str, Any], hosts: frozenset[str] | None) -> Any:
+        checked = arguments_to_json(tool, arguments)
         await self.approve(tool.name, checked)
-        return await self._tool(tool, arguments)
+        with reaching(hosts):
+            call = self._tool(tool, arguments)
+        return await call
 
     @overload
     def llm(self, prompt: Any, /, *args: Any, returns: type[T], **params: Any) -> Awaitable[T]: ...
@@ -221,6 +242,11 @@ class Run:
         """Start a run and do not wait for it; gives its id. `delay` is seconds before it may begin."""
         if isinstance(agent, Bound):
             agent, input = agent.agent, agent.input
+        if not isinstance(agent, Agent):
+            raise DefinitionError(
+                f"run.start starts one agent, not a {type(agent).__name__}: write `await run.call(…)` to run a canvas "
+                "and wait for it, or start an agent whose function does that"
+            )
         return StartOp(self._driver, agent, checked_input(agent, input), priority=priority, delay=delay)
 
     def gather(self, *work: Awaitable[T] | Bound[T], return_exceptions: bool = False) -> Op[list[T]]:
@@ -307,13 +333,31 @@ class Run:
         return patched(self._driver, name)
 
 
+def _check_function(fn: Any) -> None:
+    """Raise DefinitionError, which names what to write instead, for what run.step cannot call."""
+    if isinstance(fn, Tool):
+        raise DefinitionError(f"run.step takes a function and {fn.name} is a tool: write run.tool({fn.name}, …)")
+    if isinstance(fn, Agent):
+        raise DefinitionError(f"run.step takes a function and {fn.name} is an agent: write run.call({fn.name}, …)")
+    if inspect.iscoroutine(fn):
+        fn.close()
+        raise DefinitionError(
+            f"run.step takes a function and its arguments, not a coroutine: write run.step({fn.__name__}, …)"
+        )
+    if not callable(fn):
+        raise DefinitionError(f"run.step takes a function, not {type(fn).__name__}")
+
+
 def checked_input(agent: Agent[Any, Any], value: Any) -> Any:
     """Return an agent's input as JSON; raise pydantic's ValidationError, naming the field, if it does not fit."""
-    kind = agent.input_type
-    if isinstance(kind, type) and type(value) is kind:
-        return to_json(value)
-    checker = adapter(kind)
-    return checker.dump_python(checker.validate_python(value), mode="json", by_alias=True)
+    return checked_to_json(value, agent.input_type)
+
+
+def arguments_to_json(tool: Tool[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool's arguments as JSON; raise pydantic's ValidationError, naming the argument, if they do not fit."""
+    checked = tool.args_model.model_validate(arguments)
+    made: dict[str, Any] = to_json(checked, tool.args_model, by_alias=None)
+    return made
 
 
 @lru_cache(maxsize=4096)

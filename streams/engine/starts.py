@@ -11,7 +11,7 @@ from streams.define.policies import Reject
 from streams.define.starts import StartRun
 from streams.engine.decision import Output
 from streams.engine.ids import started_id
-from streams.engine.jsonable import adapter
+from streams.engine.jsonable import checked_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,11 +49,10 @@ def outputs_of(cause: str, name: str, made: Sequence[Any], now_ms: int) -> list[
 def submission(start: StartRun, run_id: str, now_ms: int) -> RunSubmitted:
     """Return the record for the agent's queue; raises pydantic's ValidationError when the input is not of its type."""
     agent = start.agent
-    checker = adapter(agent.input_type)
     return RunSubmitted(
         run_id=run_id,
         agent=agent.name,
-        input=checker.dump_python(checker.validate_python(start.input), mode="json", by_alias=True),
+        input=checked_to_json(start.input, agent.input_type),
         priority=start.priority or agent.priority,
         deadline_ms=None if start.deadline is None else now_ms + int(start.deadline * 1000),
         not_before_ms=_moment(start.not_before, now_ms),

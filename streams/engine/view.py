@@ -35,6 +35,7 @@ class RunView:
         "open",
         "parked",
         "progress",
+        "progress_text",
         "reason",
         "result",
         "resumes",
@@ -54,6 +55,7 @@ class RunView:
         self.status = "queued"
         self.stage: str | None = None
         self.progress = 0
+        self.progress_text: str | None = None
         self.step: tuple[str | None, int] = (None, 1)
         self.input: Any = None
         self.error: Any = None
@@ -83,8 +85,9 @@ class RunView:
         if path[0] == "~":
             self._apply_own(entry)
             return
-        if entry.progress is not None and entry.kind == "progress":
-            self.progress = entry.progress
+        if entry.kind == "progress":
+            self.progress = self.progress if entry.progress is None else entry.progress
+            self.progress_text = entry.name or None
         if entry.kind == "stage":
             self._apply_stage(entry)
         elif entry.kind in EFFECTS:
@@ -173,6 +176,21 @@ class RunView:
         if self.status in ("running", "waiting"):
             self.status = "running" if self.retrying or not (self.open or self.parked) else "waiting"
 
+    @property
+    def next_attempt_ms(self) -> int | None:
+        """Return when the next attempt of a step that failed is due, None where none is to come."""
+        if self.status in ENDED:
+            return None
+        return min((one.due_ms for one in self.retrying.values() if one.due_ms is not None), default=None)
+
+    def _reason(self) -> str | None:
+        """Return why the run is where it is: the reason of its end or wait, else which attempt it waits for."""
+        if self.reason is not None or self.next_attempt_ms is None:
+            return self.reason
+        entry = min(self.retrying.values(), key=lambda one: one.due_ms or 0)
+        said = (entry.error or {}).get("message", "")
+        return f"attempt {entry.attempt} of {entry.kind} {entry.name or entry.path} failed: {said}; it is tried again"
+
     def totals(self) -> dict[str, Any]:
         """Return what the run has used so far, children not included."""
         used = self.usage
@@ -195,6 +213,7 @@ class RunView:
             "status": self.status,
             "stage": self.stage,
             "progress": self.progress,
+            "progress_text": self.progress_text,
             "step": step,
             "attempt": attempt,
             "input": self.input,
@@ -204,7 +223,9 @@ class RunView:
             "children": list(self.children),
             "forked_from": self.meta.get("forked_from"),
             "forks": list(self.forks),
-            "reason": self.reason,
+            "reason": self._reason(),
+            "next_attempt_at": None if (due := self.next_attempt_ms) is None else iso(due),
+            "started_by": self.meta.get("caller"),
             "endings": self.ended,
             "created_at": iso(self.created_ms),
             "updated_at": iso(self.updated_ms),

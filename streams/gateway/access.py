@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.errors import StreamsError
 from streams.gateway.problem import Problem
+from streams.serving.hosts import host_name, is_foreign, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from streams.settings import ApiKey
 
-LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHORT_KEY: Final = 16
 """Characters under which an API key is warned about; 128 random bits are 22 in base64."""
 
@@ -43,7 +42,7 @@ class Caller(NamedTuple):
         return scope in self.scopes or "admin" in self.scopes
 
 
-ANYONE: Final = Caller("", frozenset({"submit", "read", "admin"}))
+ANYONE: Final = Caller("", frozenset({"submit", "read", "approve", "admin"}))
 """The caller on loopback when no key is set."""
 
 
@@ -107,35 +106,25 @@ def allow(caller: Caller | None, scope: str) -> Caller:
     return caller
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches a socket bound to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def check_bind(host: str, keys: Keys) -> None:
     """Raise UnsafeBindError for an address that others reach while no key is set."""
     if not keys and not is_loopback(host):
-        message = f"The gateway does not bind {host} without keys: set STREAMS_API_KEYS, or bind 127.0.0.1."
+        message = (
+            f"The gateway does not bind {host} without keys: set STREAMS_API_KEYS, such as "
+            '{"a-long-random-text": ["submit", "read"]}, or bind 127.0.0.1.'
+        )
         raise UnsafeBindError(message)
 
 
 def check_origin(request: HTTPConnection, hosts: frozenset[str]) -> None:
     """Raise Problem 403 for what a page of another site would send: a foreign Origin, or a name rebound to loopback."""
-    host = request.headers.get("host", "")
+    named = request.headers.getlist("host")
+    if len(named) > 1:
+        raise Problem("malformed-request", "The request has several Host headers.")
+    host = named[0] if named else ""
     if hosts and host and host_name(host) not in hosts:
         raise Problem(
             "foreign-origin", "The Host header names another site; use 127.0.0.1, or set STREAMS_ADVERTISED_URL."
         )
-    origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != host:
+    if is_foreign(request.headers.get("origin"), host):
         raise Problem("foreign-origin", "The request comes from a page of another site.")
-
-
-def host_name(host: str) -> str:
-    """Return a Host header's name without the port, in lower case."""
-    return host[: host.rindex("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0].lower()

@@ -15,6 +15,7 @@ from streams.gateway.answers import answer
 from streams.gateway.body import parse, read
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import Call, Operation
+from streams.gateway.pools import no_worker
 from streams.gateway.problem import Problem
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
 from streams.gateway.write import Record, write
@@ -48,11 +49,28 @@ class Agents:
         self._shown = [_shown(agent) for _, agent in sorted(self._agents.items())]
 
     async def all(self, _: Call) -> Response:
-        """`GET /agents`: `paused` and `queued` are null while not every partition of the pool has a worker."""
+        """`GET /agents`: `paused` and `queued` are null while not every partition of the pool has a worker.
+
+        `waits` says why the queue of an agent is not worked off, or not in some partitions; null where it is.
+        """
         told = await self._told()
+        live = self._deps.owners.pools()
         return answer(
-            {"agents": [one | told.get(one["name"], {"paused": None, "queued": None}) for one in self._shown]}
+            {
+                "agents": [
+                    one | told.get(one["name"], {"paused": None, "queued": None}) | {"waits": self._waits(one, live)}
+                    for one in self._shown
+                ]
+            }
         )
+
+    def _waits(self, shown: dict[str, Any], live: list[str]) -> str | None:
+        name, pool = shown["name"], shown["pool"]
+        if pool not in live:
+            return no_worker(pool)["reason"]
+        unserved = self._deps.owners.unserved(pool, name)
+        numbers = ", ".join(map(str, unserved))
+        return f"the owners of partitions {numbers} do not have agent '{name}' in their code" if unserved else None
 
     async def pause(self, call: Call) -> Response:
         """`POST /agents/{name}/pause`: no queued run begins; those that have begun go on."""

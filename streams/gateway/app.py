@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from streams.gateway import operations
-from streams.gateway.access import LOCAL_HOSTS, Keys, check_bind, host_name
+from streams.gateway.access import Keys, check_bind
 from streams.gateway.agents import Agents, of_agents
 from streams.gateway.answers import answer
 from streams.gateway.approvals import Approvals, of_approvals
@@ -42,6 +42,7 @@ from streams.gateway.tables import Tables
 from streams.gateway.threads import Threads
 from streams.gateway.voices import Voices
 from streams.gateway.webhooks import Webhooks
+from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def build(
     hosts = (
         frozenset()
         if keys
-        else LOCAL_HOSTS | {host_name(settings.gateway_host), host_name(_host(settings.advertised_url))}
+        else LOCAL_HOSTS | {host_name(settings.gateway_host), host_of(settings.advertised_url or "")} - {""}
     )
     remembered = deliveries or Deliveries()
     streams, voices = Streams(), Voices(deps.owners)
@@ -101,7 +102,7 @@ def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams,
         Submit(deps, submissions, runs).operation(),
         *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams, voices)),
         *operations.of_commands(commands),
-        *of_approvals(Approvals(runs, commands)),
+        *of_approvals(Approvals(deps, runs, commands)),
         *operations.of_tables(Tables(deps, Past(deps, threads))),
         *of_archive(Archive(deps, threads, streams)),
         *of_letters(Letters(deps, threads, webhooks)),
@@ -128,7 +129,3 @@ async def _outside(_: Request, error: Exception) -> Response:
     if status == _NOT_FOUND:
         return Problem("not-found", "Nothing is served under this path; see /openapi.json.").response()
     return Problem("malformed-request", "The request cannot be read.").response()
-
-
-def _host(url: str | None) -> str:
-    return (url or "localhost").partition("://")[2].partition("/")[0] or "localhost"

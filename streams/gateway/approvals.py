@@ -1,4 +1,4 @@
-"""`/runs/{id}/approvals`: what a run asks people, and their answers. One yes allows one thing."""
+"""What runs ask people, and their answers. One yes allows one thing, and does not come from who started the run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from streams.engine.approvals import SIGNAL, open_approvals
 from streams.gateway.answers import answer
 from streams.gateway.commands import optional
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.operation import Call, Operation
-from streams.gateway.operations import TEXT, list_of
+from streams.gateway.lists import order, place_of
+from streams.gateway.operation import Call, Operation, Param
+from streams.gateway.operations import CURSOR, LIMIT, TEXT, list_of
+from streams.gateway.pages import check_names, cursor, gather, limit_of, merged
 from streams.gateway.problem import Problem
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
 
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.gateway.commands import Commands
+    from streams.gateway.deps import Deps
     from streams.gateway.runs import Found, Runs
 
 _MAX_COMMENT: Final = 4_000
 _READ: Final = ("unknown-run", "invalid-request", "busy", "owner-unavailable")
 _BODILY: Final = ("malformed-json", "malformed-request", "too-large", "slow-body")
-_WRITE: Final = (*_READ, *_BODILY, "conflict", "not-acknowledged")
+_WRITE: Final = (*_READ, *_BODILY, "own-run", "conflict", "not-acknowledged")
+_LISTED: Final = (Param("agent", TEXT, "only runs of this agent"), LIMIT, CURSOR)
 _BODY: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -34,7 +38,9 @@ _BODY: Final[dict[str, Any]] = {
 class Approvals:
     """Shows open questions to people, and sends a run what somebody answered."""
 
-    def __init__(self, runs: Runs, commands: Commands) -> None:
+    def __init__(self, deps: Deps, runs: Runs, commands: Commands) -> None:
+        self._owners = deps.owners
+        self._pools = {agent.pool for agent in deps.catalog.agents.values()}
         self._runs = runs
         self._commands = commands
 
@@ -43,6 +49,25 @@ class Approvals:
         run_id = call.param("id")
         await self._runs.view(run_id)
         return answer({"approvals": open_approvals(await self._runs.entries(run_id))})
+
+    async def all(self, call: Call) -> Response:
+        """`GET /approvals`: what all runs ask people, by run, the newest run first."""
+        check_names(call, "agent", "limit", "cursor")
+        limit = limit_of(call)
+        given: dict[str, str | int | None] = {
+            "agent": call.query_params.get("agent"),
+            "limit": limit,
+            "cursor": place_of(call),
+        }
+        pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
+        parts = await gather(self._owners, pools, "/owner/approvals", given)
+        runs, more = merged(parts, "runs", order, limit, newest_first=True)
+        asked = [
+            {"run_id": run["run_id"], "agent": run["agent"], "started_by": run["started_by"], **one}
+            for run in runs
+            for one in run["approvals"]
+        ]
+        return answer({"approvals": asked, "next": cursor("~".join(order(runs[-1]))) if more else None})
 
     async def approve(self, call: Call) -> Response:
         """`POST /runs/{id}/approve`, with an optional `{"token", "comment"}`."""
@@ -62,12 +87,15 @@ class Approvals:
         if token is not None and not isinstance(token, str):
             raise wrong("token", "it must be a text")
         found = await self._runs.view(run_id)
+        by = call.caller.name if call.caller is not None else ""
+        if by and by == found.view.get("started_by"):
+            raise Problem("own-run", "The key that started this run does not answer for it: another one has to.")
         asked = _asked(found, open_approvals(await self._runs.entries(run_id)), token)
         # one id for yes and no: of two people who answer at once, the first on the log is heard
         signal_id = hashed("i-", "", run_id, SIGNAL, asked["token"])
         data = {"token": asked["token"], "approved": approved, "comment": comment}
-        if call.caller is not None and call.caller.name:
-            data["by"] = call.caller.name
+        if by:
+            data["by"] = by
         event = SignalSent(run_id=run_id, signal_id=signal_id, name=SIGNAL, data=data)
         await self._commands.send(call, found, event, signal_id)
         said = {"run_id": run_id, "id": signal_id, "accepted": "approve" if approved else "reject"}
@@ -82,6 +110,16 @@ def of_approvals(approvals: Approvals) -> list[Operation]:
     return [
         Operation(
             "GET",
+            "/approvals",
+            approvals.all,
+            "read",
+            "What runs ask people and nobody has answered, by run, the newest first",
+            {200: list_of("approvals")},
+            ("invalid-request", "owner-unavailable"),
+            _LISTED,
+        ),
+        Operation(
+            "GET",
             f"{path}/approvals",
             approvals.open,
             "read",
@@ -93,7 +131,7 @@ def of_approvals(approvals: Approvals) -> list[Operation]:
             "POST",
             f"{path}/approve",
             approvals.approve,
-            "submit",
+            "approve",
             "Say yes to what a run asks",
             {202: said},
             _WRITE,
@@ -105,7 +143,7 @@ def of_approvals(approvals: Approvals) -> list[Operation]:
             "POST",
             f"{path}/reject",
             approvals.reject,
-            "submit",
+            "approve",
             "Say no to what a run asks",
             {202: said},
             _WRITE,

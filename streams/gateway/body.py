@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from starlette.requests import ClientDisconnect
 
+from schemas.json_text import parse_json
 from streams.gateway.patience import within
 from streams.gateway.problem import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive
+
+    from streams.gateway.unverified import Share
 
 CAP: Final = 1 << 20
 """Bytes that a body may have where nothing else is said."""
@@ -27,19 +30,25 @@ the sender would see that instead of the 413."""
 _CLOSE: Final = {"connection": "close"}
 
 
-async def read(request: Request, cap: int = CAP, patience: float = PATIENCE) -> bytes:
-    """Return the raw body; Problem 413 when more than `cap` bytes came, 408 after `patience` seconds."""
+async def read(request: Request, cap: int = CAP, patience: float = PATIENCE, *, share: Share | None = None) -> bytes:
+    """Return the raw body; Problem 413 when more than `cap` bytes came, 408 after `patience` seconds.
+
+    `share` is the budget of a body that is not verified: Problem 429 when it is used up. It is released at the end.
+    """
     declared = request.headers.get("content-length", "")
     over = declared.isdigit() and int(declared) > cap
     if over and ("expect" in request.headers or int(declared) > cap + _DRAIN):
         raise _too_large(cap)
-    chunks = _Chunks(request.receive, cap, over)
+    chunks = _Chunks(request.receive, cap, over, share)
     try:
         await within(patience, chunks.all())
     except TimeoutError:
         raise Problem(
             "slow-body", f"The body took longer than {patience:g} s; send it faster.", headers=_CLOSE
         ) from None
+    finally:
+        if share is not None:
+            share.release()
     if chunks.size > cap or over:
         raise _too_large(cap)
     return chunks.kept[0] if len(chunks.kept) == 1 else b"".join(chunks.kept)
@@ -48,12 +57,13 @@ async def read(request: Request, cap: int = CAP, patience: float = PATIENCE) -> 
 class _Chunks:
     """What has come of a body: kept up to the cap, dropped beyond it."""
 
-    def __init__(self, receive: Receive, cap: int, over: bool) -> None:
+    def __init__(self, receive: Receive, cap: int, over: bool, share: Share | None) -> None:
         self.size = 0
         self.kept: list[bytes] = []
         self._receive = receive
         self._cap = cap
         self._over = over
+        self._share = share
 
     async def all(self) -> None:
         """Take everything in; ClientDisconnect when the sender goes away."""
@@ -68,14 +78,18 @@ class _Chunks:
                 raise _too_large(self._cap)
             if self._over or self.size > self._cap:
                 self.kept.clear()
+                if self._share is not None:
+                    self._share.release()
             elif chunk:
+                if self._share is not None:
+                    self._share.take(len(chunk))
                 self.kept.append(chunk)
 
 
 def parse(body: bytes) -> Any:
     """Return the JSON value of a body; Problem 400 when it is none."""
     try:
-        return orjson.loads(body)
+        return parse_json(body)
     except orjson.JSONDecodeError as error:
         raise Problem("malformed-json", f"The body is not JSON: {error.msg} at character {error.pos}.") from None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import new_id
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
+from streams.engine.approvals import SIGNAL
 from streams.engine.fork import misfit
 from streams.gateway.answers import answer
 from streams.gateway.body import parse, read
@@ -67,6 +68,10 @@ class Commands:
         A name that is no event's type is taken only while the run waits for it: nothing else says that it is meant.
         """
         run_id, name = call.param("id"), call.param("name")
+        if name == SIGNAL:
+            raise Problem(
+                "forbidden", "An approval is no signal: use /approve or /reject, with a key of scope 'approve'."
+            )
         signal_id = _request_id(call, "signal", name)
         data = parse(await read(call))
         if name in self._deps.catalog.events:
@@ -99,7 +104,7 @@ class Commands:
             raise wrong(*why)
         caller = call.caller.name if call.caller else ""
         new_run_id = hashed("f-", caller, run_id, key) if key is not None else new_id()
-        event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None)
+        event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None, caller=caller or None)
         await self.send(call, found, event, f"{new_run_id}/fork")
         self._runs.forked(new_run_id, found)
         return answer({"run_id": new_run_id, "forked_from": run_id}, 202, {"location": f"/runs/{new_run_id}"})

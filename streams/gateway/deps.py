@@ -73,6 +73,7 @@ class Asker(Protocol):
 
     def pools(self) -> list[str]: ...  # noqa: D102
     def workers(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def unserved(self, pool: str, agent: str) -> list[int]: ...  # noqa: D102
     async def ask(self, pool: str, key: str, path: str) -> Answer: ...  # noqa: D102
     async def ask_stale(self, pool: str, key: str, path: str) -> Answer: ...  # noqa: D102
     async def ask_all(self, pool: str, path: str) -> list[Answer]: ...  # noqa: D102

@@ -34,7 +34,7 @@ class Guard:
         self.hosts = hosts
         self.meter = meter
         self.limit = limit
-        self.changes = 0
+        self.changes = dict.fromkeys((False, True), 0)  # strangers' deliveries leave callers' room alone
 
 
 class Endpoint:
@@ -80,19 +80,19 @@ class Endpoint:
             allowed = ", ".join(sorted(self._operations))
             raise Problem("method-not-allowed", f"{self.path} has {allowed}.", headers={"allow": allowed})
         call = Call(scope, receive)
+        if not operation.foreign:
+            check_origin(call, guard.hosts)
         if operation.access != "open":
-            if not operation.foreign:
-                check_origin(call, guard.hosts)
             if operation.access == "optional":
                 call.caller = guard.keys.known(call)
             else:
                 call.caller = allow(guard.keys.caller(call), operation.access)
         if operation.method == "GET":
             return await operation.handler(call)
-        if guard.changes >= guard.limit:
+        if guard.changes[operation.foreign] >= guard.limit:
             raise Problem("busy", f"{guard.limit} changes wait for the log; come back in a second.", retry_after=1)
-        guard.changes += 1
+        guard.changes[operation.foreign] += 1
         try:
             return await operation.handler(call)
         finally:
-            guard.changes -= 1
+            guard.changes[operation.foreign] -= 1

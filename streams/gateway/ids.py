@@ -7,9 +7,10 @@ import hashlib
 import re
 from typing import Final
 
+from schemas.run import RUN_ID
 from streams.gateway.problem import Problem
 
-ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}")
+ID: Final = RUN_ID
 """Ids stand in paths of URLs and in keys of the journal, where a slash separates."""
 
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,255}")

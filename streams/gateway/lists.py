@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streams.clock import iso
 from streams.gateway.answers import answer
 from streams.gateway.pages import check_names, cursor, cursor_of, gather, limit_of, merged
+from streams.gateway.pools import no_worker
 from streams.gateway.submit import wrong
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cance
 
 
 class RunList:
-    """Asks every live worker for its newest runs; a cursor is the `created_at` and id of the last run shown."""
+    """Asks every live worker for its newest runs; a cursor is the `created_at` and id of the last run shown.
+
+    A list of one agent's runs is its pool's alone, and 503 while that has no worker; a list over all pools says under
+    `incomplete` whose runs are not in it.
+    """
 
     def __init__(self, deps: Deps) -> None:
         self._owners = deps.owners
-        self._pools = {agent.pool for agent in deps.catalog.agents.values()}
+        self._pool_of = {agent.name: agent.pool for agent in deps.catalog.agents.values()}
+        self._pools = sorted({"default", *self._pool_of.values()})
 
     async def __call__(self, call: Call) -> Response:
         """Answer one page."""
@@ -41,19 +47,25 @@ class RunList:
             "key": query.get("key"),
             "since": _since(query.get("since")),
             "limit": limit,
-            "cursor": _position(call),
+            "cursor": place_of(call),
         }
-        pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
+        live = self._owners.pools()
+        home = self._pool_of.get(query.get("agent") or "")
+        there = [pool for pool in live if pool in self._pools]
+        pools = there or ["default"] if home is None else [home, *(pool for pool in there if pool != home)]
         parts = await gather(self._owners, pools, "/owner/runs", given)
-        runs, more = merged(parts, "runs", _order, limit, newest_first=True)
-        return answer({"runs": runs, "next": cursor("~".join(_order(runs[-1]))) if more else None})
+        runs, more = merged(parts, "runs", order, limit, newest_first=True)
+        found = {"runs": runs, "next": cursor("~".join(order(runs[-1]))) if more else None}
+        lacking = [] if home is not None else [pool for pool in self._pools if pool not in pools]
+        return answer({**found, "incomplete": [no_worker(pool) for pool in lacking]} if lacking else found)
 
 
-def _order(run: dict[str, Any]) -> tuple[str, str]:
+def order(run: dict[str, Any]) -> tuple[str, str]:
+    """Return what lists of runs are sorted by."""
     return str(run["created_at"]), str(run["run_id"])
 
 
-def _position(call: Call) -> str | None:
+def place_of(call: Call) -> str | None:
     """Return the place behind which the page begins; Problem 422 for one that no list of runs gave."""
     position = cursor_of(call)
     if position is None:
@@ -77,4 +89,4 @@ def _since(text: str | None) -> str | None:
         raise wrong("since", "it must be an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise wrong("since", "it must have an offset, such as Z")
-    return iso(round(moment.timestamp() * 1000))
+    return iso(max(round(moment.timestamp() * 1000), 0))  # no run is older

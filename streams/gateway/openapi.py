@@ -38,7 +38,8 @@ _PROBLEM: Final = {
 _STREAM: Final = {MEDIA_STREAM: {"schema": SCHEMA}}
 _SECURED: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}, {}]
 _ALWAYS: Final = ("internal",)
-_GUARDED: Final = ("unauthenticated", "forbidden", "foreign-origin")
+_FOREIGN: Final = "foreign-origin"
+_GUARDED: Final = ("unauthenticated", "forbidden", _FOREIGN)
 
 
 def document(operations: Sequence[Operation], version: str, url: str | None) -> dict[str, Any]:
@@ -93,7 +94,9 @@ def _answers(operation: Operation) -> dict[str, Any]:
 
 def _problems(operation: Operation) -> dict[str, Any]:
     kinds = [*operation.problems, *_ALWAYS]
-    if operation.access != "open":
+    if operation.access == "open":
+        kinds += [_FOREIGN]
+    else:
         kinds += [*_GUARDED] if operation.access != "optional" else [*_GUARDED[:2]]
     by_status: dict[int, list[str]] = {}
     for kind in kinds:

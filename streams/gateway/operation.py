@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
 Schema: TypeAlias = dict[str, Any]
-Access: TypeAlias = Literal["open", "optional", "submit", "read", "admin"]
+Access: TypeAlias = Literal["open", "optional", "submit", "read", "approve", "admin"]
 """`open` looks at no key, `optional` leaves the decision to the handler (a signature may stand in for the key)."""
 
 

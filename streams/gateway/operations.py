@@ -24,7 +24,7 @@ TEXT: Final[dict[str, Any]] = {"type": "string"}
 OBJECT: Final[dict[str, Any]] = {"type": "object"}
 LIMIT: Final = Param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "how many at most")
 _STALE: Final = Param("stale", {"type": "string", "enum": ["ok"]}, "a standby may answer while the owner does not")
-_CURSOR: Final = Param("cursor", TEXT, "next of the answer before")
+CURSOR: Final = Param("cursor", TEXT, "next of the answer before")
 _READ: Final = ("unknown-run", "owner-unavailable")
 _WRITE: Final = (
     "malformed-json",
@@ -68,7 +68,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
         Param("status", {"type": "string", "enum": list(STATUSES)}, "only those with this status"),
         Param("since", {"type": "string", "format": "date-time"}, "only those created at or after this time"),
         LIMIT,
-        _CURSOR,
+        CURSOR,
     )
     problems = ("invalid-request", "owner-unavailable")
     result = {"type": "object", "required": ["run_id"], "properties": {"run_id": TEXT, "result": {}}}
@@ -235,7 +235,7 @@ def of_tables(tables: Tables) -> list[Operation]:
     )
     problems = ("unknown-table", "invalid-request", "owner-unavailable")
     row = {"type": "object", "required": ["key", "value"], "properties": {"key": TEXT, "value": {}}}
-    scan = (Param("prefix", TEXT, "only keys that begin so"), LIMIT, _CURSOR)
+    scan = (Param("prefix", TEXT, "only keys that begin so"), LIMIT, CURSOR)
     rows = {200: list_of("rows", paged=True)}
     return [
         Operation("GET", "/tables", tables.list, "read", "The tables", {200: list_of("tables")}, tag="tables"),

@@ -29,6 +29,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unauthenticated": Kind(401, "A valid API key is needed"),
     "bad-signature": Kind(401, "The signature is missing or wrong"),
     "forbidden": Kind(403, "The API key lacks the scope"),
+    "own-run": Kind(403, "Who started a run does not approve it"),
     "foreign-origin": Kind(403, "Requests from other sites are refused"),
     "not-found": Kind(404, "There is no such resource"),
     "unknown-agent": Kind(404, "There is no such agent"),

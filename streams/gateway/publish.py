@@ -10,6 +10,7 @@ from streams.gateway.answers import answer
 from streams.gateway.body import read
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
 from streams.gateway.ids import check_key, hashed
+from streams.gateway.internal import check_source, check_type
 from streams.gateway.operation import Call, Operation
 from streams.gateway.recent import Recent
 from streams.gateway.submit import IDEMPOTENCY_KEY
@@ -42,6 +43,11 @@ class Publish:
         caller = call.caller.name if call.caller else ""
         known = None if key is None else self._answered.get((caller + "\x00" + key, body))
         if known is None:
+            by_hand = call.caller is not None and call.caller.may("admin")
+            for item in incoming:
+                check_source(item.source)
+                if not by_hand:
+                    check_type(item.type)
             records = [self._record(item, index, caller, key) for index, item in enumerate(incoming)]
             acks = await write_all(self._deps.producer, records, call.headers.get("traceparent"))
             known = [_shown(ack) for ack in acks]

@@ -11,6 +11,7 @@ import orjson
 from schemas.run import RunSubmitted
 from streams.clock import iso, now_ms
 from streams.gateway.answers import answer, passed_on
+from streams.gateway.pools import no_worker
 from streams.gateway.problem import Problem
 from streams.gateway.recent import Recent
 from streams.gateway.submission import digest
@@ -29,6 +30,7 @@ _REMEMBERED: Final = 20_000
 _PEEK: Final = 1.0
 """Seconds for looking whether a run exists before it is written: the answer to the write must come within ten."""
 
+_NOT_HERE: Final = "No live worker knows a run with this id, but it may be another pool's: "
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 _NOT_THERE: Final = 422
@@ -204,6 +206,8 @@ class Runs:
         ask = self._owners.ask_stale if stale else self._owners.ask
         said: Answer | None = None
         for pool in pools:
+            if said is not None and pool not in live and not stale:
+                raise Problem("owner-unavailable", f"{_NOT_HERE}{no_worker(pool)['reason']}", pool=pool, retry_after=1)
             try:
                 # what we wrote we know to be on the way: its owner need not look for it in the queues
                 said = await ask(pool, run_id, _path(run_id, suffix, peek=written is not None))

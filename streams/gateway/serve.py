@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -17,13 +18,15 @@ from streams import telemetry
 from streams.app import discover
 from streams.clock import now_ms
 from streams.gateway.app import build
-from streams.gateway.deliveries import Deliveries
+from streams.gateway.deliveries import SIGNED_ID, Deliveries
 from streams.gateway.deps import Check, Deps
 from streams.gateway.model_check import ModelCheck
-from streams.gateway.protocol import BoundedProtocol
+from streams.gateway.secrets import check_strength
+from streams.gateway.worker_check import WorkerCheck
 from streams.query.changes import RunChanges
+from streams.query.cluster import cluster_secret, secured
 from streams.query.codec import codec_of
-from streams.query.following import Follower
+from streams.query.following import Follower, heartbeats
 from streams.query.history import TopicHistory
 from streams.query.letters import LetterBook
 from streams.query.owners import Owners
@@ -31,20 +34,24 @@ from streams.query.partitions import Partitions
 from streams.query.wire import Wire
 from streams.replay.log import Log
 from streams.replay.tables import rows_of
+from streams.serving.protocol import BoundedProtocol, bounded
 from topics.catalogue import catalogue
+from topics.groups import waiting
 from topics.names import Names
 from topics.producer import EventProducer
-from topics.reader import follow, follow_keys
+from topics.reader import follow_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import FrameType
 
     from starlette.applications import Starlette
 
     from schemas.avro.codec import Codec
+    from streams.app import Catalog
     from streams.gateway.sse import Streams
     from streams.settings import Settings
+    from topics.kafka import KafkaConfig
     from topics.reader import RawRecord
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,7 @@ SERVER: Final[Mapping[str, Any]] = {
     "timeout_graceful_shutdown": DRAIN_S,
     "limit_concurrency": MAX_CONNECTIONS,
     "http": BoundedProtocol,
+    "ws": "none",
     "loop": "uvloop",
     "access_log": False,
     "server_header": False,
@@ -68,6 +76,7 @@ SERVER: Final[Mapping[str, Any]] = {
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way get DRAIN_S seconds to end."""
+    settings = secured(settings)
     telemetry.configure(settings)
     app = application(settings)
     server = _Server(
@@ -75,7 +84,7 @@ def serve(settings: Settings) -> None:
             app,
             host=settings.gateway_host,
             port=settings.gateway_port,
-            **SERVER,
+            **{**SERVER, "http": bounded(settings.gateway_connections_per_address)},
         ),
         app.state.streams,
     )
@@ -97,6 +106,7 @@ class _Server(uvicorn.Server):
 
 def application(settings: Settings) -> Starlette:
     """Return the gateway for these settings; it connects when it starts, not before."""
+    check_strength(settings.webhook_secrets)
     catalog = discover(settings.apps)
     codec = codec_of(settings, catalog)
     names = Names(settings.topic_prefix)
@@ -104,7 +114,7 @@ def application(settings: Settings) -> Starlette:
     deliveries = Deliveries()
     partitions = Partitions(kafka, names, settings.partitions)
     client = httpx.AsyncClient(trust_env=False)
-    wire = Wire()
+    wire = Wire(cluster_secret(settings))
     owners = Owners(partitions.count, wire)
     producer = EventProducer(kafka, codec, "/gateway", now_ms=now_ms)
     topics = catalogue(
@@ -116,16 +126,24 @@ def application(settings: Settings) -> Starlette:
     )
     history = TopicHistory(kafka, codec, topics)
     followers = [
-        Follower(kafka, names.workers, _heartbeats(owners, codec), read=follow),
+        heartbeats(kafka, names.workers, _heartbeats(owners, codec)),
         *(
-            Follower(kafka, names.webhooks(name), _seen(deliveries, name), read=follow_keys, lazy=True)
-            for name in catalog.sources
+            Follower(
+                kafka,
+                names.webhooks(name),
+                _seen(deliveries, name),
+                read=follow_keys if source.signed_id is None else partial(follow_keys, header=SIGNED_ID),
+                lazy=True,
+            )
+            for name, source in catalog.sources.items()
         ),
     ]
     checks: dict[str, Check] = {
         "broker": partitions.check,
+        "producer": producer.check,
         "topics": partitions.check_topics([topic.name for topic in topics]),
         "model": ModelCheck(settings, client),
+        "workers": WorkerCheck(owners, _queues(catalog, names), partial(_waiting, kafka, names)),
     }
     changes = RunChanges(kafka, names)
     letters = LetterBook(kafka, names, codec)
@@ -157,6 +175,18 @@ def application(settings: Settings) -> Starlette:
     return build(deps, deliveries=deliveries, lifespan=lifespan)
 
 
+def _queues(catalog: Catalog, names: Names) -> dict[str, list[str]]:
+    """Return the topics of the agents of each pool."""
+    found: dict[str, list[str]] = {}
+    for agent in catalog.agents.values():
+        found.setdefault(agent.pool, []).append(names.agents(agent.name))
+    return found
+
+
+def _waiting(kafka: KafkaConfig, names: Names, pool: str, queues: Sequence[str]) -> int:
+    return waiting(kafka, names.topic(f"streams.{pool}"), queues)
+
+
 def _heartbeats(owners: Owners, codec: Codec) -> Any:
     def take(record: RawRecord) -> None:
         worker_id = (record.key or b"").decode("utf-8", "replace")
@@ -172,8 +202,9 @@ def _heartbeats(owners: Owners, codec: Codec) -> Any:
 
 
 def _seen(deliveries: Deliveries, source: str) -> Any:
-    def take(keys: list[bytes]) -> None:
-        for key in keys:
-            deliveries.remember(source, key.decode("utf-8", "replace"))
+    def take(found: list[tuple[bytes, bytes | None]]) -> None:
+        for key, signed_id in found:
+            signed = None if signed_id is None else signed_id.decode("utf-8", "replace")
+            deliveries.remember(source, key.decode("utf-8", "replace"), signed)
 
     return take

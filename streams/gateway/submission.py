@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from schemas.run import RunSubmitted
+from schemas.typedjson import checked_to_json, from_json
 from streams.clock import now_ms
 from streams.gateway.body import dump
 from streams.gateway.problem import Problem, field_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.app import Catalog
     from streams.define.agents import Agent
     from streams.define.starts import StartRun
     from topics.names import Names
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return the names that were probably meant, as a question, or where to find all."""
+    found = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(found)}?" if found else "see `streams agents list` or GET /agents."
 
 
 class Submissions:
@@ -26,15 +36,13 @@ class Submissions:
 
     def __init__(self, catalog: Catalog, names: Names) -> None:
         self._agents = catalog.agents
-        self._inputs = {name: TypeAdapter[Any](agent.input_type) for name, agent in catalog.agents.items()}
         self._topics = {name: names.agents(name) for name in catalog.agents}
 
     def agent(self, name: str) -> Agent[Any, Any]:
         """Return the agent; Problem 404 when there is none."""
         agent = self._agents.get(name)
         if agent is None:
-            known = ", ".join(sorted(self._agents)) or "none"
-            raise Problem("unknown-agent", f"No agent has that name; known are: {known}."[:500])
+            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._agents)}")
         return agent
 
     def topic(self, agent: str) -> str:
@@ -43,8 +51,9 @@ class Submissions:
 
     def check(self, agent: str, value: object) -> None:
         """Raise Problem 422 naming the fields of the input that the agent's type refuses."""
+        dump(value)  # Problem 400 for what is nested too deeply
         try:
-            self._inputs[agent].validate_json(dump(value))
+            from_json(value, self._agents[agent].input_type)
         except ValidationError as error:
             errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False), "input")
             first = errors[0]
@@ -59,7 +68,7 @@ class Submissions:
 
     def jsonable(self, agent: str, value: object) -> Any:
         """Return an input that code made (a model or plain data) as JSON."""
-        return self._inputs[agent].dump_python(self._inputs[agent].validate_python(value), mode="json", by_alias=True)
+        return checked_to_json(value, self._agents[agent].input_type)
 
     def of_start(self, start: StartRun, run_id: str, caller: str) -> RunSubmitted:
         """Return the submission that a source's `StartRun` asks for; Problem when the input does not fit."""

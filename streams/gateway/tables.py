@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from streams.define.tables import RESERVED
 from streams.gateway.answers import answer, passed_on
 from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
+from streams.gateway.pools import no_worker
 from streams.gateway.problem import Problem
 from streams.gateway.runs import silent, stale_of
 from streams.gateway.submit import wrong
@@ -39,7 +40,8 @@ class Tables:
 
     def __init__(self, deps: Deps, past: Past) -> None:
         self._tables = deps.catalog.tables
-        self._pools = deps.catalog.pools()
+        self._pools = {"default", *deps.catalog.pools()}
+        self._pool_of = {agent.name: agent.pool for agent in deps.catalog.agents.values()}
         self._owners = deps.owners
         self._names = deps.names
         self._past = past
@@ -60,7 +62,7 @@ class Tables:
         path = f"/owner/tables/{quote(table.name)}/{quote(key, safe='')}" + (f"?{urlencode(query)}" if query else "")
         try:
             if table.merge is not None:
-                return await self._of_parts(table, path)
+                return await self._of_parts(table, key, path)
             said = await self._ask(table, key, path, stale=stale)
         except OwnerUnavailableError as error:
             raise silent(error) from error
@@ -82,7 +84,8 @@ class Tables:
             together = _merged(table, [row for part in parts for row in part["rows"]])
             parts = [{"rows": together, "next": any(part.get("next") for part in parts)}]
         rows, more = merged(parts, "rows", _order, limit)
-        return answer({"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None})
+        found = {"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None}
+        return answer({**found, "incomplete": lacking} if (lacking := self._lacking(table)) else found)
 
     def _wish(self, table: TableDef, call: Call) -> dict[str, str]:
         """Return what a row must have seen, as its owner is asked; Problem 422 for no offset of its partition."""
@@ -99,29 +102,43 @@ class Tables:
 
     async def _ask(self, table: TableDef, key: str, path: str, *, stale: bool) -> Answer:
         """Return the answer of the first pool that has the row; only tables of runs are in several."""
-        first, *others = self._homes(table)
+        first, *others = self._homes(table, key)
         ask = self._owners.ask_stale if stale else self._owners.ask
         said = await ask(first, key, path)
         for pool in others:
             if said.status != _NOT_FOUND:
                 break
             said = await ask(pool, key, path)
+        if said.status == _NOT_FOUND and (lacking := self._lacking(table)):
+            raise OwnerUnavailableError(f"No row here, but {lacking[0]['reason']}; it may have the row.")
         return said
 
-    async def _of_parts(self, table: TableDef, path: str) -> Response:
+    async def _of_parts(self, table: TableDef, key: str, path: str) -> Response:
         """Ask everybody who may have a part of a row."""
-        answers = [said for pool in self._homes(table) for said in await self._owners.ask_all(pool, path)]
+        answers = [said for pool in self._homes(table, key) for said in await self._owners.ask_all(pool, path)]
         rows = [orjson.loads(said.body) for said in answers if said.status == _OK]
+        if not rows and key not in self._pool_of and (lacking := self._lacking(table)):
+            raise OwnerUnavailableError(f"No row here, but {lacking[0]['reason']}; it may have the row.")
         if not rows:
             raise _no_row(table)
         return answer(_merged(table, rows)[0])
 
-    def _homes(self, table: TableDef) -> Sequence[str]:
-        """Return the pools that have the table: for one of runs each that has a worker now, or could have one."""
+    def _homes(self, table: TableDef, key: str = "") -> Sequence[str]:
+        """Return the pools that have the table: for one of runs each that has a worker now, or could have one.
+
+        A row of an agent (the figures of `agent_stats`) is its pool's.
+        """
         if not table.of_runs:
             return [table.pool]
+        if table.merge is not None and key in self._pool_of:
+            return [self._pool_of[key]]
         live = [pool for pool in self._owners.pools() if pool in self._pools]
         return live or ["default"]
+
+    def _lacking(self, table: TableDef) -> Sequence[dict[str, str]]:
+        """Return the pools without a live worker whose part of a table of runs nobody can tell."""
+        live = self._owners.pools()
+        return [no_worker(pool) for pool in sorted(self._pools) if pool not in live] if table.of_runs else []
 
     def _table(self, call: Call) -> TableDef:
         table = self._tables.get(call.param("name"))

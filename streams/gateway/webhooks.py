@@ -1,34 +1,37 @@
-"""`POST /webhooks/{source}`: believe the sender, keep what came, write what it means, and only then say 202."""
+"""`POST /webhooks/{source}`: believe the sender, write what the delivery means, keep what came, and only then say 202.
+
+The raw delivery is written last, once all that it means is acknowledged: whoever finds it on the log (this gateway
+after a restart, or another one) knows that nothing of it is missing, and may call a repeat a duplicate.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import traceback
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from schemas import Event
 from schemas.attributes import new_id
 from schemas.dead import DeadLettered
+from schemas.errors import SchemaError
 from schemas.webhook import WebhookReceived
-from streams.clock import now_ms
-from streams.define.named import NamedEvent, NamedRun
+from streams.clock import monotonic, now_ms
 from streams.define.policies import Reject
 from streams.define.sources import Delivery, Source
-from streams.define.starts import StartRun
-from streams.gateway.access import UnsafeBindError
+from streams.error_text import error_traceback, error_type
 from streams.gateway.answers import answer
 from streams.gateway.body import CAP, read
-from streams.gateway.deliveries import Deliveries
-from streams.gateway.ids import hashed
+from streams.gateway.deliveries import SIGNED_ID, Deliveries
+from streams.gateway.headers import kept, plain
 from streams.gateway.problem import Problem
-from streams.gateway.submission import digest, submission_id
-from streams.gateway.typed import typed_event
-from streams.gateway.write import Record, write_all
-from streams.telemetry import redact
+from streams.gateway.secrets import revealed
+from streams.gateway.translation import UNIDENTIFIED, Identity, Meaning, Translator, failed, line_of
+from streams.gateway.unverified import UnverifiedBodies
+from streams.gateway.write import Record, refused, send_all, write, write_all
+from streams.tools._user_code import called
+from topics.errors import RecordTooLargeError, TopicError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from starlette.responses import Response
 
@@ -43,18 +46,7 @@ log = logging.getLogger(__name__)
 CAPS: Final[Mapping[str, int]] = {"github": 25 << 20}
 """Bytes of a body by source, where the sender is known to send more than the usual cap."""
 
-_SECRET: Final = ("authorization", "cookie", "x-api-key", "proxy-authorization")
-_MAX_ID: Final = 255
-_MAX_RESULTS: Final = 1_000
-
-
-class Meaning(NamedTuple):
-    """What a delivery becomes: records to write, and their ids for the sender."""
-
-    records: list[Record]
-    events: list[str]
-    runs: list[str]
-    error: BaseException | None = None
+_SILENCE_S: Final = 60.0
 
 
 class Webhooks:
@@ -62,48 +54,34 @@ class Webhooks:
 
     def __init__(self, deps: Deps, submissions: Submissions, runs: Runs, deliveries: Deliveries, meter: Meter) -> None:
         self._deps = deps
-        self._submissions = submissions
         self._runs = runs
         self._deliveries = deliveries
         self._meter = meter
+        self._unverified = UnverifiedBodies()
+        self._translator = Translator(deps, submissions)
         self._topics = {name: deps.names.webhooks(name) for name in deps.catalog.sources}
-        self._secrets = {
-            source: tuple(secret.get_secret_value() for secret in secrets)
-            for source, secrets in deps.settings.webhook_secrets.items()
-        }
-        for source, secrets in self._secrets.items():
-            if not secrets or any(not secret.strip() for secret in secrets):
-                message = (
-                    f"STREAMS_WEBHOOK_SECRETS has an empty secret for '{source}': fill it in, or remove the source."
-                )
-                raise UnsafeBindError(message)
+        self._told: dict[str, float] = {}
+        self._secrets = revealed(deps.settings.webhook_secrets, deps.catalog.sources)
 
     async def __call__(self, call: Call) -> Response:
         """Answer one delivery."""
-        name = call.param("source")
-        source = self._deps.catalog.sources.get(name)
-        if source is None:
-            raise Problem("unknown-source", "No source has that name.")
-        body = await read(call, CAPS.get(name, CAP))
-        headers = _plain(call.scope["headers"])
-        if not self._trusted(source, call, headers, body):
-            self._meter.refused(name)
-            raise Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
-        delivery = Delivery(headers, body)
-        try:
-            if (reply := _handshake(source, delivery)) is not None:
-                return answer(reply)
-            delivery_id = _delivery_id(source, delivery)
-        except Reject as error:
-            raise Problem("rejected", _line(error)) from None
-        meaning = self._meaning(source, delivery, delivery_id)
+        source, headers, body, starter = await self._verified(call)
+        name, delivery = source.name, Delivery(headers, body)
+        if (reply := _handshake(source, delivery)) is not None:
+            return answer(reply)
+        identity = self._translator.identity(source, delivery, new_id())
+        identity = identity._replace(id=self._deliveries.first_id(name, identity.id, identity.signed))
+        meaning = self._meaning(source, delivery, identity, starter)
 
-        async def write() -> None:
-            await self._write(source, delivery, delivery_id, meaning, headers.get("traceparent"))
+        async def store() -> None:
+            nonlocal meaning
+            meaning = await self._store(source, delivery, identity, meaning, headers.get("traceparent"))
 
-        wrote = await self._deliveries.once(name, delivery_id, write)
-        shown: dict[str, Any] = {"id": delivery_id, "events": meaning.events, "runs": meaning.runs}
-        if not wrote:
+        stored = await self._deliveries.once(name, identity.id, store)
+        shown: dict[str, Any] = {"id": identity.id, "events": meaning.events, "runs": meaning.runs}
+        if meaning.error is not None:
+            shown["dead_letter"] = _dead_id(name, identity.id)
+        if not stored:
             self._meter.duplicate(name)
             shown["duplicate"] = True
         return answer(shown, 202)
@@ -119,149 +97,132 @@ class Webhooks:
     async def again(self, name: str, raw: WebhookReceived, traceparent: str | None) -> None:
         """Translate a kept delivery once more and write what it means; Problem 409 when the source fails again."""
         source = self._deps.catalog.sources[name]
-        meaning = self._meaning(source, Delivery(raw.headers, raw.body), raw.delivery_id)
+        delivery, delivery_id, error = Delivery(raw.headers, raw.body), raw.delivery_id, None
+        if delivery_id.startswith(UNIDENTIFIED):
+            found = self._translator.identity(source, delivery, delivery_id.removeprefix(UNIDENTIFIED))
+            delivery_id, error = found.id, found.error
+        meaning = self._meaning(source, delivery, Identity(delivery_id, error=error), f"webhook:{name}")
         if meaning.error is not None:
-            raise Problem("conflict", f"Source {name} fails on it again: {_line(meaning.error)}"[:500])
+            raise Problem("conflict", f"Source {name} fails on it again: {line_of(meaning.error)}"[:500])
         await write_all(self._deps.producer, meaning.records, traceparent)
+        self._deliveries.remember(name, delivery_id)
         for record in meaning.records:
             self._runs.started(record.event)
 
-    def _trusted(self, source: Source, call: Call, headers: Mapping[str, str], body: bytes) -> bool:
-        """Tell whether the sender proved itself, by signature or, where the source says so, by an API key."""
-        secrets = self._secrets.get(source.name, ())
-        if getattr(source.verify, "accepts_key", False) and call.caller is not None:
-            # on loopback without keys everybody is trusted, except the pages of web sites, whose browsers say so
-            anyone = not call.caller.name and not secrets and "origin" not in headers
-            if call.caller.may("submit") and (call.caller.name or anyone):
-                return True
+    async def _verified(self, call: Call) -> tuple[Source, dict[str, str], bytes, str]:
+        """Return source, headers and body of a delivery whose sender proved itself, and who starts its runs.
+
+        Problem 404, 413 or 401; what can be refused by its headers is refused before its body is read.
+        """
+        name = call.param("source")
+        source = self._deps.catalog.sources.get(name)
+        if source is None:
+            raise Problem("unknown-source", "No source has that name.")
+        headers = plain(call.scope["headers"])
+        by_key = self._has_key(source, call, headers)
+        if not by_key and not source.may_verify(headers, self._secrets.get(name, ())):
+            raise self._untrusted(name)
+        share = None if by_key else self._unverified.of(call.client.host if call.client else "")
+        body = await read(call, CAPS.get(name, CAP), share=share)
+        if not by_key and not self._is_signed(source, headers, body):
+            raise self._untrusted(name)
+        starter = call.caller.name if by_key and call.caller is not None and call.caller.name else f"webhook:{name}"
+        return source, headers, body, starter
+
+    def _meaning(self, source: Source, delivery: Delivery, identity: Identity, starter: str) -> Meaning:
+        """Return what a delivery means; Problem as `Translator.meaning`."""
+        if identity.error is None:
+            return self._translator.meaning(source, delivery, identity.id, starter)
+        return failed(identity.error)
+
+    def _untrusted(self, name: str) -> Problem:
+        self._meter.refused(name)
+        return Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
+
+    def _has_key(self, source: Source, call: Call, headers: Mapping[str, str]) -> bool:
+        """Tell whether the sender proved itself by an API key, where the source takes one."""
+        if not getattr(source.verify, "accepts_key", False) or call.caller is None:
+            return False
+        # on loopback without keys everybody is trusted, except the pages of web sites, whose browsers say so
+        anyone = not call.caller.name and not self._secrets.get(source.name, ()) and "origin" not in headers
+        return call.caller.may("submit") and (bool(call.caller.name) or anyone)
+
+    def _is_signed(self, source: Source, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether the sender proved itself by its signature."""
         try:
-            return source.verified(headers, body, secrets, now_ms() / 1000)
-        except Exception:
-            log.exception("the check of source %s failed; the delivery is refused", source.name)
+            return called(source.verified, headers, body, self._secrets.get(source.name, ()), now_ms() / 1000)
+        except Exception as error:  # noqa: BLE001 - a check may be the user's own
+            self._say_check_failed(source.name, error)
             return False
 
-    def _meaning(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
-        """Return what the source's function makes of a delivery; a bug in it is kept as the meaning, not raised."""
-        try:
-            return self._translate(source, delivery, delivery_id)
-        except Reject as error:
-            raise Problem("rejected", _line(error)) from None
-        except Problem:
-            raise  # the sender named an event or agent, and is told what is wrong with it
-        except Exception as error:
-            if _is_not_json(delivery):
-                raise Problem("malformed-json", "The body is not the JSON that this source reads.") from None
-            log.exception("source %s failed on delivery %s; the raw delivery is kept", source.name, delivery_id)
-            return Meaning([], [], [], error)
+    def _say_check_failed(self, name: str, error: Exception) -> None:
+        """Log why a check failed, once a minute for each source: anybody can make it fail, as often as they like."""
+        now = monotonic()
+        if now - self._told.get(name, -_SILENCE_S) >= _SILENCE_S:
+            self._told[name] = now
+            log.error("the check of source %s failed; the delivery is refused", name, exc_info=error)
 
-    def _translate(self, source: Source, delivery: Delivery, delivery_id: str) -> Meaning:
-        made = source.fn(delivery)
-        items = [] if made is None else made if isinstance(made, list | tuple) else [made]
-        if len(items) > _MAX_RESULTS:
-            raise Reject(f"a delivery becomes at most {_MAX_RESULTS} events and runs")
-        meaning = Meaning([], [], [])
-        for index, item in enumerate(items):
-            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name)
-        return meaning
+    async def _store(
+        self, source: Source, delivery: Delivery, identity: Identity, meaning: Meaning, traceparent: str | None
+    ) -> Meaning:
+        """Write what a delivery means or, if that cannot be written, its dead letter; then the delivery itself.
 
-    def _add(self, meaning: Meaning, item: object, item_id: str, source: str) -> None:
-        key = None
-        if isinstance(item, NamedRun):
-            item = StartRun(self._submissions.checked(item.agent, item.input), item.input)
-        elif isinstance(item, NamedEvent):
-            key = item.key
-            item = typed_event(self._deps.catalog.events, item.type, item.data)
-        if isinstance(item, StartRun):
-            event = self._submissions.of_start(item, hashed("w-", item_id), f"webhook:{source}")
-            seal = digest(event.agent, event.input)
-            topic = self._submissions.topic(event.agent)
-            meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))
-            meaning.runs.append(event.run_id)
-        elif isinstance(item, Event):
-            key = key or item.key_text() or item_id
-            sender = f"/webhooks/{source}"
-            meaning.records.append(Record(self._deps.names.events, item, item_id, key, source=sender))
-            meaning.events.append(item_id)
-        else:
-            message = f"source {source} returned {type(item).__name__}; return events, StartRun or None"
-            raise TypeError(message)
-
-    async def _write(
-        self, source: Source, delivery: Delivery, delivery_id: str, meaning: Meaning, traceparent: str | None
-    ) -> None:
-        kept = {name: value for name, value in delivery.headers.items() if not _is_secret(name)}
-        raw = WebhookReceived(source=source.name, delivery_id=delivery_id, headers=kept, body=delivery.body)
-        records = [
-            *meaning.records,  # first, because one that cannot be encoded must leave nothing behind
-            Record(self._topics[source.name], raw, f"{source.name}/{delivery_id}", delivery_id),
-        ]
-        if meaning.error is not None:
-            self._meter.failed(source.name)
-            records.append(self._dead(source.name, delivery_id, meaning.error))
-        await write_all(self._deps.producer, records, traceparent)
+        Raises Problem 503 as soon as one record is not acknowledged: nothing is written behind it, the delivery least
+        of all, and the sender's repeat begins again under the same ids. Returns what the delivery became.
+        """
+        producer = self._deps.producer
+        if meaning.named:
+            await write_all(producer, meaning.records, traceparent)
+        elif meaning.records:
+            try:
+                await send_all(producer, meaning.records, traceparent)
+            except (RecordTooLargeError, SchemaError) as error:  # no repeat can help: what the source made is at fault
+                log.exception("what source %s made of delivery %s cannot be written", source.name, identity.id)
+                meaning = failed(error)
+            except TopicError as error:
+                raise refused() from error
         for record in meaning.records:
             self._runs.started(record.event)
+        if meaning.error is not None:
+            self._meter.failed(source.name)
+            await write(producer, self._dead(source.name, identity.id, meaning.error), traceparent)
+        await write(producer, self._raw(source, delivery, identity), traceparent)
+        return meaning
+
+    def _raw(self, source: Source, delivery: Delivery, identity: Identity) -> Record:
+        raw = WebhookReceived(
+            source=source.name, delivery_id=identity.id, headers=kept(source, delivery.headers), body=delivery.body
+        )
+        signed = None if identity.signed is None else {SIGNED_ID: identity.signed}
+        return Record(self._topics[source.name], raw, f"{source.name}/{identity.id}", identity.id, signed)
 
     def _dead(self, source: str, delivery_id: str, error: BaseException) -> Record:
-        kind = type(error).__name__
+        kind = error_type(error)
         letter = DeadLettered(
-            dead_id=f"{source}/{delivery_id}",
+            dead_id=_dead_id(source, delivery_id),
             source_topic=self._topics[source],
             source_partition=-1,
             source_offset=-1,
             key=delivery_id.encode(),
             consumer=f"source:{source}",
-            error=_line(error),
+            error=line_of(error),
             error_type=kind,
-            traceback=redact("".join(traceback.format_exception(error)))[-8_000:],
+            traceback=error_traceback(error),
             fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
             first_ms=now_ms(),
         )
         return Record(self._deps.names.dead_letters, letter, letter.dead_id)
 
 
-def _plain(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name; of a doubled one the values are joined, so that no check takes its pick."""
-    plain: dict[str, str] = {}
-    for raw, value in headers:
-        name, text = raw.decode("latin-1"), value.decode("latin-1")
-        plain[name] = f"{plain[name]}, {text}" if name in plain else text
-    return plain
+def _dead_id(source: str, delivery_id: str) -> str:
+    return f"{source}/{delivery_id}"
 
 
 def _handshake(source: Source, delivery: Delivery) -> dict[str, Any] | None:
     """Return what the sender wants to hear before it sends anything, if this is that question."""
     handshake = getattr(source.verify, "handshake", None)
-    reply: dict[str, Any] | None = None if handshake is None else handshake(delivery)
+    try:
+        reply: dict[str, Any] | None = None if handshake is None else handshake(delivery)
+    except Reject as error:
+        raise Problem("rejected", line_of(error)) from None
     return reply
-
-
-def _delivery_id(source: Source, delivery: Delivery) -> str:
-    try:
-        found = source.delivery_id(delivery)
-    except Exception:
-        if _is_not_json(delivery):
-            raise Problem("malformed-json", "The body is not the JSON that this source reads.") from None
-        raise
-    if found is None:
-        return new_id()
-    found = str(found)
-    if len(found) > _MAX_ID or not found.isprintable():
-        raise Problem("malformed-request", f"The delivery's id must be printable and at most {_MAX_ID} characters.")
-    return found
-
-
-def _is_not_json(delivery: Delivery) -> bool:
-    try:
-        _ = delivery.json
-    except ValueError:
-        return True
-    return False
-
-
-def _is_secret(name: str) -> bool:
-    return name in _SECRET or "signature" in name or "token" in name
-
-
-def _line(error: BaseException) -> str:
-    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:500]

@@ -40,14 +40,19 @@ async def write(producer: Producer, record: Record, traceparent: str | None, **n
 async def write_all(producer: Producer, records: Sequence[Record], traceparent: str | None, **named: Any) -> list[Ack]:
     """Write several records at once; all are acknowledged, or it is a Problem (the first one)."""
     try:
-        begun = [_begin(producer, record, traceparent) for record in records]
-        return [await record.acknowledged() for record in begun]
+        return await send_all(producer, records, traceparent)
     except RecordTooLargeError as error:
         raise Problem("too-large", "The record is over the size that its topic takes.") from error
     except TopicError as error:
         raise refused(**named) from error
     except SchemaError as error:
         raise Problem("invalid-event", f"It cannot be encoded: {error}", errors=[]) from error
+
+
+async def send_all(producer: Producer, records: Sequence[Record], traceparent: str | None) -> list[Ack]:
+    """Write several records at once; raises TopicError or SchemaError for the first that is not acknowledged."""
+    begun = [_begin(producer, record, traceparent) for record in records]
+    return [await record.acknowledged() for record in begun]
 
 
 def _begin(producer: Producer, record: Record, traceparent: str | None) -> Pending:

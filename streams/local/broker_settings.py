@@ -53,4 +53,20 @@ def properties(data: Path, port: int, controller_port: int) -> str:
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
         "log.dirs": str(data),
     }
-    return "".join(f"{name}={value}\n" for name, value in {**SINGLE, **SHARED, **addresses}.items())
+    return "".join(f"{name}={escaped(value)}\n" for name, value in {**SINGLE, **SHARED, **addresses}.items())
+
+
+def escaped(value: str) -> str:
+    """Return `value` as the right side of a line of a `.properties` file (the format of java.util.Properties.load).
+
+    Java reads such a file as ISO-8859-1, so whatever is not printable ASCII is written as UTF-16 units in hexadecimal.
+    """
+    text = value.replace("\\", "\\\\")
+    lead = len(text) - len(text.lstrip(" "))
+    text = "\\ " * lead + text[lead:]  # Java drops blanks before a value
+    return "".join(char if " " <= char <= "~" else _units(char) for char in text)
+
+
+def _units(char: str) -> str:
+    encoded = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{encoded[at : at + 2].hex()}" for at in range(0, len(encoded), 2))

@@ -20,6 +20,7 @@ from streams.local.kafka import EmbeddedKafka
 from streams.local.merged import MergedLog
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.supervisor import Child, Supervisor
+from streams.query.cluster import secured
 from streams.settings import child_environment
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ async def local_pipeline(
     with StateFolder(settings.state_dir) as folder:
         if reset:
             folder.reset()
-        settings = settings.changed(SOURCE, state_dir=folder.path)
+        settings = secured(settings.changed(SOURCE, state_dir=folder.path))
         kafka = None if settings.kafka_bootstrap_servers else EmbeddedKafka(folder.path, settings.cache_dir)
         async with Supervisor(log) as supervisor:
             model_port, gateway_port, *ports = _ports(settings, workers)

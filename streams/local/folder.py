@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 import orjson
 
 from streams.local.errors import AlreadyRunningError
+from streams.private_folder import private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ class StateFolder:
 
     def __enter__(self) -> Self:
         """Take the folder, made if absent; AlreadyRunningError when another process has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path)
         lock = (self.path / LOCK).open("a+", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

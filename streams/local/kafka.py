@@ -17,6 +17,8 @@ from streams.local.jars import KAFKA_VERSION, install
 from streams.local.java import find_java
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.spawn import spawn
+from streams.private_folder import private_folder
+from streams.settings import child_locale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +78,7 @@ class EmbeddedKafka:
         The first time ever this downloads Kafka; the first time with a state folder it formats the storage.
         Raises DownloadError, LocalError (no Java) or StartError.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         if self._aot is None:
             self._java, self._jars = find_java(), install(self._cache)
             self._aot = AotCache(self._cache, self._java, self._jars, JVM_FLAGS)
@@ -87,7 +89,9 @@ class EmbeddedKafka:
             self._format()
         command = self._command("kafka.Kafka", str(self.folder / "server.properties"))
         with self.log.open("ab") as log:
-            self._process = spawn(command, output=log, folder=self.folder)  # where a crash leaves its report
+            self._process = spawn(  # in its folder, where a crash leaves its report
+                command, output=log, environment=child_locale(), folder=self.folder
+            )
         return self.bootstrap
 
     def wait_ready(self, timeout: float = 60.0) -> None:
@@ -171,7 +175,7 @@ class EmbeddedKafka:
         arguments = ["format", "--cluster-id", _cluster_id(), "--config", str(self.folder / "server.properties")]
         command = self._command("kafka.tools.StorageTool", *arguments, "--ignore-formatted", cached=False)
         with self.log.open("ab") as log:
-            status = spawn(command, output=log).wait()
+            status = spawn(command, output=log, environment=child_locale()).wait()
         if status != 0:
             message = f"The embedded Kafka's storage could not be prepared (status {status}): {self._last_words()}"
             raise StartError(message)

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streams.choices import is_loopback
 from streams.clock import monotonic
 from streams.local.errors import LocalError
 from streams.local.gguf import install_model
@@ -82,7 +83,7 @@ def check(url: str, model: str, key: str | None = None) -> float:
     )
     begun = monotonic()
     try:
-        with urllib.request.urlopen(request, timeout=CHECK_TIMEOUT) as response:  # noqa: S310
+        with opener(url).open(request, timeout=CHECK_TIMEOUT) as response:
             answer = json.loads(response.read())
         said = json.loads(answer["choices"][0]["message"]["content"])
     except (OSError, ValueError, LookupError) as error:
@@ -92,6 +93,11 @@ def check(url: str, model: str, key: str | None = None) -> float:
         message = f"The model at {url} ignores response_format: use a server that supports JSON schemas."
         raise LocalError(message)
     return monotonic() - begun
+
+
+def opener(url: str) -> urllib.request.OpenerDirector:
+    """Return what opens URLs by the environment's proxies, but by none for what is served on this machine."""
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_loopback(url) else []))
 
 
 def serve(file: Path, port: int) -> None:
@@ -117,6 +123,8 @@ def serve(file: Path, port: int) -> None:
     params.warmup = False
     params.sampling.penalty_freq = FREQUENCY_PENALTY
     params.ui = False
+    params.cors_origins = base_url(port).removesuffix("/v1")  # pages of other sites read nothing here
+    params.cors_credentials = False
     server = Server(params)
     print(f"{file.stem} answers at {server.listening_address}/v1", flush=True)  # noqa: T201 - this process's log
     stopped.wait()

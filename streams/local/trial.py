@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from streams.clock import monotonic
 from streams.local.errors import LocalError, StartError
-from streams.local.llm import base_url, check, command
+from streams.local.llm import base_url, check, command, opener
 from streams.local.ports import free_ports
 
 PROMPT = "Write two sentences about the sea."
@@ -44,7 +44,7 @@ def trial(url: str, model: str, key: str | None = None, prompt: str = PROMPT) ->
     request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)  # noqa: S310
     begun = monotonic()
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the URL of our own settings
+        with opener(url).open(request, timeout=TIMEOUT_S) as response:
             answer: dict[str, Any] = json.loads(response.read())
         text, tokens = answer["choices"][0]["message"]["content"], answer["usage"]["completion_tokens"]
     except (OSError, ValueError, LookupError) as error:

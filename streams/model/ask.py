@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from schemas.typedjson import to_json
 from streams import clock
 from streams.model.chat import ChatRequest, Message, Usage
-from streams.model.fence import RULE, as_json, fenced
+from streams.model.fence import RULE, fenced
 from streams.model.hash import meant, request_hash
 from streams.model.structured import complete, wanted
+from streams.model.usable import require_usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +65,7 @@ async def ask(
     `prompt` is a text or Prompt, `args` are data for it, fenced; `history` are earlier rounds with tools, answered.
     `made` sees each request once it is answered, also if the answer is no good in the end. `params` go to the endpoint
     as they are (`temperature`, `max_tokens`, …), except `model`: a role, or a model by its own name.
+    An answer that holds none (a refusal, an empty text, one that a filter stopped) is a ModelError.
     Raises ModelError and its subclasses; TypeError when `returns` is no describable type.
     """
     expected = wanted(returns)
@@ -87,13 +90,14 @@ async def ask(
     first = await model.complete(asked(), on_delta)
     request = asked()
     record(request, first)
+    require_usable(first, tools=bool(tools))
     wishes = tuple({"id": call.id, "name": call.name, "arguments": call.arguments} for call in first.tool_calls)
-    if wishes or expected is None:
+    if expected is None or (wishes and tools):
         value: Any = first.text
     else:
-        value = as_json(await complete(model, request, expected, record, on_delta, first=first))
+        value = to_json(await complete(model, request, expected, record, on_delta, first=first), returns, by_alias=None)
     usage = sum((call.usage for call in calls), Usage())
-    return Answered(value, usage, tuple(calls), wishes)
+    return Answered(value, usage, tuple(calls), wishes if tools else ())
 
 
 def question(

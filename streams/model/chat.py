@@ -127,13 +127,17 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What a model said; `finish_reason` is `stop`, `length`, `tool_calls` or the provider's own word."""
+    """What a model said; `finish_reason` is `stop`, `length`, `tool_calls` or the provider's own word.
+
+    `refusal` are the words in which it refuses to answer, in the place of a text.
+    """
 
     text: str
     usage: Usage = Usage()
     model: str = ""
     finish_reason: str = "stop"
     tool_calls: tuple[ToolCall, ...] = ()
+    refusal: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as `calls` keeps it, enough to give it again without a model."""
@@ -142,13 +146,15 @@ class ChatAnswer:
             "model": self.model,
             "finish_reason": self.finish_reason,
             "tool_calls": [[call.id, call.name, call.arguments] for call in self.tool_calls],
+            **({"refusal": self.refusal} if self.refusal else {}),
         }
 
     @classmethod
     def from_json(cls, answer: Mapping[str, Any], usage: Usage = Usage()) -> ChatAnswer:
         """Return the answer that `to_json` wrote; its usage is zero unless given, since nothing is paid again."""
         calls = tuple(ToolCall(*call) for call in answer["tool_calls"])
-        return cls(answer["text"], usage, answer["model"], answer["finish_reason"], calls)
+        refusal = answer.get("refusal", "")
+        return cls(answer["text"], usage, answer["model"], answer["finish_reason"], calls, refusal)
 
 
 class ChatModel(Protocol):

@@ -9,12 +9,13 @@ import orjson
 from pydantic import BaseModel, create_model
 
 from streams.define.policies import Reject
+from streams.error_text import error_message
 from streams.errors import StepFailed
 from streams.model.fence import as_json
-from streams.model.reach import beyond, named
+from streams.model.reach import beyond, named, reaching
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from streams.define.tools import Tool
 
@@ -32,8 +33,8 @@ class Thinker(Protocol):
     def llm(self, prompt: Any, /, *args: Any, returns: Any, **params: Any) -> Awaitable[Any]:
         """Ask the model, once."""
 
-    def tool(self, tool: Tool[Any], /, **arguments: Any) -> Awaitable[Any]:
-        """Call a tool, once."""
+    def tool(self, tool: Tool[Any], arguments: Mapping[str, Any], /) -> Awaitable[Any]:
+        """Call a tool with arguments that the model chose, once."""
 
 
 async def converse(
@@ -50,10 +51,10 @@ async def converse(
 
     The tools given are all there are: what the model may answer is a type made of them, so a wish for anything else is
     an invalid answer, whatever a page made it ask for. A tool that failed is shown as such, and the model goes on.
-    `hosts` are those that URLs in arguments may lead to (`["*"]`: any); unset, they are the hosts of the URLs in the
-    prompt and the data. What tools return never adds one.
+    `hosts` are those that URLs in arguments may lead to, redirects included (`["*"]`: any); unset, they are the hosts
+    of the URLs in the prompt. Neither the data, which strangers may have written, nor what tools return adds one.
     """
-    reach = named(str(prompt), *data) if hosts is None else frozenset(hosts)
+    reach = named(str(prompt)) if hosts is None else frozenset(host.rstrip(".").lower() for host in hosts)
     move = move_type(tuple(tools), returns)
     question = _question(prompt, tools)
     said: list[Any] = []
@@ -93,9 +94,11 @@ async def _acted(run: Thinker, tool: Tool[Any], arguments: dict[str, Any], hosts
     """Call a tool and return what the model is shown of it; nothing is called for a host that was not given."""
     shown = {"tool": tool.name, "arguments": as_json(arguments)}
     if strange := beyond(shown["arguments"], hosts):
-        return {**shown, "error": f"{', '.join(strange)} may not be reached: only hosts that the question names."}
+        return {**shown, "error": f"{', '.join(strange)} may not be reached: only hosts that the prompt names."}
+    with reaching(hosts):
+        call = run.tool(tool, arguments)
     try:
-        result = orjson.dumps(as_json(await run.tool(tool, **arguments))).decode()
+        result = orjson.dumps(as_json(await call)).decode()
     except StepFailed as error:
-        return {**shown, "error": str(error)[:SHOWN]}
+        return {**shown, "error": error_message(error, SHOWN)}
     return {**shown, "result": result[:SHOWN]}

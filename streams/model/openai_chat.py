@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
+import aiohttp
 import httpx2
 import openai
 import orjson
 
-from streams.model.chat import ChatAnswer, ToolCall, Usage
+from streams.choices import is_loopback
+from streams.model.chat import ChatAnswer
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
+from streams.model.formats import Formats
 from streams.model.pace import Pace
 from streams.model.prices import Prices
 from streams.model.ramp import Ramp
+from streams.model.reply import Deltas, Problem, calls_of, parsed, problem_of, refusal_of, text_of, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from streams.model.chat import ChatRequest
 
@@ -53,9 +57,18 @@ class OpenAIChat:
         self._ramp = Ramp()
         # The whole request has a time-out around it, so the one for each read would be a timer more that tells nothing.
         patience = httpx2.Timeout(timeout, connect=min(timeout, 10.0), read=None)
-        self._http = openai.DefaultAioHttpClient(
-            limits=httpx2.Limits(max_connections=UNLIMITED), base_url=base_url, timeout=patience
-        )
+        self._formats = Formats()
+        try:
+            self._http = openai.DefaultAioHttpClient(
+                limits=httpx2.Limits(max_connections=UNLIMITED),
+                base_url=base_url,
+                timeout=patience,
+                trust_env=not is_loopback(base_url),  # a proxy elsewhere does not reach what is served here
+            )
+        except (httpx2.InvalidURL, ImportError, ValueError) as error:
+            raise ModelRefusedError(
+                f"The environment's proxies (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY) cannot be used: {error}."
+            ) from error
         self._client = openai.AsyncOpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, timeout=patience, http_client=self._http
         )
@@ -87,21 +100,27 @@ class OpenAIChat:
             async with asyncio.timeout(self._timeout):
                 return await reply
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
-            if _unreachable(error):
-                raise ModelError(f"The model endpoint {self._where} cannot be reached; is it running?") from error
+            if (why := _broken(error)) is not None:
+                raise self._broke_off(why) from error
             raise ModelError(
                 f"The model endpoint {self._where} gave no answer within {self._timeout:g} s (STREAMS_LLM_TIMEOUT)."
             ) from error
         except openai.APIStatusError as error:
             raise self._failure(error) from error
-        except (openai.APIConnectionError, httpx2.TransportError) as error:
-            if _unreachable(error):
-                raise ModelError(f"The model endpoint {self._where} cannot be reached; is it running?") from error
-            raise ModelError(
-                f"The model endpoint {self._where} broke off ({error.__cause__ or error}); is it running?"
-            ) from error
-        except (openai.OpenAIError, httpx2.HTTPError, orjson.JSONDecodeError) as error:
+        except (openai.APIConnectionError, httpx2.TransportError, aiohttp.ClientError) as error:
+            raise self._broke_off(_broken(error) or error) from error
+        except openai.APIError as error:  # in the middle of a stream
+            problem = problem_of({"error": error.body}) or Problem(0, error.message)
+            raise self._problem(problem, None) from error
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
             raise ModelError(f"The model endpoint {self._where} sent something that is no answer ({error}).") from error
+
+    def _broke_off(self, why: BaseException) -> ModelError:
+        """Return the error for a connection that failed; never with the request in it, whose headers hold the key."""
+        if isinstance(why, OSError) and not isinstance(why, aiohttp.ServerDisconnectedError):
+            return ModelError(f"The model endpoint {self._where} cannot be reached; is it running?")
+        told = why.message if isinstance(why, aiohttp.ClientResponseError) else why
+        return ModelError(f"The model endpoint {self._where} broke off ({' '.join(str(told).split())[:200]}).")
 
     async def aclose(self) -> None:
         """Close the connections; calls that still wait fail."""
@@ -121,109 +140,94 @@ class OpenAIChat:
 
     def _content(self, request: ChatRequest) -> bytes:
         """Return the body, as a copy of its size: what orjson returns keeps room for the worst case, ten times that."""
-        return bytes(memoryview(orjson.dumps({"model": self._model, **request.to_json()})))
+        return bytes(memoryview(orjson.dumps(self._formats.known({"model": self._model, **request.to_json()}))))
 
     async def _posted(self, content: bytes) -> Any:
-        response = await self._http.post(self._url, content=content, headers=self._headers)
-        await self._ramp.turn()  # answers come together, too, where questions were asked together
-        if response.status_code >= CLIENT_ERROR:
-            raise openai.APIStatusError(response.text, response=response, body=None)
+        while True:
+            response = await self._http.post(self._url, content=content, headers=self._headers)
+            await self._ramp.turn()  # answers come together, too, where questions were asked together
+            if response.status_code < CLIENT_ERROR:
+                break
+            other = self._formats.other(orjson.loads(content), response.status_code, response.text)
+            if other is None:
+                raise openai.APIStatusError(response.text, response=response, body=None)
+            content = orjson.dumps(other)
         self._pace.hear(response.headers, refused=False)
-        return orjson.loads(response.content)
+        return self._whole(parsed(response.content), response.headers)
 
-    async def _streamed(self, body: dict[str, Any], on_delta: Callable[[str], None]) -> dict[str, Any]:
+    def _whole(self, reply: Any, headers: Mapping[str, str]) -> Any:
+        """Return a reply that is one; raises what the error in its place stands for."""
+        problem = problem_of(reply)
+        if problem is not None:
+            raise self._problem(problem, headers)
+        return reply
+
+    async def _streamed(self, body: dict[str, Any], on_delta: Callable[[str], None]) -> Any:
         """Read the answer as server-sent events and put it together to what an unstreamed one would have been."""
-        reply: dict[str, Any] = {"usage": {}, "model": body["model"]}
-        parts: list[str] = []
-        calls: dict[int, dict[str, Any]] = {}
-        finish = "stop"
-        stream = await self._client.post(
-            PATH,
-            body={**body, "stream": True, "stream_options": {"include_usage": True}},
-            cast_to=object,
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
-        )
-        async with stream:
-            self._pace.hear(stream.response.headers, refused=False)
-            if not stream.response.headers.get("content-type", "").startswith("text/event-stream"):
-                whole = orjson.loads(await stream.response.aread())  # an endpoint that does not stream has said it all
-                on_delta(_text(whole))
-                return whole  # type: ignore[no-any-return]  # looked at by `_answer`
-            async for event in stream:
-                chunk: dict[str, Any] = event  # type: ignore[assignment]  # `cast_to=object` leaves the parsed JSON as it is
-                reply["model"] = chunk.get("model") or reply["model"]
-                reply["usage"] = chunk.get("usage") or reply["usage"]
-                for choice in chunk.get("choices") or ():
-                    finish = choice.get("finish_reason") or finish
-                    delta = choice.get("delta") or {}
-                    if text := delta.get("content"):
-                        parts.append(text)
-                        on_delta(text)
-                    _collect(calls, delta.get("tool_calls") or ())
-        message = {"content": "".join(parts), "tool_calls": [calls[index] for index in sorted(calls)]}
-        return {**reply, "choices": [{"message": message, "finish_reason": finish}]}
+        deltas = Deltas(body["model"])
+        async with await self._stream(self._formats.known(body)) as stream:
+            headers = stream.response.headers
+            self._pace.hear(headers, refused=False)
+            if not headers.get("content-type", "").startswith("text/event-stream"):
+                # an endpoint that does not stream has said it all
+                whole = self._whole(parsed(await stream.response.aread()), headers)
+                on_delta(self._answer(whole, body["model"]).text)
+                return whole
+            async for chunk in stream:  # `cast_to=object` leaves the parsed JSON as it is
+                if text := deltas.add(chunk):
+                    on_delta(text)
+        return deltas.reply()
+
+    async def _stream(self, body: dict[str, Any]) -> openai.AsyncStream[object]:
+        while True:
+            try:
+                return await self._client.post(
+                    PATH,
+                    body={**body, "stream": True, "stream_options": {"include_usage": True}},
+                    cast_to=object,
+                    stream=True,
+                    stream_cls=openai.AsyncStream[object],
+                )
+            except openai.APIStatusError as error:
+                other = self._formats.other(body, error.status_code, f"{error.message} {error.body}")
+                if other is None:
+                    raise
+                body = other
 
     def _answer(self, reply: Any, asked: str) -> ChatAnswer:
         try:
             choice = reply["choices"][0]
             message = choice["message"]
-            calls = tuple(
-                ToolCall(str(call["id"]), str(call["function"]["name"]), str(call["function"]["arguments"]))
-                for call in message.get("tool_calls") or ()
-            )
-            text, finish, model = (
-                message.get("content") or "",
-                choice.get("finish_reason") or "stop",
-                reply.get("model") or asked,
-            )
+            calls, text = calls_of(message), text_of(message.get("content"))
+            finish, model = str(choice.get("finish_reason") or "stop"), str(reply.get("model") or asked)
         except (LookupError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"The model endpoint {self._where} sent an answer without a message; is it OpenAI-compatible?"
             ) from error
-        usage = self._prices.priced(model, _usage(reply.get("usage") or {}), asked)
-        return ChatAnswer(text, usage, model, finish, calls)
+        usage = self._prices.priced(model, usage_of(reply), asked)
+        return ChatAnswer(text, usage, model, finish, calls, refusal_of(message))
 
     def _failure(self, error: openai.APIStatusError) -> ModelError:
-        status = error.status_code
-        said = f"The model endpoint {self._where} answered {status}: {' '.join(error.message.split())[:300]}"
+        words = " ".join(error.message.split())[:300]
+        return self._problem(Problem(error.status_code, words), error.response.headers)
+
+    def _problem(self, problem: Problem, headers: Mapping[str, str] | None) -> ModelError:
+        """Return the error for an HTTP status, or for one that came as the body of an answer; `headers` if it had."""
+        status = problem.status
+        said = f"The model endpoint {self._where} answered {status or 'an error'}: {problem.words}"
         if status in BUSY:
-            return ModelBusyError(said, after=self._pace.hear(error.response.headers, refused=True))
-        if status >= SERVER_ERROR:
-            return ModelError(said)
-        return ModelRefusedError(said)
+            return ModelBusyError(said, after=self._pace.hear(headers or {}, refused=True))
+        if CLIENT_ERROR <= status < SERVER_ERROR:
+            return ModelRefusedError(said)
+        return ModelError(said)
 
 
-def _text(reply: Any) -> str:
-    """Return the text of an answer, empty where it has none."""
-    try:
-        return str(reply["choices"][0]["message"]["content"] or "")
-    except (LookupError, TypeError):
-        return ""
-
-
-def _collect(calls: dict[int, dict[str, Any]], deltas: Any) -> None:
-    """Add pieces of tool calls to the calls they belong to."""
-    for delta in deltas:
-        call = calls.setdefault(delta.get("index", 0), {"id": "", "function": {"name": "", "arguments": ""}})
-        call["id"] = delta.get("id") or call["id"]
-        for field in ("name", "arguments"):
-            call["function"][field] += (delta.get("function") or {}).get(field) or ""
-
-
-def _unreachable(error: BaseException | None) -> bool:
-    """Say whether no connection was made; the client reports that as a timeout, the cause underneath knows better."""
+def _broken(error: BaseException | None) -> BaseException | None:
+    """Return the cause of a connection that could not be made or was cut; the client reports both as time-outs."""
     while error is not None:
+        if isinstance(error, aiohttp.ClientError):
+            return None if isinstance(error, aiohttp.ServerTimeoutError) else error
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            return True
+            return error
         error = error.__cause__
-    return False
-
-
-def _usage(usage: dict[str, Any]) -> Usage:
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        int(details.get("cached_tokens") or 0),
-    )
+    return None

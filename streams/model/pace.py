@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from streams import clock
+from streams.define.pauses import LONGEST_TEXT, retry_after, seconds
 from streams.model.errors import ModelBusyError
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 LONGEST_S: Final = 60.0  # a longer pause is not waited for in memory: the call fails with it, and its run is told when
 KINDS: Final = ("requests", "tokens")
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+LONGEST_ASKED_S: Final = 86_400.0  # of what an endpoint may ask for: quotas are by the day at most
+_SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
+_SPANS: Final = re.compile(rf"(?:{_SPAN.pattern})+")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -50,7 +52,7 @@ class Pace:
         `retry-after` (seconds or a date) and `retry-after-ms` count when the request was `refused`; in any answer,
         `x-ratelimit-remaining-*: 0` means a pause of `x-ratelimit-reset-*`, as OpenAI documents them.
         """
-        pause = retry_after(headers) if refused else None
+        pause = retry_after(headers, LONGEST_ASKED_S) if refused else None
         if pause is None:
             pause = _exhausted(headers)
         if pause is not None:
@@ -64,20 +66,6 @@ class Pace:
             await asyncio.sleep(left)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the pause in seconds that a refusal asks for (RFC 9110: seconds or a date); nonsense counts as unknown."""
-    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(float(headers[header]) / unit, 0.0)
-        except (KeyError, ValueError):
-            continue
-    try:
-        date = parsedate_to_datetime(headers["retry-after"])
-        return max(date.timestamp() - clock.now_ms() / 1000, 0.0)
-    except (KeyError, ValueError):
-        return None
-
-
 def _exhausted(headers: Mapping[str, str]) -> float | None:
     pauses = [
         span(headers.get(f"x-ratelimit-reset-{kind}", ""))
@@ -89,11 +77,13 @@ def _exhausted(headers: Mapping[str, str]) -> float | None:
 
 
 def span(text: str) -> float | None:
-    """Return the seconds of `1s`, `6m0s` or `20ms`, as OpenAI writes them; a bare number is seconds."""
-    parts = _SPAN.findall(text)
-    if parts and "".join(f"{number}{unit}" for number, unit in parts) == text.strip():
-        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
+    """Return the seconds of `1s`, `6m0s` or `20ms`, as OpenAI writes them; a bare number is seconds.
+
+    What is none of that is unknown: None.
+    """
+    found = seconds(text)
+    if found is not None:
+        return min(found, LONGEST_ASKED_S)
+    if _SPANS.fullmatch(text.strip()[:LONGEST_TEXT]) is None:
         return None
+    return min(sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text)), LONGEST_ASKED_S)

@@ -1,9 +1,15 @@
-"""Which hosts a model may reach by tools in one question: those it was given, never those that a page names."""
+"""Which hosts a model may reach by tools in one question: those it was given, never those that a page names.
+
+The hosts travel with the call of a tool: whoever fetches for it looks at them at every hop, since a page that may be
+read can redirect to one that may not.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +17,26 @@ from streams.model.fence import as_json
 
 URL = re.compile(r"(?i)\bhttps?://[^\s<>\"'`]+")
 ANYWHERE = "*"
+HOSTS: ContextVar[frozenset[str] | None] = ContextVar("hosts", default=None)  # of the call under way; None: any
+
+
+@contextmanager
+def reaching(hosts: frozenset[str] | None) -> Iterator[None]:
+    """Bind the tools that are called, or whose call is made, in this block to hosts.
+
+    A coroutine that an engine drives shares its context with others, so it may await nothing within the block; a task
+    of its own may.
+    """
+    token = HOSTS.set(hosts)
+    try:
+        yield
+    finally:
+        HOSTS.reset(token)
+
+
+def within(host: str, hosts: frozenset[str] | None) -> bool:
+    """Return whether a host may be reached."""
+    return hosts is None or ANYWHERE in hosts or host.rstrip(".").lower() in hosts
 
 
 def named(*texts: Any) -> frozenset[str]:
@@ -21,7 +47,7 @@ def named(*texts: Any) -> frozenset[str]:
 
 def beyond(arguments: Any, hosts: Iterable[str]) -> list[str]:
     """Return the hosts that a tool's arguments would reach and that are not among `hosts` (`*`: any)."""
-    allowed = {host.lower() for host in hosts}
+    allowed = frozenset(host.lower() for host in hosts)
     if ANYWHERE in allowed:
         return []
     urls = (text.strip() for text in _strings(arguments) if re.match(r"(?i)\s*[a-z][a-z0-9+.-]*:", text))

@@ -10,13 +10,16 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 
 from streams.model.chat import ChatRequest, Message, Schema
 from streams.model.errors import InvalidAnswerError
+from streams.model.usable import require_usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.model.chat import ChatAnswer, ChatModel
 
-FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+FENCE = "```"
+THOUGHT, THOUGHT_ENDS = "<think>", "</think>"  # in which reasoning models put drafts, before the answer
+TRIED = 8  # places of an answer in which the value is looked for
 NOISE = frozenset({"title", "default", "examples"})  # say nothing to a decoder; strict mode refuses them
 UNENFORCED = frozenset({"minLength", "maxLength", "patternProperties", "uniqueItems"})  # strict mode refuses them
 ENFORCED_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
@@ -43,13 +46,42 @@ class Wanted:
         self.schema = Schema(name, cleaned, strict)
 
     def read(self, text: str) -> Any:
-        """Return the value in `text`, which may sit in a Markdown fence; ValidationError if it does not fit."""
-        found = FENCED.search(text)
-        bare = found.group(1) if found else text
+        """Return the value in `text`, beside which there may be thoughts, prose and Markdown fences.
+
+        ValidationError, of the place that comes first in `_places`, if none fits.
+        """
+        first: ValidationError | None = None
+        for place in _places(text):
+            try:
+                return self._value(place)
+            except ValidationError as error:
+                first = first or error
+        assert first is not None  # noqa: S101 - there is at least one place
+        raise first
+
+    def _value(self, text: str) -> Any:
         if not self.wrapped:
-            return self.adapter.validate_json(bare)
-        envelope = TypeAdapter(dict[str, Any]).validate_json(bare)
+            return self.adapter.validate_json(text)
+        envelope = TypeAdapter(dict[str, Any]).validate_json(text)
         return self.adapter.validate_python(envelope.get("value"), strict=False)
+
+
+def _places(text: str) -> list[str]:
+    """Return the parts of an answer that may be the value, the likeliest first, in time linear in its length.
+
+    What is thought is no answer. A fence at the end is the answer to those before it; without one, the whole text is,
+    or what stands between its outermost braces.
+    """
+    answer = text.partition(THOUGHT_ENDS)[2] if text.lstrip().startswith(THOUGHT) else text
+    parts = answer.split(FENCE)
+    fences = [part.partition("\n")[2] for part in parts[1::2] if "\n" in part]
+    spans = [answer[answer.find("{") : answer.rfind("}") + 1]]
+    if THOUGHT_ENDS in answer:  # some endpoints leave the first mark out
+        last = answer.rpartition(THOUGHT_ENDS)[2]
+        spans = [last, last[last.find("{") : last.rfind("}") + 1], *spans]
+    if fences and THOUGHT_ENDS not in answer.rpartition(FENCE)[2]:
+        return [*reversed(fences[-TRIED:]), *spans]
+    return [answer, *spans]
 
 
 @lru_cache(maxsize=512)
@@ -86,6 +118,7 @@ async def complete(
         )
     answer = await model.complete(repair, on_delta)
     record(repair, answer)
+    require_usable(answer, tools=False)
     try:
         return expected.read(answer.text)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams.app import Catalog, discover
+from streams.choices import is_loopback
 from streams.query.asked import open_breakers, stale_runs
 from streams.query.codec import codec_of
 from topics.admin import weak_partitions
@@ -96,9 +97,10 @@ def _model(settings: Settings) -> str | None:
         return None
     key = settings.llm_api_key
     headers = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    url = settings.llm_base_url
     try:
-        said = httpx.get(f"{settings.llm_base_url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_S)
-    except httpx.HTTPError as error:
+        said = httpx.get(f"{url}/models", headers=headers, timeout=_ANSWER_S, trust_env=not is_loopback(url))
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # or a proxy that cannot be used
         return f"the model endpoint does not answer ({type(error).__name__})"
     return f"the model endpoint answers {said.status_code}" if said.status_code >= _BROKEN else None
 

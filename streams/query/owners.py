@@ -75,8 +75,16 @@ class Owners:
         return self._placement.pools(now_ms())
 
     def workers(self) -> list[dict[str, Any]]:
-        """Return every known worker for people to read."""
+        """Return the workers of the last minutes for people to read."""
         return self._placement.workers(now_ms())
+
+    def unserved(self, pool: str, agent: str) -> list[int]:
+        """Return the partitions of a pool whose owner does not have `agent`."""
+        return self._placement.unserved(pool, agent, now_ms())
+
+    def last_running(self, pool: str) -> int:
+        """Return how many runs a pool's workers had in memory when they were last heard of."""
+        return self._placement.last_running(pool)
 
     async def ask(self, pool: str, key: str, path: str) -> Answer:
         """Return the answer of the worker that owns `key`; OwnerUnavailableError when none gave one in time."""

@@ -16,6 +16,9 @@ STALE_MS: Final = 5_000
 SILENT_MS: Final = 2_500
 """After two missed beats a worker may be dead: its group is asked whether it is."""
 
+FORGOTTEN_MS: Final = 600_000
+"""A worker that has been silent for ten minutes is not listed any more."""
+
 HISTORY_MS: Final = 3_600_000
 """No two clocks differ by an hour: a beat that is older was read from the log's past."""
 
@@ -101,11 +104,32 @@ class Placement:
         return sorted({seen.beat.url.rstrip("/") for seen in self._live(now_ms) if seen.beat.pool == pool})
 
     def workers(self, now_ms: int) -> list[dict[str, Any]]:
-        """Return every known worker for people to read, with `alive`."""
-        return [
-            {**seen.beat.model_dump(mode="json"), "alive": now_ms - seen.at_ms <= STALE_MS}
-            for _, seen in sorted(self._workers.items())
-        ]
+        """Return the workers of the last minutes for people to read, with `alive`; `lost` is one that beats no more.
+
+        One that said that it stops has left, and is not listed once it is silent.
+        """
+        found = []
+        for _, seen in sorted(self._workers.items()):
+            silent = now_ms - seen.at_ms
+            alive = silent <= STALE_MS
+            if alive or (silent <= FORGOTTEN_MS and seen.beat.state != "stopping"):
+                state = seen.beat.state if alive else "lost"
+                shown = seen.beat.model_dump(mode="json", exclude={"applied"})
+                found.append({**shown, "state": state, "alive": alive, "silent_s": round(max(silent, 0) / 1000, 1)})
+        return found
+
+    def unserved(self, pool: str, agent: str, now_ms: int) -> list[int]:
+        """Return the partitions of a pool whose live owner does not have `agent`: its queue waits there."""
+        return sorted(
+            number
+            for seen in self._live(now_ms)
+            if seen.beat.pool == pool and seen.beat.agents is not None and agent not in seen.beat.agents
+            for number in seen.beat.partitions
+        )
+
+    def last_running(self, pool: str) -> int:
+        """Return how many runs the workers of a pool had in memory when they were last heard of."""
+        return sum(seen.beat.running for seen in self._workers.values() if seen.beat.pool == pool)
 
     def _live(self, now_ms: int) -> list[Seen]:
         return [seen for seen in self._workers.values() if now_ms - seen.at_ms <= STALE_MS]

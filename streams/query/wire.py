@@ -11,7 +11,10 @@ import logging
 from typing import Any, Final, NamedTuple
 
 import aiohttp
+import orjson
 from yarl import URL
+
+from streams.query.cluster import authorization
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +38,18 @@ PARTITIONS: Final = "x-streams-partitions"
 """Header in which a worker names the partitions that an answer speaks for."""
 
 
+_UNAUTHORIZED: Final = 401
+_REFUSED: Final = "the worker refuses this process's cluster secret: set the same STREAMS_CLUSTER_SECRET for both"
+
+
 class Wire:
     """The connections of one event loop; opened with the first question."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: str) -> None:
+        """Show `secret`, the cluster's, with every question."""
+        self._headers = {"content-type": "application/json", "authorization": authorization(secret)}
         self._session: aiohttp.ClientSession | None = None
+        self._refusing: set[str] = set()
 
     async def get(self, url: str, seconds: float) -> Answer | None:
         """Return the answer, None when there is none within `seconds`."""
@@ -57,25 +67,36 @@ class Wire:
     async def _ask(self, method: str, url: str, body: bytes | None, seconds: float) -> Answer | None:
         session = self._session
         if session is None:
-            session = self._session = _session()
+            session = self._session = _session(self._headers)
         try:
             async with asyncio.timeout(seconds):  # one timer: aiohttp's own would be a second one
-                async with session.request(method, URL(url, encoded=True), data=body) as response:
+                target = URL(url, encoded=True)
+                async with session.request(method, target, data=body, allow_redirects=False) as response:
                     said = await response.read()
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
             log.debug("no answer from %s: %r", url, error)
             return None
+        if response.status == _UNAUTHORIZED:
+            return self._refused(target)
         headers = response.headers
         return Answer(response.status, said, headers.get("retry-after"), _partitions(headers.get(PARTITIONS)))
 
+    def _refused(self, target: URL) -> Answer:
+        """Return a worker's refusal as an answer that it cannot give; each worker's is logged once."""
+        worker = str(target.origin())
+        if worker not in self._refusing:
+            self._refusing.add(worker)
+            log.error("%s: %s", worker, _REFUSED)
+        return Answer(503, orjson.dumps({"detail": _REFUSED}))
 
-def _session() -> aiohttp.ClientSession:
+
+def _session(headers: dict[str, str]) -> aiohttp.ClientSession:
     options: dict[str, Any] = {"limit": MOST, "keepalive_timeout": _IDLE_S}
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(**options),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
-        headers={"content-type": "application/json"},
+        headers=headers,
     )
 
 

@@ -8,13 +8,15 @@ from schemas.slack import SlackAppMention
 from streams import StartRun, on
 from streams.agents.reply import Question, reply
 
-NAME = re.compile(r"<@[A-Z0-9]+(\|[^>]*)?>")
+# Each part has a bound and none may begin another name: the time grows with the text's length and no faster.
+NAME = re.compile(r"<@[A-Z0-9]{1,32}(?:\|[^<>]{0,80})?>")
+LONGEST = 8_000  # characters that are looked at: twice of what is passed on
 
 
 @on(SlackAppMention)
 async def mentioned(event: SlackAppMention) -> StartRun | None:
     """Start a reply to what was said beside the name; other bots, and a bare name, get none."""
-    text = NAME.sub("", event.text).strip()[:4_000]
+    text = NAME.sub("", event.text[:LONGEST]).strip()[:4_000]
     payload = event.payload if isinstance(event.payload, dict) else {}
     if not text or payload.get("bot_id"):
         return None

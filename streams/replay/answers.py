@@ -28,7 +28,10 @@ CallMode: TypeAlias = Literal["recorded", "hybrid", "live"]
 
 @dataclass(slots=True)
 class Answer:
-    """The end of one attempt; `recorded` counts answers that were found, `made` those that were asked for outside."""
+    """The end of one attempt; `recorded` counts answers that were found, `made` those that were asked for outside.
+
+    `encoded` says that the value is JSON as the journal keeps it, and not what a step returned.
+    """
 
     value: Any = None
     error: ErrorInfo | None = None
@@ -36,6 +39,7 @@ class Answer:
     calls: list[Event] = field(default_factory=list)
     recorded: int = 0
     made: int = 0
+    encoded: bool = True
 
 
 class Answers:
@@ -106,7 +110,7 @@ class Answers:
         if perform.kind == "tool":
             value, record = await live.tool_call(run_id, perform)
             return Answer(value, calls=[record], made=1)
-        return Answer(await live.step(perform), made=int(not perform.pure), recorded=int(perform.pure))
+        return Answer(await live.step(perform), made=int(not perform.pure), recorded=int(perform.pure), encoded=False)
 
     async def _asked_model(self, run_id: str, perform: Perform, outside: ChatModel | None) -> Answer | None:
         known = Recordings() if self.mode == "live" else self._recordings

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from streams.define.policies import Reject, Retry
 from streams.engine.starts import listed, outputs_of
-from streams.errors import StreamsError
+from streams.error_text import error_message, error_type, error_types
+from streams.errors import StreamsError, UserCodeExit
 from streams.replay.errors import OutsideError
 from streams.replay.rows import Rows, Seen
 from streams.replay.wall import walled
 from streams.replay.world import Miss
+from streams.tools._user_code import awaited, called
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,9 +164,9 @@ class BusReplay:
         while True:
             try:
                 with nullcontext() if self._outside else walled():
-                    made: Any = item.reaction.fn(item.event)
-                    made = await made if inspect.isawaitable(made) else made
-                outputs = outputs_of(item.event_id, item.reaction.name, listed(made), item.at_ms)
+                    made: Any = called(item.reaction.fn, item.event)
+                    made = await awaited(made) if inspect.isawaitable(made) else made
+                outputs = outputs_of(item.event_id, item.reaction.name, called(listed, made), item.at_ms)
             except Exception as error:  # noqa: BLE001 - a reaction is users' code; live its policy decides
                 if _again(item.reaction, error, attempt):
                     attempt += 1
@@ -177,9 +179,9 @@ class BusReplay:
 
     def _failed(self, consumer: str, event: object, error: Exception) -> None:
         if isinstance(error, OutsideError):
-            self.misses.append(Miss(str(event), "", "reaction", consumer, str(error)))
+            self.misses.append(Miss(str(event), "", "reaction", consumer, error_message(error)))
         else:
-            self.errors.append(f"{consumer} on {event}: {type(error).__name__}: {error}")
+            self.errors.append(f"{consumer} on {event}: {error_type(error)}: {error_message(error)}")
 
 
 def _lane(reaction: Reaction, event: Event, key: bytes | None) -> str:
@@ -191,6 +193,5 @@ def _again(reaction: Reaction, error: Exception, attempt: int) -> bool:
         return False
     if isinstance(error, Retry):
         return True
-    return not isinstance(error, StreamsError) and reaction.retry.allows(
-        [kind.__name__ for kind in type(error).__mro__]
-    )
+    ours = isinstance(error, StreamsError) and not isinstance(error, UserCodeExit)
+    return not ours and reaction.retry.allows(error_types(error))

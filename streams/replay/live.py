@@ -1,9 +1,12 @@
-"""Makes a call for real, where a replay is allowed to: the same ways as a worker's, without its limits and log."""
+"""Makes a call for real, where a replay is allowed to: the same ways as a worker's, without its limits and log.
+
+What is written of it is masked as a worker masks it: a shadow topic is read by as many people as any other.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.call import CallRecorded
@@ -12,9 +15,13 @@ from streams.define.signatures import underlying
 from streams.engine.run import current_key
 from streams.model.ask import ask
 from streams.model.hash import call_hash, tool_hash
+from streams.model.reach import reaching
 from streams.replay.errors import ReplayError
+from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._softly import softly
+from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +35,8 @@ async def question(perform: Perform, model: ChatModel) -> Answered:
     """Put a run's question to a model, as every worker does; raises what the model raises."""
     given = perform.args
     returns = str if perform.returns is None else perform.returns
-    return await ask(model, given["prompt"], given.get("args", ()), returns=returns, params=given.get("params"))
+    answered = await ask(model, given["prompt"], given.get("args", ()), returns=returns, params=given.get("params"))
+    return replace(answered, value=conceal(answered.value))
 
 
 async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
@@ -37,7 +45,8 @@ async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
     if tool is None:
         raise ReplayError(f"tool call {perform.name} has no tool: give run.tool() a @tool")
     began = clock.now_ms()
-    answer = await call_tool(tool, perform.args, idempotency_key=perform.idempotency_key)
+    with reaching(perform.hosts):
+        answer = conceal(await call_tool(tool, perform.args, idempotency_key=perform.idempotency_key))
     made = CallRecorded(
         hash=tool_hash(tool.name, tool.version, perform.args),
         run_id=run_id,
@@ -46,7 +55,7 @@ async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
         kind="tool",
         name=tool.name,
         version=tool.version,
-        request=perform.args,
+        request=redact_json(perform.args),
         answer=answer,
         started_ms=began,
         finished_ms=clock.now_ms(),
@@ -63,9 +72,9 @@ async def step(perform: Perform) -> Any:
     try:
         if inspect.iscoroutinefunction(underlying(fn)):
             running = fn(*perform.args["args"], **perform.args["kwargs"])
-            return await softly(running, perform.timeout, perform.name)
-        made = await asyncio.to_thread(fn, *perform.args["args"], **perform.args["kwargs"])
-        return await made if inspect.isawaitable(made) else made
+            return await awaited(softly(running, perform.timeout, perform.name))
+        made = await in_thread(fn, *perform.args["args"], **perform.args["kwargs"])
+        return await awaited(made) if inspect.isawaitable(made) else made
     finally:
         current_key.reset(token)
 
@@ -81,8 +90,8 @@ def records(run_id: str, perform: Perform, calls: Sequence[CallMade]) -> list[Ca
             kind=call.kind,
             name=call.name,
             version=call.version,
-            request=call.request,
-            answer=call.answer,
+            request=redact_json(call.request),
+            answer=conceal(call.answer),
             usage=call.usage.to_json(),
             started_ms=call.started_ms,
             finished_ms=call.finished_ms,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from streams.tools._user_code import called
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,16 +26,18 @@ Place = tuple[int, bytes]
 
 
 class Seen:
-    """The ids of records from outside, as each partition's owner remembers them."""
+    """The sources and ids of records from outside, as each partition's owner remembers them."""
 
     def __init__(self) -> None:
-        self._ids: set[tuple[int, str]] = set()
+        self._ids: set[tuple[int, str, str]] = set()
 
     def again(self, record: RawRecord, attributes: Attributes) -> bool:
         """Say whether a record came before, and remember it."""
         if attributes.source.startswith(OURS):
             return False
-        name = (record.partition, attributes.id)
+        # a repair gives a record the id of the one that it replaces, whatever its own name
+        source = "/streams/" if attributes.source.startswith("/streams/") else attributes.source
+        name = (record.partition, source, attributes.id)
         if name in self._ids:
             return True
         self._ids.add(name)
@@ -60,7 +64,7 @@ class Rows:
             rows = self.rows[table.name]
             before = rows.get(place)
             try:
-                row = table.fn(None if before is None else self._codec.decode(before, table.row), event)
+                row = called(table.fn, None if before is None else self._codec.decode(before, table.row), event)
                 after = None if row is None else self._codec.encode(row)
             except Exception as error:  # noqa: BLE001 - a fold is users' code: live its error is its table's dead letter
                 failed.append((table.name, error))

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schemas.attributes import Attributes
+from streams.engine.view import EFFECTS
 from streams.replay.outbox import Outbox
 from streams.replay.written import Written, substance
+from streams.telemetry import redact_json
 from topics.admin import apply, describe, plan, topic_names
 from topics.topic import Topic
 
@@ -67,7 +69,10 @@ class Shadow:
 
     async def entry(self, pool: str, entry: Entry) -> None:
         """Write an entry of a journal."""
-        await self._keyed(f"journal.{pool}", entry.key(), self._log.codec.encode(entry.to_record()), None)
+        record = entry.to_record()
+        if entry.kind in EFFECTS and entry.input is not None:  # for people to read, as in a worker's journal
+            record = record.model_copy(update={"input": redact_json(entry.input)})
+        await self._keyed(f"journal.{pool}", entry.key(), self._log.codec.encode(record), None)
 
     async def row(self, name: str, partition: int, key: bytes, value: bytes) -> None:
         """Write a row of a table, given the table's topic without prefix."""

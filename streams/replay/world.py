@@ -284,6 +284,7 @@ class World:
             finished_ms=finished or max(self.now_ms, moment[0]),
             calls=answer.calls,
             recorded=answer.recorded > 0,
+            encoded=answer.encoded,
         )
         self._push(moment, run_id, done)
 

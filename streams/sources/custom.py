@@ -8,6 +8,7 @@ from typing import Any
 
 from streams import Delivery, Reject, source, standard_webhooks
 from streams.define.named import NamedEvent, NamedRun
+from streams.define.sources import json_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,11 @@ class KeyOrSignature:
     """A signature, for which the gateway also takes an API key with scope `submit`."""
 
     accepts_key: bool = True
+
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """The headers of a signature."""
+        return standard_webhooks().needs
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether one of the secrets made the signature."""
@@ -24,9 +30,9 @@ class KeyOrSignature:
 def delivery_id(delivery: Delivery) -> str:
     """Return what makes a delivery the same again: the signed id, an idempotency key, or the body's `id`."""
     headers = delivery.headers
-    if found := headers.get("webhook-id") or headers.get("idempotency-key"):
+    if found := headers.get("webhook-id") or headers.get("svix-id") or headers.get("idempotency-key"):
         return found
-    body = delivery.json
+    body = json_body(delivery)
     found = body.get("id") if isinstance(body, dict) else None
     return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
 
@@ -34,7 +40,7 @@ def delivery_id(delivery: Delivery) -> str:
 @source(verify=KeyOrSignature(), once_per=delivery_id)
 def custom(delivery: Delivery) -> list[NamedEvent | NamedRun]:
     """Turn one item, or a list of them, into events and runs; the answer has the ids of both."""
-    body = delivery.json
+    body = json_body(delivery)
     return [_item(item) for item in (body if isinstance(body, list) else [body])]
 
 

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-import orjson
 from pydantic import ValidationError
 
 from schemas import Event
@@ -25,7 +24,10 @@ from schemas.github import (
     GithubWorkflowRunCompleted,
     github_event,
 )
+from schemas.json_text import parse_json
 from streams import Delivery, Reject, hmac_sha256, source
+from streams.define.sources import json_body
+from streams.sources._payloads import body_id, disagreement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +37,23 @@ Payload = dict[str, Any]
 _ODD = re.compile(r"[^a-z0-9_-]+|-(?=-)")
 
 
-@source(verify=hmac_sha256("x-hub-signature-256", prefix="sha256="), once_per="x-github-delivery")
+def signed_id(delivery: Delivery) -> str | None:
+    """Return what the signed body identifies, since the header with the delivery's id is not signed."""
+    return body_id(delivery.body, _payload(delivery))
+
+
+@source(
+    verify=hmac_sha256("x-hub-signature-256", prefix="sha256="),
+    once_per="x-github-delivery",
+    signed_id=signed_id,
+    keep=("x-github-event", "x-github-hook-id"),
+)
 def github(delivery: Delivery) -> Event:
     """Turn a delivery into its event; what has no class of its own keeps its payload as it came."""
     payload = _payload(delivery)
     name = delivery.headers.get("x-github-event", "")
+    if (why := disagreement(name, payload)) is not None:
+        raise Reject(why)
     action = payload.get("action")
     event_type = f"github.{name}.{_word(action)}" if isinstance(action, str) and action else f"github.{name}"
     common = {
@@ -73,12 +87,12 @@ def _payload(delivery: Delivery) -> Payload:
     if delivery.body.startswith(b"payload="):
         found = parse_qs(delivery.body.decode("utf-8", "replace")).get("payload", [""])[0]
         try:
-            payload = orjson.loads(found)
+            payload = parse_json(found)
         except ValueError:
             message = "the form has no field payload with JSON"
             raise Reject(message) from None
     else:
-        payload = delivery.json
+        payload = json_body(delivery)
     if not isinstance(payload, dict):
         message = "the payload must be a JSON object"
         raise Reject(message)

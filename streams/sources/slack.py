@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-import orjson
-
 from schemas.errors import SchemaError
+from schemas.json_text import parse_json
 from schemas.slack import SlackEvent, slack_event
 from streams import Delivery, Reject, source
 
@@ -24,12 +23,17 @@ class SlackSignature:
 
     tolerance: float = 300.0
 
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """The scheme's headers."""
+        return (("x-slack-request-timestamp", "x-slack-signature"),)
+
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether one of the secrets made the signature, in time."""
         timestamp = headers.get("x-slack-request-timestamp", "")
         if not (timestamp.isascii() and timestamp.isdigit()) or abs(now_s - int(timestamp[:15])) > self.tolerance:
             return False
-        given = headers.get("x-slack-signature", "").encode()
+        given = headers.get("x-slack-signature", "").lower().encode()
         signed = b"v0:" + timestamp.encode() + b":" + body
         sound = False
         for secret in secrets:
@@ -105,7 +109,7 @@ def _fields(delivery: Delivery) -> dict[str, Any]:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(text)
+        found = parse_json(text)
     except ValueError:
         found = None
     if not isinstance(found, dict):

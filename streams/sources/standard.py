@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from streams import Delivery, Reject, source, standard_webhooks
 from streams.define.named import NamedEvent
+from streams.define.sources import json_body
 
 
 @source(verify=standard_webhooks(), once_per="webhook-id")
 def standard(delivery: Delivery) -> NamedEvent:
     """Turn `{"type", "timestamp", "data"}` into the event of that type."""
-    body = delivery.json
+    body = json_body(delivery)
     if not isinstance(body, dict) or not isinstance(body.get("type"), str):
         message = "the body must be an object with type and data"
         raise Reject(message)

@@ -108,7 +108,7 @@ class Harness:
         """Send a signal: an event, or a name with data; the same id again is the same signal."""
         signal_id = id or f"signal-{next(self._number)}"
         name = event if isinstance(event, str) else event.event_type
-        payload = data if isinstance(event, str) else to_json(event)
+        payload = to_json(data if isinstance(event, str) else event)
         self._messages.append((run_id, SignalArrived(signal_id, name, payload)))
 
     def cancel(self, run_id: str, reason: str = "", *, id: str | None = None) -> None:
@@ -323,7 +323,9 @@ class Harness:
                 self._hanging[run_id, perform.path, due] = perform
                 heapq.heappush(self._timers, (due, next(self._number), run_id, perform.path))
             return
-        except Exception as raised:  # noqa: BLE001  the effect's error is the machine's to judge
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001  the effect's error is the machine's to judge
             error = ErrorInfo.of(raised, timed_out=isinstance(raised, TimeoutError))
         finally:
             current_key.reset(token)
@@ -341,6 +343,7 @@ class Harness:
             usage,
             started_ms=self.now_ms,
             finished_ms=self.now_ms,
+            encoded=perform.kind != "step",
         )
         self._deliver(run_id, message)
 

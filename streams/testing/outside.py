@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
+from schemas.typedjson import to_json
 from streams.engine.decision import Perform
 from streams.errors import StreamsError
 from streams.model.ask import ask
+from streams.model.reach import reaching
+from streams.tools._call import arguments
 
 
 class Outside:
@@ -26,7 +29,7 @@ class Outside:
         if perform.kind == "llm":
             return self._ask(perform)
         if perform.kind == "tool":
-            return self._tool(perform), None
+            return to_json(self._tool(perform), perform.returns, by_alias=None), None
         fn = perform.fn
         if fn is None:
             raise StreamsError(f"step {perform.name} has no function: give run.step() a callable")
@@ -36,13 +39,10 @@ class Outside:
         tool = perform.tool
         if tool is None:
             raise StreamsError(f"tool call {perform.name} has no tool: give run.tool() a @tool")
-        arguments = {
-            name: getattr(checked, name)
-            for checked in (tool.args_model.model_validate(perform.args),)
-            for name in tool.args_model.model_fields
-        }
+        named = arguments(tool, perform.args)
         answer = self.tools.get(perform.name, tool.fn)
-        return finished(answer(**arguments)) if callable(answer) else answer
+        with reaching(perform.hosts):
+            return finished(answer(**named)) if callable(answer) else answer
 
     def _ask(self, perform: Perform) -> tuple[Any, dict[str, Any] | None]:
         model, args = self.model, perform.args
@@ -53,9 +53,8 @@ class Outside:
                 ask(model, args["prompt"], args["args"], returns=perform.returns, params=args["params"])
             )
             return answered.value, asdict(answered.usage)
-        if isinstance(model, list):
-            return model.pop(0), {"input_tokens": 1, "output_tokens": 1}
-        return finished(model(args["prompt"], args["args"])), {"input_tokens": 1, "output_tokens": 1}
+        answer = model.pop(0) if isinstance(model, list) else finished(model(args["prompt"], args["args"]))
+        return to_json(answer, perform.returns, by_alias=None), {"input_tokens": 1, "output_tokens": 1}
 
 
 def finished(value: Any) -> Any:

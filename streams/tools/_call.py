@@ -7,17 +7,22 @@ import inspect
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from schemas.content import UnrecordableError
+from schemas.jsonvalue import tags_in, untagged
+from schemas.typedjson import to_json
+from streams.error_text import error_message
 from streams.tools._softly import hard_limit, out_of_time, softly
 from streams.tools._threads import in_thread
-from streams.tools.errors import InvalidArgumentsError, ToolError, ToolTimeoutError
+from streams.tools._user_code import awaited, called
+from streams.tools.errors import InvalidArgumentsError, ToolTimeoutError, UnrecordableResultError
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
 
-ANY: TypeAdapter[Any] = TypeAdapter(Any)
+_BEGINS = 2_000  # characters of a result in a message
 IDEMPOTENCY_KEY: ContextVar[str | None] = ContextVar("idempotency_key", default=None)  # of the step that calls
 
 
@@ -34,7 +39,7 @@ async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None =
     try:
         async with scope:
             if inspect.iscoroutinefunction(tool.fn):
-                result = await softly(tool.fn(**named), tool.timeout, tool.name)
+                result = await awaited(softly(tool.fn(**named), tool.timeout, tool.name))
             else:
                 result = await in_thread(tool.fn, **named)
     except TimeoutError as error:
@@ -44,15 +49,28 @@ async def call_tool(tool: Tool[Any], args: Any, *, idempotency_key: str | None =
     finally:
         IDEMPOTENCY_KEY.reset(token)
     try:
-        return ANY.dump_python(result, mode="json")
-    except PydanticSerializationError as error:
-        raise ToolError(f"{tool.name} returned what is no JSON ({error}); return a pydantic model.") from error
+        return called(to_json, result, tool.returns, by_alias=None)
+    except (PydanticSerializationError, ValueError, TypeError) as error:
+        advice = "" if isinstance(error, UnrecordableError) else "; return a pydantic model"
+        wrong = f"{error_message(error)}{advice}"
+        raise UnrecordableResultError(
+            f"{tool.name} returned what is no JSON ({wrong}). The call was made; it returned {_begins(result)}"
+        ) from error
+
+
+def _begins(result: Any) -> str:
+    """Return the beginning of a result's repr: what it shows may have been paid for."""
+    try:
+        return called(repr, result)[:_BEGINS]
+    except Exception:  # noqa: BLE001  a repr of the author's own may raise anything
+        return f"a {type(result).__qualname__}"
 
 
 def arguments(tool: Tool[Any], args: Any) -> dict[str, Any]:
     """Return validated arguments by name; InvalidArgumentsError names each field that is wrong."""
     try:
-        validated = tool.args_model.model_validate(args)
+        native = untagged(args) if tags_in(args) else args
+        validated = called(tool.args_model.model_validate, native, by_alias=True, by_name=True)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}"

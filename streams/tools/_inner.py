@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter
-
+from schemas.typedjson import from_json
+from streams.engine.run import arguments_to_json
 from streams.tools._call import call_tool
 
 if TYPE_CHECKING:
@@ -24,10 +24,8 @@ async def inner(tool: Tool[ResultT], **arguments: Any) -> ResultT:
 
     Where nobody keeps limits (a test, a script) the tool is simply called.
     """
-    whole = tool.args_model.model_validate(arguments).model_dump(
-        mode="json"
-    )  # as an agent's call is: one hash for both
+    whole = arguments_to_json(tool, arguments)  # as an agent's call is: one hash for both
     performs = PERFORMS.get()
     value = await (call_tool(tool, whole) if performs is None else performs(tool, whole))
-    result: ResultT = TypeAdapter(tool.returns).validate_python(value)
+    result: ResultT = from_json(value, tool.returns)
     return result

@@ -1,15 +1,13 @@
 """Asks PostgreSQL for rows: the role, the transaction, the statement's form and the server's clock each hold it back.
 
-The role should have nothing but SELECT; a superuser gives its rights away for PostgreSQL's own `pg_read_all_data`
-before a statement runs. The statement is prepared with its parameters (so the server takes one only) as a sub-query,
-where nothing but a query may stand, and its rows come as JSON, cut by the server at so many rows and bytes.
+A role that has more than SELECT is refused. The statement is read by PostgreSQL's own grammar, in a process that its
+deadline ends. It is prepared with its parameters (so the server takes one only) as a sub-query, where nothing but a
+query may stand, and its rows come as JSON, cut by the server at so many rows and bytes.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,8 +16,10 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from streams.tools import _rows
+from streams.tools._bounded import bounded
+from streams.tools._checked import Checked
+from streams.tools._functions import ALLOWED
 from streams.tools._rows import Rows
-from streams.tools._statements import check
 from streams.tools.errors import QueryRefusedError, ToolError
 
 if TYPE_CHECKING:
@@ -50,23 +50,51 @@ SELECT set_config('transaction_read_only', 'on', true),
          FROM unnest(current_schemas(true)) WITH ORDINALITY AS path(name, place) WHERE name NOT LIKE 'pg\\_temp%%'
        ), true)
 """
-ROLE = """
-SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
-       (SELECT pg_has_role(session_user, r.oid, 'MEMBER') FROM pg_roles r WHERE r.rolname = 'pg_read_all_data')
-         AS may_give_away,  -- PostgreSQL 14 and later have that role, which reads every table and does nothing else
-       EXISTS (SELECT FROM pg_class c WHERE c.relkind IN ('r', 'p')
-               AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')) AS writes
-FROM pg_roles WHERE rolname = session_user
+# What the role may do beside reading, in words, itself or as a role that it is a member of.
+# The views and tables of PostgreSQL itself are left out: some of their columns are writable for everybody.
+RIGHTS = r"""
+WITH own AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')),
+things AS (
+  SELECT c.oid, c.relkind, format('%I.%I', n.nspname, c.relname) AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_t%'
+)
+SELECT rights.held FROM (
+  SELECT 1 AS place, 'is a superuser' AS held FROM pg_roles WHERE rolname = session_user AND rolsuper
+  UNION ALL SELECT 2, 'may create roles' FROM own WHERE rolcreaterole
+  UNION ALL SELECT 3, 'may create databases' FROM own WHERE rolcreatedb
+  UNION ALL SELECT 4, 'may replicate' FROM own WHERE rolreplication
+  UNION ALL SELECT 5, 'is a member of ' || rolname FROM own
+    WHERE rolsuper OR rolname IN ('pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+      'pg_execute_server_program', 'pg_signal_backend', 'pg_checkpoint', 'pg_maintain', 'pg_create_subscription')
+  UNION ALL SELECT 6, 'may write to ' || name FROM things, own WHERE CASE
+      WHEN relkind = 'S' THEN has_sequence_privilege(own.oid, things.oid, 'USAGE, UPDATE')
+      ELSE has_table_privilege(own.oid, things.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+        OR has_any_column_privilege(own.oid, things.oid, 'INSERT, UPDATE') END
+  UNION ALL SELECT 7, 'may create in the schema ' || quote_ident(nspname) FROM pg_namespace n, own
+    WHERE nspname NOT LIKE 'pg\_t%' AND has_schema_privilege(own.oid, n.oid, 'CREATE')
+  UNION ALL SELECT 8, 'may create schemas' FROM own
+    WHERE has_database_privilege(own.oid, current_database(), 'CREATE')
+) AS rights ORDER BY place LIMIT 1
 """
+# `row.name` calls a function of one argument where the row has no such column.
+CALLED_BY_DOT = """
+SELECT p.proname FROM pg_proc p JOIN pg_type t ON t.oid = p.proargtypes[0]
+WHERE p.proname = ANY(%s) AND p.pronargs - p.pronargdefaults <= 1
+  AND (t.typtype IN ('c', 'd') OR t.typname IN
+       ('record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray'))
+LIMIT 1
+"""
+READ_S = 5.0  # for the grammar: a statement at its longest takes some milliseconds
 
-_log = logging.getLogger(__name__)
 _pools: dict[str, ConnectionPool[Any]] = {}
 _opening = threading.Lock()
 
 
 def query(url: str, sql: str, params: Sequence[Any], limit: int) -> Rows:
     """Run one query on the database of `postgresql://…`; errors as `execute_database_query` tells them."""
-    checked = check(sql, len(params))
+    checked = Checked(**bounded("read_statement", READ_S, {"sql": sql, "params": len(params)}))
     try:
         with _pool(url).connection() as connection:
             return _asked(connection, checked, params, limit)
@@ -133,20 +161,21 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.read_only = True
 
 
-def _asked(connection: psycopg.Connection[Any], sql: str, params: Sequence[Any], limit: int) -> Rows:
+def _asked(connection: psycopg.Connection[Any], checked: Checked, params: Sequence[Any], limit: int) -> Rows:
     """Ask within a transaction that is rolled back whatever happened in it."""
     cursor = psycopg.RawCursor(connection)
     rows, bytes_ = f"${len(params) + 1}", f"${len(params) + 2}"
     wrapped = (
         f"SELECT CASE WHEN total <= {bytes_}::bigint THEN data END FROM (\n"  # noqa: S608 - checked, and a sub-query
         f"  SELECT data, sum(octet_length(data)) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM (\n"
-        f"    SELECT row_to_json(asked)::text AS data FROM (\n{sql}\n) AS asked LIMIT {rows}::bigint\n"
+        f"    SELECT row_to_json(asked)::text AS data FROM (\n{checked.sql}\n) AS asked LIMIT {rows}::bigint\n"
         f"  ) AS counted\n) AS kept"
     )
     try:
         milliseconds = str(int(_rows.SECONDS * 1000))
         connection.execute(TRANSACTION, (milliseconds, milliseconds, str(LOCK_MS), WORK_MEM))
-        _give_rights_away(connection)
+        _require_reader(connection)
+        _require_columns(connection, checked.dotted)
         cursor.execute(wrapped, (*params, limit + 1, _rows.MAX_BYTES))
         found = [row[0] for row in cursor.fetchall()]
     finally:
@@ -155,23 +184,23 @@ def _asked(connection: psycopg.Connection[Any], sql: str, params: Sequence[Any],
     return Rows(rows=fitting, count=len(fitting), truncated=len(fitting) < len(found))
 
 
-def _give_rights_away(connection: psycopg.Connection[Any]) -> None:
-    """Take on the role that may only read, if the session's own is mightier and may; say once if it may not."""
-    found = connection.execute(ROLE).fetchone()
-    if found is None:
-        raise QueryRefusedError("The role of this connection is not known to the database.")
-    name, mighty, may_give_away, writes = found
-    if (mighty or writes) and may_give_away:
-        connection.execute("SET LOCAL ROLE pg_read_all_data")
-    elif mighty:
-        raise QueryRefusedError(f"The role {name} may change more than tables: give this tool one with SELECT only.")
-    elif writes:
-        _warn(name)
+def _require_reader(connection: psycopg.Connection[Any]) -> None:
+    """Raise QueryRefusedError if the session's role may do more than read."""
+    right = connection.execute(RIGHTS).fetchone()
+    if right is not None:
+        user = connection.info.user
+        raise QueryRefusedError(
+            f"The role {user} {right[0]}, so the SQL tool does not use it: set STREAMS_DATABASE_URL to a role that has "
+            "SELECT only (CREATE ROLE reader LOGIN; GRANT SELECT ON ... TO reader)."
+        )
 
 
-@cache
-def _warn(role: str) -> None:
-    _log.warning("The database role %s may write; give the SQL tool a role that has SELECT only.", role)
+def _require_columns(connection: psycopg.Connection[Any], dotted: Sequence[str]) -> None:
+    """Raise QueryRefusedError if a name behind a dot may be a function that is not on the list."""
+    names = sorted(set(dotted) - ALLOWED)
+    found = connection.execute(CALLED_BY_DOT, (names,)).fetchone() if names else None
+    if found is not None:
+        raise QueryRefusedError(f"The name {found[0]} behind a dot is also a function, which may not be called.")
 
 
 def _said(error: psycopg.Error) -> str:

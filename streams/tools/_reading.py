@@ -1,4 +1,7 @@
-"""Finds the title and the main text of a page, so that a model reads what a person would."""
+"""Finds the title and the main text of a page, so that a model reads what a person would.
+
+Its parsers and their regular expressions take a text at its worst in more than linear time: call it by `_bounded`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ import lxml.etree  # type: ignore[import-untyped]  # its stubs are a package of 
 import lxml.html  # type: ignore[import-untyped]  # its stubs are a package of their own
 import trafilatura
 
-from streams.tools.charset import decoded
+from streams.tools.charset import ENCODINGS, declared
 
 UNSEEN = ("script", "style", "noscript", "template", "iframe", "object", "svg", "head")
+GUESSED = 100_000  # bytes that are looked at to guess an encoding
+CODECS = frozenset(name.replace("-", "_") for name in ENCODINGS.values())
 HTML = frozenset({"text/html", "application/xhtml+xml", ""})
 
 
@@ -24,7 +29,7 @@ class Read(NamedTuple):
 
 def read_page(body: bytes, content_type: str) -> Read:
     """Return title and main text; of HTML without menus, scripts and styles, of other text all of it."""
-    text = decoded(body, content_type)
+    text = _decoded(body, content_type)
     if content_type.partition(";")[0].strip().lower() not in HTML:
         return Read(None, text.strip())
     try:
@@ -33,6 +38,18 @@ def read_page(body: bytes, content_type: str) -> Read:
         return Read(None, "")
     main = trafilatura.extract(text, include_comments=False, include_tables=True, deduplicate=False)
     return Read(_title(tree), main or _all_text(tree))
+
+
+def _decoded(body: bytes, content_type: str) -> str:
+    """Return the text of a page, its encoding guessed where it does not say."""
+    text = declared(body, content_type)
+    if text is not None:
+        return text
+    import charset_normalizer  # noqa: PLC0415 - rarely needed, and large
+
+    guess = charset_normalizer.from_bytes(body[:GUESSED]).best()
+    known = guess.encoding if guess is not None and guess.encoding in CODECS else "cp1252"
+    return body.decode(known, errors="replace")
 
 
 def _without_declaration(text: str) -> str:

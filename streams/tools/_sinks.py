@@ -34,7 +34,7 @@ async def deliver(settings: Settings, id: str, message: dict[str, Any], client: 
         signed = {} if secret is None else signature(id, clock.now_ms() // 1000, body, secret.get_secret_value())
         posts.append((settings.alert_webhook.get_secret_value(), body, json | {"webhook-id": id} | signed))
     if settings.alert_slack is not None:
-        posts.append((settings.alert_slack.get_secret_value(), orjson.dumps({"text": line(message)}), json))
+        posts.append((settings.alert_slack.get_secret_value(), orjson.dumps({"text": escaped(line(message))}), json))
     if posts:
         async with client or httpx.AsyncClient(timeout=_ANSWER_S, trust_env=False) as http:
             for url, body, headers in posts:
@@ -46,6 +46,14 @@ def line(message: dict[str, Any]) -> str:
     """Return an alert as one line for people."""
     mark = "resolved" if message["type"] == "alert.resolved" else message["data"].get("severity", "warning")
     return f"[{mark}] {message['data']['alert']}: {message['data']['summary']}"
+
+
+def escaped(text: str) -> str:
+    """Return a text that Slack shows as it is: no mention of everybody, no link with another name.
+
+    Source: Slack's "Formatting text for app surfaces", section "Escaping text".
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def signature(id: str, timestamp: int, body: bytes, secret: str) -> dict[str, str]:

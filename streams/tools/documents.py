@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from streams import settings, tool
+from streams.tools._bounded import bounded
 
 SUFFIXES = frozenset({".md", ".txt", ".rst", ".html", ".json", ".csv", ".adoc"})
 FOLDER = "documents"  # in the state folder
@@ -18,6 +19,7 @@ MAX_FILE = 2_000_000  # bytes; a larger one is data rather than a document
 MAX_FILES = 10_000
 PASSAGE = 1_200  # characters of a passage, cut at a paragraph's end where there is one
 MAX_HITS = 20
+READ_S = 10.0  # for one page
 
 
 class Passage(BaseModel):
@@ -113,10 +115,8 @@ def _titled(path: Path) -> tuple[str, str]:
     """Return a document's title and text: of a page what a person reads, without its marks and scripts."""
     body = path.read_bytes()
     if path.suffix.lower() == ".html":
-        from streams.tools._reading import read_page  # noqa: PLC0415 - its parsers load slowly
-
-        page = read_page(body, "text/html")
-        return page.title or path.stem, page.text
+        page = bounded("read_page", READ_S, {"content_type": "text/html"}, body)
+        return page["title"] or path.stem, page["text"]
     text = body.decode("utf-8", errors="replace")
     heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
     return heading.group(1).strip() if heading else path.stem, text

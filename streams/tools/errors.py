@@ -18,6 +18,13 @@ class InvalidArgumentsError(ToolError, Reject):
     """Raised by `call_tool` when arguments do not fit the tool's signature; the message names each field."""
 
 
+class UnrecordableResultError(ToolError, Reject):
+    """Raised by `call_tool` for a result that no record can hold: the call was made, and another gives no better one.
+
+    The message shows how the result begins.
+    """
+
+
 class FetchError(ToolError):
     """Raised when a host does not answer, answers too slowly or with a server error; trying again may help."""
 
@@ -32,3 +39,7 @@ class FetchRefusedError(ToolError, Reject):
 
 class QueryRefusedError(ToolError, Reject):
     """Raised when a database statement is not allowed, or not valid."""
+
+
+class LimitExceededError(ToolError, Reject):
+    """Raised when what came from outside takes more time or memory to read than it may: it will again."""

@@ -35,7 +35,7 @@ class ApiAnswer(BaseModel):
     rate="30/60s",
     timeout=30,
     retry=RetryPolicy(attempts=3),
-    breaker=Breaker(failures=5, cooldown=60),
+    breaker=Breaker(failures=5, cooldown=60, per="url"),
 )
 async def call_external_api(
     url: HttpUrl,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from streams import settings
+from streams.model.reach import HOSTS, host_of, within
 from streams.tools.errors import FetchError, FetchRefusedError
 from streams.tools.exchange import Fetched, Limits
 from streams.tools.guard import Policy, admit, system_resolve
@@ -69,6 +70,7 @@ async def _follow(
     from streams.tools._dialling import dial  # noqa: PLC0415 - the HTTP client loads slowly, and commands import tools
 
     hops: list[str] = []
+    _require_within(url)
     admitted = await admit(url, network.policy, network.resolve)
     while True:
         answer, location = await dial(admitted, method, headers, body, limits, tuple(hops))
@@ -77,12 +79,24 @@ async def _follow(
         if len(hops) >= limits.redirects:
             raise FetchRefusedError(f"{url} redirected more than {limits.redirects} times.")
         hops.append(admitted.url)
-        following = await admit(_joined(admitted.url, location), network.policy, network.resolve)
+        there = _joined(admitted.url, location)
+        _require_within(there)
+        following = await admit(there, network.policy, network.resolve)
         if following.origin != admitted.origin:
             headers = {name: value for name, value in headers.items() if name.lower() in KEPT_ACROSS_ORIGINS}
         if answer.status not in KEEPS_METHOD and method != "HEAD":
             method, body = "GET", None
         admitted = following
+
+
+def _require_within(url: str) -> None:
+    """Raise FetchRefusedError for a host beyond those that the call under way may reach, at its first hop and any."""
+    host, hosts = host_of(url), HOSTS.get()
+    if not within(host, hosts):
+        raise FetchRefusedError(
+            f"{host or 'what has no host'} is not fetched: this call may reach only {', '.join(sorted(hosts or ()))}: "
+            "name the host in the prompt, or give hosts=[...] to run.llm."
+        )
 
 
 def _joined(url: str, location: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.define.pauses import retry_after
 from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
 
 if TYPE_CHECKING:
@@ -14,8 +15,7 @@ def require_success(answer: Fetched) -> None:
     """Raise FetchBusyError (429, 503), FetchError (other 5xx) or FetchRefusedError (4xx)."""
     said = f"{answer.url} answered HTTP {answer.status}."
     if answer.status in {429, 503}:
-        pause = answer.headers.get("retry-after", "")
-        raise FetchBusyError(said, after=float(pause) if pause.isdigit() else None)
+        raise FetchBusyError(said, after=retry_after(answer.headers))
     if answer.status >= 500:
         raise FetchError(said)
     if answer.status >= 400:

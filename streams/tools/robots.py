@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from streams import clock
+from streams.tools._threads import in_thread
 from streams.tools.errors import FetchError, FetchRefusedError
 from streams.tools.exchange import AGENT, Limits
 from streams.tools.fetching import fetch
@@ -14,7 +15,10 @@ from streams.tools.fetching import fetch
 TOKEN = AGENT.partition("/")[0].lower()
 LIMITS = Limits(max_bytes=512_000, seconds=10.0)  # RFC 9309 asks to read at least 500 KiB
 KEPT_SECONDS = 3600.0
-KEPT_SITES = 1000
+KEPT_BYTES = 16_000_000  # of all sites' rules together: the ones asked least recently are forgotten
+EACH_SITE, EACH_RULE = 500, 200  # bytes beside the patterns themselves
+FEW = 1_000  # rules that are looked at in the loop: about a millisecond
+LONGEST_PATTERN = 2_000  # characters: a URL of ours is no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +29,33 @@ class Rules:
 
     @classmethod
     def parse(cls, text: str, token: str = TOKEN) -> Rules:
-        """Read a robots.txt: the groups that name `token`, or else those for all; unknown lines are skipped."""
-        groups: dict[str, list[tuple[str, bool]]] = {}
-        agents: list[str] = []
+        """Read a robots.txt: the groups that name `token`, or else those for all; unknown lines are skipped.
+
+        One pass, in which only the rules of those groups are held: of a group that names a thousand others, none.
+        """
+        groups: dict[str, dict[tuple[str, bool], None]] = {}
+        current: set[str] = set()
         naming = False
         for line in text.splitlines():
             field, _, value = (part.strip() for part in line.partition("#")[0].partition(":"))
             match field.lower():
                 case "user-agent":
-                    agents = [*agents, value.lower()] if naming else [value.lower()]
+                    agent = value.lower()
+                    current = (current if naming else set()) | ({agent} if _ours(agent, token) else set())
+                    groups |= {name: {} for name in current if name not in groups}
                     naming = True
                 case "allow" | "disallow" as word:
                     naming = False
-                    for agent in agents:
-                        groups.setdefault(agent, []).extend([(value, word == "allow")] if value else [])
-        own = [agent for agent in groups if agent != "*" and token.startswith(agent)]
-        return cls(tuple(groups[max(own, key=len)] if own else groups.get("*", [])))
+                    if value:
+                        for agent in current:
+                            groups[agent][value[:LONGEST_PATTERN], word == "allow"] = None
+        own = [agent for agent in groups if agent != "*"]
+        return cls(tuple(groups[max(own, key=len)] if own else groups.get("*", {})))
+
+    @property
+    def weight(self) -> int:
+        """About the bytes that these rules take in memory."""
+        return EACH_SITE + sum(len(pattern) + EACH_RULE for pattern, _ in self.paths)
 
     def allow(self, path: str) -> bool:
         """Return whether a path with its query may be fetched: the longest match decides, allow wins a tie."""
@@ -48,7 +63,46 @@ class Rules:
         return max(matching)[1] if matching else True
 
 
-_known: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
+def _ours(agent: str, token: str) -> bool:
+    return agent == "*" or (agent != "" and token.startswith(agent))
+
+
+class Sites:
+    """The rules of the sites asked last, within so many bytes."""
+
+    def __init__(self, most: int = KEPT_BYTES) -> None:
+        self._most = most
+        self._rules: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
+        self.weight = 0
+
+    def find(self, origin: str, now: float) -> Rules | None:
+        """Return a site's rules if they are known and no older than an hour."""
+        kept = self._rules.get(origin)
+        if kept is None or kept[0] < now:
+            return None
+        self._rules.move_to_end(origin)
+        return kept[1]
+
+    def keep(self, origin: str, rules: Rules, now: float) -> None:
+        """Keep a site's rules for an hour, and forget others where they take too much."""
+        self._drop(origin)
+        self._rules[origin] = (now + KEPT_SECONDS, rules)
+        self.weight += rules.weight
+        while self.weight > self._most and len(self._rules) > 1:
+            self._drop(next(iter(self._rules)))
+
+    def forget(self) -> None:
+        """Forget all."""
+        self._rules.clear()
+        self.weight = 0
+
+    def _drop(self, origin: str) -> None:
+        kept = self._rules.pop(origin, None)
+        if kept is not None:
+            self.weight -= kept[1].weight
+
+
+_SITES = Sites()
 
 
 async def require_allowed(url: str) -> None:
@@ -56,19 +110,18 @@ async def require_allowed(url: str) -> None:
     parts = urlsplit(url)
     origin, path = f"{parts.scheme}://{parts.netloc}", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     now = clock.monotonic()
-    kept = _known.get(origin)
-    if kept is None or kept[0] < now:
-        kept = (now + KEPT_SECONDS, await _rules(origin))
-        _known[origin] = kept
-        if len(_known) > KEPT_SITES:
-            _known.popitem(last=False)
-    if not kept[1].allow(path):
+    rules = _SITES.find(origin, now)
+    if rules is None:
+        rules = await _rules(origin)
+        _SITES.keep(origin, rules, now)
+    few = len(rules.paths) <= FEW
+    if not (rules.allow(path) if few else await in_thread(rules.allow, path)):
         raise FetchRefusedError(f"{url} is not fetched: {origin}/robots.txt forbids it.")
 
 
 def forget() -> None:
     """Forget every site's rules, for tests."""
-    _known.clear()
+    _SITES.forget()
 
 
 async def _rules(origin: str) -> Rules:
@@ -78,7 +131,9 @@ async def _rules(origin: str) -> Rules:
         raise FetchError(f"{origin}/robots.txt cannot be read (HTTP {answer.status}), so nothing there is fetched now.")
     if answer.status >= 400:
         return Rules()
-    return Rules.parse(answer.body.decode("utf-8", errors="replace").removeprefix("\ufeff"))
+    text = answer.body.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    rules: Rules = await in_thread(Rules.parse, text)  # half a megabyte takes a tenth of a second
+    return rules
 
 
 def _matches(pattern: str, path: str) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
 from streams import Breaker, RetryPolicy, minutes, tool
 from streams.telemetry import redact
-from streams.tools.errors import FetchRefusedError
+from streams.tools._bounded import in_bounded
+from streams.tools.errors import FetchRefusedError, LimitExceededError
 from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success
 from streams.tools.robots import require_allowed
 
 URLS: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 MAX_TEXT = 5_000
+READ_S = 10.0  # for one page of up to 5 MB: most take some hundredths
 READABLE = frozenset({"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "application/json", ""})
 
 
@@ -32,7 +32,7 @@ class Page(BaseModel):
     cache=minutes(30),
     timeout=30,
     retry=RetryPolicy(attempts=3),
-    breaker=Breaker(failures=5, cooldown=60),
+    breaker=Breaker(failures=5, cooldown=60, per="url"),
 )
 async def scrape_url(url: HttpUrl) -> Page:
     """Fetch a public web page and return its title and main text, without menus, scripts and styles."""
@@ -42,10 +42,12 @@ async def scrape_url(url: HttpUrl) -> Page:
     require_success(answer)
     if answer.content_type not in READABLE:
         raise FetchRefusedError(f"{answer.url} is {answer.content_type}, not text.")
-    from streams.tools._reading import read_page  # noqa: PLC0415 - its parsers load slowly, and commands import tools
-
-    page = await asyncio.to_thread(read_page, answer.body, answer.headers.get("content-type", ""))
-    return Page(url=redact(answer.url), title=page.title, text=page.text[:MAX_TEXT], length=len(page.text))
+    kind = answer.headers.get("content-type", "")
+    try:
+        page = await in_bounded("read_page", READ_S, {"content_type": kind}, answer.body)
+    except LimitExceededError as error:
+        raise FetchRefusedError(f"{answer.url} is not read: {error}") from error
+    return Page(url=redact(answer.url), title=page["title"], text=page["text"][:MAX_TEXT], length=len(page["text"]))
 
 
 def is_url(text: str) -> bool:

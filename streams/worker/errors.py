@@ -51,6 +51,18 @@ class OutcomeUnknownError(WorkerError):
     """Raised when a transaction's outcome cannot be learned; the process must end and read the log again."""
 
 
+class StoreError(WorkerError):
+    """Raised when a partition's store cannot be read or written: no record's fault, and nobody can work without it."""
+
+
+class ThreadsHeldError(WorkerError):
+    """Raised when plain functions that do not return hold all threads for too long."""
+
+
+class LoopBlockedError(WorkerError):
+    """The failure of a run whose code has blocked the event loop of its worker again and again."""
+
+
 class ClusterUnfitError(WorkerError):
     """Raised at start when the cluster lacks what exactly-once ownership needs."""
 
@@ -61,3 +73,7 @@ class RestoreError(WorkerError):
 
 class UnknownConsumerError(WorkerError):
     """Raised for a redrive to a reaction that this worker's code does not have."""
+
+
+class QueuesUnreadError(WorkerError):
+    """Raised when the queues of a partition cannot be read to their ends in time: whether an id is there is unknown."""

@@ -10,14 +10,17 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 
 from streams.engine.jsonable import to_json
+from streams.tools._user_code import called
 from streams.worker.ownership import StoreSpec
 from streams.worker.state.index import Index, put_row, term
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from schemas import Event
     from schemas.avro.codec import Codec
     from streams.define.tables import TableDef
-    from streams.worker.state.batch import Batch
+    from streams.worker.state.unit import Unit
     from topics.names import Names
 
 
@@ -62,27 +65,40 @@ class Folds:
                 self._by_type[kind.event_type].append(table)
 
     @property
+    def consumers(self) -> dict[str, str]:
+        """Return the names of the tables that fold events, by their stores."""
+        found = {table.name: table for tables in self._by_type.values() for table in tables}
+        return {store_name(table): name for name, table in found.items()}
+
+    @property
     def events(self) -> bool:
         """Whether any of the tables folds events."""
         return bool(self._by_type)
 
     def fold(
-        self, batch: Batch, event: Event, key: bytes | None, only: str | None = None
+        self,
+        batch: Unit,
+        event: Event,
+        key: bytes | None,
+        only: str | None = None,
+        passed: AbstractSet[str] = frozenset(),
     ) -> list[tuple[str, Exception]]:
-        """Apply `event` to each table that wants it, or to `only` one; the row's key is the event's key.
+        """Apply `event` to each table that wants it but those in `passed`, or to `only` one.
+
+        The row's key is the event's key.
 
         Returns the tables whose fold raised, with the error: those rows are as they were, all others have the event.
         """
         failed: list[tuple[str, Exception]] = []
         for table in self._by_type.get(type(event).event_type, ()):
-            if only in (None, table.name):
+            if only in (None, table.name) and table.name not in passed:
                 try:
-                    self._apply(batch, table, event, key if key is not None else b"")
+                    called(self._apply, batch, table, event, key if key is not None else b"")
                 except Exception as error:  # noqa: BLE001 - a fold is users' code; its error is its own table's
                     failed.append((table.name, error))
         return failed
 
-    def _apply(self, batch: Batch, table: TableDef, event: Event, row_key: bytes) -> None:
+    def _apply(self, batch: Unit, table: TableDef, event: Event, row_key: bytes) -> None:
         store = batch.slice.stores[store_name(table)]
         before = store.get(row_key)
         row = table.fn(None if before is None else self.decode(table, before), event)

@@ -1,11 +1,14 @@
-"""Once a second a worker says who it is, what it owns and how far it is: gateways find owners by that."""
+"""Once a second a worker says who it is and what it owns: gateways find owners by that.
+
+It is about as long as the lists of partitions and agents, whatever the number of topics.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from schemas.worker import WorkerHeartbeat
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 PERIOD_S: Final = 1.0
 _FAREWELL_S: Final = 2.0
+_VERSION: Final = "0.1.0"
 
 
 class Heartbeat:
@@ -33,8 +37,8 @@ class Heartbeat:
         holder: Holder,
         slot: str,
         url: str,
-        version: str,
         running: Callable[[], int],
+        agents: Collection[str],
         say: Callable[[str], None],
     ) -> None:
         """Tell of `runtime`, in the process `holder`, under `url`; `slot` is its slot's name for people."""
@@ -44,8 +48,8 @@ class Heartbeat:
         self._holder = holder
         self._slot = slot
         self._url = url
-        self._version = version
         self._running = running
+        self._agents = sorted(agents)
         self._say = say
         self._changed = asyncio.Event()
         self.state = "starting"
@@ -94,13 +98,9 @@ class Heartbeat:
             at_ms=clock.now_ms(),
             state=self.state,
             partitions=sorted(number for number, owned in slices.items() if owned.ready),
-            applied={
-                f"{topic}/{number}": source.applied
-                for number, owned in slices.items()
-                for topic, source in owned.sources.items()
-            },
             running=self._running(),
-            version=self._version,
+            version=_VERSION,
             standbys=[] if standbys is None else sorted(standbys.kept()),
+            agents=self._agents,
         )
         await self._producer.send(self._topic, beat)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import traceback
 from typing import TYPE_CHECKING, Final
 
 from schemas.dead import DeadLettered
 from streams import clock
-from streams.telemetry import redact
+from streams.error_text import error_message, error_traceback, error_type
+from streams.worker.state.unit import WHOLE_EVENT_BYTES
 
 if TYPE_CHECKING:
     from streams.worker.courier import Courier
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.worker.state.unit import Unit
     from topics.names import Names
 
-_LETTER_BYTES: Final = 27 * 1024 * 1024
+_ERROR_CHARS: Final = 2_000
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,}|\d+")
 
 
@@ -37,7 +37,7 @@ def dead_letter(
 ) -> None:
     """Add the record, whole, to the unit that passes its offset (or ends its row)."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    kind, text = type(error).__name__, redact(str(error)) or type(error).__name__
+    kind, text = error_type(error), error_message(error, _ERROR_CHARS)
     headers = {
         name: value if isinstance(value, bytes) else str(value or "").encode()
         for name, value in message.headers() or ()
@@ -51,11 +51,13 @@ def dead_letter(
         value=message.value(),
         headers=headers,
         consumer=consumer,
-        error=text[:2000],
+        error=text,
         error_type=kind,
-        traceback=redact("".join(traceback.format_exception(error, limit=-8)))[-4000:],
+        traceback=error_traceback(error, frames=8, chars=4_000),
         attempts=attempts,
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=_LETTER_BYTES)
+    courier.write(
+        unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES
+    )

@@ -11,26 +11,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from schemas.errors import SchemaError
 from streams import clock, telemetry
 from streams.app import Catalog, discover
 from streams.engine.messages import TimerFired
 from streams.engine.timers import NOT_BEFORE
 from streams.errors import StreamsError
 from streams.model.configured import chat_model
+from streams.query.cluster import check_worker, cluster_secret, secured
 from streams.query.codec import codec_of
+from streams.query.wire import Wire
+from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
+from streams.tools._threads import SHARED
+from streams.tools._user_code import user_code_exit
 from streams.worker import memory, metrics, slots
 from streams.worker.alarms import Alarms
 from streams.worker.book import Book
 from streams.worker.budgets.homes import BudgetHomes
 from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
+from streams.worker.catchup import CatchUp, reading
 from streams.worker.courier import Courier
 from streams.worker.folds import Folds
+from streams.worker.handlers import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
+from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.budgets import BudgetPages
+from streams.worker.http.guard import ClusterGuard
 from streams.worker.http.limits import LimitPages
 from streams.worker.http.proof import Proof
 from streams.worker.http.runlist import RunList
@@ -45,6 +55,9 @@ from streams.worker.limits.admission import Admission
 from streams.worker.limits.holders import Holder
 from streams.worker.limits.limits import Limits
 from streams.worker.log.members import GroupMembers
+from streams.worker.log.queued import Queued
+from streams.worker.loop.blocked import BlockedCode
+from streams.worker.loop.monitor import LoopMonitor
 from streams.worker.membership import Membership
 from streams.worker.ownership import StoreSpec
 from streams.worker.product import build
@@ -72,6 +85,7 @@ from streams.worker.standby.placing import Placing
 from streams.worker.state.batch import Batch
 from streams.worker.sweep import Sweep
 from streams.worker.watchdog import LoopWatch, Stall
+from topics.errors import TopicError
 from topics.names import Names
 from topics.producer import EventProducer
 
@@ -82,6 +96,7 @@ if TYPE_CHECKING:
     from streams.model.chat import ChatModel
     from streams.model.roles import RoledModel
     from streams.settings import Settings
+    from streams.worker.runs.desk import Live
     from streams.worker.state.slice import Slice
     from streams.worker.state.unit import Unit
 
@@ -98,11 +113,21 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
 
     `probe` is told each stage of work, so that fault tests can end the process there.
     """
+    check_worker(settings)
+    settings = secured(settings)
     telemetry.configure(settings)
     memory.settle()
     taken = slots.take(settings.state_dir, pool, slot)
+    worker = Worker(settings, discover(settings.apps), pool, taken, probe)
     try:
-        asyncio.run(Worker(settings, discover(settings.apps), pool, taken, probe).serve())
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(worker.serve())
+            except Exception:
+                raise
+            except BaseException as error:  # noqa: BLE001
+                # The event loop is dead, and with it all that could leave the group: the process must not live on.
+                worker.crash(user_code_exit(error))
     finally:
         taken.close()
 
@@ -143,6 +168,7 @@ class Worker:
                 client_id=str(holder),
                 folder=slot.folder / "stores",
                 ledger=StoreSpec(LEDGER, names.journal(pool)),
+                subscription=names.signals,
                 stores=self._folds.specs,
                 standbys=settings.standbys,
                 slow=frozenset(names.agents(name) for name in self._agents),
@@ -150,11 +176,12 @@ class Worker:
                 rows=book.rows,
                 busy=lambda: self._effects.computing > 0,
             ),
-            crash=self._crash,
+            crash=self.crash,
             say=log.info,
         )
         self._model: RoledModel | None = None
-        self._limits = Limits(self._runtime, holder, codec, catalog.tools.values())
+        wire = Wire(cluster_secret(settings))
+        self._limits = Limits(self._runtime, holder, codec, catalog.tools.values(), wire)
         self._spoken = Spoken()
         self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
         spending = Spending(
@@ -182,6 +209,7 @@ class Worker:
             effects=self._effects,
             timers=self._timers,
             refusals=lambda: self._runtime.refusals,
+            named=catalog.agents,
         )
         self._runtime.bury = self._bury
         self._dispatcher = Dispatcher(
@@ -194,22 +222,29 @@ class Worker:
         self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
         self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
         self._desk.on_change = book.changed
-        self._desk.on_end = self._gate.ended
+        self._blocked = BlockedCode()
+        self._desk.on_end, self._desk.refuses = self._ended, self._blocked.refuses_run
         self._desk.holds_back = self._gate.holds_back
-        self._desk.on_rest = self._dispatcher.rested
-        self._desk.on_wake = self._dispatcher.woke
+        self._desk.on_rest, self._desk.on_wake = self._dispatcher.rested, self._dispatcher.woke
         self._lanes = Lanes(
             self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
+        self._lanes.blocked = self._blocked
         seen = catalog if pool == "default" else replace(catalog, reactions={})  # reactions are the default pool's
         bus = Bus(seen, self._folds, self._lanes, self._courier, log.warning)
         self._bus = bus if pool == "default" or self._folds.events else None
         parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
         self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
+        self._queued = Queued(
+            self._kafka.client() | {"log_level": 2}, group, list(map(names.agents, self._agents)), self._runtime.tasks
+        )
         self._app = self._build()
-        self._watch = LoopWatch(log.warning)
-        self._stall = Stall(self._runtime, self._crash)
-        self._membership = Membership(self._runtime, self._crash)
+        self._watch, self._stall, self._membership, self._handlers = (
+            LoopWatch(log.warning),
+            Stall(self._runtime, self.crash),
+            Membership(self._runtime, self.crash),
+            HandlerThreads(SHARED, settings.threads_held_after, self.crash),
+        )
         self._sweep = Sweep(
             self._runtime,
             self._journal,
@@ -231,10 +266,13 @@ class Worker:
         metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
         if self._schedules is not None:
             registry.register(ScheduleFigures(self._schedules))
-        server = Server(self._pages(registry), self._settings.worker_host, self._settings.worker_port)
-        url = self._settings.worker_url or await server.start(self._runtime.tasks.spawn)
+        host, port = self._settings.worker_host, self._settings.worker_port
+        hosts = LOCAL_HOSTS if is_loopback(host) else frozenset[str]()
+        guarded = ClusterGuard(self._pages(registry), cluster_secret(self._settings), hosts)
+        server = Server(guarded, host, port, self._settings.worker_url)
+        url = await server.start(self._runtime.tasks.spawn)
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
-        for figures in (self._limits, self._keys, self._watch):
+        for figures in (self._limits, self._keys, self._watch, self._handlers):
             registry.register(figures)
         alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
         self._limits.breakers.told.append(alarms.breaker)
@@ -248,7 +286,9 @@ class Worker:
         log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
         self._runtime.tasks.spawn(self._announce(heartbeat))
         self._watch.start()
-        for part in (self._stall, self._membership, self._sweep, self._budgets):
+        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
+        self._runtime.tasks.spawn(monitor.run())
+        for part in (self._stall, self._membership, self._sweep, self._budgets, self._handlers):
             self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
@@ -282,6 +322,7 @@ class Worker:
             await self._model.aclose()
         await heartbeat.farewell()
         server.stop()
+        self._queued.close()
         await producer.close(_FLUSH_S)
         log.info("worker %s.%s has left", self._pool, self._slot.name)
 
@@ -294,23 +335,24 @@ class Worker:
         }
         self._lanes.ahead = Ahead(self._runtime, intakes)
         redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
+        signals = Signals(
+            self._desk,
+            self._courier,
+            redrive,
+            self._pool,
+            gate=self._gate,
+            keys=self._keys,
+            pauses=self._pauses,
+            budgets=self._budgets,
+            breakers=self._limits.breakers,
+            schedules=self._schedules,
+        )
         app = build(
             self._runtime,
             self._names,
             self._pool,
             intakes=intakes,
-            signals=Signals(
-                self._desk,
-                self._courier,
-                redrive,
-                self._pool,
-                gate=self._gate,
-                keys=self._keys,
-                pauses=self._pauses,
-                budgets=self._budgets,
-                breakers=self._limits.breakers,
-                schedules=self._schedules,
-            ),
+            signals=signals,
             bus=self._bus,
             folds=self._folds,
         )
@@ -326,26 +368,31 @@ class Worker:
         )
         app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
         app.on_slice_ready.append(self._budgets.restored)
-        app.on_slice_ready += [self._keys.restored, self._pauses.restored]
+        app.on_slice_ready += [self._keys.restored, self._pauses.restored, self._blocked.restored]
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
+            read = reading(self._kafka, self._names.events)
+            app.on_slice_ready.append(
+                CatchUp(self._runtime, self._bus, self._bus.positions, self._courier, read).restored
+            )
         if self._schedules is not None:
             app.on_slice_ready.append(self._schedules.restored)
+        app.on_slice_ready.append(signals.restored)  # behind those who are told
         return app
 
     def _pages(self, registry: CollectorRegistry) -> Any:
         proof = Proof(self._runtime)
-        queues = [self._names.agents(name) for name in self._agents]
         return application(
-            RunPages(proof, self._journal, self._kafka, queues, self._spoken),
+            RunPages(proof, self._journal, self._queued, self._spoken, self._dispatcher.why),
             RunList(proof, self._journal, self._codec),
-            TablePages(proof, self._folds, self._names.events),
+            TablePages(proof, self._folds, self._names.events, None if self._bus is None else self._bus.positions),
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
             AgentPages(proof, self._pauses),
             budgets=BudgetPages(proof, self._budgets),
-            ready=lambda: missing(self._runtime, self._stall, self._membership, self._began),
+            approvals=ApprovalPages(proof, self._journal),
+            ready=lambda: missing(self._runtime, self._stall, self._membership, self._handlers, self._began),
             registry=registry,
         )
 
@@ -357,8 +404,8 @@ class Worker:
             holder=self._holder,
             slot=self._slot.name,
             url=url,
-            version="0.1.0",
             running=lambda: len(self._desk.live),
+            agents=self._agents,
             say=log.warning,
         )
 
@@ -374,6 +421,11 @@ class Worker:
     async def _ask_budget(self, pool: str, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._limits.ask_home(pool, scope, body, self._budgets.ask)
 
+    def _ended(self, live: Live, unit: Unit) -> None:
+        """Add to the unit of a run's end what others do with it."""
+        self._gate.ended(live, unit)
+        self._blocked.run_ended(live, unit)
+
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
         live = self._desk.find(owned, run_id)
         if live is None:
@@ -388,9 +440,10 @@ class Worker:
         if isinstance(unit, Batch):
             dead_letter(unit, self._courier, unit.messages[0], error, taker_of(self._names, unit.source.topic))
 
-    def _crash(self, error: Exception) -> None:
+    def crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
-        known = isinstance(error, StreamsError)  # its message says what to do; a traceback would hide it
+        # Their messages say what to do; a traceback would hide it.
+        known = isinstance(error, (StreamsError, SchemaError, TopicError))
         log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)
         sys.stderr.flush()
         end_process(3)

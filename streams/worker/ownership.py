@@ -86,7 +86,7 @@ class Ownership:
     # -- called in the consumer's thread
 
     def assigned(self, owned: Slice) -> None:
-        """Queue a complete slice for restore."""
+        """Queue a slice for restore."""
         self._loop.call_soon_threadsafe(self._queue, owned)
 
     def leave(self, gone: Sequence[Slice]) -> None:
@@ -138,10 +138,10 @@ class Ownership:
                 for one in batch:
                     await self._await_predecessor(one)
                 self._opening = batch
-                starts = await asyncio.to_thread(self._open, batch)
+                await asyncio.to_thread(self._open, batch)
                 self._opening = []
                 for one in batch:
-                    await self._start(one, starts.get(one, {}))
+                    await self._start(one)
         except Exception as error:  # noqa: BLE001 - a slice that cannot be restored must stop the worker, loudly
             self._crash(error)
         finally:
@@ -153,16 +153,15 @@ class Ownership:
         if former is not None and former is not one:
             self._bury([former])
 
-    def _open(self, batch: Sequence[Slice]) -> dict[Slice, dict[str, int | None]]:
+    def _open(self, batch: Sequence[Slice]) -> None:
         for one in batch:
             one.db = db = self._database(one.partition)
             one.stores = {
                 spec.name: Store(db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
             }
         self._probe("restoring")
-        starts = self._restorer.restore(batch)
+        self._restorer.restore(batch)
         self._probe("restored")
-        return starts
 
     def _database(self, number: int) -> PartitionDb:
         """Open the database of a partition, or take over the open one of its standby."""
@@ -182,14 +181,14 @@ class Ownership:
         if held and self._standbys is not None:
             self._standbys.free(one.partition)
 
-    async def _start(self, one: Slice, starts: dict[str, int | None]) -> None:
+    async def _start(self, one: Slice) -> None:
         if not one.live:
             self._close(one)
             return
         self.slices[one.partition] = one
         await self.opened(one)
         if self.thread is not None:
-            self.thread.begin(one, starts)
+            self.thread.begin(one)
         self._changed()
 
     async def opened(self, one: Slice) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka import KafkaException
+
+from streams.worker.errors import DeadAssignmentError, OverlayConflictError, StoreError
 from streams.worker.journal import LEDGER
 from streams.worker.seam.app import App
 from streams.worker.state.batch import Batch
@@ -37,7 +40,7 @@ def build(
         _agent(app, names.agents(name), f"intake.{name}", intake.take)
     _agent(app, names.signals, "signals", signals.take)
     if bus is not None:
-        _bus_agent(app, names.events, bus)
+        _agent(app, names.events, "bus", bus.take)
     return app
 
 
@@ -50,17 +53,28 @@ def _source(app: App, topic: str) -> Any:
     return app.topic(topic, key_type=bytes, value_type=bytes, value_serializer="raw")
 
 
-def _agent(app: App, topic: str, name: str, take: Callable[[Batch], None]) -> None:
+def _agent(app: App, topic: str, name: str, take: Callable[[Batch], Awaitable[None] | None]) -> None:
     async def handle(stream: Any) -> None:
         async for batch in stream.batches():
-            take(batch)
+            await handled(app.runtime, batch, take)
 
     app.agent(_source(app, topic), name=name)(handle)
 
 
-def _bus_agent(app: App, topic: str, bus: Bus) -> None:
-    async def handle(stream: Any) -> None:
-        async for batch in stream.batches():
-            await bus.take(batch)
+async def handled(runtime: Runtime, batch: Batch, take: Callable[[Batch], Awaitable[None] | None]) -> None:
+    """Have a batch handled. An error that is no assignment's and not the infrastructure's is one of its records'.
 
-    app.agent(_source(app, topic), name="bus")(handle)
+    That record becomes a dead letter. The infrastructure's errors end the process: no record is to blame, and the
+    next one would fail as well.
+    """
+    try:
+        waits = take(batch)
+        if waits is not None:
+            await waits
+    except (DeadAssignmentError, OverlayConflictError):
+        raise  # the stream drops the partition's open work and reads it again
+    except (StoreError, KafkaException, MemoryError) as error:
+        runtime.crash(error)
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the same record would raise it for ever
+        runtime.reject(batch, error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from streams import clock
 
 if TYPE_CHECKING:
+    from streams.worker.handlers import HandlerThreads
     from streams.worker.membership import Membership
     from streams.worker.runtime import Runtime
     from streams.worker.watchdog import Stall
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
 _GRACE_S: Final = 10.0
 
 
-def missing(runtime: Runtime, stall: Stall, membership: Membership, began: float) -> str | None:
+def missing(
+    runtime: Runtime, stall: Stall, membership: Membership, handlers: HandlerThreads, began: float
+) -> str | None:
     """Return what keeps a worker that began then (monotonic, seconds) from being ready, None for nothing."""
     if not runtime.opened.is_set():
         return "connecting to the broker"
     slices = runtime.slices.values()
-    if runtime.ownership.restoring or any(not owned.ready for owned in slices):
-        return "restoring partitions"
+    unserved = runtime.assigned - {owned.partition for owned in slices if owned.ready}
+    if runtime.ownership.restoring or unserved:
+        return f"restoring partitions {', '.join(map(str, sorted(unserved)))}".rstrip()
     if not slices and clock.monotonic() - began < _GRACE_S:
         return "waiting for partitions"
     if slices and not runtime.committer.proven():
         return "proving to the broker that the partitions are ours"
-    return membership.trouble or stall.trouble
+    return membership.trouble or stall.trouble or handlers.trouble

@@ -7,6 +7,7 @@ that was never seen whole (new here, or older than that table) is looked through
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.entry import END, SUBMITTED
@@ -63,14 +64,22 @@ class Reload:
         """Go on with everything that has not ended; the loop serves others in between, for there may be many."""
         owned.on_death.append(lambda: self._desk.forget(owned))
         running: list[str] = []
+        unserved: Counter[str] = Counter()
         waiting = 0
         async for run_id, entries in self._by_rows(owned) if self._is_listed(owned) else self._by_journals(owned):
+            if entries[0].agent not in self._agents:
+                unserved[entries[0].agent or "?"] += 1
+                continue
             under_way = self._place(owned, run_id, entries)
             waiting += under_way is None
             if under_way is not None:
                 running.append(under_way)
         if owned.live:
             await self._revive(owned, running)
+        for agent, count in sorted(unserved.items()):
+            self._say(
+                f"partition {owned.partition}: {count} runs of agent {agent!r} wait: this worker lacks that agent"
+            )
         if running:
             self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
 
@@ -147,9 +156,6 @@ class Reload:
 
     def _place(self, owned: Slice, run_id: str, entries: list[Entry]) -> str | None:
         """Set a run's timers and queue it if it has not begun; return its id if it was under way."""
-        if entries[0].agent not in self._agents:
-            self._say(f"run {run_id} belongs to agent {entries[0].agent!r}, which this worker does not have: it waits")
-            return None
         view = fold(sorted(entries, key=lambda entry: entry.seq))
         timers = timers_of(entries)
         for timer in timers:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from streams.error_text import error_message
 from streams.worker.errors import ClusterUnfitError
 from streams.worker.log import config
 from streams.worker.log.asking import answered
@@ -46,6 +47,8 @@ class RuntimeSettings:
     slot: str  # stable and exclusive: a restart in the slot frees what its predecessor left open
     folder: Path  # partition stores
     ledger: StoreSpec  # the store that also keeps the applied offsets
+    # The topic whose partitions the group shares out, the same in every worker of the pool; empty: the first source.
+    subscription: str = ""
     stores: tuple[StoreSpec, ...] = ()
     standbys: int = 0  # copies of each partition's stores that other workers keep
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
@@ -110,6 +113,11 @@ class Runtime:
         return None if self._thread is None else self._thread.member
 
     @property
+    def assigned(self) -> frozenset[int]:
+        """Return the partition numbers that the group has given to this worker, served or not."""
+        return frozenset() if self._thread is None else self._thread.numbers
+
+    @property
     def slices(self) -> dict[int, Slice]:
         """Return the restored slices by partition number."""
         return {} if self._ownership is None else self._ownership.slices
@@ -149,7 +157,8 @@ class Runtime:
             probe=s.probe,
             standbys=self.standbys,
         )
-        self._thread = ConsumerThread(config.consumer(s.client, s.group, s.client_id), self._ownership, self._say)
+        member, fetching = config.consumer(s.client, s.group, s.client_id), config.fetcher(s.client, s.group)
+        self._thread = ConsumerThread(member, fetching, self._ownership, self._say)
         self._ownership.thread = self._thread
         self._committer = Committer(
             Transactions(s.client, f"{s.group}.{s.slot}", s.probe),
@@ -172,7 +181,7 @@ class Runtime:
         """Join the group and fetch."""
         if self.standbys is not None:
             self.standbys.start()
-        _running(self._thread).start(self.topics)
+        _running(self._thread).start(self.topics, self.settings.subscription or self.topics[0])
 
     async def stop(self) -> None:
         """Drain, commit, leave the group at once, close the stores."""
@@ -236,6 +245,16 @@ class Runtime:
         batch.source.queue.append(batch)
         self.bury(batch, error)
         batch.done()
+
+    def reject(self, batch: Batch, error: Exception) -> None:
+        """Drop a batch whose handler failed by one of its records, and read it again without that record.
+
+        Its records are given out one by one; the one that fails alone becomes a dead letter, its neighbours pass.
+        """
+        self._say(f"a record of {batch.source.topic}/{batch.slice.partition} cannot be handled: {error_message(error)}")
+        batch.rejected = True
+        self._poison.refused(batch, error)
+        self.renew(batch.slice)
 
     def _refused(self, unit: Unit, error: Exception) -> None:
         """Remember the culprit of a refused transaction, and read its slice again without it."""

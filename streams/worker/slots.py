@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
+from streams.private_folder import private_folder
 from streams.worker.errors import WorkerError
 
 _MOST: Final = 1000
@@ -34,7 +35,7 @@ class Slot:
 
 def take(state_dir: Path, pool: str, name: str | None) -> Slot:
     """Lock slot `name`, or the first free number; raises SlotTakenError."""
-    home = state_dir / "workers" / pool
+    home = private_folder(state_dir) / "workers" / pool
     for candidate in [name] if name is not None else [str(number) for number in range(_MOST)]:
         slot = _lock(home / candidate, candidate, given=name is not None)
         if slot is not None:

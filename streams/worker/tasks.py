@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from streams.tools._user_code import cancel, user_code_exit
+
 
 class Tasks:
     """Background tasks of one owner."""
@@ -26,7 +28,7 @@ class Tasks:
         """Cancel what still runs and wait for it."""
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
-            task.cancel()
+            cancel(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -34,5 +36,5 @@ class Tasks:
         if task.cancelled():
             return
         error = task.exception()
-        if isinstance(error, Exception):
-            self._crash(error)
+        if error is not None:  # a BaseException ends the event loop too, and the process must not outlive that
+            self._crash(error if isinstance(error, Exception) else user_code_exit(error))

@@ -10,7 +10,6 @@ import asyncio
 import bisect
 import itertools
 import sys
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,13 +19,15 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from streams import clock
+from streams.error_text import LIBRARIES
+from streams.tools._activity import BOARD
 from streams.worker.errors import WorkerError
 from streams.worker.log.lag import Lag
 
 if TYPE_CHECKING:
     from streams.worker.runtime import Runtime
 
-_NOT_USERS: Final = (sysconfig.get_paths()["stdlib"], str(Path(__file__).parents[1]))  # with site-packages, and ours
+_NOT_USERS: Final = (*LIBRARIES, str(Path(__file__).parents[1]), "<")  # and ours, and <frozen …>, which is the import
 _BEAT_S: Final = 0.1
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _BLOCKED_S: Final = 1.0
@@ -77,6 +78,7 @@ class LoopWatch:
         self._late[bisect.bisect_left(_BOUNDS, late)] += 1
         self._sum_s += late
         self._beat = now
+        BOARD.beat()
         if not self._stop.is_set():
             asyncio.get_running_loop().call_later(_BEAT_S, self._tick)
 

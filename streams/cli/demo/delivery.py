@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import orjson
 
+from schemas.attributes import rfc3339
+from streams.clock import now_ms
+
 REPOSITORY = "octo-shop/checkout"
 NUMBER = 4711
 TITLE = "Payments are charged twice after a restart"
@@ -40,7 +43,7 @@ def issue_opened(secret: str, links: list[str]) -> Delivery:
 
 
 def _payload(links: list[str]) -> dict[str, object]:
-    url = f"https://github.com/{REPOSITORY}"
+    url, at = f"https://github.com/{REPOSITORY}", rfc3339(now_ms())
     owner, name = REPOSITORY.split("/")
     text = f"Customers lose money since this morning. See {' and '.join(links)}"
     return {
@@ -59,8 +62,8 @@ def _payload(links: list[str]) -> dict[str, object]:
             "assignees": [],
             "html_url": f"{url}/issues/{NUMBER}",
             "url": f"https://api.github.com/repos/{REPOSITORY}/issues/{NUMBER}",
-            "created_at": "2026-11-24T09:12:31Z",
-            "updated_at": "2026-11-24T09:12:31Z",
+            "created_at": at,  # as with GitHub, no two deliveries have one body: an equal one is a repeat
+            "updated_at": at,
             "author_association": "MEMBER",
         },
         "repository": {

@@ -15,6 +15,7 @@ from streams.cli.demo.report import Report
 from streams.cli.demo.scene import WORKERS, scene
 from streams.errors import StreamsError
 from streams.local.merged import MergedLog
+from streams.private_folder import private_folder
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ LAST_LINES = 25
 async def play(settings: Settings) -> int:
     """Play the demo on a pipeline with `settings`; return 0 if all was seen, 1 if not, having said what failed."""
     report = Report()
-    await asyncio.to_thread(settings.state_dir.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(private_folder, settings.state_dir)
     path = settings.state_dir / "demo.log"
     with path.open("w", encoding="utf-8") as file:
         try:

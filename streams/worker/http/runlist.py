@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
 _STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
-_NOT_LISTED: Final = frozenset({"children", "forks"})
+_NOT_LISTED: Final = frozenset({"children", "forks", "started_by"})
 
 Place = tuple[bytes, "Slice"]
 """Where a run is in lists, and its slice."""
@@ -82,9 +82,9 @@ class RunList:
         return of(slices, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
     def _found(self, slices: list[Slice], wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-        lists = [places for owned in slices for places in _lists(owned, wanted)]
+        each = [places for owned in slices for places in lists(owned, wanted)]
         found: list[dict[str, Any]] = []
-        for place, owned in heapq.merge(*lists, key=lambda item: item[0]):
+        for place, owned in heapq.merge(*each, key=lambda item: item[0]):
             run = self._run(owned, run_at(place))
             if run is not None and wanted.has(run):
                 found.append(run)
@@ -107,7 +107,7 @@ class RunList:
         return {**shown, "error": short(shown["error"]), "key": row.key}
 
 
-def _lists(owned: Slice, wanted: Wanted) -> Iterator[Iterator[Place]]:
+def lists(owned: Slice, wanted: Wanted) -> Iterator[Iterator[Place]]:
     """Yield lists, newest first, that together have what is wanted: one for each agent and status, or that of all."""
     store = owned.stores[RUNS]
     if wanted.parent is not None:
@@ -137,4 +137,4 @@ def _places(owned: Slice, base: bytes, wanted: Wanted) -> Iterator[Place]:
 
 
 def _ms(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
+    return max(round(datetime.fromisoformat(text).timestamp() * 1000), 0)  # no run is older

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -11,20 +11,23 @@ from starlette.responses import Response
 
 from streams import clock
 from streams.engine.view import ENDED, fold, history
+from streams.worker.errors import QueuesUnreadError
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.decoded import Decoded
 from streams.worker.http.proof import NotReadyError
 from streams.worker.journal import LEDGER
 from topics.partition import partition_of
-from topics.reader import read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.engine.entry import Entry
+    from streams.engine.view import RunView
     from streams.worker.http.proof import Proof
     from streams.worker.journal import Journal
+    from streams.worker.log.queued import Queued
     from streams.worker.runs.spoken import Spoken
     from streams.worker.state.slice import Slice
-    from topics.kafka import KafkaConfig
 
 _PATIENCE_S: Final = 2.5  # for a submission that is on the log but not taken in yet
 _STEP_S: Final = 0.005
@@ -33,14 +36,19 @@ _STEP_S: Final = 0.005
 class RunPages:
     """`/owner/runs…`."""
 
-    def __init__(self, proof: Proof, journal: Journal, kafka: KafkaConfig, queues: list[str], spoken: Spoken) -> None:
-        """Look up unknown ids in `queues`, the agents' topics of this pool; `spoken` has what models say just now."""
+    def __init__(
+        self, proof: Proof, journal: Journal, queued: Queued, spoken: Spoken, why: Callable[[str, str | None], str]
+    ) -> None:
+        """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has what models say just now.
+
+        `why` says why a queued run of an agent, with its concurrency key, has not begun.
+        """
+        self._why = why
         self._spoken = spoken
         self._journal = journal
         self._decoded = Decoded(journal)
         self._proof = proof
-        self._kafka = kafka
-        self._queues = queues
+        self._queued = queued
 
     async def show(self, request: Request) -> Response:
         """Answer the run's view, as it is or after the entry with the `seq` that `at` gives."""
@@ -50,7 +58,7 @@ class RunPages:
         at = int(request.query_params.get("at", entries[-1].seq))
         if not entries[0].seq <= at <= entries[-1].seq:
             return problem(422, f"the run's journal has the entries {entries[0].seq} to {entries[-1].seq}")
-        return answer(fold(entry for entry in entries if entry.seq <= at).to_json())
+        return answer(self._shown(fold(entry for entry in entries if entry.seq <= at)))
 
     async def copied(self, request: Request) -> Response:
         """Answer the run's view as the copy here has it, with the journal's offset up to which that is true."""
@@ -78,7 +86,7 @@ class RunPages:
         view = fold(entries)
         after, said = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
         pieces = [] if view.status in ENDED else self._spoken.look(view.run_id, said)
-        return answer({"view": view.to_json(), "entries": history(entries, after), "pieces": pieces})
+        return answer({"view": self._shown(view), "entries": history(entries, after), "pieces": pieces})
 
     async def spoken(self, request: Request) -> Response:
         """Answer what models have said to the runs owned here behind a piece of each, and stream their next calls."""
@@ -111,6 +119,16 @@ class RunPages:
             )
         return answer({"run_id": view.run_id, "status": view.status}, 202)
 
+    def _shown(self, view: RunView) -> dict[str, Any]:
+        """Return a run's view; one that is queued says why."""
+        shown = view.to_json()
+        not_before = view.meta.get("not_before_ms")
+        if view.status == "queued" and not_before is not None and not_before > clock.now_ms():
+            shown["reason"] = f"it is not to begin before {clock.iso(not_before)}"
+        elif view.status == "queued":
+            shown["reason"] = shown["reason"] or self._why(view.agent, view.key)
+        return shown
+
     async def _entries(self, request: Request) -> list[Entry] | None:
         """Return committed entries; an unknown id is looked up in the queues, so that 404 is never said too early."""
         run_id = request.path_params["id"]
@@ -118,29 +136,19 @@ class RunPages:
         entries = self._decoded.entries(owned, run_id)
         if entries or request.query_params.get("peek"):
             return entries or None
-        if not await asyncio.to_thread(self._on_the_way, owned, run_id):
+        if not await self._on_the_way(owned, run_id):
             return self._decoded.entries(owned, run_id) or None
         end = clock.monotonic() + _PATIENCE_S
         while not entries and clock.monotonic() < end and owned.live:
             await asyncio.sleep(_STEP_S)
             entries = self._decoded.entries(owned, run_id)
-        if not entries and (not owned.live or await asyncio.to_thread(self._on_the_way, owned, run_id)):
+        if not entries and (not owned.live or await self._on_the_way(owned, run_id)):
             raise NotReadyError("the run is on its queue, and this worker has not taken it in yet")
         return entries or self._decoded.entries(owned, run_id) or None
 
-    def _on_the_way(self, owned: Slice, run_id: str) -> bool:
-        """Return whether the rest of a queue holds a submission of the run."""
-        for topic in self._queues:
-            start = max(owned.sources[topic].applied, 0)
-            found = read(
-                self._kafka,
-                topic,
-                start=start,
-                end="latest",
-                key=run_id.encode(),
-                limit=1,
-                partitions=[owned.partition],
-            )
-            if next(iter(found), None) is not None:
-                return True
-        return False
+    async def _on_the_way(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the rest of a queue holds a submission of the run; raises NotReadyError."""
+        try:
+            return await self._queued.has(owned, run_id.encode())
+        except QueuesUnreadError as error:
+            raise NotReadyError(str(error)) from error

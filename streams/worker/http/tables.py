@@ -13,12 +13,15 @@ from starlette.responses import Response
 
 from streams.worker.folds import Folds, entry_of, store_name, text_of
 from streams.worker.http.answers import answer, of, problem
+from streams.worker.http.proof import NotReadyError
+from streams.worker.positions import of_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.define.tables import TableDef
     from streams.worker.http.proof import Proof
+    from streams.worker.positions import Positions
     from streams.worker.state.slice import Slice
 
     Row = tuple[bytes, bytes]
@@ -32,17 +35,19 @@ LOOKUP: Final = "by."
 class TablePages:
     """`/owner/tables…`."""
 
-    def __init__(self, proof: Proof, folds: Folds, events: str) -> None:
-        """Serve the tables of `folds`, made from the topic `events` or of the runs of this worker."""
+    def __init__(self, proof: Proof, folds: Folds, events: str, positions: Positions | None = None) -> None:
+        """Serve the tables of `folds`, made from the topic `events` or of the runs of this worker.
+
+        `positions` says which tables still read what they missed under an owner without them.
+        """
+        self._positions = positions
         self._proof = proof
         self._folds = folds
         self._events = events
 
     async def row(self, request: Request) -> Response:
         """Answer one row."""
-        table = self._folds.tables.get(request.path_params["name"])
-        if table is None:
-            return problem(404, "no such table in this pool")
+        table = self._table(request)
         key = request.path_params["key"]
         if table.merge is not None:
             return self._of_parts(table, key.encode())
@@ -52,7 +57,11 @@ class TablePages:
             topic = request.query_params.get("topic") or self._events
             if topic not in owned.sources:
                 return problem(422, f"topic: nothing here is made of {topic[:200]}; leave it out for the bus")
-            await self._proof.applied(owned, topic, int(wanted.removeprefix("offset:")), _PATIENCE_S)
+            offset = int(wanted.removeprefix("offset:"))
+            await self._proof.applied(owned, topic, offset, _PATIENCE_S)
+            behind = self._behind(owned, table)
+            if topic == self._events and behind is not None and behind <= offset:
+                raise NotReadyError(f"table {table.name} reads what it missed, from offset {behind} on")
             self._proof.check(owned)  # it may have gone while we waited
         value = owned.stores[store_name(table)].committed(key.encode())
         if value is None:
@@ -74,9 +83,7 @@ class TablePages:
 
     async def scan(self, request: Request) -> Response:
         """Answer rows in key order over all owned partitions."""
-        table = self._folds.tables.get(request.path_params["name"])
-        if table is None:
-            return problem(404, "no such table in this pool")
+        table = self._table(request)
         query = request.query_params
         limit = int(query.get("limit", "100"))
         prefix, after = query.get("prefix", "").encode(), query.get("cursor")
@@ -92,6 +99,17 @@ class TablePages:
             found = heapq.merge(*(self._places(owned, table, prefix, after, wishes) for owned in slices), key=_key)
             rows = [self._shown(table, owned, key, value) for key, value, owned in islice(found, limit + 1)]
         return of(slices, answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None}))
+
+    def _table(self, request: Request) -> TableDef:
+        """Return the table that is asked for; raises NotReadyError where only the code of other workers has it."""
+        name = request.path_params["name"]
+        table = self._folds.tables.get(name)
+        if table is None:
+            raise NotReadyError(f"the worker that owns this partition does not have table '{name}' in its code")
+        return table
+
+    def _behind(self, owned: Slice, table: TableDef) -> int | None:
+        return None if self._positions is None else self._positions.of(owned, of_table(store_name(table)))
 
     def _places(
         self, owned: Slice, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
@@ -148,7 +166,9 @@ class TablePages:
             mark = store.db.mark(store.name)
             place = (store.topic, None if mark is None else mark.next_offset - 1)
         else:
-            place = (self._events, source.applied - 1 if source else None)
+            behind = self._behind(owned, table)
+            applied = source.applied if behind is None and source else behind
+            place = (self._events, None if applied is None else applied - 1)
         return {
             "key": key.decode("utf-8", "replace"),
             "value": self._folds.json(table, value),

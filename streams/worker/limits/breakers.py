@@ -16,6 +16,8 @@ from streams.worker.limits.breaker import Circuit, Word
 
 log = logging.getLogger(__name__)
 
+OF_HOST: Final = " at "  # between a tool and the host that a breaker is for
+_MOST: Final = 2_000  # breakers of hosts in memory: who writes links chooses their hosts
 _TRIES: Final = 5
 _STEP_S: Final = 0.3  # between attempts to tell one worker; all of them lie within the time that gossip may take
 
@@ -53,9 +55,24 @@ class Breakers:
         """Return the circuit of a tool, also of one that discovery does not know (a tool used in place)."""
         found = self.circuits.get(name)
         if found is None:
+            if OF_HOST in name:
+                self._make_room()
             found = self.circuits[name] = Circuit(name, breaker, self._worker)
         found.breaker = breaker
         return found
+
+    def require_not_forced(self, tool: str) -> None:
+        """Raise BreakerOpenError when a person has opened the breaker of a tool, for all hosts."""
+        circuit = self.circuits.get(tool)
+        if circuit is not None and circuit.word.forced:
+            self.check(circuit)
+
+    def _make_room(self) -> None:
+        """Forget the oldest breakers of hosts beyond so many: closed ones first, never one whose trial is under way."""
+        hosts = [circuit for name, circuit in self.circuits.items() if OF_HOST in name and not circuit.probing]
+        if len(hosts) >= _MOST:
+            for circuit in sorted(hosts, key=lambda one: one.word.open)[: _MOST // 10]:
+                del self.circuits[circuit.name]
 
     def check(self, circuit: Circuit) -> None:
         """Raise BreakerOpenError when no call can begin for a while."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from streams import clock
 from streams.define.policies import Reject
 from streams.model.hash import tool_hash
+from streams.model.reach import host_of
 from streams.worker.errors import WorkerError
+from streams.worker.limits.breakers import OF_HOST
 from streams.worker.limits.flights import Cached, Confirm, Flights
 from streams.worker.limits.places import Places, Room
 from streams.worker.limits.tickets import Limit, Tickets
@@ -59,7 +61,7 @@ class Guard:
         limit = scope.when()
         span = None if limit is None else limit - asyncio.get_running_loop().time()
         scope.reschedule(None)
-        passage = _Passage(self, run_id, tool, scope, span, begin)
+        passage = _Passage(self, run_id, tool, scope, span, begin, circuit_name(tool, args))
         if tool.cache is None:
             return await passage.through(_nothing)
         cached = Cached(tool_hash(tool.name, tool.version, args), tool.cache, span or tool.timeout, run_id)
@@ -68,7 +70,7 @@ class Guard:
     async def placed(self, passage: _Passage, confirm: Confirm) -> tuple[Any, bool]:
         """Hold a place of the tool's concurrency around the call and its wait for a grant."""
         tool = passage.tool
-        circuit = None if tool.breaker is None else self._breakers.circuit(tool.name, tool.breaker)
+        circuit = None if tool.breaker is None else self._breakers.circuit(passage.circuit, tool.breaker)
         if tool.concurrency is None:
             return await self._admitted(passage, confirm, circuit)
         room = Room(HOME, f"tool:{tool.name}", tool.concurrency)
@@ -83,6 +85,7 @@ class Guard:
         tool = passage.tool
         while True:
             if circuit is not None:
+                self._breakers.require_not_forced(tool.name)
                 await self._breakers.clear(circuit)
             deadline = None
             if tool.rate is not None:
@@ -119,17 +122,26 @@ class Guard:
 class _Passage:
     """One attempt on its way through the limits."""
 
-    __slots__ = ("_begin", "_guard", "_scope", "_span", "run_id", "tool")
+    __slots__ = ("_begin", "_guard", "_scope", "_span", "circuit", "run_id", "tool")
 
     def __init__(
-        self, guard: Guard, run_id: str, tool: Tool[Any], scope: asyncio.Timeout, span: float | None, begin: Call
+        self,
+        guard: Guard,
+        run_id: str,
+        tool: Tool[Any],
+        scope: asyncio.Timeout,
+        span: float | None,
+        begin: Call,
+        circuit: str,
     ) -> None:
+        """`circuit` is the name of the breaker that the call goes through."""
         self._guard = guard
         self.run_id = run_id
         self.tool = tool
         self._scope = scope
         self._span = span
         self._begin = begin
+        self.circuit = circuit
 
     async def through(self, confirm: Confirm) -> tuple[Any, bool]:
         """Go through places, grants and breaker, to the call."""
@@ -148,6 +160,13 @@ class _Passage:
             raise
         self._scope.reschedule(None)  # what follows is ours, and must not fail a call that has been made
         return value
+
+
+def circuit_name(tool: Tool[Any], args: Any) -> str:
+    """Return the name of a call's breaker: that of its tool, or of the host that it goes to where the tool says so."""
+    per = None if tool.breaker is None else tool.breaker.per
+    host = host_of(str(args.get(per) or "")) if per is not None and isinstance(args, dict) else ""
+    return f"{tool.name}{OF_HOST}{host}" if host else tool.name
 
 
 async def _nothing() -> None:

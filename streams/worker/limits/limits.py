@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from schemas.avro.codec import Codec
     from streams.define.tools import Tool
+    from streams.query.wire import Wire
     from streams.worker.limits.holders import Holder, Home, Members
     from streams.worker.runtime import Runtime
     from topics.kafka import KafkaConfig
@@ -39,11 +40,11 @@ _STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 class Limits:
     """All limits of one worker."""
 
-    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec, tools: Iterable[Tool[Any]]) -> None:
-        """Assemble the limits of the process `holder`; nothing is asked before `begin`."""
+    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec, tools: Iterable[Tool[Any]], wire: Wire) -> None:
+        """Assemble the limits of the process `holder`; nothing is asked before `begin`, and then over `wire`."""
         self._runtime = runtime
         spawn, worker_id = runtime.tasks.spawn, holder.worker_id
-        self.peers = peers = Peers(runtime, holder, codec)
+        self.peers = peers = Peers(runtime, holder, codec, wire)
         self.tickets = Tickets(peers.place, self._send_asks, spawn, worker_id)
         self.places = Places(peers.place, self._send_word, spawn, str(holder))
         self.flights = Flights(self._send_question, spawn, str(holder), self._prove)

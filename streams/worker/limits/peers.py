@@ -12,15 +12,14 @@ import orjson
 from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams import clock
-from streams.query.following import Follower
+from streams.query.following import Follower, heartbeats
 from streams.query.placement import Placement, Presence
-from streams.query.wire import Wire
 from streams.worker.errors import WorkerError
 from topics.partition import partition_of
-from topics.reader import follow
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
+    from streams.query.wire import Wire
     from streams.worker.limits.holders import Holder
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
@@ -39,13 +38,13 @@ class HomeAwayError(WorkerError):
 class Peers:
     """The workers by their heartbeats; routes the name of a limit to its home."""
 
-    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec) -> None:
-        """Be the process `holder`."""
+    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec, wire: Wire) -> None:
+        """Be the process `holder`; others are asked over `wire`."""
         self._runtime = runtime
         self._pool = holder.pool
         self._codec = codec
         self._placement = Placement()
-        self._wire = Wire()
+        self._wire = wire
         self._follower: Follower[RawRecord] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = clock.monotonic()
@@ -60,7 +59,7 @@ class Peers:
         self.url = url.rstrip("/")
         self._loop = asyncio.get_running_loop()
         self._began = clock.monotonic()
-        self._follower = Follower(kafka, topic, self._read, read=follow, lazy=True)
+        self._follower = heartbeats(kafka, topic, self._read)
         self._follower.begin()
 
     async def end(self) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams import clock
-from streams.worker.errors import RestoreError
+from streams.worker.errors import ClusterUnfitError, RestoreError
 from streams.worker.log import config
+from topics.refusals import missing_right, refusal
 
 T = TypeVar("T")
 
@@ -40,19 +42,29 @@ class Pauses:
 def answered(client: config.Config, ask: Callable[[AdminClient], T], say: Callable[[str], None]) -> T:
     """Return the answer of `ask`, tried again while the broker is silent or loading; blocks.
 
-    Raises KafkaException for what no further try can change (an unknown topic, say), RestoreError after a minute.
+    Raises KafkaException for a topic that does not exist, ClusterUnfitError for a connection or a request that the
+    broker refuses (credentials, TLS, ACLs), RestoreError after a minute.
     """
     pauses = Pauses(PATIENCE_S)
     while True:
+        refusals: list[str] = []
+        settings = config.quiet(client) | {"error_cb": partial(_note, refusals)}
+        admin = AdminClient(settings, logger=None)
         try:
-            return ask(AdminClient(config.quiet(client), logger=None))
+            return ask(admin)
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             if reason.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
+            refused = missing_right(reason)
+            if refused is not None:
+                raise ClusterUnfitError(refused) from error
             why = reason.str()
         except TimeoutError:
             why = "no answer in time"
+        admin.poll(0)  # serves the callback that reports a refused connection
+        if refusals:
+            raise ClusterUnfitError(refusals[0])
         if pauses.over():
             raise RestoreError(
                 f"the broker did not answer for {PATIENCE_S:.0f} s ({why}): this worker ends, to be started again"
@@ -62,3 +74,9 @@ def answered(client: config.Config, ask: Callable[[AdminClient], T], say: Callab
 
 def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)
+
+
+def _note(found: list[str], error: KafkaError) -> None:
+    reason = refusal(error)
+    if reason is not None:
+        found.append(reason)

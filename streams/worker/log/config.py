@@ -56,7 +56,7 @@ def producer(client: Config, transactional_id: str) -> Config:
 
 
 def consumer(client: Config, group: str, client_id: str = "streams") -> Config:
-    """Return the configuration of the subscribed consumer (group protocol of KIP-848).
+    """Return the configuration of the group's member (group protocol of KIP-848), which fetches nothing itself.
 
     Others find this process among the group's members by `client_id`.
     """
@@ -67,7 +67,23 @@ def consumer(client: Config, group: str, client_id: str = "streams") -> Config:
             "client.id": client_id,
             "group.id": group,
             "group.protocol": "consumer",
-            "group.remote.assignor": "range",  # co-partitions the topics of one subscription
+            "group.remote.assignor": "range",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
+            # heartbeats loses its partitions after it.
+            "max.poll.interval.ms": 60_000,
+        }
+    )
+
+
+def fetcher(client: Config, group: str) -> Config:
+    """Return the configuration of the consumer that fetches what the group's member was given; it is in no group."""
+    return (
+        client
+        | _QUIET
+        | {
+            "group.id": group,  # the library wants one, and the worker may read this one's offsets
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
@@ -78,9 +94,6 @@ def consumer(client: Config, group: str, client_id: str = "streams") -> Config:
             # With a full queue the library does not fetch for so long; by default a second, in which it runs empty.
             "fetch.queue.backoff.ms": 10,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
-            # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
-            # heartbeats loses its partitions after it.
-            "max.poll.interval.ms": 60_000,
         }
     )
 

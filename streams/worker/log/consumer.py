@@ -1,4 +1,11 @@
-"""The one thread that owns the subscribed consumer: it polls, runs the rebalance callbacks and publishes who we are.
+"""The one thread that owns the consumers: it polls, runs the rebalance callbacks and publishes who we are.
+
+One consumer is the member of the group. All members of a pool subscribe to the same single topic, whatever their code
+knows, so the group's assignor always gives a whole partition number to one member. (The assignor of KIP-848 assigns
+each topic over the members that subscribe to it: with topics derived from each member's agents, two versions of the
+code would get different parts of a number, and nobody could serve it.) Another consumer, which is in no group, fetches
+the partitions with that number of every topic that this worker's code handles. What the code does not handle is not
+fetched and keeps its committed offset for a member that does.
 
 All calls on the consumer are made here (calls from elsewhere were seen to block for ever against a poll). After each
 poll the thread publishes the pair of group metadata and live slices. A transaction uses one pair: taking the metadata
@@ -42,7 +49,7 @@ class Handler(Protocol):
     """What the thread tells; all methods are called in the thread and must not block, but for `leave`."""
 
     def assigned(self, owned: Slice) -> None:
-        """Restore a partition number that is complete, then call `ConsumerThread.begin`."""
+        """Restore a partition number, then call `ConsumerThread.begin`."""
 
     def leave(self, gone: Sequence[Slice]) -> None:
         """Finish and commit what is ready of these, which are being revoked, within two seconds."""
@@ -58,16 +65,18 @@ class Handler(Protocol):
 
 
 class ConsumerThread:
-    """Own the librdkafka consumer and turn its assignments into slices."""
+    """Own the librdkafka consumers and turn assignments into slices."""
 
-    def __init__(self, settings: Config, handler: Handler, warn: Callable[[str], None]) -> None:
-        """Prepare; nothing connects before `subscribe` and `start`."""
+    def __init__(self, settings: Config, fetching: Config, handler: Handler, warn: Callable[[str], None]) -> None:
+        """Prepare; `settings` are the group member's, `fetching` those of the consumer that fetches."""
         self._consumer = Consumer(settings, error_cb=self._on_error, logger=None)
+        self._fetcher = Consumer(fetching, error_cb=self._on_error, logger=None)
         self._handler = handler
         self._warn = warn
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._topics: frozenset[str] = frozenset()
-        self._sources: dict[tuple[str, int], Source] = {}
+        self._topics: tuple[str, ...] = ()
+        self._subscription = ""
+        self._sources: dict[tuple[str, int], Source] = {}  # what is fetched
         self._slices: dict[int, Slice] = {}
         self._halt = False
         self._failure: Exception | None = None  # of a rebalance callback
@@ -82,9 +91,12 @@ class ConsumerThread:
 
     # -- called from the event loop
 
-    def start(self, topics: Sequence[str]) -> None:
-        """Subscribe to `topics`, which must exist with equal partition counts, and start the thread."""
-        self._topics = frozenset(topics)
+    def start(self, topics: Sequence[str], subscription: str) -> None:
+        """Subscribe to the topic `subscription` and start the thread; `topics` are fetched with its partition numbers.
+
+        All of them must exist with equal partition counts.
+        """
+        self._topics, self._subscription = tuple(sorted(topics)), subscription
         self._commands.put(self._subscribe)
         self._thread.start()
 
@@ -102,9 +114,14 @@ class ConsumerThread:
         if self._stalled and self._taken - self._released < _HIGH // 2:
             self._credit.set()
 
-    def begin(self, owned: Slice, starts: dict[str, int | None]) -> None:
-        """Start fetching a restored slice; `starts` gives an offset where the group's own is not the right one."""
-        self._commands.put(lambda: self._begin(owned, starts))
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Return the partition numbers that the group has given to this member."""
+        return frozenset(self._slices)
+
+    def begin(self, owned: Slice) -> None:
+        """Start fetching a restored slice, each source from what is applied of it."""
+        self._commands.put(lambda: self._begin(owned))
 
     def renew(self, old: Slice, new: Slice) -> None:
         """Replace a slice whose open work was dropped: its sources are read again from what is committed."""
@@ -127,6 +144,7 @@ class ConsumerThread:
     def _close(self) -> None:
         """Run the revocation callback and leave the group."""
         self._consumer.close()
+        self._fetcher.close()
         self._check()
 
     def _told(self, callback: Callable[[Consumer, list[TopicPartition]], None]) -> Rebalance:
@@ -152,15 +170,22 @@ class ConsumerThread:
         for _ in range(self._commands.qsize()):  # a command may put itself off to the next turn
             self._commands.get()()
         held = self._hold_back()
-        first = self._consumer.poll(_POLL_S)
-        self._check()
+        self._serve_group()
+        first = self._fetcher.poll(_POLL_S)
         self.polls += 1
-        messages = [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
+        messages = [] if first is None else [first, *self._fetcher.consume(_FETCH, 0)]
         if held:
             self._resume([(t.topic, t.partition) for t in held])
         self._publish()
         if messages:
             self._hand_over(messages)
+
+    def _serve_group(self) -> None:
+        """Run the callbacks of a rebalance that is due; the member's own partitions are paused, so no records come."""
+        said = self._consumer.poll(0)
+        self._check()
+        if said is not None and (error := said.error()) is not None:
+            self._on_error(error)
 
     def _hold_back(self) -> list[TopicPartition]:
         """Without credit wait a little, then pause everything and go on polling, so that rebalances are served."""
@@ -171,15 +196,15 @@ class ConsumerThread:
         if self._taken - self._released <= _HIGH or self._credit.wait(0.2):
             self._stalled = False
             return []
-        held: list[TopicPartition] = self._consumer.assignment()
-        self._consumer.pause(held)
+        held: list[TopicPartition] = self._fetcher.assignment()
+        self._fetcher.pause(held)
         return held
 
     def _resume(self, places: Sequence[tuple[str, int]]) -> None:
         ready = [
             place for place in places if (source := self._sources.get(place)) and source.slice and source.slice.ready
         ]
-        self._consumer.resume([TopicPartition(*place) for place in ready])
+        self._fetcher.resume([TopicPartition(*place) for place in ready])
 
     def _publish(self) -> None:
         """Publish who we are; nobody, and so nothing that may be committed, where the library does not say any more.
@@ -229,7 +254,7 @@ class ConsumerThread:
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(
-            sorted(self._topics),
+            [self._subscription],
             on_assign=self._told(self._on_assign),
             on_revoke=self._told(self._on_revoke),
             on_lost=self._told(self._on_lost),
@@ -237,23 +262,16 @@ class ConsumerThread:
         self.member = self._consumer.memberid()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.incremental_assign(partitions)
-        if partitions:
-            consumer.pause(partitions)
+        places = [
+            TopicPartition(place.topic, place.partition, 0) for place in partitions
+        ]  # never fetched by the member
+        consumer.incremental_assign(places)
+        if places:
+            consumer.pause(places)
         for place in partitions:
-            self._sources[place.topic, place.partition] = Source(place.topic)
-        for number in sorted({place.partition for place in partitions}):
-            self._complete(number)
-
-    def _complete(self, number: int) -> None:
-        """Make a slice when all topics' partitions of `number` are here; until then they stay paused."""
-        mine = {
-            topic: self._sources[topic, number] for topic in sorted(self._topics) if (topic, number) in self._sources
-        }
-        if len(mine) < len(self._topics):
-            return
-        self._slices[number] = owned = Slice(number, mine)
-        self._handler.assigned(owned)
+            owned = Slice(place.partition, {topic: Source(topic) for topic in self._topics})
+            self._slices[place.partition] = owned
+            self._handler.assigned(owned)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = self._leaving(partitions)
@@ -272,46 +290,50 @@ class ConsumerThread:
         for owned in gone:
             owned.kill()
             del self._slices[owned.partition]
-            for topic in owned.sources:
-                # What stays of an incomplete number starts over with fresh sources, paused.
-                self._sources[topic, owned.partition] = Source(topic)
-            consumer.pause([TopicPartition(topic, owned.partition) for topic in owned.sources])
-        for place in partitions:
-            self._sources.pop((place.topic, place.partition), None)
+        fetched = [(topic, owned.partition) for owned in gone for topic in owned.sources]
+        ended = [place for place in fetched if self._sources.pop(place, None) is not None]
+        if ended:
+            self._fetcher.incremental_unassign([TopicPartition(*place) for place in ended])
         consumer.incremental_unassign(partitions)
         self._publish()
         self._handler.died(gone)
 
-    def _begin(self, owned: Slice, starts: dict[str, int | None]) -> None:
+    def _begin(self, owned: Slice) -> None:
         if not owned.live:
             return
-        if not self._seek(owned, {topic: offset for topic, offset in starts.items() if offset is not None}):
-            self._commands.put(lambda: self._begin(owned, starts))
-            return
+        for topic, source in owned.sources.items():
+            self._sources[topic, owned.partition] = source
         owned.ready = True
-        self._consumer.resume([TopicPartition(topic, owned.partition) for topic in owned.sources])
+        self._fetcher.incremental_assign(
+            [TopicPartition(topic, owned.partition, place_of(source)) for topic, source in owned.sources.items()]
+        )
 
     def _renew(self, old: Slice, new: Slice) -> None:
         if self._slices.get(old.partition) is not old:  # it was revoked meanwhile: its successor ends unpublished
             new.kill()
             self._handler.died([new])
             return
-        places = {t: source.applied if source.applied >= 0 else OFFSET_BEGINNING for t, source in new.sources.items()}
-        if not self._seek(new, places):
+        if not self._seek(new):
             self._commands.put(lambda: self._renew(old, new))
             return
         self._slices[new.partition] = new
         for topic, source in new.sources.items():
             self._sources[topic, new.partition] = source
         new.ready = True
+        self._resume([(topic, new.partition) for topic in new.sources])  # they may be held back, for the former one
 
-    def _seek(self, owned: Slice, places: dict[str, int]) -> bool:
+    def _seek(self, owned: Slice) -> bool:
         """Move positions; False while the fetchers of a fresh assignment have not started ('erroneous state')."""
         try:
-            for topic, offset in places.items():
-                self._consumer.seek(TopicPartition(topic, owned.partition, offset))
+            for topic, source in owned.sources.items():
+                self._fetcher.seek(TopicPartition(topic, owned.partition, place_of(source)))
         except KafkaException as error:
             if error.args[0].code() != KafkaError._STATE:  # noqa: SLF001 - the library names local errors so
                 raise
             return False
         return True
+
+
+def place_of(source: Source) -> int:
+    """Return the offset from which a source is fetched: what is applied of it, else the log's beginning."""
+    return source.applied if source.applied >= 0 else OFFSET_BEGINNING

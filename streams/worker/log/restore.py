@@ -51,16 +51,18 @@ class Restorer:
         self._say = say
         self._changelogs = Changelogs(client, say)
 
-    def restore(self, owned: Sequence[Slice]) -> dict[Slice, dict[str, int | None]]:
-        """Bring `owned` up to date (blocks; any thread) and return the start offsets that differ from the group's.
+    def restore(self, owned: Sequence[Slice]) -> None:
+        """Bring `owned` up to date and set what is applied of each source (blocks; any thread).
 
         Raises RestoreError when a source has fewer records than were committed of it (it was made anew).
         """
         committed = self._committed(owned)
         if not any(one.live for one in owned):
-            return {}
+            return
         self._read(self._changelogs.readings(owned))
-        return {one: self._starts(one, committed) for one in owned if one.live}
+        for one in owned:
+            if one.live:
+                self._starts(one, committed)
 
     def _committed(self, owned: Sequence[Slice]) -> dict[tuple[str, int], int]:
         """Return the group's offsets, asked again until the broker answers: going on without them would lose work.
@@ -125,13 +127,12 @@ class Restorer:
             if reading.count:
                 self._say(f"restored {reading.store.name}/{reading.store.partition}: {reading.count} records")
 
-    def _starts(self, one: Slice, committed: dict[tuple[str, int], int]) -> dict[str, int | None]:
-        """Set each source's applied offset; return it where the group's own is missing or behind the ledger's."""
+    def _starts(self, one: Slice, committed: dict[tuple[str, int], int]) -> None:
+        """Set each source's applied offset: the group's, or the ledger's where that one is missing or behind."""
         places = {(topic, one.partition) for topic in one.sources}
         offsets = self._changelogs.offsets
         lows, highs = offsets(places, OffsetSpec.earliest()), offsets(places, OffsetSpec.latest())
         ledger = one.stores.get(self._ledger)
-        starts: dict[str, int | None] = {}
         for topic, source in one.sources.items():
             place = (topic, one.partition)
             group = committed.get(place, -1)
@@ -145,5 +146,3 @@ class Restorer:
             if 0 <= start < lows[place]:
                 self._say(f"{topic}/{one.partition}: records {start} to {lows[place]} are gone by retention, unread")
             source.applied = max(start, lows[place])
-            starts[topic] = source.applied if start > group else None
-        return starts

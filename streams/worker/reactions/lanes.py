@@ -17,20 +17,25 @@ from streams import clock
 from streams.define.policies import Reject, Retry, asked_pause
 from streams.engine.ids import seeded
 from streams.engine.starts import listed
-from streams.errors import StreamsError
+from streams.error_text import error_types
+from streams.errors import StreamsError, UserCodeExit
+from streams.tools._activity import LABEL, Watched, label
 from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited, called, cancel, is_cancelled, user_code_exit
 from streams.tools.errors import ToolError
 from streams.worker.errors import DeadAssignmentError, RecordTooLargeError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
+from streams.worker.loop.blocked import BlockedCode, event_name
 from streams.worker.reactions.flood import RETRY_S, FloodGuard
 from streams.worker.reactions.outputs import put
 from streams.worker.reactions.together import handed_over, others
-from streams.worker.state.unit import Unit
+from streams.worker.state.unit import WHOLE_EVENT_BYTES, Unit
 
 if TYPE_CHECKING:
     from schemas import Event
     from schemas.run import RunSubmitted
+    from streams.define.reactions import Reaction
     from streams.worker.courier import Courier
     from streams.worker.reactions.item import Item
     from streams.worker.state.batch import Batch
@@ -72,6 +77,7 @@ class Lanes:
         self._lanes: dict[Name, _Lane] = {}
         self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
         self.parked: dict[Slice, int] = {}
+        self.blocked = BlockedCode()  # events whose code has blocked workers
         self.ahead: Callable[[Unit, list[RunSubmitted]], None] = _queued  # takes in runs whose unit was handed over
 
     # -- from a batch
@@ -105,6 +111,22 @@ class Lanes:
         lane.changed.set()
         self._run(item, lane)
 
+    def park_at_commit(self, unit: Unit, item: Item) -> None:
+        """Keep an item as a row of `unit`; it enters its lane once that is committed, and its window begins now."""
+        item.due_ms = _window_ends(item.reaction)
+        if self._keep(unit, item):
+            unit.on_commit.append(partial(self._committed, item))
+
+    def _committed(self, item: Item) -> None:
+        if not item.owned.live:
+            return
+        if item.reaction.debounce is not None:
+            unit = Unit(item.owned)
+            self._replace(unit, self._lane(item))
+            if unit.outs:
+                self._committer().add(unit)
+        self.resume(item)
+
     async def room(self, owned: Slice) -> None:
         """Wait while the partition has too many parked events: its source is held back, the others go on."""
         while owned.live and self.parked.get(owned, 0) >= MOST_PARKED:
@@ -114,18 +136,16 @@ class Lanes:
     def _enter(self, batch: Batch, item: Item) -> bool:
         """Put an item into its lane; return whether the batch should wait for it."""
         lane = self._lane(item)
-        window = item.reaction.debounce if item.reaction.within is None else item.reaction.within
-        if window is not None:
-            item.due_ms = clock.steady_ms() + int(window * 1000)
+        item.due_ms = _window_ends(item.reaction)
         if item.reaction.debounce is not None:
             self._replace(batch, lane)
         behind = any(other.stored for other in lane.items)
         lane.items.append(item)
         lane.changed.set()
         self._run(item, lane)
-        return window is None and not behind
+        return not item.due_ms and not behind
 
-    def _replace(self, batch: Batch, lane: _Lane) -> None:
+    def _replace(self, batch: Unit, lane: _Lane) -> None:
         """Drop what lies in the window: only the last event within it is handled."""
         waiting = [item for item in lane.items if item.due_ms > clock.steady_ms()]
         for item in waiting:
@@ -195,42 +215,64 @@ class Lanes:
 
     async def _attempt(self, item: Item) -> None:
         """Run the reaction once and set the item's outcome."""
-        name = item.reaction.name
+        own = asyncio.current_task()
+        name = _name_of(item)
+        item.error = self.blocked.refuses_event(item.owned, name)
+        if item.error is not None:
+            return
+        text = label("event", item.owned.partition, name, f"reaction {item.reaction.name}")
+        LABEL.set(text)
         try:
             made = await _called(item.reaction.fn, item.given)
-            if inspect.isawaitable(made):
-                made = await made
-            item.outputs = listed(made)
-            self.guard.succeeded(name)
-        except Exception as error:  # noqa: BLE001 - a reaction is users' code; its policy decides
-            wait = _wait(item, error)
-            if wait is None and not isinstance(error, Reject) and self.guard.gave_up(name):
-                wait = RETRY_S
-            if wait is None:
-                item.error = error
-                return
-            item.attempt += 1
-            item.due_ms = clock.steady_ms() + int(wait * 1000)
-            item.retrying = True
-            if item.stored:
-                self._again(item)
+            if inspect.iscoroutine(made):
+                made = await awaited(Watched(text, made))
+            elif inspect.isawaitable(made):
+                made = await awaited(made)
+            item.outputs = called(listed, made)
+            self.guard.succeeded(item.reaction.name)
+        except asyncio.CancelledError as error:
+            if own is None or is_cancelled(own):
+                raise
+            while own.cancelling():  # the reaction has cancelled its own task
+                own.uncancel()
+            self._failed(item, user_code_exit(error))
+        except Exception as error:  # noqa: BLE001 - a reaction is user code; its policy decides
+            self._failed(item, error)
+
+    def _failed(self, item: Item, error: Exception) -> None:
+        """Set when the item is tried again, or the error as its outcome."""
+        name = item.reaction.name
+        wait = _wait(item, error)
+        if wait is None and not isinstance(error, Reject) and self.guard.gave_up(name):
+            wait = RETRY_S
+        if wait is None:
+            item.error = error
+            return
+        item.attempt += 1
+        item.due_ms = clock.steady_ms() + int(wait * 1000)
+        item.retrying = True
+        if item.stored:
+            self._again(item)
 
     # -- rows and outcomes
 
     def _park(self, batch: Batch, item: Item) -> None:
-        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own.
+        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
+        if self._keep(batch, item):
+            self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
 
-        An event that fits its topic and no row cannot wait: it is a dead letter, whatever becomes of its attempt.
-        """
+    def _keep(self, unit: Unit, item: Item) -> bool:
+        """Put an item's row into `unit`; an event that fits its topic and no row cannot wait and is a dead letter."""
         item.first_ms = item.first_ms or clock.now_ms()
         try:
-            batch.put(batch.slice.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+            row = self._courier.codec.encode(item.row())  # it holds the event's record as it came
+            unit.put(unit.slice.stores[LEDGER], item.key(), row, limit=WHOLE_EVENT_BYTES)
         except RecordTooLargeError as error:
             item.error = error
-            dead_letter(batch, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
-            return
+            dead_letter(unit, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
+            return False
         item.stored = True
-        self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
+        return True
 
     def _unpark(self, unit: Unit, item: Item) -> None:
         unit.put(unit.slice.stores[LEDGER], item.key(), None)
@@ -239,7 +281,7 @@ class Lanes:
     def _again(self, item: Item) -> None:
         """Note the next attempt of a parked item."""
         unit = Unit(item.owned)
-        unit.put(item.owned.stores[LEDGER], item.key(), self._courier.codec.encode(item.row()))
+        self._keep(unit, item)
         self._committer().add(unit)
 
     def _finish(self, item: Item) -> None:
@@ -261,10 +303,11 @@ class Lanes:
             self._finish(item)
 
     def _conclude(self, unit: Unit, item: Item) -> None:
+        self.blocked.event_ended(unit, _name_of(item))
         if item.error is None:
             mark, started = unit.mark(), []
             try:
-                started = put(unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
+                started = called(put, unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
             except Exception as error:  # noqa: BLE001 - an output that cannot be sent is its event's dead letter
                 unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
@@ -279,10 +322,21 @@ class Lanes:
         for name, lane in list(self._lanes.items()):
             if name[0] is owned:
                 if lane.task is not None:
-                    lane.task.cancel()
+                    cancel(lane.task)
                 self._lanes.pop(name, None)
         self.parked.pop(owned, None)
         self._moved.set()
+
+
+def _window_ends(reaction: Reaction) -> int:
+    """Return when the window of an event that comes now ends (see `clock.steady_ms`), 0 without one."""
+    window = reaction.debounce if reaction.within is None else reaction.within
+    return 0 if window is None else clock.steady_ms() + int(window * 1000)
+
+
+def _name_of(item: Item) -> str:
+    """Return what names an item where its code blocks a worker."""
+    return event_name(item.record.topic(), item.record.offset(), item.reaction.name)
 
 
 def _queued(_unit: Unit, _started: list[RunSubmitted]) -> None:
@@ -290,17 +344,17 @@ def _queued(_unit: Unit, _started: list[RunSubmitted]) -> None:
 
 
 def _hopeless(error: Exception) -> bool:
-    """Return whether the error says itself that no further attempt can help: of ours, all but those of tools."""
-    return isinstance(error, Reject) or (isinstance(error, StreamsError) and not isinstance(error, ToolError | Retry))
+    """Return whether the error says itself that no further attempt can help: of ours, all but those of user code."""
+    ours = isinstance(error, StreamsError) and not isinstance(error, ToolError | Retry | UserCodeExit)
+    return ours or isinstance(error, Reject)
 
 
 def _wait(item: Item, error: Exception) -> float | None:
     """Return the seconds until the next attempt, None when the policy gives up."""
     policy = item.reaction.retry
-    types = tuple(kind.__name__ for kind in type(error).__mro__)
     if item.attempt >= policy.attempts or _hopeless(error):
         return None
-    if not isinstance(error, Retry) and not policy.allows(types):
+    if not isinstance(error, Retry) and not policy.allows(error_types(error)):
         return None
     if (pause := asked_pause(error)) is not None:
         return pause

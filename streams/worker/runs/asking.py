@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.call import CallRecorded
@@ -88,15 +89,16 @@ class Asking:
             held = got
         made: list[CallMade] = []
         try:
-            answer = await ask(
-                model,
-                given["prompt"],
-                given.get("args", ()),
-                returns=perform.returns if perform.returns is not None else str,
-                params=given.get("params"),
-                made=made.append,
-                on_delta=None if self._spoken is None else self._spoken.listener(spender.run_id, perform.path),
-            )
+            with nullcontext() if self._spoken is None else self._spoken.call(spender.run_id, perform.path) as tell:
+                answer = await ask(
+                    model,
+                    given["prompt"],
+                    given.get("args", ()),
+                    returns=perform.returns if perform.returns is not None else str,
+                    params=given.get("params"),
+                    made=made.append,
+                    on_delta=tell,
+                )
         finally:  # what was answered is paid for, also when the answer is no good
             self._count(spender, perform, report, attempt, made, held)
         return conceal(answer.value)

@@ -8,7 +8,7 @@ on at once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.call import CallRecorded
@@ -16,10 +16,13 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
 from streams.engine.decision import Decision, Output, Perform
+from streams.engine.entry import EXPIRED
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
 from streams.model.repeats import Repeats
+from streams.tools._activity import BOARD, label
+from streams.tools._user_code import cancel, outside_tasks
 from streams.worker.budgets.spending import Spender
 from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
@@ -80,9 +83,14 @@ class Desk:
         effects: Effects,
         timers: Timers,
         refusals: Callable[[], dict[tuple[int, str], Exception]],
+        named: Mapping[str, Agent[Any, Any]] | None = None,
     ) -> None:
-        """Serve `agents`; the committer exists once partitions are assigned."""
+        """Serve `agents`; the committer exists once partitions are assigned.
+
+        `named` are those that runs may call by name, of other pools too; without it those that are served.
+        """
         self._agents = agents
+        self._named = agents if named is None else named
         self._pool = pool
         self._journal = journal
         self._courier = courier
@@ -96,11 +104,12 @@ class Desk:
         self.on_wake: Callable[[Live], None] = _ignore  # the run goes on
         self.on_change: Callable[[Live, Unit], None] = _nothing  # what belongs into the unit of any decision
         self.on_end: Callable[[Live, Unit], None] = _nothing  # what else belongs into the unit of an end
+        self.refuses: Callable[[Slice, str], StreamsError | None] = _nobody  # why a run must not be started
         self.holds_back: Callable[[Live, Message, Unit | None], bool] = _never  # a resume that must wait for its turn
 
     def create(self, owned: Slice, run_id: str, agent: Agent[Any, Any]) -> Live:
         """Make the machine of a new run."""
-        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._agents))
+        live = Live(owned, run_id, Machine(agent, run_id, pool=self._pool, now_ms=clock.now_ms(), agents=self._named))
         self.live[owned, run_id] = live
         return live
 
@@ -115,10 +124,25 @@ class Desk:
             return None
         live = self.create(owned, run_id, agent)
         refusal = self._refusals().pop((owned.partition, run_id), None)
-        self._carry(live, live.machine.restore(entries, clock.now_ms()), None)
+        blocked = self.refuses(owned, run_id)
+        if blocked is None:
+            self._carry(live, self._turn(live, live.machine.restore, entries), None)
+        else:
+            self._carry(live, live.machine.restore_failed(entries, blocked, clock.now_ms()), None)
         if refusal is not None:
             self._carry(live, live.machine.fail(refusal, clock.now_ms()), None)
         return live
+
+    def unserved(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the run is here and belongs to an agent that this worker's code does not have."""
+        if (owned, run_id) in self.live:
+            return False
+        known = self._journal.known(owned, run_id)
+        return known is not None and known.path != EXPIRED and known.agent not in self._agents
+
+    def commit(self, unit: Unit) -> None:
+        """Hand a unit over that runs were told something in."""
+        self._committer().add(unit)
 
     def revive(self, owned: Slice, run_id: str) -> None:
         """Go on with a run that was under way when its partition came here."""
@@ -131,7 +155,7 @@ class Desk:
         if not live.slice.live or self.holds_back(live, message, unit):
             return
         try:
-            self.carry(live, live.machine.handle(message, clock.now_ms()), unit)
+            self.carry(live, self._turn(live, live.machine.handle, message), unit)
         except (StreamsError, SchemaError) as error:
             self._refused(live, message, error, unit)
 
@@ -156,15 +180,25 @@ class Desk:
     def discard(self, live: Live) -> None:
         """Forget a machine that has gone astray, with what it was doing."""
         for task in live.tasks.values():
-            task.cancel()
+            cancel(task)
         live.tasks.clear()
         self._evict(live)
 
     def start(self, owned: Slice, run_id: str) -> None:
         """Begin a queued run: its agent has a free place."""
         live = self.find(owned, run_id)
-        if live is not None:
+        if live is None:
+            return
+        blocked = self.refuses(owned, run_id)
+        if blocked is None:
             self.tell(live, Start())
+        else:
+            self.carry(live, live.machine.fail(blocked, clock.now_ms()))
+
+    def _turn(self, live: Live, turn: Callable[[Any, int], Decision], given: Any) -> Decision:
+        """Let the run's function go on, for everybody who looks at the event loop from outside to see."""
+        text = label("run", live.slice.partition, live.run_id, live.agent.name)
+        return BOARD.during(text, outside_tasks, turn, given, clock.now_ms())
 
     def carry(self, live: Live, decision: Decision, unit: Unit | None = None) -> None:
         """Write what was decided and start what is to be performed; the machine goes when it has nothing under way."""
@@ -179,7 +213,7 @@ class Desk:
             self._timers.add(live.slice, live.run_id, timer)
         for path in decision.cancel:
             if (task := live.tasks.pop(path, None)) is not None:
-                task.cancel()
+                cancel(task)
         for perform in decision.perform:
             self._arrange(live, perform)
         decision.outputs.clear()  # the machine keeps its last decision: thousands wait, and these are on their way
@@ -236,7 +270,7 @@ class Desk:
                 view = live.machine.journal.view
                 live.spender = Spender.of(live.agent, live.run_id, view.input, view.meta)
             live.tasks[perform.path] = self._effects.start(
-                live.spender, perform, lambda done: self._performed(live, perform, done)
+                live.spender, perform, lambda done: self._performed(live, perform, done), live.slice.partition
             )
 
     def _performed(self, live: Live, perform: Perform, done: EffectDone) -> None:
@@ -280,7 +314,7 @@ class Desk:
         for (where, _), live in list(self.live.items()):
             if where is owned:
                 for task in live.tasks.values():
-                    task.cancel()
+                    cancel(task)
                 live.tasks.clear()
                 self._evict(live)
 
@@ -301,6 +335,10 @@ def placed(output: Output, live: Live) -> Output:
 
 def _ignore(_live: Live) -> None:
     return
+
+
+def _nobody(_owned: Slice, _run_id: str) -> StreamsError | None:
+    return None
 
 
 def _nothing(_live: Live, _unit: Unit) -> None:

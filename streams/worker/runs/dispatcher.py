@@ -118,6 +118,20 @@ class Dispatcher:
             for name, queue in self._queues.items()
         }
 
+    def why(self, agent: str, key: str | None = None) -> str:
+        """Return why a queued run of `agent` (with this concurrency key) has not begun."""
+        if agent not in self._queues:
+            return f"the worker that owns the run's partition does not have agent '{agent}' in its code"
+        if self._paused.get(agent):
+            return f"the queue of agent '{agent}' is paused: `streams agents resume {agent}` lets it go on"
+        if self._used[agent] >= self._places[agent]:
+            return f"all {self._places[agent]} places of agent '{agent}' are taken"
+        if key is not None:
+            return f"another run may hold the concurrency key {key!r}"
+        if agent in self._limited:
+            return f"the rate or the concurrency of agent '{agent}' over all workers is used up"
+        return "its turn has not come"
+
     def executing(self) -> int:
         """Return how many runs hold a place."""
         return sum(self._used.values())

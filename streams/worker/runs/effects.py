@@ -13,10 +13,13 @@ from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.model.ramp import Ramp
+from streams.model.reach import reaching
 from streams.telemetry import conceal
+from streams.tools._activity import LABEL, Watched, label
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited, is_cancelled, is_closed
 from streams.worker.budgets.tolls import Toll
 from streams.worker.limits.guard import limited
 from streams.worker.runs.nested import Nested, tool_record
@@ -48,9 +51,10 @@ class Effects:
         self.running = 0
         self.computing = 0  # attempts without an effect outside: most are over in a turn of the loop
 
-    def start(self, spender: Spender, perform: Perform, done: Done) -> asyncio.Task[None]:
-        """Start an attempt for a run; `done` gets its outcome unless the task is cancelled."""
-        task = self._tasks.spawn(self._attempt(spender, perform, done))
+    def start(self, spender: Spender, perform: Perform, done: Done, partition: int = -1) -> asyncio.Task[None]:
+        """Start an attempt for a run of a partition; `done` gets its outcome unless the task is cancelled."""
+        text = label("run", partition, spender.run_id, f"{spender.agent.name}, {perform.kind} {perform.name}")
+        task = self._tasks.spawn(Watched(text, self._attempt(spender, perform, done, text)))
         if perform.pure:
             self.computing += 1
             task.add_done_callback(self._computed)
@@ -59,12 +63,15 @@ class Effects:
     def _computed(self, _task: asyncio.Task[None]) -> None:
         self.computing -= 1
 
-    async def _attempt(self, spender: Spender, perform: Perform, done: Done) -> None:
+    async def _attempt(self, spender: Spender, perform: Perform, done: Done, text: bytes) -> None:
+        LABEL.set(text)
         self._probe("effect begins")
         report = EffectDone(perform.path, perform.resume, perform.attempt, started_ms=clock.now_ms())
+        report.encoded = perform.kind != "step"
         self.running += 1
         current_key.set(perform.idempotency_key)  # of this task's context only
         scope: asyncio.Timeout | None = None
+        own = asyncio.current_task()
         try:
             if perform.kind == "step" and perform.timeout is None:
                 report.value = await self._step(perform)
@@ -76,7 +83,10 @@ class Effects:
                         await self._asking(spender, perform, report)
                     else:
                         await self._run(spender, perform, report, scope)
-        except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the attempt's outcome
+        except BaseException as error:
+            # User code and the outside may raise anything: it is the attempt's outcome, unless we asked for the end.
+            if is_closed(error, own) or (isinstance(error, asyncio.CancelledError) and is_cancelled(own)):
+                raise
             expired = scope is not None and scope.expired()
             report.error = ErrorInfo.of(error, timed_out=expired or out_of_time(error))
         finally:
@@ -118,7 +128,7 @@ class Effects:
             report.started_ms = clock.now_ms()
             nested.made += 1
             try:
-                with nested.here():
+                with nested.here(), reaching(perform.hosts):
                     return conceal(await call_tool(bounded, perform.args, idempotency_key=perform.idempotency_key))
             except BaseException as error:
                 place = (run_id, perform.path, perform.attempt)
@@ -141,6 +151,6 @@ class Effects:
         if (type(fn) is FunctionType and fn.__code__.co_flags & inspect.CO_COROUTINE) or inspect.iscoroutinefunction(
             underlying(fn)
         ):
-            return await softly(fn(*args, **kwargs), perform.timeout, perform.name)
+            return await awaited(softly(fn(*args, **kwargs), perform.timeout, perform.name))
         made = await in_thread(fn, *args, **kwargs)
-        return await made if inspect.isawaitable(made) else made
+        return await awaited(made) if inspect.isawaitable(made) else made

@@ -15,9 +15,11 @@ from schemas.errors import SchemaError
 from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
 from streams.engine.decision import Decision
-from streams.engine.jsonable import digest, from_json, to_json
+from streams.engine.jsonable import digest, from_json
 from streams.engine.messages import Submit
 from streams.errors import StreamsError
+from streams.tools._user_code import called
+from streams.worker.errors import DeadAssignmentError, OverlayConflictError, StoreError
 from streams.worker.letters import dead_letter
 from streams.worker.runs import histories
 from streams.worker.runs.desk import UNLISTED
@@ -64,7 +66,14 @@ class Intake:
         self._probe("before intake")
         for message in batch.messages:
             try:
-                self._submit(batch, self._read(message))
+                event = called(self._read, message)
+            except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
+                dead_letter(batch, self._courier, message, error, self._agent.name)
+                continue
+            try:
+                called(self._submit, batch, event)
+            except (StoreError, DeadAssignmentError, OverlayConflictError):
+                raise
             except (StreamsError, SchemaError, ValidationError) as error:
                 dead_letter(batch, self._courier, message, error, self._agent.name)
         self._probe("taken in")
@@ -86,6 +95,10 @@ class Intake:
             raise SchemaError(f"the queue of {self._agent.name} takes run.submitted events only")
         if message.key() != event.run_id.encode():
             raise SchemaError("the key of a submission is its run id: another key may be another worker's")
+        if not event.run_id or "/" in event.run_id:
+            raise SchemaError(
+                f"the run id {event.run_id!r} is empty or has a slash, which separates keys of the journal"
+            )
         if isinstance(event, RunSubmitted) and event.agent != self._agent.name:
             raise SchemaError(f"a submission for agent {event.agent!r} was put on the queue of {self._agent.name}")
         return event
@@ -116,7 +129,7 @@ class Intake:
             self._gate.enqueue(batch.slice, live.machine.journal.view, batch)
 
     def _compare(self, known: Entry, event: RunSubmitted) -> None:
-        if known.digest and known.digest != digest(event.agent, to_json(event.input)):
+        if known.digest and known.digest != digest(event.agent, event.input):
             raise RunConflictError(
                 f"run {event.run_id} exists with another agent or input; this submission did not run: choose another id"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.call import CallRecorded
 from streams import clock
 from streams.engine.ids import seeded
+from streams.engine.jsonable import digest
 from streams.engine.messages import ErrorInfo
 from streams.model.hash import tool_hash
 from streams.telemetry import conceal, redact_json
@@ -36,6 +38,7 @@ class Nested:
         self._perform = perform
         self._report = report
         self._number = itertools.count(1)
+        self._equal: Counter[str] = Counter()  # calls begun, by what they call
         self.made = 0  # calls that were begun, that of the tool itself included
 
     @contextmanager
@@ -50,9 +53,10 @@ class Nested:
     async def perform(self, tool: Tool[Any], args: dict[str, Any]) -> Any:
         """Return the result of one inner call as JSON; raise the error of its last attempt."""
         path = f"{self._perform.path}#{next(self._number)}"
+        key = self._key(tool, args)
         for attempt in range(1, tool.retry.attempts + 1):
             try:
-                return await self._attempt(tool, args, path, attempt)
+                return await self._attempt(tool, args, path, attempt, key)
             except Exception as error:
                 failed = ErrorInfo.of(error)
                 again = "Retry" in failed.types or tool.retry.allows(failed.types)
@@ -64,9 +68,17 @@ class Nested:
             await asyncio.sleep(delay)
         raise AssertionError("a policy has at least one attempt")
 
-    async def _attempt(self, tool: Tool[Any], args: dict[str, Any], path: str, attempt: int) -> Any:
+    def _key(self, tool: Tool[Any], args: dict[str, Any]) -> str:
+        """Return a key that a call has in every attempt of the outer tool, in whatever order its calls begin.
+
+        It is made of what is called and, for equal calls, of how many of them came before.
+        """
+        called = digest(tool.name, tool.version, args)
+        self._equal[called] += 1
+        return f"{self._perform.idempotency_key}#{called}.{self._equal[called]}"
+
+    async def _attempt(self, tool: Tool[Any], args: dict[str, Any], path: str, attempt: int, key: str) -> Any:
         started = clock.now_ms()
-        key = f"{self._perform.idempotency_key}#{path.rpartition('#')[2]}"
 
         async def begin(bounded: Tool[Any]) -> Any:
             nonlocal started

@@ -52,7 +52,7 @@ class Pauses:
         """Handle an order, or what came of it for this partition; raises SchemaError for an unknown order."""
         if isinstance(event, AgentSwitched):
             self._switch(batch, event)
-        elif event.agent in self._agents:
+        else:  # it is for this pool: whoever owns the name's partition spreads it, with or without the agent
             self._order(batch, event)
 
     def _switch(self, batch: Batch, event: AgentSwitched) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from schemas.agent import AgentCommanded, AgentSwitched
 from schemas.breaker import BreakerSwitched
@@ -10,14 +10,17 @@ from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
+from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
-from streams.worker.errors import RecordTooLargeError
+from streams.tools._user_code import called
+from streams.worker.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
 from streams.worker.letters import dead_letter
 from streams.worker.runs.early import keep
 from streams.worker.runs.told import message_of
-from streams.worker.state.unit import MAX_RECORD_BYTES
+from streams.worker.runs.unserved import set_aside, set_aside_in, taken_up
+from streams.worker.state.unit import MAX_RECORD_BYTES, Unit
 
 if TYPE_CHECKING:
     from streams.worker.budgets.homes import BudgetHomes
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from streams.worker.runs.redrive import Redrive
     from streams.worker.schedules.schedules import Schedules
     from streams.worker.state.batch import Batch
+    from streams.worker.state.slice import Slice
 
 _MOST_BYTES: Final = MAX_RECORD_BYTES - 10_000  # of a signal: its entry has more fields
 
@@ -68,15 +72,51 @@ class Signals:
         """Handle all records of a batch, without waiting for anything."""
         for record in batch.messages:
             try:
-                self._handle(batch, record)
+                event = called(self._read, record)
+            except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
+                dead_letter(batch, self._courier, record, error, "signals")
+                continue
+            try:
+                if event is not None:
+                    called(self._handle, batch, record, event)
+            except (StoreError, DeadAssignmentError, OverlayConflictError):
+                raise
             except (StreamsError, SchemaError) as error:
                 dead_letter(batch, self._courier, record, error, "signals")
 
-    def _handle(self, batch: Batch, record: Record) -> None:
+    def restored(self, owned: Slice) -> None:
+        """Handle what a former owner of a slice could not, for want of the agent or the schedule."""
+        for record in set_aside_in(owned, self._courier):
+            unit = Unit(owned)
+            try:
+                event = self._courier.read(record).event
+                if self._unserved(owned, event):
+                    continue
+                called(self._apply, cast("Batch", unit), record, event)  # nothing there needs the records of a batch
+            except (StoreError, DeadAssignmentError, OverlayConflictError):
+                raise
+            except (StreamsError, SchemaError) as error:
+                dead_letter(unit, self._courier, record, error, "signals")
+            taken_up(unit, record)
+            self._desk.commit(unit)
+
+    def _read(self, record: Record) -> Any:
+        """Return the event of a record, None if it is another pool's."""
         pool = dict(record.headers() or ()).get("pool")
         if pool is not None and pool != self._pool:
-            return
-        event: Any = self._courier.read(record).event
+            return None
+        event = self._courier.read(record).event
+        if event is None:
+            raise SchemaError("no event of that type is said to a run: it cannot be handled")
+        return event
+
+    def _handle(self, batch: Batch, record: Record, event: Any) -> None:
+        if self._unserved(batch.slice, event):
+            set_aside(batch, record, self._courier)
+        else:
+            self._apply(batch, record, event)
+
+    def _apply(self, batch: Batch, record: Record, event: Any) -> None:
         if self._others(batch, event):
             return
         message = message_of(event)
@@ -86,8 +126,19 @@ class Signals:
         live = self._desk.find(batch.slice, run_id)
         if live is not None:
             self._desk.tell(live, message, batch)
-        elif pool is not None or self._pool == b"default":
+        elif "pool" in dict(record.headers() or ()) or self._pool == b"default":
             keep(batch, run_id, message, record, self._courier)
+
+    def _unserved(self, owned: Slice, event: Any) -> bool:
+        """Return whether an event is for a run or a schedule of this pool that this worker's code does not have."""
+        match event:
+            case ScheduleCommanded() | ScheduleRunEnded():
+                return self._schedules is not None and not self._schedules.has(event.schedule)
+            case SignalSent() | CancelRequested() | ResumeRequested() | ForkRequested() | ChildEnded() | KeyGranted():
+                return self._desk.unserved(owned, event.run_id)
+            case RedriveRequested():
+                return event.run_id is not None and self._desk.unserved(owned, event.run_id)
+        return False
 
     def _others(self, batch: Batch, event: Any) -> bool:
         """Give what is not said to a run to whom it is said to; return whether that is so."""

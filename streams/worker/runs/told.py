@@ -22,7 +22,7 @@ def message_of(event: Any) -> Message:
         case ResumeRequested():
             return ResumeAsked(event.request_id, event.ending)
         case ForkRequested():
-            return ForkAsked(event.new_run_id, event.at, event.edits or {})
+            return ForkAsked(event.new_run_id, event.at, event.edits or {}, event.caller)
         case ChildEnded():
             return ChildDone(
                 event.path, event.child_id, event.ending, event.status, event.result, event.error, event.usage

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import Attributes
@@ -13,7 +12,7 @@ from streams import clock
 from streams.define.starts import StartRun
 from streams.engine.ids import started_id
 from streams.engine.starts import submission
-from streams.telemetry import redact
+from streams.error_text import error_message, error_traceback, error_type
 from streams.worker.courier import OWN_SOURCE
 from streams.worker.letters import fingerprint
 
@@ -61,7 +60,7 @@ def write_outputs(
 
 def write_letter(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry, error: Exception) -> None:
     """Add the dead letter of a slot whose function was given up."""
-    kind, text = type(error).__name__, redact(str(error)) or type(error).__name__
+    kind, text = error_type(error), error_message(error, 2_000)
     attributes = Attributes(entry.id, Ticked.event_type, OWN_SOURCE + "default", clock.now_ms())
     letter = DeadLettered(
         dead_id=f"{entry.id}/failed/{entry.attempt}" + ("/again" if entry.cause == REDRIVE else ""),
@@ -72,9 +71,9 @@ def write_letter(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry,
         value=courier.codec.encode(Ticked(schedule=schedule.name, slot_ms=entry.slot_ms)),
         headers=dict(attributes.to_headers()),
         consumer=schedule.name,
-        error=text[:2000],
+        error=text,
         error_type=kind,
-        traceback=redact("".join(traceback.format_exception(error, limit=-8)))[-4000:],
+        traceback=error_traceback(error, frames=8, chars=4_000),
         attempts=entry.attempt,
         fingerprint=fingerprint(schedule.name, kind, text),
         first_ms=clock.now_ms(),

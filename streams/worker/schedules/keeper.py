@@ -17,7 +17,10 @@ from streams.define.policies import Reject, RetryPolicy, asked_pause
 from streams.engine.ids import seeded, slot_id
 from streams.engine.slots import Slots, look
 from streams.engine.starts import listed
+from streams.error_text import error_message
 from streams.tools._threads import in_thread
+from streams.tools._user_code import awaited, called, is_cancelled, user_code_exit
+from streams.tools._user_code import cancel as stop_task
 from streams.worker.journal import LEDGER
 from streams.worker.schedules.firing import REDRIVE, write_letter, write_outputs, write_tick
 from streams.worker.schedules.overlap import turn
@@ -78,7 +81,7 @@ class Keeper:
         """Stop everything: the slice is dead, and what was begun is its next owner's."""
         for task in (self._task, *self.helpers, *(entry.task for entry in self.state.waiting)):
             if task is not None:
-                task.cancel()
+                stop_task(task)
 
     def next_slot(self) -> int | None:
         """Return the next slot that will be looked at, None when there is none or the schedule is paused."""
@@ -175,7 +178,7 @@ class Keeper:
         made = turn(self.state, self.schedule.overlap, clock.steady_ms())
         if made.stop is not None and made.stop.task is not None and not made.stop.stopped:
             made.stop.stopped = True
-            made.stop.task.cancel()
+            stop_task(made.stop.task)
         cancel = [run for run in made.cancel if run.run_id not in self._cancelled]
         if made.drop or cancel:
             self._give_up(made.drop, cancel)
@@ -220,13 +223,17 @@ class Keeper:
             entry.task = self._parts.tasks.spawn(self._attempt(entry))
 
     async def _attempt(self, entry: Entry) -> None:
+        own = asyncio.current_task()
         try:
             async with asyncio.timeout(LIMIT_S):
-                outputs = listed(await self._made())
-        except asyncio.CancelledError:
-            if not entry.stopped:
+                outputs = called(listed, await self._made())
+        except asyncio.CancelledError as error:
+            if entry.stopped:
+                self._finish(entry, [], {"cancelled": True})
+            elif is_cancelled(own):
                 raise
-            self._finish(entry, [], {"cancelled": True})
+            else:  # the function has cancelled its own task
+                self._failed(entry, user_code_exit(error))
         except Exception as error:  # noqa: BLE001 - a schedule's function is users' code; the policy decides
             self._failed(entry, error)
         else:
@@ -236,13 +243,15 @@ class Keeper:
         """Call the function; a plain one in a thread, since it may wait for something outside."""
         fn = self.schedule.fn
         made = fn() if inspect.iscoroutinefunction(fn) else await in_thread(fn)
-        return await made if inspect.isawaitable(made) else made
+        return await awaited(made) if inspect.isawaitable(made) else made
 
     def _failed(self, entry: Entry, error: Exception) -> None:
         wait = pause_after(entry, error)
         if wait is None:
-            self._parts.say(f"schedule {self.schedule.name}: slot {entry.slot_ms} is given up: {error}")
-            self._finish(entry, [], {"failed": str(error)[:500]}, error)
+            self._parts.say(
+                f"schedule {self.schedule.name}: slot {entry.slot_ms} is given up: {error_message(error, 500)}"
+            )
+            self._finish(entry, [], {"failed": error_message(error, 500)}, error)
             return
         entry.attempt += 1
         entry.due_ms = clock.steady_ms() + int(wait * 1000)
@@ -261,10 +270,10 @@ class Keeper:
         unit = Unit(self._owned)
         try:
             write_tick(unit, courier, self.schedule, entry, data)
-            runs = write_outputs(unit, courier, self.schedule, entry, outputs)
+            runs = called(write_outputs, unit, courier, self.schedule, entry, outputs)
         except Exception as refused:  # noqa: BLE001 - an output that cannot be sent is its slot's dead letter
             error, unit = refused, Unit(self._owned)
-            write_tick(unit, courier, self.schedule, entry, {"failed": str(refused)[:500]})
+            write_tick(unit, courier, self.schedule, entry, {"failed": error_message(refused, 500)})
         if error is not None:
             write_letter(unit, courier, self.schedule, entry, error)
         state = self.state

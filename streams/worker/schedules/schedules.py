@@ -63,6 +63,10 @@ class Schedules:
                 keeper.forget()
                 del self._keepers[name]
 
+    def has(self, name: str) -> bool:
+        """Return whether this worker's code has a schedule."""
+        return name in self._schedules
+
     # -- from `signals`
 
     def hear(self, batch: Batch, said: ScheduleCommanded | ScheduleRunEnded) -> None:

@@ -83,10 +83,17 @@ class Stream(faust.Stream):
                 CURRENT.set(batch)
                 yield batch
                 done, batch = batch, None
-                done.done()
+                if not done.rejected:
+                    done.done()
                 await asyncio.sleep(0)  # a full inbox would hold the loop until it is empty
         finally:
-            if batch is not None and not batch.sealed and batch.slice.live and not self.app.should_stop:
+            if (
+                batch is not None
+                and not batch.sealed
+                and not batch.rejected
+                and batch.slice.live
+                and not self.app.should_stop
+            ):
                 self.app.runtime.renew(batch.slice)
             if started:
                 await self.stop()

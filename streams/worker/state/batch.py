@@ -30,7 +30,7 @@ class Batch(Unit):
 
     LIMIT = 128 * 1024 * 1024  # a batch is cut by the records that came, not by what its handler makes of them
 
-    __slots__ = ("_weight", "finish", "messages", "next", "open", "source", "started", "taken")
+    __slots__ = ("_weight", "finish", "messages", "next", "open", "rejected", "source", "started", "taken")
 
     def __init__(self, source: Source, messages: list[Record], agents: int, finish: Callable[[Batch], None]) -> None:
         """Take `messages` of `source` for `agents` streams; `finish` is called when all are done with them."""
@@ -42,6 +42,7 @@ class Batch(Unit):
         self.open = agents
         self.started = False
         self.taken = False
+        self.rejected = False  # its handler failed: nothing of it counts, and its records are read again one by one
         self.finish = finish
 
     def grow(self, messages: list[Record], most: int = GROW_LIMIT) -> bool:

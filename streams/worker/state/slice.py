@@ -20,7 +20,7 @@ class Source:
     __slots__ = ("_waiting", "applied", "end", "given", "queue", "slice", "topic")
 
     def __init__(self, topic: str) -> None:
-        """Make the source before its slice is complete; `slice` is set when all co-partitions are here."""
+        """Make the source; its slice sets `slice`."""
         self.topic = topic
         self.slice: Slice | None = None
         self.queue: deque[Batch] = deque()
@@ -62,7 +62,7 @@ class Source:
 
     @property
     def owner(self) -> Slice:
-        """Return the slice; only complete slices have batches."""
+        """Return the slice."""
         if self.slice is None:
             raise RuntimeError(f"source {self.topic} has no slice yet")
         return self.slice
@@ -71,9 +71,10 @@ class Source:
 class Slice:
     """Everything of partition number `partition` that this process owns, from assignment to revocation.
 
-    Sources of one number are owned together (the `range` assignor co-partitions them), so their events, state,
-    journal and timers sit in one process. A late task, answer or store write of an ended assignment finds `live`
-    false and reaches nothing, also when the same partition has come back meanwhile as another slice.
+    The sources of one number are owned together (the group shares out numbers, see `streams.worker.log.consumer`), so
+    their events, state, journal and timers sit in one process. A late task, answer or store write of an ended
+    assignment finds `live` false and reaches nothing, also when the same partition has come back meanwhile as another
+    slice.
     """
 
     __slots__ = ("db", "guard", "live", "on_death", "partition", "ready", "sources", "stores")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
+from streams.worker.errors import StoreError
+
 if TYPE_CHECKING:
     from streams.worker.state.index import Index
     from streams.worker.state.unit import Late, Unit
@@ -85,7 +87,19 @@ class PartitionDb:
             self.rebuilt = str(error)
             shutil.rmtree(path, ignore_errors=True)
             self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())
-        self.get = self._db.get
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the row under a raw key; raises StoreError."""
+        try:
+            return cast("bytes | None", self._db.get(key))
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StoreError:
+        """Return the error of this database that stands for one of the library, which has no class of its own."""
+        return StoreError(
+            f"the store in {self.path.name} failed ({error}): the worker restarts and reads its changelog"
+        )
 
     def close(self) -> None:
         """Close the database; its files stay for the next owner in this state folder."""
@@ -115,10 +129,13 @@ class PartitionDb:
         self._db.write(batch)
 
     def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield raw keys and rows with `prefix` in key order, from key `start` on (inclusive)."""
+        """Yield raw keys and rows with `prefix` in key order, from key `start` on (inclusive); raises StoreError."""
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(_after(prefix))
-        yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start or prefix, read_opt=bounds))
+        try:
+            yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start or prefix, read_opt=bounds))
+        except Exception as error:
+            raise self._failed(error) from error
 
     def keys(self, prefix: bytes, start: bytes | None = None) -> Iterator[bytes]:
         """Yield raw keys with `prefix` in key order, from key `start` on (inclusive)."""

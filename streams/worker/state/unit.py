@@ -29,6 +29,7 @@ class Late(Protocol):
 
 
 MAX_RECORD_BYTES: Final = 1_000_000  # the topics' max.message.bytes less room for headers and the batch frame
+WHOLE_EVENT_BYTES: Final = 27 * 1024 * 1024  # of a record that holds an event as it came, such as a dead letter
 
 
 class Unit:
@@ -43,6 +44,7 @@ class Unit:
         "behind",
         "committed",
         "culprit",
+        "large",
         "late",
         "lost",
         "on_add",
@@ -62,6 +64,7 @@ class Unit:
         self.writes: list[Write] = []
         self.late: list[Late] = []
         self.size = 0
+        self.large = 0  # of it in records with a limit of their own, which do not count among LIMIT
         self.sealed = False
         self.committed = False
         self.on_commit: list[Callback] = []
@@ -92,16 +95,20 @@ class Unit:
                 f"a record of {size} bytes for {topic} is over {limit or MAX_RECORD_BYTES}: send a reference to it"
             )
         self.size += size
-        if self.size > self.LIMIT:
+        if size > MAX_RECORD_BYTES:
+            self.large += size
+        counted = self.size - self.large
+        if counted > self.LIMIT:
             raise UnitTooLargeError(
-                f"{self.size} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps"
+                f"{counted} bytes must be committed at once; the limit is {self.LIMIT}: use smaller steps"
             )
         self.outs.append((topic, value, key, partition, headers))
 
-    def put(self, store: Store, key: bytes, value: bytes | None) -> None:
+    def put(self, store: Store, key: bytes, value: bytes | None, *, limit: int | None = None) -> None:
         """Write a row (None deletes it): into the overlay now, into changelog and store at the commit.
 
         Of several writes of a row the last one counts: the others would become true in the same moment, for nobody.
+        `limit` as that of `send`.
         """
         place = (len(self.outs), len(self.writes))
         held = store.dirty.get(key)
@@ -112,12 +119,14 @@ class Unit:
                 raise OverlayConflictError(
                     f"{store.name}: key {key!r} is being written by another open batch of this partition"
                 )
-        self.send(store.topic, value, key, store.partition)
+        self.send(store.topic, value, key, store.partition, limit=limit)
         store.dirty[key] = (value, self, place)
         if place[1] == len(self.writes):
             self.writes.append((store, key, value))
         else:
-            self.size -= len(self.outs[place[0]][1] or b"") + len(key)
+            before = len(self.outs[place[0]][1] or b"") + len(key)
+            self.size -= before
+            self.large -= before if before > MAX_RECORD_BYTES else 0
             self.outs[place[0]] = self.outs.pop()
             self.writes[place[1]] = (store, key, value)
 
@@ -126,14 +135,14 @@ class Unit:
         self.late.append(late)
         late.store.dirty[late.key] = (late, self, None)
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int, int]:
         """Return a point to roll back to while no row was put after it."""
-        return len(self.outs), self.size
+        return len(self.outs), self.size, self.large
 
-    def rollback(self, mark: tuple[int, int]) -> None:
+    def rollback(self, mark: tuple[int, int, int]) -> None:
         """Take back the records sent since `mark`."""
         del self.outs[mark[0] :]
-        self.size = mark[1]
+        _, self.size, self.large = mark
 
     def settle(self, *, committed: bool = True) -> None:
         """Drop this unit's rows from the overlay: they are in the store now, or will never be."""

@@ -27,6 +27,11 @@ CREATE FUNCTION hidden_write() RETURNS int LANGUAGE plpgsql AS
 CREATE PROCEDURE erase_all() LANGUAGE sql AS 'DELETE FROM people';
 CREATE TABLE owned (id int); ALTER TABLE owned OWNER TO owner; INSERT INTO owned VALUES (1);
 GRANT SELECT ON people TO reader; GRANT ALL ON people, counter TO owner;
+CREATE ROLE sleeper LOGIN NOINHERIT IN ROLE owner; CREATE ROLE heir LOGIN NOINHERIT IN ROLE maker;
+CREATE ROLE counting LOGIN; GRANT USAGE ON counter TO counting;
+CREATE ROLE "column" LOGIN; GRANT UPDATE (name) ON people TO "column";
+CREATE ROLE builder LOGIN; GRANT CREATE ON SCHEMA public TO builder;
+CREATE ROLE server LOGIN IN ROLE pg_read_server_files;
 SELECT lo_from_bytea(4711, 'kept');
 """
 

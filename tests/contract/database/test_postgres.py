@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from typing import Any
 
 import psycopg
 import pytest
 
 from streams.tools import _postgres, _rows, database
 from streams.tools._call import call_tool
+from streams.tools._functions import ALLOWED
 from streams.tools.database import execute_database_query, query
 from streams.tools.errors import QueryRefusedError, ToolError
 from tests.contract.database._cluster import Cluster
@@ -133,8 +135,13 @@ def test_each_is_refused_for_good(url: str, sql: str) -> None:
 
 
 def test_without_our_parser_the_database_still_holds(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each layer alone: with every statement let through, form, transaction, role and rollback keep the data."""
-    monkeypatch.setattr("streams.tools._postgres.check", lambda sql, _: sql)
+    """Each layer alone: with every statement and role let through, form, transaction and rollback keep the data."""
+
+    def as_it_is(job: str, seconds: float, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"sql": arguments["sql"], "dotted": []}
+
+    monkeypatch.setattr(_postgres, "bounded", as_it_is)
+    monkeypatch.setattr(_postgres, "_require_reader", lambda _: None)
     monkeypatch.setattr(_rows, "SECONDS", 0.3)
     before = cluster.checksum()
     for role in ("reader", "owner", "postgres"):
@@ -212,22 +219,60 @@ def test_a_table_that_is_not_granted_is_not_read(url: str) -> None:
         query(url, NO_TABLE_OF_READERS, [], 10)
 
 
-def test_a_superuser_reads_as_the_role_that_may_only_read(cluster: Cluster) -> None:
-    assert query(cluster.url("postgres"), "SELECT current_user AS me", [], 1).rows == [{"me": "pg_read_all_data"}]
+@pytest.mark.parametrize(
+    ("role", "right"),
+    [
+        ("postgres", "is a superuser"),
+        ("maker", "may create roles"),
+        ("owner", "may write to public"),
+        ("sleeper", "may write to public"),
+        ("counting", "may write to public.counter"),
+        ("column", "may write to public.people"),
+        ("builder", "may create in the schema public"),
+        ("server", "is a member of pg_read_server_files"),
+        ("heir", "may create roles"),
+    ],
+)
+def test_a_role_that_may_do_more_than_read_is_refused_with_what_it_may(cluster: Cluster, role: str, right: str) -> None:
+    with pytest.raises(QueryRefusedError, match=right) as caught:
+        query(cluster.url(role), "SELECT 1", [], 1)
+    assert "SELECT only" in str(caught.value)
 
 
-def test_a_role_that_may_make_roles_and_cannot_give_it_up_is_refused(cluster: Cluster) -> None:
-    with pytest.raises(QueryRefusedError, match="SELECT only"):
-        query(cluster.url("maker"), "SELECT 1", [], 1)
+FUNCTIONS = ("set_config", "pg_sleep", "pg_read_file", "lo_export", "query_to_xml", "ts_stat", "nextval", "dblink")
 
 
-def test_a_role_that_may_write_is_told_of_once(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    _postgres._warn.cache_clear()
-    for _ in range(2):
-        assert query(cluster.url("owner"), "SELECT id FROM owned", [], 1).count == 1
-    assert [record.getMessage() for record in caplog.records].count(
-        "The database role owner may write; give the SQL tool a role that has SELECT only."
-    ) == 1
+def test_a_statement_that_hides_calls_between_dollar_signs_runs_none_of_them(cluster: Cluster, url: str) -> None:
+    """A reader that takes `$1+a$ … $1+a$` for a quoted text sees none of the calls between; the server runs them."""
+    sql = (
+        "SELECT $1+a$, set_config('role', 'none', false) AS b, query_to_xml("
+        "'SELECT pg_read_file(''/etc/passwd'', 0, 60) AS f', true, true, '')::text AS c, $1+a$ FROM (SELECT 1 AS a$) q"
+    )
+    for role in ROLES:
+        with pytest.raises(QueryRefusedError):
+            query(cluster.url(role), sql, [], 1)  # `$1` is then the server's own parameter, so it is bound
+    for function in FUNCTIONS:
+        with pytest.raises(QueryRefusedError, match=function):
+            query(url, f"SELECT $1+a$, {function}('x'), $1+a$ FROM (SELECT 1 AS a$) q", [], 1)
+
+
+def test_a_name_behind_a_dot_calls_no_function(cluster: Cluster, url: str) -> None:
+    with psycopg.connect(cluster.url("postgres")) as connection:
+        connection.execute("CREATE FUNCTION bare(people) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    for sql in ("SELECT p.bare FROM people p", "SELECT (p).bare FROM people p"):
+        with pytest.raises(QueryRefusedError, match="bare behind a dot"):
+            query(url, sql, [], 1)
+
+
+def test_every_function_that_may_be_called_is_one_that_changes_nothing(cluster: Cluster) -> None:
+    """By the catalog: none is volatile but the clock and chance, and none that is listed runs a text as a statement."""
+    with psycopg.connect(cluster.url("postgres")) as connection:
+        volatile = connection.execute(
+            "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace "
+            "AND provolatile = 'v' AND proname = ANY(%s) ORDER BY 1",
+            (sorted(ALLOWED),),
+        ).fetchall()
+    assert {name for (name,) in volatile} <= {"clock_timestamp", "gen_random_uuid", "random", "timeofday"}
 
 
 def test_nothing_of_a_query_is_left_for_the_next(cluster: Cluster, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -28,9 +29,10 @@ class AskError(Exception):
 class Asker:
     """Requests to one base URL."""
 
-    def __init__(self, url: str) -> None:
-        """Connect when the first is made."""
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        """Connect when the first is made; each has `headers`."""
         self._url = url
+        self._headers = headers
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, **query: str) -> Said:
@@ -45,7 +47,9 @@ class Asker:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
-            self._session = aiohttp.ClientSession(self._url, timeout=timeout, connector=connector)
+            self._session = aiohttp.ClientSession(
+                self._url, headers=self._headers, timeout=timeout, connector=connector
+            )
         try:
             async with self._session.request(method, path, **more) as answer:
                 return Said(answer.status, await answer.read())

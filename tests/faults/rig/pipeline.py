@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
+from pydantic import SecretStr
 
 from schemas import Event
 from schemas.attributes import new_id
@@ -24,6 +25,7 @@ from streams.app import Catalog, discover
 from streams.local.declare import declare_topics
 from streams.local.ports import free_ports
 from streams.local.spawn import spawn
+from streams.query.cluster import authorization
 from streams.query.codec import codec_of
 from streams.settings import Settings, child_environment
 from streams.worker.courier import Arrived, Courier
@@ -42,6 +44,8 @@ T = TypeVar("T")
 APP = "tests.apps.pipeline"
 ROOT = Path(__file__).parents[3]
 TRIES = 3
+CLUSTER_SECRET = "the-cluster-secret-of-the-tests"
+CLUSTER = {"authorization": authorization(CLUSTER_SECRET)}
 ENDINGS = ("run.succeeded", "run.failed", "run.cancelled")
 
 
@@ -52,7 +56,8 @@ class Worker:
         self.process = process
         self.log = log
         self._fuse = fuse
-        self.owner = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S)
+        self.url = f"http://127.0.0.1:{port}"
+        self.owner = httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, headers=CLUSTER)
 
     @property
     def ended(self) -> bool:
@@ -110,6 +115,7 @@ class Pipeline:
             topic_prefix=f"t{uuid.uuid4().hex[:10]}",
             partitions=partitions,
             state_dir=folder / "state",
+            cluster_secret=SecretStr(CLUSTER_SECRET),
             apps=(app or APP,),
         )
         self.kafka = self.settings.kafka()

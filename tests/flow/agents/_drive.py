@@ -14,6 +14,7 @@ from streams.engine.decision import Decision, Perform
 from streams.engine.machine import Machine
 from streams.engine.messages import ChildDone, EffectDone, ErrorInfo, Start, Submit, TimerFired
 from streams.model.ask import ask
+from streams.model.reach import reaching
 from streams.tools._call import call_tool
 from streams.tools._wishes import spec_of
 
@@ -97,7 +98,8 @@ async def _perform(effect: Perform, model: ChatModel, ended: Ended) -> EffectDon
             )
             value = answered.value
         elif effect.tool is not None:
-            value = await call_tool(effect.tool, args, idempotency_key=effect.idempotency_key)
+            with reaching(effect.hosts):  # in a task of its own
+                value = await call_tool(effect.tool, args, idempotency_key=effect.idempotency_key)
         else:
             assert effect.fn is not None
             value = effect.fn(*args["args"], **args["kwargs"])

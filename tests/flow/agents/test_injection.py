@@ -29,7 +29,9 @@ class Question(BaseModel):
 @agent(tools=[scrape_url])
 async def reader(question: Question, run: Run) -> str:
     """Answer from pages, with the one tool that there is."""
-    return await run.llm("Answer from the pages that the question names.", question, tools=[scrape_url])
+    return await run.llm(
+        "Answer from the pages that the question names.", question, tools=[scrape_url], hosts=["good.example"]
+    )
 
 
 FORBIDDEN: dict[str, tuple[str, dict[str, Any]]] = {

@@ -15,7 +15,7 @@ from streams.agents.planner import Goal, planner
 from streams.agents.research import research
 from streams.agents.reviewer import Draft, reviewer
 from streams.agents.scraper import PagesWanted, scraper
-from streams.agents.tool import NamedCall, tool
+from streams.agents.tool import BY_NAME, NamedCall, tool, tools_here
 from streams.model.chat import ChatRequest
 from streams.model.errors import ModelRefusedError
 from streams.model.scripted import ScriptedModel
@@ -126,3 +126,12 @@ async def test_the_pipeline_puts_the_agents_together() -> None:
 async def test_the_pipeline_works_without_pages() -> None:
     ended = await drive(pipeline, goal(), thinking())
     assert (ended.status, ended.result["pages"]) == ("succeeded", {"pages": [], "errors": {}})
+
+
+async def test_the_tool_agent_runs_tools_of_the_user_s_own_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_APPS", "tests.apps.canary")
+    tools_here.cache_clear()
+    known = set(tools_here())
+    tools_here.cache_clear()
+    assert {"scrape_url", "search_documents"} < known
+    assert known - set(BY_NAME), "those of the package as well"

@@ -75,7 +75,7 @@ def _app() -> Any:
     return build(Deps(Settings(), catalog(), log, owners, Names(), SmallHistory(), NoChanges(), book))
 
 
-api = schemathesis.openapi.from_asgi("/openapi.json", _app())
+api = schemathesis.openapi.from_asgi("/openapi.json", _app(), headers={"host": "127.0.0.1:8000"})
 
 
 @api.parametrize()

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from schemas.run import RunSubmitted
 from streams import ChildFailed, RetryPolicy, Run, TimedOut, agent, batch, chain, chord, group, minutes
+from streams.engine.fork import fork_records
+from streams.engine.messages import ForkAsked
 from streams.testing import Harness, Outcome, run_agent
 
 
@@ -269,3 +272,21 @@ def test_a_canvas_can_be_given_as_json_by_name() -> None:
     harness.run()
     assert harness.outcome(run_id).value() == 5
     assert "no agent is called 'nobody'" in harness.outcome(wrong).error["message"]
+
+
+@agent
+async def delegate(task: Number, run: Run) -> int:
+    await run.start(add_one, task)
+    return await run.call(add_one, task)
+
+
+def test_who_started_a_run_has_started_its_children_and_who_forks_it_starts_the_fork() -> None:
+    harness = Harness()
+    run_id = harness.submit(delegate, {"n": 1}, caller="0123456789abcdef")
+    harness.run()
+    assert len(harness.run_ids) == 3
+    assert {harness.outcome(run).view["started_by"] for run in harness.run_ids} == {"0123456789abcdef"}
+    for caller in ("fedcba9876543210", None):
+        [submission] = fork_records(harness.entries(run_id), ForkAsked("fork", "1", caller=caller))
+        assert isinstance(submission, RunSubmitted)
+        assert submission.caller == caller

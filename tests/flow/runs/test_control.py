@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from streams import Cancelled, Run, agent, minutes
+from streams import Cancelled, Run, agent, chain, minutes, tool
 from streams.testing import Harness, run_agent
 from tests.flow.runs.world import ONCE, Cleaned, World
 
@@ -106,14 +109,83 @@ def test_an_await_on_the_outside_is_an_error_with_its_line() -> None:
     assert "test_control.py" in ended.error["message"]
 
 
-def test_an_operation_that_is_not_awaited_is_warned_about() -> None:
+def test_an_operation_that_is_not_awaited_fails_the_run_with_its_line() -> None:
     @agent
     async def forgetful(run: Run) -> str:
         run.emit(Cleaned(run=run.id))
         return "done"
 
-    with pytest.warns(RuntimeWarning, match="run.emit was made but never awaited"):
-        run_agent(forgetful)
+    ended = run_agent(forgetful)
+    assert ended.status == "failed"
+    assert "test_control.py:" in ended.error["message"]
+    assert "and never awaits it" in ended.error["message"]
+    assert "write `await run.emit(…)`" in ended.error["message"]
+
+
+def test_an_operation_that_is_returned_is_not_awaited_either() -> None:
+    @agent
+    async def forgetful(run: Run) -> Any:
+        return run.step(int)
+
+    ended = run_agent(forgetful)
+    assert ended.status == "failed"
+    assert "write `return await run.step(…)`" in ended.error["message"]
+
+
+def test_a_client_that_needs_an_event_loop_is_named_with_its_line_and_what_to_use() -> None:
+    import asyncio
+
+    import httpx
+
+    async def fetch() -> None:
+        async with httpx.AsyncClient() as client:
+            await client.get("http://127.0.0.1:9/")
+
+    async def limit() -> None:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(1)
+
+    for way in (fetch, limit):
+
+        @agent
+        async def wrong(run: Run) -> None:
+            await way()  # noqa: B023 - it is called in this turn of the loop
+
+        error = run_agent(wrong).error
+        assert error["type"] == "ForeignAwait", error
+        assert "test_control.py:" in error["message"]
+        assert "run.step() or a @tool" in error["message"]
+
+
+def test_what_run_step_and_run_start_cannot_take_is_said_with_what_to_write() -> None:
+    @tool
+    async def look(url: str) -> str:
+        """Look."""
+        return url
+
+    async def work() -> None:
+        return
+
+    @agent
+    async def other(run: Run) -> None:
+        """Do nothing."""
+
+    ways: list[tuple[Callable[[Run], Any], str]] = [
+        (lambda run: run.step(look, url="x"), "write run.tool(look, …)"),
+        (lambda run: run.step(other), "write run.call(other, …)"),
+        (lambda run: run.step(work()), "write run.step(work, …)"),  # type: ignore[call-overload]
+        (lambda run: run.step(7), "not int"),  # type: ignore[call-overload]
+        (lambda run: run.start(chain(other, other)), "write `await run.call(…)`"),
+    ]
+    for way, said in ways:
+
+        @agent
+        async def wrong(run: Run) -> None:
+            await way(run)  # noqa: B023 - it is called in this turn of the loop
+
+        error = run_agent(wrong).error
+        assert error["type"] == "DefinitionError", error
+        assert said in error["message"]
 
 
 def test_a_run_operation_inside_a_step_is_refused() -> None:

@@ -240,3 +240,22 @@ def test_a_run_that_is_resumed_after_its_deadline_gets_its_agents_time_again() -
         harness.run()
         assert harness.outcome(run_id).value() == "done"
         assert len(harness.calls) == 1
+
+
+def test_a_run_between_attempts_says_when_the_next_is_and_why() -> None:
+    @agent
+    async def job(run: Run) -> str:
+        await run.progress("reasoning", 25)
+        return await run.step(Flaky(OSError("the line is dead")), retry=EXACT)
+
+    harness = Harness(job)
+    run_id = harness.submit(job)
+    harness.settle()
+    view = harness.outcome(run_id).view
+    assert (view["progress"], view["progress_text"]) == (25, "reasoning")
+    assert view["next_attempt_at"] is not None
+    assert "attempt 1 of step" in view["reason"]
+    assert "the line is dead" in view["reason"]
+    harness.run(limit_s=4)
+    view = harness.outcome(run_id).view
+    assert (view["status"], view["next_attempt_at"], view["reason"]) == ("succeeded", None, None)

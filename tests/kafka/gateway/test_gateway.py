@@ -130,7 +130,11 @@ async def test_refused_requests_leave_nothing_on_the_log(bootstrap: str, prefix:
 
         async def all_well() -> bool:  # a check that takes longer than its three seconds is none that went well
             return bool(
-                (await client.get("/readyz")).json()["checks"] == dict.fromkeys(("broker", "topics", "model"), "ok")
+                (await client.get("/readyz")).json()["checks"]
+                == {
+                    **dict.fromkeys(("broker", "topics", "model"), "ok"),
+                    "workers": "no live worker of pool 'default': start one with `streams worker --pool default`",
+                }
             )
 
         await until(all_well)

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from streams.agents.triage import Issue, triage
@@ -75,3 +76,12 @@ def test_a_trial_of_the_model_that_ships_tells_its_speed() -> None:
     assert found.text
     assert 0 < found.tokens <= 64
     assert found.tokens_per_second > 0
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+async def test_pages_of_other_sites_cannot_read_the_model(endpoint: str, origin: str) -> None:
+    async with httpx.AsyncClient() as http:
+        for method in ("GET", "OPTIONS"):
+            answer = await http.request(method, f"{endpoint}/models", headers={"origin": origin})
+            assert answer.headers.get("access-control-allow-origin") not in (origin, "*")
+            assert answer.headers.get("access-control-allow-credentials") != "true"

@@ -57,3 +57,9 @@ def test_no_gateway_says_how_to_start_one() -> None:
 def test_nothing_of_an_unexpected_body_is_lost() -> None:
     with pytest.raises(Refused, match="a proxy's page"), served(httpx.Response(404, text="a proxy's page")) as gateway:
         gateway.get("/runs")
+
+
+def test_a_missing_key_names_the_setting_that_has_it() -> None:
+    problem = {"detail": "Send a live API key as 'Authorization: Bearer KEY'."}
+    with served(httpx.Response(401, json=problem)) as gateway, pytest.raises(Refused, match="STREAMS_API_KEY"):
+        gateway.get("/runs")

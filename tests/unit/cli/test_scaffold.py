@@ -27,6 +27,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_everything_new_passes_its_own_tests(package: str, tmp_path: Path) -> None:
     for kind in PLURALS:
         write(kind, f"my_{kind}", place(kind, package, tmp_path))
+    for kind, name in (("reaction", "event"), ("table", "first"), ("tool", "answer"), ("agent", "test_it")):
+        write(kind, name, place(kind, package, tmp_path))
     code = f"from streams.app import discover, names; print(names(discover(['{package}'])))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr

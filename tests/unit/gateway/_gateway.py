@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -23,7 +23,9 @@ from schemas.catalogue import events
 from streams import Delivery, Reject, StartRun, agent, hmac_sha256, source, table
 from streams.app import Catalog
 from streams.choices import Budget
+from streams.define.sources import Source
 from streams.gateway.app import build
+from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Deps
 from streams.query.owners import OwnerUnavailableError
 from streams.query.wire import Answer
@@ -122,9 +124,12 @@ class Written:
 class FakePending:
     ack: Ack
     down: bool = False
+    error: BaseException | None = None
 
     async def acknowledged(self) -> Ack:
         await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
         if self.down:
             raise NotAcknowledged(f"{self.ack.topic}: not acknowledged")
         return self.ack
@@ -132,11 +137,18 @@ class FakePending:
 
 @dataclass
 class FakeLog:
-    """A producer: acknowledges at once, or, when `down`, never."""
+    """A producer: acknowledges at once, or, when `down`, never.
+
+    By topic: `refused` raises when a record is begun, `failing` when its acknowledgement is awaited, `unseen` writes
+    the record and raises all the same, as a connection does that breaks before the answer.
+    """
 
     written: list[Written] = field(default_factory=list)
     down: bool = False
     error: Exception | None = None
+    refused: dict[str, Exception] = field(default_factory=dict)
+    failing: dict[str, BaseException] = field(default_factory=dict)
+    unseen: set[str] = field(default_factory=set)
 
     def begin(
         self,
@@ -153,14 +165,24 @@ class FakeLog:
     ) -> FakePending:
         if self.error:
             raise self.error
+        if topic in self.refused:
+            raise self.refused[topic]
         CODEC.encode(event)
+        if topic in self.failing:
+            return FakePending(Ack(id or "random", topic, -1, -1), error=self.failing[topic])
         if self.down:
             return FakePending(Ack(id or "random", topic, -1, -1), down=True)
         key = event.key_text() if key is None else key
         self.written.append(
             Written(topic, event, id or "random", key, headers or {}, traceparent, source, time_ms, partition)
         )
-        return FakePending(Ack(id or "random", topic, 1, len(self.written) - 1))
+        ack = Ack(id or "random", topic, 1, len(self.written) - 1)
+        return FakePending(ack, down=topic in self.unseen)
+
+    def heal(self) -> None:
+        self.refused.clear()
+        self.failing.clear()
+        self.unseen.clear()
 
     def on(self, topic: str) -> list[Written]:
         return [record for record in self.written if record.topic == topic]
@@ -175,10 +197,14 @@ class FakeOwners:
     silent: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     posted: list[tuple[str, str, Any]] = field(default_factory=list)
+    lacking: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     spoken: dict[str, Any] = field(default_factory=lambda: {"runs": {}})
 
     def pools(self) -> list[str]:
         return [pool for pool in ("default", "scraper") if pool not in self.silent]
+
+    def unserved(self, pool: str, agent: str) -> list[int]:
+        return self.lacking.get((pool, agent), [])
 
     def workers(self) -> list[dict[str, Any]]:
         return [{"worker_id": "w0", "alive": True}]
@@ -244,9 +270,18 @@ class World:
 
 
 @asynccontextmanager
-async def world(settings: Settings | None = None, **deps: Any) -> AsyncIterator[World]:
-    log, owners = FakeLog(), FakeOwners()
-    app = build(Deps(settings or Settings(), catalog(), log, owners, Names(), **deps))
+async def world(
+    settings: Settings | None = None,
+    *,
+    log: FakeLog | None = None,
+    deliveries: Deliveries | None = None,
+    sources: Mapping[str, Source] | None = None,
+    **deps: Any,
+) -> AsyncIterator[World]:
+    log, owners = log or FakeLog(), FakeOwners()
+    found = catalog()
+    found = replace(found, sources={**found.sources, **(sources or {})})
+    app = build(Deps(settings or Settings(), found, log, owners, Names(), **deps), deliveries=deliveries)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
         yield World(app, client, log, owners)

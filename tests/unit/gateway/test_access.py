@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from streams.gateway.access import UnsafeBindError, host_name, is_loopback
+from streams.gateway.access import UnsafeBindError
 from streams.gateway.app import build
 from streams.gateway.deps import Deps
+from streams.serving.hosts import host_name, host_of, is_foreign, is_loopback
 from tests.unit.gateway._gateway import FakeLog, FakeOwners, Settings, api_key, catalog, problem, world
 from topics.names import Names
 
@@ -42,6 +43,12 @@ def test_what_is_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "localhost", "::1", "127.9.9.9")))
     assert not any(map(is_loopback, ("0.0.0.0", "", "localhost.example.org")))
     assert (host_name("[::1]:80"), host_name("LocalHost:80")) == ("[::1]", "localhost")
+    assert (host_name("localhost."), host_name("[::1].evil")) == ("localhost", "[::1].evil")
+    assert host_of("https://user@Streams.example:8443/path") == "streams.example"
+    assert is_foreign("null", "")
+    assert is_foreign("null", "127.0.0.1")
+    assert not is_foreign("http://LOCALHOST:80", "localhost:80")
+    assert not is_foreign(None, "127.0.0.1")
 
 
 async def test_without_a_key_401_with_a_wrong_one_401_with_too_little_403() -> None:
@@ -78,6 +85,20 @@ async def test_pages_of_other_sites_give_no_orders() -> None:
         problem(await it.post("/webhooks/custom", {}, origin="https://evil.example"), 401, "bad-signature")
         assert it.log.written == []
         assert (await it.post("/runs", TASK, origin="http://127.0.0.1:8000")).status_code == 202
+
+
+async def test_probes_and_documents_are_shut_under_a_name_rebound_to_loopback() -> None:
+    async with world() as it:
+        for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
+            assert (await it.client.get(path)).status_code == 200
+            for host in ("rebound.example", "127.0.0.1.rebound.example:8000", "[::1].rebound.example"):
+                problem(await it.client.get(path, headers={"host": host}), 403, "foreign-origin")
+            for origin in ("null", "https://evil.example"):
+                problem(await it.client.get(path, headers={"origin": origin}), 403, "foreign-origin")
+        two = [("host", "127.0.0.1"), ("host", "rebound.example")]
+        problem(await it.client.get("/agents", headers=two), 400, "malformed-request")
+    async with world(Settings(api_keys=KEYS)) as it:  # a proxy in front may use any name: the keys guard
+        assert (await it.client.get("/readyz", headers={"host": "streams.example"})).status_code == 200
 
 
 async def test_the_advertised_name_is_one_of_ours() -> None:

@@ -59,3 +59,18 @@ async def test_orders_are_refused_for_unknown_agents_with_a_body_and_without_the
     key = "k" * 40
     async with world(Settings(api_keys=(api_key(key, "read", "submit"),))) as it:
         problem(await it.post("/agents/research/pause", x_api_key=key), 403, "forbidden")
+
+
+async def test_a_queue_that_waits_says_why() -> None:
+    """Old and new workers side by side: partitions of the old ones keep the new agent's queue."""
+    async with world() as it:
+        it.owners.lacking["default", "research"] = [3, 5]
+        it.owners.silent = {"scraper"}
+        found = await shown(it)
+        assert found["research"]["waits"] == "the owners of partitions 3, 5 do not have agent 'research' in their code"
+        assert (
+            found["scraper"]["waits"]
+            == "no live worker of pool 'scraper': start one with `streams worker --pool scraper`"
+        )
+        it.owners.lacking.clear()
+        assert (await shown(it))["research"]["waits"] is None

@@ -250,6 +250,14 @@ async def test_of_several_questions_one_is_named() -> None:
         assert "nobody" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
 
 
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"])
+async def test_a_time_before_all_runs_lists_all_runs(since: str) -> None:
+    async with world() as it:
+        it.owners.parts["default"] = [{"runs": [], "next": None}]
+        assert (await it.client.get("/runs", params={"since": since})).status_code == 200
+        assert "since=1970-01-01T00%3A00%3A00" in it.owners.asked[0][2]
+
+
 async def test_a_signal_with_a_name_of_its_own_is_taken_while_the_run_waits_for_it() -> None:
     async with world() as it:
         it.owners.knows("r-1", status="waiting")
@@ -276,3 +284,24 @@ async def test_a_copy_tells_of_a_run_whoever_takes_old_news() -> None:
         assert (await it.client.get("/runs/r1?stale=ok")).json()["stale"] is True
         problem(await it.client.get("/runs/r1"), 503, "owner-unavailable")
         problem(await it.client.get("/runs/r1?stale=ok&at=3"), 422, "invalid-request")
+
+
+async def test_a_list_of_an_agents_runs_is_503_while_its_pool_has_no_worker() -> None:
+    """An empty list would say that there are none."""
+    async with world() as it:
+        it.owners.silent = {"scraper"}
+        problem(await it.client.get("/runs?agent=scraper"), 503, "owner-unavailable")
+        assert (await it.client.get("/runs?agent=research")).json() == {"runs": [], "next": None}
+        told = (await it.client.get("/runs")).json()
+        assert [one["pool"] for one in told["incomplete"]] == ["scraper"]
+        assert "streams worker --pool scraper" in told["incomplete"][0]["reason"]
+
+
+async def test_an_id_that_no_live_worker_knows_is_told_with_the_pool_that_may_have_it() -> None:
+    async with world() as it:
+        it.owners.silent = {"scraper"}
+        said = problem(await it.client.get("/runs/nobody"), 503, "owner-unavailable")
+        assert (said["pool"], "may be another pool's" in said["detail"]) == ("scraper", True)
+        assert [pool for pool, _, _ in it.owners.asked] == ["default"], "a pool without a worker is not waited for"
+        it.owners.silent = set()
+        problem(await it.client.get("/runs/nobody"), 404, "unknown-run")

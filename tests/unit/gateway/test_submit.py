@@ -102,7 +102,7 @@ async def test_a_wrong_member_is_422_naming_it(change: dict[str, object], field:
         assert it.log.written == []
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'{"agent": NaN}', b"[" * 100_000, b'{"a": "\\ud800"}'])
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'{"agent": NaN}', b"[" * 100_000])
 async def test_what_is_not_json_is_400(raw: bytes) -> None:
     async with world() as it:
         problem(await it.client.post("/runs", content=raw), 400, "malformed-json")

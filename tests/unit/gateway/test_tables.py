@@ -146,3 +146,13 @@ async def test_a_copy_answers_whoever_takes_old_rows_and_nobody_else() -> None:
 async def test_a_wish_for_old_rows_that_makes_no_sense_is_422(query: str) -> None:
     async with world() as it:
         problem(await it.client.get(f"/tables/counts/key?{query}"), 422, "invalid-request")
+
+
+async def test_figures_of_an_agent_are_503_while_its_pool_has_no_worker() -> None:
+    """A 404 would say that the agent never ran."""
+    async with world() as it:
+        it.owners.silent = {"scraper"}
+        problem(await it.client.get("/tables/agent_stats/scraper"), 503, "owner-unavailable")
+        problem(await it.client.get("/tables/agent_stats/research"), 404, "not-found")
+        problem(await it.client.get("/tables/runs/r1"), 503, "owner-unavailable")
+        assert [one["pool"] for one in (await it.client.get("/tables/runs")).json()["incomplete"]] == ["scraper"]

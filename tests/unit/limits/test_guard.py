@@ -183,3 +183,43 @@ async def test_the_clock_is_looked_at_right_before_the_call(blocking: bool) -> N
     with pytest.raises(GrantLateError):
         await run(monotonic() - 1, "late")
     assert called == ["now"]
+
+
+@tool(breaker=Breaker(failures=2, cooldown=60, per="url"))
+async def fetched(url: str) -> str:
+    """Fetch from a host that may be down."""
+    if "down" in url:
+        raise RuntimeError("down")
+    return url
+
+
+async def test_failing_links_close_the_way_to_their_own_host_only() -> None:
+    """Whoever writes five dead links into an issue takes the tool from nobody."""
+    world = World()
+
+    async def call(url: str) -> Any:
+        async def begin(bounded: Tool[Any]) -> Any:
+            return await call_tool(bounded, {"url": url})
+
+        async with asyncio.timeout(10) as scope:
+            return await world.guard.call("r1", fetched, {"url": url}, scope, begin)
+
+    for path in range(2):
+        with pytest.raises(RuntimeError):
+            await call(f"http://down.example/{path}")
+    with pytest.raises(BreakerOpenError, match=r"fetched at down\.example"):
+        await call("http://DOWN.example./other")
+    assert await call("http://up.example/") == ("http://up.example/", False)
+    world.breakers.circuit("fetched", cast("Breaker", fetched.breaker))
+    world.breakers.force("fetched", open_=True)
+    with pytest.raises(BreakerOpenError, match="by hand"):
+        await call("http://up.example/")
+
+
+async def test_breakers_of_hosts_have_a_bound() -> None:
+    world = World()
+    for number in range(5_000):
+        world.breakers.circuit(f"fetched at {number}.example", Breaker())
+    assert len(world.breakers.circuits) <= 2_001
+    assert "broken" in world.breakers.circuits
+    assert "fetched at 4999.example" in world.breakers.circuits

@@ -57,3 +57,16 @@ def test_reset_does_not_follow_links(tmp_path: Path) -> None:
         (folder.path / "link").symlink_to(outside)
         folder.reset()
     assert (outside / "kept").is_file()
+
+
+def test_others_cannot_look_into_the_folder(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "new" / "state") as made:
+        assert made.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> None:
+    old = tmp_path / "state"
+    old.mkdir(mode=0o755)
+    old.chmod(0o775)
+    with StateFolder(old):
+        assert old.stat().st_mode & 0o777 == 0o770

@@ -10,8 +10,9 @@ from email.utils import format_datetime
 import pytest
 
 from streams import clock
+from streams.define.pauses import retry_after
 from streams.model.errors import ModelBusyError
-from streams.model.pace import Pace, retry_after, span
+from streams.model.pace import Pace, span
 
 
 @asynccontextmanager
@@ -37,6 +38,25 @@ def test_a_date_is_a_pause_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert retry_after({"retry-after": later}) == pytest.approx(90)
     assert retry_after({"retry-after": "x"}) is None
     assert retry_after({"retry-after-ms": "1500", "retry-after": "9"}) == 1.5
+
+
+NONSENSE = ["inf", "-inf", "nan", "1e300", "-5", "9" * 400, "0x10", "\u00b2", "1_000", "Mon, 99 Foo 2026", "1" * 8_000]
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+async def test_a_pause_that_is_no_number_is_unknown_and_holds_up_nobody(text: str) -> None:
+    """Each of these once broke every later call of the worker, or the call itself."""
+    pace = Pace()
+    for name in ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"):
+        assert pace.hear({name: text, "x-ratelimit-remaining-tokens": "0"}, refused=True) is None
+    async with turn(pace):
+        pass
+
+
+@pytest.mark.parametrize("text", ["999999999", "Fri, 01 Jan 9999 00:00:00 GMT", "999999999h"])
+def test_a_pause_is_at_most_a_day(text: str) -> None:
+    headers = {"retry-after": text, "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": text}
+    assert Pace().hear(headers, refused=True) == 86_400
 
 
 async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.worker import WorkerHeartbeat
-from streams.query.placement import HISTORY_MS, STALE_MS, Placement
+from streams.query.placement import FORGOTTEN_MS, HISTORY_MS, STALE_MS, Placement
 
 NOW = 1_000_000_000
 
@@ -108,3 +108,24 @@ def test_a_worker_that_leaves_is_no_member_any_more() -> None:
     assert placement.members("default", NOW) == {"a": {0, 1}, "b": frozenset()}
     placement.apply("a", beat("a", at_ms=NOW + 1).model_copy(update={"state": "stopping"}), NOW + 1)
     assert placement.members("default", NOW + 1) == {"b": frozenset()}
+
+
+def test_a_worker_that_beats_no_more_is_lost_and_forgotten_after_a_while() -> None:
+    placement = Placement()
+    placement.apply("a", beat("a", 0), NOW)
+    placement.apply("b", beat("b", 1).model_copy(update={"state": "stopping"}), NOW)
+    later = placement.workers(NOW + 60_000)
+    assert [(one["worker_id"], one["state"], one["alive"], one["silent_s"]) for one in later] == [
+        ("a", "lost", False, 60.0)
+    ]
+    assert placement.workers(NOW + FORGOTTEN_MS + 1) == []
+
+
+def test_partitions_whose_owner_lacks_an_agent_are_known() -> None:
+    placement = Placement()
+    placement.apply("old", beat("old", 0, 2, agents=["a"]), NOW)
+    placement.apply("new", beat("new", 1, agents=["a", "b"]), NOW)
+    placement.apply("older", beat("older", 3), NOW)  # it does not say
+    assert placement.unserved("default", "b", NOW) == [0, 2]
+    assert placement.unserved("default", "a", NOW) == []
+    assert placement.unserved("default", "b", NOW + STALE_MS + 1) == []

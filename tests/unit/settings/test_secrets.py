@@ -51,6 +51,18 @@ def test_the_time_it_takes_grows_with_the_text_and_no_faster(piece: str) -> None
     redact(piece * (500_000 // len(piece)))
 
 
+@pytest.mark.parametrize("text", ["missing_secret: github", "Missing token: see the page", "empty-password=no value"])
+def test_what_follows_the_name_of_a_secret_that_is_not_there_is_shown(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["client_secret: 7f3a", "invalid token: 7f3a", "missing: no; secret: 7f3a", "secret=7f3a"]
+)
+def test_what_follows_the_name_of_a_secret_that_is_there_is_masked(text: str) -> None:
+    assert "7f3a" not in redact(text)
+
+
 def test_a_password_in_a_url_is_masked_whatever_the_scheme() -> None:
     assert redact("see postgresql+psycopg://u:pw@h/db.") == f"see postgresql+psycopg://u:{MASK}@h/db."
     assert redact("http://h:80/x@y") == "http://h:80/x@y"

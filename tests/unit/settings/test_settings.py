@@ -96,6 +96,9 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMS_API_KEYS", "hush:read")
     monkeypatch.setenv("STREAMS_WEBHOOK_SECRETS", '{"github": ["hush"]}')
     monkeypatch.setenv("STREAMS_LLM_API_KEY", "hush")
+    monkeypatch.setenv("STREAMS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("STREAMS_KAFKA_SASL_MECHANISM", "PLAIN")
+    monkeypatch.setenv("STREAMS_KAFKA_SASL_USERNAME", "user")
     monkeypatch.setenv("STREAMS_KAFKA_SASL_PASSWORD", "hush")
     monkeypatch.setenv("STREAMS_SCHEMA_REGISTRY_URL", "http://user:hush@registry:8081")
     settings = load()
@@ -126,3 +129,115 @@ def test_frozen_and_validated() -> None:
 def test_kafka_needs_a_cluster() -> None:
     with pytest.raises(SettingsError, match="streams dev"):
         load().kafka()
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
+        (" https://api.example.com/v1/chat/completions ", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/chat/completions/", "https://api.example.com/v1"),
+        ("HTTP://[::1]:8080", "HTTP://[::1]:8080"),
+    ],
+)
+def test_a_model_s_url_is_taken_as_people_copy_it(monkeypatch: pytest.MonkeyPatch, text: str, url: str) -> None:
+    monkeypatch.setenv("STREAMS_LLM_BASE_URL", text)
+    assert load().llm_base_url == url
+    monkeypatch.setenv("STREAMS_LLM_ROLES", f'{{"fast": {{"base_url": "{text}"}}}}')
+    assert load().llm_roles["fast"].base_url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("127.0.0.1:8080/v1", "http://"),
+        ("localhost:8080/v1", "http://"),
+        ("api.example.com", "http://"),
+        ("http://user:canary-pass@example.com/v1", "STREAMS_LLM_API_KEY"),
+        ("http:///v1", "no host"),
+        ("https://example.com/v1?api-version=1", "before"),
+        ("http://example.com:99999/v1", "ort"),
+        ("ftp://example.com", "http://"),
+    ],
+)
+def test_a_model_s_url_that_cannot_work_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
+    monkeypatch.setenv("STREAMS_LLM_BASE_URL", text)
+    with pytest.raises(SettingsError, match=f"LLM_BASE_URL.*{says}") as caught:
+        load()
+    assert "canary-pass" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_line_of_dotenv_that_cannot_be_parsed_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    Path(".env").write_text('STREAMS_POOL=a\nSTREAMS_WEBHOOK_SECRETS="{"github": ["a"]}"\n')
+    with pytest.raises(SettingsError, match=r"^\.env line 2 is not NAME=value") as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dotenv_that_is_not_utf8_is_named() -> None:
+    Path(".env").write_bytes(b"STREAMS_TOPIC_PREFIX=caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"^\.env is not UTF-8"):
+        load()
+
+
+def test_a_dotenv_with_a_byte_order_mark_and_crlf_is_read() -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfSTREAMS_POOL=scraper\r\nSTREAMS_PARTITIONS=8\r\n")
+    settings = load()
+    assert (settings.pool, settings.partitions) == ("scraper", 8)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ca.pem").touch()
+    Path(".env").write_text(
+        "STREAMS_STATE_DIR=~/state\nSTREAMS_KAFKA_SSL_CA=~/ca.pem\nSTREAMS_KAFKA_SECURITY_PROTOCOL=SSL\n"
+    )
+    settings = load()
+    assert (settings.state_dir, settings.kafka_ssl_ca) == (tmp_path / "state", tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"SASL_USERNAME": "u"}, r"SASL_USERNAME has no effect with PLAINTEXT: set STREAMS_KAFKA_SECURITY_PROTOCOL"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL"}, r"set STREAMS_KAFKA_SASL_MECHANISM"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "GSSAPI"}, r"GSSAPI, which .* not built with"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "u"}, r"set .*SASL_PASSWORD"),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER", "SASL_OAUTH_CLIENT_ID": "c",
+             "SASL_OAUTH_CLIENT_SECRET": "s"},
+            r"set STREAMS_KAFKA_SASL_OAUTH_URL",
+        ),
+        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "u",
+          "SASL_PASSWORD": "p", "SSL_CA": "ca.pem"}, r"SSL_CA has no effect with SASL_PLAINTEXT"),
+        ({"SECURITY_PROTOCOL": "SSL", "SSL_CERT": "ca.pem"}, r"go together"),
+        ({"SECURITY_PROTOCOL": "SSL", "SSL_CA": "none.pem"}, r"STREAMS_KAFKA_SSL_CA is none.pem, which does not exist"),
+    ],
+)  # fmt: skip
+def test_kafka_settings_that_cannot_work_together_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], line: str
+) -> None:
+    Path("ca.pem").write_text("")
+    for name, value in given.items():
+        monkeypatch.setenv(f"STREAMS_KAFKA_{name}", value)
+    with pytest.raises(SettingsError, match=line) as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_oauth_becomes_the_librarys_oidc(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "BOOTSTRAP_SERVERS": "a:1",
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "OAUTHBEARER",
+        "SASL_OAUTH_URL": "https://id.example/token",
+        "SASL_OAUTH_CLIENT_ID": "streams",
+        "SASL_OAUTH_CLIENT_SECRET": "hidden",
+    }.items():
+        monkeypatch.setenv(f"STREAMS_KAFKA_{name}", value)
+    client = load().kafka().client()
+    assert client["sasl.oauthbearer.method"] == "oidc"
+    assert client["sasl.oauthbearer.token.endpoint.url"] == "https://id.example/token"
+    assert "hidden" not in repr(load().kafka())

@@ -124,3 +124,49 @@ async def test_the_tool_asks_the_configured_database(url: str, monkeypatch: pyte
     assert answer == {"rows": [{"name": "Bob"}], "count": 1, "truncated": False}
     with pytest.raises(InvalidArgumentsError, match="sql"):
         await call_tool(execute_database_query, {"params": []})
+
+
+def test_a_step_that_gives_no_way_is_ended_with_its_process(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of SQLite's machine: a search that compares 200 kB at each of 200,000 places, for seconds."""
+    monkeypatch.setattr(_rows, "SECONDS", 0.3)
+    one_step = "SELECT instr(printf('%.*c', 480000, 'a'), printf('%.*c', 240000, 'a') || 'b')"
+    with pytest.raises(QueryRefusedError, match=r"may run for 0\.3 s"):
+        query(url, one_step, [], 1)
+    assert query(url, "SELECT 1 AS one", [], 1).rows == [{"one": 1}]
+
+
+def test_a_sort_that_takes_more_than_its_memory_writes_no_file(url: str, tmp_path: Path) -> None:
+    """400 MB of rows to sort: refused at the cap of memory, and no temporary file takes them instead."""
+    giant = (
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1600) "
+        "SELECT count(*) FROM (SELECT x, printf('%.*c', 250000, char(97 + x % 26)) AS wide FROM n "
+        "ORDER BY wide, x DESC LIMIT -1 OFFSET 1)"
+    )
+    with pytest.raises(QueryRefusedError, match="256 MiB"):
+        query(url, giant, [], 1)
+
+
+def test_a_database_with_a_write_ahead_log_is_read(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "wal.db")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE people (name TEXT)")
+    connection.execute("INSERT INTO people VALUES ('Ada')")
+    connection.commit()
+    assert query(f"sqlite:///{tmp_path / 'wal.db'}", "SELECT name FROM people", [], 1).rows == [{"name": "Ada"}]
+    connection.close()
+    assert query(f"sqlite:///{tmp_path / 'wal.db'}", "SELECT name FROM people", [], 1).rows == [{"name": "Ada"}]
+
+
+def test_values_that_json_has_not_are_told_in_words(url: str) -> None:
+    assert query(url, "SELECT 9e999 AS a, -9e999 AS b", [], 1).rows == [{"a": "Infinity", "b": "-Infinity"}]
+
+
+@pytest.mark.parametrize("param", [2**70, "\ud800"])
+def test_values_that_sqlite_cannot_hold_are_refused(url: str, param: object) -> None:
+    with pytest.raises(QueryRefusedError):
+        query(url, "SELECT ?", [param], 1)
+
+
+def test_a_relative_path_is_one_of_the_process_that_asks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(url.removeprefix("sqlite:///")).parent)
+    assert query("sqlite:///data.db", "SELECT count(*) AS n FROM people", [], 1).rows == [{"n": 3}]

@@ -10,6 +10,7 @@ import zlib
 import pytest
 from aiohttp import web
 
+from streams.model.reach import reaching
 from streams.tools.errors import FetchError, FetchRefusedError
 from streams.tools.exchange import Limits
 from streams.tools.fetching import fetch
@@ -191,3 +192,30 @@ async def test_compressed_bodies_are_read(pack: object, encoding: str) -> None:
 async def test_a_host_that_is_not_there_may_be_tried_again() -> None:
     with refusing() as where, network(where), pytest.raises(FetchError):
         await fetch(f"http://{where}/")
+
+
+async def test_the_hosts_of_a_call_hold_at_every_hop() -> None:
+    """An open redirect on a page that may be read does not lead to a host that may not: it is not even looked up."""
+    names = Names({"good.example": ["127.0.0.1"], "evil.example": ["127.0.0.1"]})
+    pages: dict[str, Handler] = {}
+    async with site(pages) as (origin, asked):
+        port = origin.rpartition(":")[2]
+        pages["/away"] = redirect(f"http://evil.example:{port}/steal")
+        pages["/two"] = redirect("/away", 307)
+        pages["/here"] = redirect("/page")
+        pages["/page"] = html("hello")
+        pages["/steal"] = html("stolen")
+        with network(f"good.example:{port}", f"evil.example:{port}", names=names):
+            with reaching(frozenset({"good.example"})):
+                assert (await fetch(f"http://good.example:{port}/here")).body == b"hello"
+                assert (await fetch(f"http://GOOD.example.:{port}/page")).body == b"hello"
+                for path in ("away", "two"):
+                    with pytest.raises(FetchRefusedError, match=r"evil\.example is not fetched"):
+                        await fetch(f"http://good.example:{port}/{path}")
+                with pytest.raises(FetchRefusedError, match=r"evil\.example is not fetched"):
+                    await fetch(f"http://evil.example:{port}/steal")
+                assert "/steal" not in asked
+                assert "evil.example" not in names.asked
+            with reaching(frozenset({"*"})):
+                assert (await fetch(f"http://good.example:{port}/away")).body == b"stolen"
+            assert (await fetch(f"http://good.example:{port}/away")).body == b"stolen"

@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 
 from streams.tools.errors import FetchError, FetchRefusedError
-from streams.tools.robots import Rules, require_allowed
+from streams.tools.robots import Rules, Sites, require_allowed
+from tests.unit.cpu import cpu_seconds
 from tests.unit.tools._site import network, site
 
 TEXT = """\ufeff# everyone
@@ -72,3 +73,34 @@ async def test_rules_are_asked_for_once_and_a_failing_server_forbids_everything(
             with pytest.raises(FetchError):
                 await require_allowed(f"{other}/")
     assert asked == ["/robots.txt"]
+
+
+def test_a_group_that_names_many_others_costs_no_more_than_its_length() -> None:
+    """Half a megabyte: 16,000 crawlers in one group, then 16,000 rules for each of them."""
+    text = "".join(f"user-agent:{n}\n" for n in range(16_000)) + "allow:/a\ndisallow:/b\n" * 8_000
+    with cpu_seconds(5):
+        assert Rules.parse(text) == Rules()
+        assert Rules.parse(f"user-agent:*\n{text}").weight < 10_000
+
+
+def test_a_rule_with_many_patterns_is_looked_at_once() -> None:
+    text = "user-agent:*\n" + "".join(f"allow:/{n}*\n" for n in range(40_000))
+    with cpu_seconds(5):
+        assert len(Rules.parse(text).paths) == 40_000
+        assert Rules.parse(text).allow("/" + "x" * 2_000)
+
+
+def test_what_is_kept_of_all_sites_has_a_bound() -> None:
+    """A thousand sites whose rules take megabytes each do not add up; the one asked last is known."""
+    sites = Sites(most=1_000_000)
+    rules = Rules(tuple((f"/{n:030}", False) for n in range(1_000)))
+    for number in range(100):
+        sites.keep(f"https://{number}.example", rules, now=0.0)
+        assert sites.weight <= 1_000_000
+    assert sites.find("https://99.example", now=1.0) == rules
+    assert sites.find("https://0.example", now=1.0) is None
+    assert sites.find("https://99.example", now=4_000.0) is None
+    sites.keep("https://99.example", Rules(), now=5_000.0)
+    assert sites.find("https://99.example", now=5_001.0) == Rules()
+    sites.forget()
+    assert sites.weight == 0

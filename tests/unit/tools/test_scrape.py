@@ -7,6 +7,8 @@ from aiohttp import web
 
 from streams.tools._call import call_tool
 from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError, InvalidArgumentsError
+from streams.tools.exchange import Fetched
+from streams.tools.outcome import require_success
 from streams.tools.scrape import scrape_url
 from tests.unit.tools._site import Handler, html, network, site
 
@@ -93,6 +95,25 @@ async def test_a_status_says_whether_another_attempt_helps(status: int, kind: ty
     with pytest.raises(kind) as caught:
         await scraped(handle)
     assert getattr(caught.value, "after", 3.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("9" * 400, None),
+        ("31536000", 3600.0),
+        ("\u00b2", None),
+        ("inf", None),
+        ("1e300", None),
+        ("-1", None),
+        ("7", 7.0),
+    ],
+)
+def test_a_pause_that_a_server_asks_for_has_a_bound(text: str, after: float | None) -> None:
+    """A year of pause, a number beyond all numbers, a superscript: a server does not stop us for good, nor raise."""
+    with pytest.raises(FetchBusyError) as caught:
+        require_success(Fetched("https://shop.example/", 429, {"retry-after": text}, b""))
+    assert caught.value.after == after
 
 
 async def test_what_is_no_text_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from topics import Topic
-from topics.catalogue import LETTER_BYTES, WEBHOOK_BYTES, catalogue
+from topics.catalogue import EVENT_BYTES, LETTER_BYTES, WEBHOOK_BYTES, catalogue
 from topics.errors import TopicError
 from topics.names import Names
 from topics.topic import MAX_BYTES, days_ms
@@ -76,10 +76,12 @@ def test_what_belongs_to_a_run_shares_the_partition_count() -> None:
     assert alone == {"workers"}
 
 
-def test_record_sizes_are_equal_but_for_deliveries_and_letters_which_hold_them() -> None:
+def test_record_sizes_are_equal_but_for_deliveries_and_what_holds_their_events() -> None:
     sizes = {name: int(topic.settings()["max.message.bytes"]) for name, topic in BY_NAME.items()}
     assert sizes.pop("webhooks.github") == WEBHOOK_BYTES
-    assert sizes.pop("dead-letters") == LETTER_BYTES
+    assert sizes.pop("events") == EVENT_BYTES
+    for name in ("dead-letters", "signals", "journal.default", "journal.scraper"):
+        assert sizes.pop(name) == LETTER_BYTES
     assert set(sizes.values()) == {MAX_BYTES}
 
 

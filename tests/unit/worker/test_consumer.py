@@ -21,6 +21,10 @@ class Notes:
     def __init__(self) -> None:
         self.gone: list[Slice] = []
         self.failures: list[Exception] = []
+        self.came: list[Slice] = []
+
+    def assigned(self, owned: Slice) -> None:
+        self.came.append(owned)
 
     def died(self, gone: Sequence[Slice]) -> None:
         self.gone += gone
@@ -36,10 +40,12 @@ def notes() -> Notes:
 
 @pytest.fixture
 def thread(notes: Notes) -> Iterator[ConsumerThread]:
-    settings = config.consumer({"bootstrap.servers": "127.0.0.1:1"}, "g")
-    made = ConsumerThread(settings, cast("Any", notes), lambda _text: None)
+    client = {"bootstrap.servers": "127.0.0.1:1"}
+    settings, fetching = config.consumer(client, "g"), config.fetcher(client, "g")
+    made = ConsumerThread(settings, fetching, cast("Any", notes), lambda _text: None)
     yield made
     made._consumer.close()
+    made._fetcher.close()
 
 
 def test_the_successor_of_a_slice_that_was_revoked_meanwhile_ends_at_once(
@@ -98,12 +104,12 @@ def test_a_stop_while_the_broker_is_away_is_clean_and_frees_what_was_owned(
     """The library says nothing of the group any more once the partitions are given back; nothing may commit then."""
     owned = owned_slice(tmp_path, 0)
     thread._slices[0] = owned
-    places = [TopicPartition(topic, 0) for topic in owned.sources]
+    places = [TopicPartition("t.signals", 0)]
     ending = cast("Any", Ending(lambda: thread._told(thread._on_lost)(ending, places)))
     monkeypatch.setattr(thread, "_consumer", ending)
     thread._halt = True
     thread._run()
-    assert ending.calls == ["pause", "unassign"]
+    assert ending.calls == ["unassign"]
     assert notes.gone == [owned]
     assert not owned.live
     assert (thread.pair.metadata, thread.pair.live) == (None, frozenset())
@@ -119,3 +125,58 @@ def test_what_a_rebalance_callback_raises_ends_the_thread_as_it_is(
     thread._halt = True
     thread._run()
     assert [str(error) for error in notes.failures] == ["as it is"]
+
+
+class Recording:
+    """A consumer that notes the calls that move partitions."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[tuple[str, int, int]]]] = []
+
+    def __getattr__(self, name: str) -> Callable[[list[TopicPartition]], None]:
+        def called(partitions: list[TopicPartition]) -> None:
+            self.calls.append((name, [(one.topic, one.partition, one.offset) for one in partitions]))
+
+        return called
+
+    def consumer_group_metadata(self) -> object:
+        return "member"
+
+
+def test_a_number_is_whole_with_the_one_topic_that_all_members_subscribe_to(
+    thread: ConsumerThread, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever topics this worker's code handles: others of its pool may handle others, and none waits for a part."""
+    group, fetcher = Recording(), Recording()
+    monkeypatch.setattr(thread, "_consumer", group)
+    monkeypatch.setattr(thread, "_fetcher", fetcher)
+    thread._topics, thread._subscription = ("agents.new", "events", "signals"), "signals"
+    thread._on_assign(cast("Any", group), [TopicPartition("signals", 3)])
+    (owned,) = notes.came
+    assert (owned.partition, list(owned.sources)) == (3, ["agents.new", "events", "signals"])
+    assert thread.numbers == {3}
+    assert [name for name, _ in group.calls] == ["incremental_assign", "pause"], "the member itself fetches nothing"
+    assert fetcher.calls == []
+    for offset, source in enumerate(owned.sources.values(), 7):
+        source.applied = offset
+    thread._begin(owned)
+    assert fetcher.calls == [("incremental_assign", [("agents.new", 3, 7), ("events", 3, 8), ("signals", 3, 9)])]
+    assert owned.ready
+    thread._on_lost(cast("Any", group), [TopicPartition("signals", 3)])
+    assert [name for name, _ in fetcher.calls] == ["incremental_assign", "incremental_unassign"]
+    assert (notes.gone, thread.numbers, thread._sources) == ([owned], frozenset(), {})
+    monkeypatch.undo()
+
+
+def test_a_slice_that_goes_before_it_is_restored_was_never_fetched(
+    thread: ConsumerThread, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, fetcher = Recording(), Recording()
+    monkeypatch.setattr(thread, "_consumer", group)
+    monkeypatch.setattr(thread, "_fetcher", fetcher)
+    thread._topics = ("events", "signals")
+    thread._on_assign(cast("Any", group), [TopicPartition("signals", 0)])
+    thread._on_lost(cast("Any", group), [TopicPartition("signals", 0)])
+    thread._begin(notes.came[0])
+    assert fetcher.calls == []
+    monkeypatch.undo()

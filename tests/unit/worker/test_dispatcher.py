@@ -173,3 +173,14 @@ async def test_a_pause_is_forgotten_with_its_slice(tmp_path: Path) -> None:
     hall.dispatcher.resume(owned, "a")
     await asyncio.sleep(0)
     assert hall.begun == []
+
+
+def test_why_a_run_waits_is_said(tmp_path: Path) -> None:
+    hall = Hall(places=1)
+    assert hall.dispatcher.why("a") == "its turn has not come"
+    assert "does not have agent 'b'" in hall.dispatcher.why("b")
+    assert "concurrency key 'eu'" in hall.dispatcher.why("a", "eu")
+    hall.dispatcher.woke(cast("Live", Run(hall.agent)))
+    assert hall.dispatcher.why("a") == "all 1 places of agent 'a' are taken"
+    hall.dispatcher.pause(owned_slice(tmp_path), "a")
+    assert "is paused: `streams agents resume a`" in hall.dispatcher.why("a")

@@ -12,7 +12,7 @@ from schemas.call import CallRecorded
 from streams import Reject, Retry, RetryPolicy, tool
 from streams.engine.decision import Perform
 from streams.engine.messages import EffectDone
-from streams.tools._call import call_tool
+from streams.tools._call import IDEMPOTENCY_KEY, call_tool
 from streams.tools._inner import inner
 from streams.worker.runs.nested import Nested
 
@@ -114,3 +114,37 @@ async def test_what_fails_for_good_is_raised_in_the_outer_tool(failure: Exceptio
 
 async def test_without_a_worker_the_tool_is_simply_called() -> None:
     assert await call_tool(outer, {"values": [1]}) == 3
+
+
+KEYS: dict[int, list[str | None]] = {}
+GATES: dict[int, asyncio.Event] = {}
+
+
+@tool
+async def keyed(value: int) -> int:
+    """Note the key under which it is called."""
+    await GATES[value].wait()
+    KEYS.setdefault(value, []).append(IDEMPOTENCY_KEY.get())
+    return value
+
+
+@tool
+async def side_by_side(order: list[int]) -> int:
+    """Call in some order, at once."""
+    return sum(await asyncio.gather(*(inner(keyed, value=value) for value in order)))
+
+
+async def test_a_call_has_the_same_key_in_every_attempt_whatever_begins_first() -> None:
+    GATES.update({value: asyncio.Event() for value in (1, 2)})
+    for gate in GATES.values():
+        gate.set()
+    for order in ([1, 2, 1], [2, 1, 1], [1, 1, 2]):
+        perform, report = attempt()
+        nested = Nested(Counting(), "r1", perform, report)  # type: ignore[arg-type]
+        with nested.here():
+            await call_tool(side_by_side, {"order": order})
+    twos, ones = KEYS[2], KEYS[1]
+    assert len(set(twos)) == 1
+    assert [len(set(ones[at : at + 2])) for at in (0, 2, 4)] == [2, 2, 2]
+    assert len(set(ones)) == 2
+    assert not set(ones) & set(twos)

@@ -21,6 +21,7 @@ from streams.engine.view import ENDED
 from streams.tables.agent_stats import AgentStats, agent_stats
 from streams.tables.runs import RunRow, runs
 from streams.worker.book import RUNS, STATS, Book
+from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.runlist import RunList, Wanted
 from streams.worker.journal import LEDGER, Journal
 from streams.worker.runs.desk import Live
@@ -121,6 +122,25 @@ class Room:
         self.book.changed(live, unit)
         self.commit(unit)
 
+    def ask(self, run_id: str, what: str, *, answered: bool = False) -> None:
+        """Let a run ask a person, and wait for the answer beside whatever else it does."""
+        live = self.lives[run_id]
+        journal = live.machine.journal
+        journal.decision = Decision()
+        asked = {"what": what, "parameters": None, "token": f"token of {what}"}
+        journal.append("3", "approval", what, input=asked)
+        journal.append("4", "wait", "approval", status="fired" if answered else "scheduled")
+        unit = Unit(live.slice)
+        for entry in journal.decision.entries:
+            self.journal.write(unit, entry)
+        self.book.changed(live, unit)
+        self.commit(unit)
+
+    def asked(self, limit: int = 100, **query: str) -> list[tuple[str, list[str]]]:
+        proof: Any = SimpleNamespace()
+        found = ApprovalPages(proof, self.journal)._found(self.slices, query, limit)
+        return [(run["run_id"], [one["what"] for one in run["approvals"]]) for run in found]
+
     def forget(self, run_id: str) -> None:
         """Delete a run's row, as when its history goes."""
         unit = Unit(self.lives[run_id].slice)
@@ -194,6 +214,28 @@ def test_the_index_can_be_made_anew_from_the_rows(room: Room) -> None:
     assert [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()] == before
     assert room.page(status="running") == [f"run-{number}" for number in range(9, -1, -1)]
     assert room.page(status="queued") == []
+
+
+def test_runs_that_ask_people_are_found_the_newest_first(room: Room) -> None:
+    for number in range(6):
+        room.submit(f"run-{number}", 1_000 + number)
+        room.move(f"run-{number}", "running")
+    room.move("run-0", "waiting")  # for a timer, and for nobody
+    room.move("run-4", "waiting")
+    for number, answered in ((1, False), (2, True), (3, False), (4, False)):
+        room.ask(f"run-{number}", f"ship {number}", answered=answered)
+    room.move("run-3", "cancelled")
+    assert room.asked() == [("run-4", ["ship 4"]), ("run-1", ["ship 1"])]
+    assert room.asked(1) == [("run-4", ["ship 4"])]
+    assert room.asked(cursor="1970-01-01T00:00:01.004Z~run-4") == [("run-1", ["ship 1"])]
+    assert room.asked(agent="billing") == []
+
+
+@pytest.mark.parametrize("long_ago", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z"])
+def test_a_time_before_all_runs_is_no_failure(room: Room, long_ago: str) -> None:
+    room.submit("one", 1_000)
+    assert room.page(since=long_ago) == ["one"]
+    assert room.page(cursor=f"{long_ago}~x") == []
 
 
 def test_a_row_goes_with_its_entries(room: Room) -> None:

@@ -60,7 +60,9 @@ class Owner:
             partitions=PARTITIONS,
             committer=SimpleNamespace(proven=lambda: True),
         )
-        self.pages = pages = RunPages(Proof(runtime), self.journal, cast("Any", None), [], self.spoken)
+        self.pages = pages = RunPages(
+            Proof(runtime), self.journal, cast("Any", self), self.spoken, lambda agent, _key: f"{agent} rests"
+        )
         app = Starlette(
             routes=[
                 Route("/runs/{id}", pages.show),
@@ -72,6 +74,10 @@ class Owner:
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
         self.machine = Machine(work, "r-1", now_ms=1_000, agents={"work": work})
         self.commit(self.machine.handle(Submit(RunSubmitted(run_id="r-1", agent="work", input={"task": {}})), 1_000))
+
+    async def has(self, _owned: Slice, _key: bytes) -> bool:
+        """Be the rest of the queues, which is empty."""
+        return False
 
     def commit(self, decision: Decision) -> None:
         unit = Unit(self.owned)
@@ -124,14 +130,17 @@ async def test_an_entry_that_is_written_over_is_told_again(owner: Owner) -> None
 async def test_what_models_say_is_told_once_they_are_listened_to(owner: Owner) -> None:
     asked = {"runs": {"r-1": -1, FAR: -1}}
     assert (await owner.client.post("/spoken", json=asked)).json() == {"runs": {}}
-    tell = owner.spoken.listener("r-1", "1")
-    assert tell is not None
-    assert owner.spoken.listener(FAR, "1") is None, "another worker's run"
-    tell("Hel")
-    [piece] = (await owner.client.post("/spoken", json=asked)).json()["runs"]["r-1"]
-    assert (piece["path"], piece["text"]) == ("1", "Hel")
-    tell("lo")
-    assert [one["text"] for one in (await owner.news(1, piece["number"]))["pieces"]] == ["lo"]
+    with owner.spoken.call("r-1", "1") as tell, owner.spoken.call(FAR, "1") as far:
+        assert tell is not None
+        assert far is not None
+        far("another worker's run")
+        tell("Hel")
+        told = (await owner.client.post("/spoken", json=asked)).json()["runs"]
+        assert list(told) == ["r-1"]
+        [piece] = told["r-1"]
+        assert (piece["path"], piece["text"]) == ("1", "Hel")
+        tell("lo")
+        assert [one["text"] for one in (await owner.news(1, piece["number"]))["pieces"]] == ["lo"]
     owner.append("~end/1", "end", "succeeded")
     assert (await owner.news(1))["pieces"] == []
 
@@ -147,14 +156,23 @@ async def test_a_run_that_is_on_its_queue_is_never_404(owner: Owner, monkeypatch
     unknown = next(f"u-{number}" for number in range(99) if partition_of(b"u-%d" % number, PARTITIONS) == HOME)
     monkeypatch.setattr(runs, "_PATIENCE_S", 0.01)
     there = [True, True, True, False, False]  # at each look at the queue
-    monkeypatch.setattr(owner.pages, "_on_the_way", lambda *_: there.pop(0))
+
+    async def look(*_: object) -> bool:
+        return there.pop(0)
+
+    monkeypatch.setattr(owner, "has", look)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404, "it was passed meanwhile, and is no run"
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 404
 
-    def gone(*_: object) -> bool:
+    async def gone(*_: object) -> bool:
         owner.owned.kill()
         return True
 
-    monkeypatch.setattr(owner.pages, "_on_the_way", gone)
+    monkeypatch.setattr(owner, "has", gone)
     assert (await owner.client.get(f"/runs/{unknown}")).status_code == 503
+
+
+async def test_a_queued_run_says_why_it_has_not_begun(owner: Owner) -> None:
+    assert (await owner.client.get("/runs/r-1")).json()["reason"] == "work rests"
+    assert (await owner.news(0))["view"]["reason"] == "work rests"

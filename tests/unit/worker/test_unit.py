@@ -132,3 +132,16 @@ def test_a_killed_slice_is_buried_once(tmp_path: Path) -> None:
     one.bury()
     one.bury()
     assert (one.live, one.ready, one.db, told) == (False, False, None, [1])
+
+
+def test_records_that_hold_a_whole_event_do_not_count_among_what_a_unit_may_hold(tmp_path: Path) -> None:
+    """A dead letter of an event of 25 MiB must be written, or its partition stands still."""
+    unit = Unit(owned_slice(tmp_path))
+    unit.send("dead-letters", b"x" * (25 << 20), b"k", limit=27 << 20)
+    mark = unit.mark()
+    unit.send("dead-letters", b"x" * (9 << 20), b"k", limit=27 << 20)
+    unit.rollback(mark)
+    for _ in range(Unit.LIMIT // 900_000):
+        unit.send("t", b"x" * 900_000)
+    with pytest.raises(UnitTooLargeError, match="smaller"):
+        unit.send("t", b"x" * 900_000)

@@ -1,0 +1,8 @@
+"""What an answer says of a pool that has no live worker, and so no part in it."""
+
+from __future__ import annotations
+
+
+def no_worker(pool: str) -> dict[str, str]:
+    """Return the pool with the reason and what to type."""
+    return {"pool": pool, "reason": f"no live worker of pool '{pool}': start one with `streams worker --pool {pool}`"}

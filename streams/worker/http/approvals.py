@@ -1,0 +1,67 @@
+"""What the runs of this worker's partitions ask people and nobody has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.routing import Route
+
+from streams.engine.approvals import open_approvals
+from streams.engine.view import fold, history
+from streams.worker.book import run_at
+from streams.worker.http.answers import answer, of
+from streams.worker.http.runlist import Wanted, lists
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from streams.worker.http.proof import Proof
+    from streams.worker.journal import Journal
+    from streams.worker.state.slice import Slice
+
+_OPEN: Final = ("waiting", "running")
+"""The statuses of runs that may wait for a person; one that also does something else is running."""
+
+
+class ApprovalPages:
+    """`/owner/approvals`."""
+
+    def __init__(self, proof: Proof, journal: Journal) -> None:
+        """Look into the runs of the owned partitions."""
+        self._proof = proof
+        self._journal = journal
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [Route("/owner/approvals", self.page)]
+
+    async def page(self, request: Request) -> Response:
+        """Answer the open questions of at most `limit` runs behind `cursor`, the newest run first."""
+        query = dict(request.query_params)
+        limit, slices = int(query.get("limit", "100")), self._proof.slices()
+        found = await asyncio.to_thread(self._found, slices, query, limit + 1)
+        for owned in slices:
+            self._proof.check(owned)  # what was read while its partition went is nobody's word
+        return of(slices, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
+
+    def _found(self, slices: list[Slice], query: dict[str, str], limit: int) -> list[dict[str, Any]]:
+        ways = [
+            places
+            for owned in slices
+            for status in _OPEN
+            for places in lists(owned, Wanted.of({**query, "status": status}))
+        ]
+        found: dict[str, dict[str, Any]] = {}
+        for place, owned in heapq.merge(*ways, key=lambda item: item[0]):
+            entries = self._journal.committed(owned, run_at(place).decode())
+            if not entries or not (asked := open_approvals(history(entries))):
+                continue
+            view = fold(entries).to_json()
+            shown = {name: view[name] for name in ("run_id", "agent", "created_at", "started_by")}
+            found[view["run_id"]] = {**shown, "approvals": asked}
+            if len(found) == limit:
+                break
+        return list(found.values())

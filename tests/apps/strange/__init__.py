@@ -1,0 +1,1 @@
+"""Agents, reactions and steps that do what no code should."""
