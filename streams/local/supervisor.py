@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from streams.clock import monotonic
 from streams.local.errors import LocalError, StartError
-from streams.local.probe import is_ready
+from streams.local.probe import not_ready
 from streams.local.spawn import ended, spawn
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SHORT_LIFE = 2.0  # seconds; who dies sooner than that is not restarted in a hot
 PAUSE = 0.8  # seconds before such a restart
 PATIENCE = 3  # short lives before the first readiness after which a start counts as failed
 LAST_WORDS = 0.2  # seconds for what a dead process has still in its pipe
+READY = 120.0  # seconds for a start: longer than the minute for which a worker itself waits for its broker's answer
 LOOK = 0.05  # seconds between two looks at a process that starts
 
 
@@ -95,15 +96,15 @@ class Supervisor:
             raise StartError(message)
         self._tasks.create_task(self._keep(child, child.process))
 
-    async def wait_ready(self, child: Child, timeout: float = 60.0) -> None:
+    async def wait_ready(self, child: Child, timeout: float = READY) -> None:
         """Return when `child` answers; StartError when it ended too often before that, or after `timeout` seconds."""
         deadline = monotonic() + timeout
-        while child.ready is not None and not await is_ready(child.ready):
+        while child.ready is not None and (why := await not_ready(child.ready)) is not None:
             if child.short_lives >= PATIENCE:
                 message = f"{child.name} ended {PATIENCE} times before it was ready: its last lines are above."
                 raise StartError(message)
             if monotonic() > deadline:
-                message = f"{child.name} was not ready within {timeout:.0f} s ({child.ready})."
+                message = f"{child.name} was not ready within {timeout:.0f} s ({child.ready}): {why}."
                 raise StartError(message)
             if await self._stopped_within(LOOK):
                 message = f"{child.name} was stopped before it was ready."

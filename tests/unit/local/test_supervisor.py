@@ -26,7 +26,7 @@ SERVER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200); self.end_headers()
+        self.send_response(int(sys.argv[2])); self.end_headers(); self.wfile.write(sys.argv[3].encode())
     def log_message(self, *args): pass
 http.server.HTTPServer.allow_reuse_port = True
 server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
@@ -42,13 +42,13 @@ def child(name: str, code: str, *arguments: str, ready: str | None = None, grace
 
 
 @contextmanager
-def server() -> Iterator[Child]:
+def server(status: int = 200, body: str = "") -> Iterator[Child]:
     """Give a child that serves on a port that is held for it, or another process might take it between two starts."""
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        yield child("web", SERVER, str(port), ready=f"http://127.0.0.1:{port}/readyz")
+        yield child("web", SERVER, str(port), str(status), body, ready=f"http://127.0.0.1:{port}/readyz")
 
 
 async def up(supervisor: Supervisor, one: Child) -> subprocess.Popen[bytes]:
@@ -104,6 +104,19 @@ async def test_a_child_that_cannot_start_is_given_up_with_its_name(monkeypatch: 
             await up(supervisor, broken)
     await log.until("worker-0", "no such setting")
     await log.until("worker-0", "status 3")
+
+
+async def test_a_child_that_does_not_get_ready_is_given_up_with_what_it_answers() -> None:
+    """And with the refused connection, while nobody answers."""
+    log = Noted()
+    with server(503, "connecting to the broker") as one, server() as away:
+        async with Supervisor(log) as supervisor:
+            await supervisor.start(one)
+            await log.until("web", "listening")
+            with pytest.raises(StartError, match=r"web was not ready within 1 s .*: connecting to the broker\."):
+                await supervisor.wait_ready(one, 1)
+            with pytest.raises(StartError, match=r"web was not ready within 0 s .*: .*[Cc]onnect"):
+                await supervisor.wait_ready(away, 0)
 
 
 async def test_the_highest_rank_is_stopped_first(tmp_path: Path) -> None:
