@@ -22,6 +22,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def process_time() -> float:
+    """Return the seconds of processor time that this process has used, in all of its threads."""
+    return time.process_time()
+
+
 def boottime() -> float:
     """Return seconds of a clock that never goes back and that counts on while the machine is suspended.
 

@@ -83,10 +83,17 @@ class LoopWatch:
             asyncio.get_running_loop().call_later(_BEAT_S, self._tick)
 
     def _watch(self) -> None:
-        told = 0.0
+        """Tell of each block once. A process that is stopped, or gets no processor, blocks nothing.
+
+        So a look counts at most its own pause and the processor time that the process has had since the last one.
+        """
+        told = seen = late = 0.0
+        last, last_used = clock.monotonic(), clock.process_time()
         while not self._stop.wait(_BLOCKED_S / 2):
-            beat = self._beat
-            late = clock.monotonic() - beat - _BEAT_S
+            now, used, beat = clock.monotonic(), clock.process_time(), self._beat
+            passed = min(now - last, _BLOCKED_S / 2 + used - last_used)
+            late = late + passed if beat == seen else min(now - beat - _BEAT_S, passed)
+            last, last_used, seen = now, used, beat
             if late > _BLOCKED_S and beat != told:
                 told = beat
                 self._say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -90,17 +91,21 @@ async def test_a_consumers_thread_that_stands_still_ends_the_process_whatever_th
 
 
 def late_while(blocked: Callable[[], None]) -> Callable[[], float]:
-    """Return a clock by which time has passed only while this thread waits for good in a function.
+    """Return a clock by which time passes, with each look, only while this thread waits for good in a function.
 
     By the machine's own, a pause before that would be told of, with whatever is under way then.
     """
-    thread = threading.get_ident()
+    thread, passed = threading.get_ident(), itertools.count(1.0, 0.01)
+    reached = 1.0
 
     def now() -> float:
+        nonlocal reached
         frame = sys._current_frames()[thread]
         in_wait = frame.f_code is threading.Condition.wait.__code__ and "gotit" in frame.f_locals
         callers = frame.f_back and frame.f_back.f_back
-        return 101.0 if in_wait and callers and callers.f_code is blocked.__code__ else 1.0
+        if in_wait and callers and callers.f_code is blocked.__code__:
+            reached = next(passed)
+        return reached
 
     return now
 
@@ -127,3 +132,20 @@ async def test_the_function_that_blocks_the_loop_is_named(monkeypatch: pytest.Mo
     assert "blocked for" in said[0]
     assert "by wait (" in said[0], "where it blocks"
     assert f"in slow_library ({__file__}:" in said[0], "and who called that"
+
+
+def test_a_process_that_was_stopped_has_not_blocked_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clock has gone on, but neither the loop nor the thread that watches it, nor any code, has run."""
+    now, looks = itertools.count(1.0, 1000.0), iter([False, True] * 2)
+    monkeypatch.setattr(clock, "monotonic", lambda: next(now))
+    monkeypatch.setattr(clock, "process_time", lambda: 0.0)
+    said: list[str] = []
+    watch = LoopWatch(said.append)
+    monkeypatch.setattr(watch._stop, "wait", lambda _seconds: next(looks))
+    watch._watch()
+    assert said == []
+    cpu = itertools.count(1.0, 5.0)  # code has run all the time, and nothing else
+    monkeypatch.setattr(clock, "process_time", lambda: next(cpu))
+    watch._watch()
+    assert len(said) == 1
+    assert "blocked for 5.5 s" in said[0]
