@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams import clock, kafka_access
-from streams.choices import Budget, Endpoint, ModelRole, budget_kinds, objects, revealed
+from streams.choices import BindHost, Budget, Endpoint, ModelRole, budget_kinds, objects, revealed
 from streams.env_file import EnvFileError
 from streams.env_file import read as read_env_file
 from streams.errors import StreamsError
@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     slot: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names a worker's state folder; unset: the next free one"
     )
-    worker_host: str = Field("127.0.0.1", description="address on which a worker answers the gateway")
+    worker_host: BindHost = Field("127.0.0.1", description="address on which a worker answers the gateway")
     worker_port: int = Field(0, ge=0, le=65535, description="port on which a worker answers the gateway; 0: a free one")
     worker_url: str | None = Field(
         None,
@@ -201,7 +201,9 @@ class Settings(BaseSettings):
     dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
 
     # Gateway
-    gateway_host: str = Field("127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS")
+    gateway_host: BindHost = Field(
+        "127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS"
+    )
     gateway_port: int = Field(8000, ge=0, le=65535, description="port of the gateway; 0: a free one")
     gateway_connections_per_address: int = Field(
         1_024, ge=1, description="connections that one address may hold; a proxy in front counts as one address"

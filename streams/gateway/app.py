@@ -42,7 +42,7 @@ from streams.gateway.tables import Tables
 from streams.gateway.threads import Threads
 from streams.gateway.voices import Voices
 from streams.gateway.webhooks import Webhooks
-from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of
+from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of, in_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def build(
     hosts = (
         frozenset()
         if keys
-        else LOCAL_HOSTS | {host_name(settings.gateway_host), host_of(settings.advertised_url or "")} - {""}
+        else LOCAL_HOSTS | {host_name(in_url(settings.gateway_host)), host_of(settings.advertised_url or "")} - {""}
     )
     remembered = deliveries or Deliveries()
     streams, voices = Streams(), Voices(deps.owners)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streams.serving.hosts import EVERYWHERE, in_url
 from streams.serving.protocol import bounded
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.proof import NotOwnerError, NotReadyError
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from streams.worker.http.tables import TablePages
 
 MAX_CONNECTIONS: Final = 4_096
-EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -147,4 +147,4 @@ def reached_at(host: str) -> str:
     """Return what others put into a URL for a socket bound to `host`: for all addresses this machine's name."""
     if host in EVERYWHERE:
         return socket.gethostname()
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return in_url(host)
