@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    StringConstraints,
     ValidationError,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -45,17 +46,25 @@ SCOPES = ("submit", "read", "approve", "admin")
 Scope = Literal["submit", "read", "approve", "admin"]
 
 
+EventTypes = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$")]
+"""A type of events, all below a name (`shop.*`), or all of them (`*`)."""
+
+
 class SettingsError(StreamsError):
     """Raised at the start by `load`: one line for each setting that is unknown, ill-typed or missing."""
 
 
 class ApiKey(BaseModel):
-    """A key that clients of the gateway send, and what it allows."""
+    """A key that clients of the gateway send, and what it allows.
 
-    model_config = ConfigDict(frozen=True)
+    `types` are the types of events that it may publish, as names or as `shop.*`; unset: all that its scopes allow.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: SecretStr
     scopes: frozenset[Scope]
+    types: tuple[EventTypes, ...] | None = None
 
 
 class Row(NamedTuple):
@@ -97,7 +106,10 @@ def _webhook_secrets(value: object) -> object:
 
 
 def _api_keys(value: object) -> object:
-    """Accept `{"key": ["submit"]}`, `["key"]` and `key:submit+read,key`; a key without scopes has all of them."""
+    """Accept `{"key": ["submit"]}`, `["key"]` and `key:submit+read,key`; a key without scopes has all of them.
+
+    In an object a key may have an object, too: `{"key": {"scopes": ["submit"], "types": ["shop.*"]}}`.
+    """
     if isinstance(value, str):
         value = _from_json(value) if value.lstrip().startswith(("{", "[")) else _split(value)
     if isinstance(value, dict):
@@ -106,7 +118,17 @@ def _api_keys(value: object) -> object:
         pairs = [(key, scopes or "+".join(SCOPES)) for key, _, scopes in (item.partition(":") for item in value)]
     else:
         return value
-    return [{"key": key, "scopes": scopes.split("+") if isinstance(scopes, str) else scopes} for key, scopes in pairs]
+    return [_api_key(key, given) for key, given in pairs]
+
+
+def _api_key(key: str, given: object) -> dict[str, object]:
+    if not isinstance(given, dict):
+        given = {"scopes": given}
+    if "scopes" not in given or given.keys() - {"scopes", "types"}:
+        message = 'an object of a key has scopes and, if wanted, types: {"scopes": ["submit"], "types": ["shop.*"]}'
+        raise ValueError(message)
+    scopes = given["scopes"]
+    return {"key": key, **given, "scopes": scopes.split("+") if isinstance(scopes, str) else scopes}
 
 
 File = Annotated[Path, AfterValidator(Path.expanduser)]  # "~" in `.env` is not replaced by any shell
@@ -210,7 +232,9 @@ class Settings(BaseSettings):
     )
     advertised_url: str | None = Field(None, description="URL under which clients reach the gateway")
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_api_keys)] = Field(
-        (), description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}'
+        (),
+        description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}; with types of events: '
+        '{"key": {"scopes": ["submit"], "types": ["shop.*"]}}',
     )
     webhook_secrets: Annotated[
         dict[str, Annotated[tuple[SecretStr, ...], Field(min_length=1)]], NoDecode, BeforeValidator(_webhook_secrets)
@@ -412,7 +436,8 @@ def _shown(value: object) -> str:
         case SecretStr():
             return MASK
         case ApiKey():
-            return f"{MASK}:{'+'.join(sorted(value.scopes))}"
+            types = "" if value.types is None else f" ({' '.join(value.types) or 'no events'})"
+            return f"{MASK}:{'+'.join(sorted(value.scopes))}{types}"
         case dict():
             return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
         case BaseModel():
@@ -431,7 +456,10 @@ def _encoded(value: object) -> str:
         case SecretStr():
             return value.get_secret_value()
         case tuple() if value and isinstance(value[0], ApiKey):
-            return orjson.dumps({item.key.get_secret_value(): sorted(item.scopes) for item in value}).decode()
+            keys = {
+                item.key.get_secret_value(): item.model_dump(mode="json", include={"scopes", "types"}) for item in value
+            }
+            return orjson.dumps(keys).decode()
         case dict():
             inner = {
                 key: revealed(items) if isinstance(items, BaseModel) else [_encoded(item) for item in items]
