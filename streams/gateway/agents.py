@@ -12,7 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from schemas.agent import AgentCommanded
 from schemas.attributes import new_id
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.pools import no_worker
@@ -85,7 +85,7 @@ class Agents:
         agent = self._agents.get(name)
         if agent is None:
             raise Problem("unknown-agent", "No agent has that name; see /agents.")
-        raw = await read(call)
+        raw = await content(call)
         if raw.strip() and parse(raw) != {}:
             raise wrong("body", "it must be empty")
         key = check_key(call.headers.get("idempotency-key"))

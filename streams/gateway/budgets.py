@@ -12,7 +12,7 @@ from schemas.attributes import new_id
 from schemas.usage import BudgetChanged
 from streams.choices import Budget
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.operations import list_of
@@ -76,7 +76,7 @@ class Budgets:
         """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it look again within seconds."""
         scope, key = call.param("scope"), check_key(call.headers.get("idempotency-key"))
         try:
-            budget = Budget.model_validate(parse(await read(call)), strict=True)
+            budget = Budget.model_validate(parse(await content(call)), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise wrong(".".join(map(str, first["loc"])) or "body", first["msg"]) from error

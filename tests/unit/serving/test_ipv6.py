@@ -12,7 +12,7 @@ from streams.cli.pipeline import gateway_url
 from streams.local import dev
 from streams.local.ports import free_ports
 from streams.serving.hosts import url_here
-from streams.settings import SettingsError, load
+from streams.settings import SettingsError, child_environment, load
 from streams.worker.http.app import Server
 from tests.unit.gateway._gateway import Settings, world
 
@@ -45,7 +45,7 @@ def test_commands_and_dev_reach_a_server_where_it_is_bound(
     assert dev._gateway(settings).ready == f"{url}/readyz"
     assert dev._worker(settings, 0, 8000).ready == f"{url}/readyz"
     assert httpx.URL(url).port == 8000
-    child = dev.child_environment(settings)
+    child = child_environment(settings)
     assert child["STREAMS_GATEWAY_HOST"] == settings.gateway_host == settings.worker_host
 
 
