@@ -148,7 +148,7 @@ def of_budgets(budgets: Budgets) -> list[Operation]:
         ),
         Operation(
             "POST",
-            "/budgets/{scope:path}",
+            "/budgets/{scope:text}",
             budgets.change,
             "admin",
             "Give a run, an agent or a concurrency key another budget; nothing in it: the declared one",

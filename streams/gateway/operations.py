@@ -265,7 +265,7 @@ def of_tables(tables: Tables) -> list[Operation]:
         ),
         Operation(
             "GET",
-            "/tables/{name}/{key:path}",
+            "/tables/{name}/{key:text}",
             tables.row,
             "read",
             "A row",
