@@ -274,7 +274,8 @@ class Settings(BaseSettings):
         {}, description='budgets of agents without their own, as JSON: {"run": {"tokens", "usd", "calls"}, …}'
     )
     fetch_allow: Names = Field(
-        (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
+        (),
+        description="private hosts that tools may fetch, comma-separated: host:port, or host for ports 80 and 443",
     )
     data_sources: Names = Field(
         (), description="URLs and files that monitor_data_sources looks at every hour, comma-separated"

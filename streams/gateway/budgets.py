@@ -17,6 +17,7 @@ from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.operations import list_of
 from streams.gateway.problem import Problem
+from streams.gateway.submission import near
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
 from streams.gateway.write import Record, write
 from streams.query.owners import OwnerUnavailableError
@@ -109,7 +110,7 @@ class Budgets:
     def _agent(self, name: str) -> Agent[Any, Any]:
         agent = self._deps.catalog.agents.get(name)
         if agent is None:
-            raise Problem("unknown-agent", "No agent has that name; see /agents.")
+            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._deps.catalog.agents)}")
         return agent
 
     def _check(self, kind: str, agent: Agent[Any, Any]) -> None:
