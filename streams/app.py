@@ -69,6 +69,10 @@ class Catalog:
         named = {agent.pool for agent in self.agents.values()} | {table.pool for table in self.tables.values()}
         return tuple(sorted(named | {"default"}))
 
+    def bus_pools(self) -> tuple[str, ...]:
+        """Return the pools whose workers read the bus: `default`, and those of tables that fold events."""
+        return tuple(sorted({table.pool for table in self.tables.values() if not table.of_runs} | {"default"}))
+
 
 _KINDS: Final[tuple[tuple[type[Any], str], ...]] = (
     (Agent, "agents"),

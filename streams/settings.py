@@ -219,7 +219,9 @@ class Settings(BaseSettings):
     flood_threshold: int = Field(
         100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"
     )
-    history_days: float = Field(30.0, gt=0, description="days for which the journal of an ended run is kept")
+    history_days: float = Field(
+        30.0, gt=0, description="days for which the journal of an ended run is kept; then the run is expired"
+    )
     dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
 
     # Gateway

@@ -15,6 +15,15 @@ EVENT_BYTES = WEBHOOK_BYTES
 #: A dead letter, its redrive and the row of an event that waits hold a whole record and what happened to it.
 LETTER_BYTES = EVENT_BYTES + MAX_BYTES
 
+#: How long the bus keeps events that nobody has read, a week without workers included.
+BUS_MS = days_ms(7)
+#: How long queues and signals are kept.
+QUEUE_MS = days_ms(7)
+LETTER_MS = days_ms(28)
+#: How long the id of a run is remembered at least after its history was deleted. A submission may wait in its queue,
+#: become a dead letter, and come back by a redrive, which is a signal: no record may find the id forgotten.
+REMEMBERED_MS = QUEUE_MS + LETTER_MS + QUEUE_MS
+
 _RUN_ENDINGS = ("run.started", "run.succeeded", "run.failed", "run.cancelled")
 _SIGNALS = (
     "signal.sent",
@@ -40,8 +49,7 @@ def catalogue(
     """Return all topics of a pipeline, in order of their names.
 
     ``agents`` are names with their pools, ``tables`` names with fold version and pool; ``own`` are a user's topics,
-    which get the prefix. The retention of agents' queues, signals and dead letters is below the 30 days for which
-    the id of a run is remembered, so that no repeated submission can find it forgotten.
+    which get the prefix.
     """
     names, agents, tables = Names(prefix), list(agents), list(tables)
     all_pools = {DEFAULT_POOL, *pools, *(pool for _, pool in agents), *(pool for *_, pool in tables)}
@@ -63,6 +71,7 @@ def _shared(names: Names) -> list[Topic]:
             "the bus: what anybody may react to",
             "bus",
             "the entity's id",
+            retention_ms=BUS_MS,
             config={"max.message.bytes": str(EVENT_BYTES)},
         ),
         Topic(
@@ -70,7 +79,7 @@ def _shared(names: Names) -> list[Topic]:
             "what is said to runs that exist; who is given a partition number of it serves that number of all topics",
             "queue",
             "run id",
-            retention_ms=days_ms(7),
+            retention_ms=QUEUE_MS,
             config={"max.message.bytes": str(LETTER_BYTES)},
             events=_SIGNALS,
         ),
@@ -96,7 +105,7 @@ def _shared(names: Names) -> list[Topic]:
             "records and runs that were given up, with the cause",
             "log",
             "dead letter id",
-            retention_ms=days_ms(28),
+            retention_ms=LETTER_MS,
             config={"max.message.bytes": str(LETTER_BYTES)},
             events=("dead.lettered", "dead.redriven", "dead.discarded"),
         ),
@@ -119,7 +128,7 @@ def _queue(names: Names, agent: str) -> Topic:
         f"the queue of agent {agent}",
         "queue",
         "run id",
-        retention_ms=days_ms(7),
+        retention_ms=QUEUE_MS,
         events=("run.submitted", "run.history_given"),
     )
 

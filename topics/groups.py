@@ -34,6 +34,22 @@ def committed(config: KafkaConfig, group: str, *, timeout: float = _ANSWER_S) ->
     return {(place.topic, place.partition): place.offset for place in found.topic_partitions or () if place.offset >= 0}
 
 
+def groups(config: KafkaConfig, prefix: str, *, timeout: float = _ANSWER_S) -> list[str]:
+    """Return the ids of the consumer groups that begin with `prefix`, sorted, with members or without.
+
+    Raises BrokerUnavailableError if a broker does not answer within ``timeout`` seconds.
+    """
+    client = _client(config)
+    try:
+        found = client.list_consumer_groups(request_timeout=timeout).result(timeout)
+    except (KafkaException, TimeoutError) as error:
+        message = f"{config.bootstrap_servers} does not list its consumer groups; is it running?"
+        raise BrokerUnavailableError(message) from error
+    if found.errors:
+        raise BrokerUnavailableError(f"not all brokers list their consumer groups: {found.errors[0]}")
+    return sorted(one.group_id for one in found.valid if one.group_id.startswith(prefix))
+
+
 def lag(config: KafkaConfig, group: str, topics: Iterable[str], *, timeout: float = _ANSWER_S) -> dict[str, int]:
     """Return how many records (commit markers count) lie before a group by topic; one without offset has all before it.
 
@@ -65,17 +81,17 @@ def waiting(config: KafkaConfig, group: str, topics: Iterable[str]) -> int:
     return found
 
 
-def drop_before(config: KafkaConfig, topic: str, ms: int, groups: Iterable[str]) -> Mapping[int, int]:
-    """Delete a topic's records from before a time (milliseconds since the epoch) that all ``groups`` are past.
+def drop_before(config: KafkaConfig, topic: str, ms: int, done: Iterable[Mapping[Place, int]]) -> Mapping[int, int]:
+    """Delete a topic's records from before a time (milliseconds since the epoch) that all groups are past.
 
+    ``done`` is what each group has committed, as ``committed`` returns it; one without an offset has read nothing.
     Returns the new first offset by partition, where something was deleted. The broker drops whole segments only, so a
     quiet topic keeps records long after their retention. Raises as ``lag`` does.
     """
     ends = dict(offsets(config, topic, Time(ms)))
     starts = offsets(config, topic, "earliest")
-    for group in groups:
-        done = committed(config, group)
-        ends = {partition: min(end, done.get((topic, partition), 0)) for partition, end in ends.items()}
+    for group in done:
+        ends = {partition: min(end, group.get((topic, partition), 0)) for partition, end in ends.items()}
     doomed = [TopicPartition(topic, partition, end) for partition, end in ends.items() if end > starts[partition]]
     if not doomed:
         return {}

@@ -21,7 +21,7 @@ NO_STREAM = frozenset({404, 405})
 PACE = 0.3
 """Seconds between two questions where there is no event stream."""
 
-ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
+ENDINGS = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 class Unfinished(StreamsError):
@@ -42,7 +42,7 @@ def follow(server: Gateway, run: str, output: Output) -> int:
         result = server.get(f"/runs/{run}/result")
         print(to_json(result if output is Output.JSON else result["result"]))
         return 0
-    failed = cell(view.get("error")) or "see `streams runs show`"
+    failed = cell(view.get("error")) or view.get("reason") or "see `streams runs show`"
     message = f"Run {run} {view['status']}: {failed}"
     raise StreamsError(message)
 

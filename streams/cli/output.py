@@ -26,6 +26,7 @@ STYLES = {
     "queued": "dim",
     "failed": "red",
     "cancelled": "magenta",
+    "expired": "dim",
 }
 
 

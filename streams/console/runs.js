@@ -3,7 +3,7 @@
 import { follow, get, path, post, query } from "./api.js";
 import { ago, ask, badge, facts, h, json, row, table, toast, took } from "./dom.js";
 
-const ENDED = ["succeeded", "failed", "cancelled"];
+const ENDED = ["succeeded", "failed", "cancelled", "expired"];
 const STATUSES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"];
 
 const COLUMNS = [

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
 from streams.clock import iso
-from streams.engine.entry import DEADLINE, END, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
+from streams.engine.entry import DEADLINE, END, EXPIRED, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
 
 EFFECTS: Final = frozenset({"step", "tool", "llm"})
 WAITS: Final = frozenset({"sleep", "wait", "call"})
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+GONE: Final = "expired"
+"""The status of a run whose journal was deleted: it has ended, and nothing can be done with it any more."""
+OVER: Final = ENDED | {GONE}
 
 
 class RunView:
@@ -115,6 +118,8 @@ class RunView:
             self.resumes += 1
         elif path.startswith("~fork/") and entry.status == "completed":
             self.forks.append(entry.name)
+        elif path == EXPIRED:
+            self.reason = "its history was deleted after STREAMS_HISTORY_DAYS"
         elif path == DEADLINE or (path.startswith(INBOX) and entry.kind == "cancel"):
             self.reason = entry.name
 
@@ -235,12 +240,16 @@ class RunView:
 def fold(entries: Iterable[Entry]) -> RunView:
     """Return the view of the run that the entries, in log order, belong to; raise ValueError if there are none."""
     view: RunView | None = None
+    expired = False
     for entry in entries:
         if view is None:
             view = RunView(entry.run_id, entry.agent)
         view.apply(entry)
+        expired = expired or entry.path == EXPIRED
     if view is None:
         raise ValueError("a run without entries has no view: look for its submission first")
+    if expired:  # whatever is left beside the marker is being deleted
+        view.status = GONE
     return view
 
 

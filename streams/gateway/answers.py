@@ -26,6 +26,9 @@ _KINDS: Final = {
 }
 """What a worker's statuses mean to clients; 409 is the answer to asking for the result of a run that has none."""
 
+_SAME: Final = frozenset({"run-expired"})
+"""Types of workers' errors that clients of the gateway know under the same name."""
+
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON answer."""
@@ -38,10 +41,13 @@ def passed_on(said: Answer) -> Response:
         return Response(said.body, said.status, media_type="application/json")
     told = _members(said.body)
     detail = str(told.pop("detail", None) or "The worker that owns the key refuses.")
+    kind = _KINDS.get(said.status, "internal")
+    if told.get("type") in _SAME:
+        kind = told["type"]
     for name in ("type", "title", "status"):
         told.pop(name, None)
     retry_after = int(said.retry_after) if said.retry_after and said.retry_after.isdigit() else None
-    return Problem(_KINDS.get(said.status, "internal"), detail, retry_after=retry_after, **told).response()
+    return Problem(kind, detail, retry_after=retry_after, **told).response()
 
 
 def _members(body: bytes) -> dict[str, Any]:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from streams.gateway.operation import Call
     from streams.gateway.runs import Found, Runs
 
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-_CLOSED: Final = frozenset({"succeeded", "cancelled"})
+_ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
+_CLOSED: Final = frozenset({"succeeded", "cancelled", "expired"})
+_GONE: Final = frozenset({"expired"})
 _MAX_REASON: Final = 1_000
 
 
@@ -99,6 +100,7 @@ class Commands:
         body = parse(await content(call))
         at, edits = _fork_body(body)
         found = await self._runs.view(run_id)
+        _check_state(found, _GONE, "forked")
         entries = await self._runs.entries(run_id)
         if (why := misfit(entries, at, edits)) is not None:
             raise wrong(*why)

@@ -72,6 +72,11 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
     )
     problems = ("invalid-request", "owner-unavailable")
     result = {"type": "object", "required": ["run_id"], "properties": {"run_id": TEXT, "result": {}}}
+    state = {
+        "type": "object",
+        "required": ["run_id", "status"],
+        "properties": {"run_id": TEXT, "status": {"type": "string", "enum": [*STATUSES, "expired"]}},
+    }
     resume = (
         Param(
             "Last-Event-ID",
@@ -98,7 +103,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             runs.show,
             "read",
             "A run's state, as it is or as it was after an entry of its journal",
-            {200: OBJECT},
+            {200: state},
             (*_READ, "invalid-request"),
             (Param("at", {"type": "integer", "minimum": 1}, "the seq of that entry"), _STALE),
         ),
@@ -109,7 +114,7 @@ def of_runs(runs: Runs, listed: RunList, events: RunEvents) -> list[Operation]:
             "read",
             "A run's result; 202 while it is not finished",
             {200: result, 202: OBJECT},
-            (*_READ, "run-not-succeeded"),
+            (*_READ, "run-not-succeeded", "run-expired"),
         ),
         Operation(
             "GET", "/runs/{id}/history", runs.history, "read", "A run's journal", {200: list_of("entries")}, _READ

@@ -41,6 +41,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "slow-body": Kind(408, "The body did not arrive in time"),
     "conflict": Kind(409, "The state of the resource does not allow this"),
     "run-conflict": Kind(409, "The run exists with another agent or input"),
+    "run-expired": Kind(409, "The run ended and its history was deleted"),
     "run-not-succeeded": Kind(409, "The run ended without a result"),
     "too-large": Kind(413, "The body is too large"),
     "unsupported-media-type": Kind(415, "The content type is not understood"),

@@ -38,8 +38,9 @@ class Redriver:
 
     def __init__(self, catalog: Catalog, names: Names, book: Book) -> None:
         self._events = catalog.events
-        self._pools = {agent.name: agent.pool for agent in catalog.agents.values()}
-        tables = (f"table:{name}" for name in catalog.tables)
+        self._agents = set(catalog.agents)
+        tables = {f"table:{table.name}": table.pool for table in catalog.tables.values()}
+        self._pools = {agent.name: agent.pool for agent in catalog.agents.values()} | tables
         self._consumers = {*catalog.agents, *catalog.reactions, *catalog.schedules, *tables, "events", SIGNALS}
         self._names = names
         self._book = book
@@ -79,7 +80,7 @@ class Redriver:
 
     def _run_id(self, asked: RedriveRequested, edited: Event | None) -> str | None:
         """Return the run that a submission names; None if the letter is none that can be read."""
-        if asked.consumer not in self._pools:
+        if asked.consumer not in self._agents:
             return None
         if isinstance(edited, RunSubmitted):
             return edited.run_id
@@ -92,7 +93,7 @@ class Redriver:
     def _edited(self, letter: DeadLettered, edit: Edit) -> Event:
         if letter.run_id is not None:
             raise wrong("edit", "a run is resumed as it is; fork it to edit one of its answers")
-        event_type = RunSubmitted.event_type if letter.consumer in self._pools else _type_of(letter)
+        event_type = RunSubmitted.event_type if letter.consumer in self._agents else _type_of(letter)
         if event_type is None:
             raise wrong("edit", "the record does not say of which type it is, so it cannot be edited")
         return typed_event(self._events, event_type, edit.value, "edit")

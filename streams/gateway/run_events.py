@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.gateway.operation import Call
     from streams.gateway.runs import News, Runs
 
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+_ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 _TALKS: Final = frozenset({"queued", "running"})
 _PACE_S: Final = 0.05
 """Seconds between two looks at a run that goes on all the time: what came meanwhile is told together."""

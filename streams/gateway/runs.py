@@ -110,6 +110,8 @@ class Runs:
                 return False
             if found is None:
                 return False
+            if found.view["status"] == "expired":
+                raise Problem("run-expired", "A run with this id ended long ago; choose another id.", run_id=run_id)
             known = digest(str(found.view.get("agent")), found.view.get("input"))
         else:
             known = written.seal

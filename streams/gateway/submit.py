@@ -115,6 +115,7 @@ class Submit:
                 "malformed-request",
                 "unknown-agent",
                 "run-conflict",
+                "run-expired",
                 "too-large",
                 "slow-body",
                 "invalid-request",

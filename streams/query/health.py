@@ -14,6 +14,7 @@ from streams.app import Catalog, discover
 from streams.choices import is_loopback
 from streams.query.asked import open_breakers, stale_runs
 from streams.query.codec import codec_of
+from streams.query.unread import close_to_deletion
 from topics.admin import weak_partitions
 from topics.groups import lag
 from topics.names import Names
@@ -38,7 +39,7 @@ _SHOWN: Final = 5
 
 
 def problems(settings: Settings, now_ms: int) -> dict[str, str]:
-    """Return what is wrong by name: health/broker, /workers, /lag, /model, /runs; dead/CONSUMER; breaker/TOOL.
+    """Return what is wrong by name: health/broker, /workers, /lag, /retention, /model, /runs, dead/…, breaker/….
 
     Raises TopicError when the log cannot be read.
     """
@@ -49,6 +50,7 @@ def problems(settings: Settings, now_ms: int) -> dict[str, str]:
         "health/broker": _broker(settings),
         "health/workers": _workers(alive, catalog),
         "health/lag": _lag(settings, catalog),
+        "health/retention": close_to_deletion(settings, catalog, now_ms),
         "health/model": _model(settings),
         "health/runs": stale_runs(urls, now_ms),
     }

@@ -11,16 +11,17 @@ log = logging.getLogger(__name__)
 
 @schedule(cron="0 2 * * *")
 def cleanup_old_events() -> None:
-    """Delete events that are older than the topic's retention and that workers have handled."""
-    from topics.catalogue import catalogue  # noqa: PLC0415 - commands import schedules and need no Kafka client
+    """Delete events that are older than the topic's retention and that the workers of all pools have handled."""
+    from streams.app import discover  # noqa: PLC0415 - commands import schedules and need no Kafka client
+    from streams.query.unread import bus_groups, retention_ms  # noqa: PLC0415
     from topics.groups import drop_before  # noqa: PLC0415
     from topics.names import Names  # noqa: PLC0415
 
     here = settings.load()
-    names = Names(here.topic_prefix)
-    events = next(topic for topic in catalogue(here.topic_prefix) if topic.name == names.events)
-    if events.retention_ms is None:
+    events = Names(here.topic_prefix).events
+    kept = retention_ms(here.kafka(), events)
+    if kept is None:
         return
-    limit = clock.now_ms() - events.retention_ms
-    dropped = drop_before(here.kafka(), events.name, limit, [names.topic("streams.default")])
+    limit = clock.now_ms() - kept
+    dropped = drop_before(here.kafka(), events, limit, bus_groups(here, discover(here.apps)).values())
     log.info("events older than %s are gone from %d partitions", clock.iso(limit), len(dropped))

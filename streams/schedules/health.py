@@ -11,7 +11,7 @@ from streams import clock, minutes, schedule, settings
 from streams.tables.alerts import Alert, alerts
 
 OURS = ("health/", "dead/", "breaker/")
-CRITICAL = frozenset({"health/workers", "health/broker"})
+CRITICAL = frozenset({"health/workers", "health/broker", "health/retention"})
 
 
 @schedule(every=minutes(5))

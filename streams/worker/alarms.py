@@ -25,6 +25,7 @@ from topics.errors import TopicError
 if TYPE_CHECKING:
     from schemas.dead import DeadLettered
     from streams.worker.limits.breaker import Word
+    from streams.worker.log.gaps import Gap, Gaps
     from topics.producer import EventProducer
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,31 @@ class Alarms:
         if lasting := sorted(far & self._behind):
             self._soon("health/lag", f"workers are behind: {', '.join(f'{one} by {total[one]}' for one in lasting)}")
         self._behind = far
+
+    def looked(self, lags: Mapping[tuple[str, int], int], gaps: Gaps) -> None:
+        """Tell of what a look at the owned partitions has found."""
+        self.behind(lags)
+        self.lost(gaps)
+
+    def lost(self, gaps: Gaps) -> None:
+        """Tell of records that were deleted unread, each gap once; it stays open until somebody resolves it."""
+        for gap in gaps.take():
+            log.error("%s/%d: offsets %d to %d were deleted before they were read", *gap)
+            self._spawn(self._lost(gap, gaps))
+
+    async def _lost(self, gap: Gap, gaps: Gaps) -> None:
+        """Write the alert under an id of its gap; what the bus does not take is tried again at the next look."""
+        name = f"lost/{gap.topic}"
+        text = (
+            f"{gap.topic}/{gap.partition}: retention deleted {gap.end - gap.start} offsets from {gap.start} on before "
+            "they were read (markers of transactions count): send again what is missing, and see why no worker read it"
+        )
+        event = AlertRaised(alert=name, severity="critical", summary=text[:120], detail=text, at_ms=clock.now_ms())
+        try:
+            await self._producer.send(self._topic, event, id=f"{name}/{gap.partition}/{gap.start}", source=_SOURCE)
+        except TopicError as error:
+            log.warning("the bus did not take the alert %s, which is sent again: %s", name, error)
+            gaps.give_back(gap)
 
     def _soon(self, name: str, text: str) -> None:
         now = clock.monotonic()

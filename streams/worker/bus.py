@@ -67,10 +67,17 @@ class Bus:
         consumers = [*self._tables, *map(of_reaction, self._by_name)]
         self.positions = Positions(consumers, courier.names.events)
         self.unknown: dict[str, int] = {}
+        self._read_ms: dict[Slice, int] = {}
+
+    def read_ms(self, owned: Slice) -> int:
+        """Return the time of the newest record that all consumers of a slice have read; 0 if that is not known."""
+        return 0 if self.positions.late(owned)[0] else self._read_ms.get(owned, 0)
 
     async def take(self, batch: Batch) -> None:
         """Fold the batch's records in order, then run their reactions."""
         await self._lanes.room(batch.slice)
+        if batch.slice.live:
+            self._read_ms[batch.slice] = batch.messages[-1].timestamp()[1]
         items: list[Item] = []
         first = self.positions.begin(batch)
         for message in batch.messages:
@@ -100,7 +107,7 @@ class Bus:
         event_id, reaction = _cause(batch, message, arrived), self._by_name.get(consumer)
         if consumer.startswith(TABLE):
             if consumer.removeprefix(TABLE) not in self._folds.tables:
-                raise UnknownConsumerError(f"no table here is called {consumer.removeprefix(TABLE)!r}: bring it back")
+                raise UnknownConsumerError(f"no table here is {consumer!r}: bring it back, or discard the letter")
             self._fold(batch, message, arrived.event, consumer.removeprefix(TABLE))
         elif reaction is not None:
             self._lanes.park(batch, self._item(batch, reaction, event_id, arrived.event, message))
@@ -155,12 +162,16 @@ class Bus:
 
     def restored(self, owned: Slice) -> None:
         """Go on with the parked events of a restored slice."""
-        owned.on_death.append(lambda: self._lanes.forget(owned))
+        owned.on_death.append(lambda: self._gone(owned))
         rows = [self._courier.codec.decode(row, ParkedEvent) for _, row in owned.stores[LEDGER].scan_committed(_PARKED)]
         for row in sorted(rows, key=lambda row: row.source_offset):
             item = self._item_of(owned, row)
             if item is not None:
                 self._lanes.resume(item)
+
+    def _gone(self, owned: Slice) -> None:
+        self._lanes.forget(owned)
+        self._read_ms.pop(owned, None)
 
     def _item_of(self, owned: Slice, row: ParkedEvent) -> Item | None:
         reaction, record = self._by_name.get(row.reaction), Kept(row)

@@ -16,6 +16,7 @@ from schemas.parked import ParkedEvent
 from streams.worker.errors import DeadAssignmentError, RecordRefusedError
 from streams.worker.letters import dead_letter
 from streams.worker.limits.committing import committed
+from streams.worker.log.gaps import Gap, Gaps
 from streams.worker.reactions.item import Kept
 from streams.worker.state.unit import Unit
 from topics.errors import TopicError
@@ -123,13 +124,13 @@ class CatchUp:
         await committed(self._runtime.committer, unit)
 
 
-def reading(kafka: KafkaConfig, topic: str) -> Read:
-    """Return what reads the bus; records that retention has deleted meanwhile are named in a warning."""
+def reading(kafka: KafkaConfig, topic: str, gaps: Gaps) -> Read:
+    """Return what reads the bus; `gaps` gets what retention has deleted meanwhile."""
 
     def records(number: int, start: int, end: int) -> Iterator[RawRecord]:
         first = offsets(kafka, topic, "earliest", partitions=[number])[number]
         if first > start:
-            log.warning("%s/%d: records %d to %d are gone by retention, unread", topic, number, start, first)
+            gaps.found(Gap(topic, number, start, min(first, end)))
         return read(kafka, topic, start=start, end=end, partitions=[number])
 
     return records

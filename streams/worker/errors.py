@@ -55,6 +55,10 @@ class StoreError(WorkerError):
     """Raised when a partition's store cannot be read or written: no record's fault, and nobody can work without it."""
 
 
+class StoreDamagedError(StoreError):
+    """Raised by a partition store that cannot read what it holds; the next start removes it and reads the changelog."""
+
+
 class ThreadsHeldError(WorkerError):
     """Raised when plain functions that do not return hold all threads for too long."""
 
@@ -69,6 +73,10 @@ class ClusterUnfitError(WorkerError):
 
 class RestoreError(WorkerError):
     """Raised when a partition's state cannot be restored from its changelog."""
+
+
+class RunExpiredError(WorkerError):
+    """Raised for what is asked of a run whose history was deleted; the request becomes a dead letter."""
 
 
 class UnknownConsumerError(WorkerError):

@@ -63,6 +63,10 @@ class Journal:
         row = store.get(journal_key(run_id, SUBMITTED, 0)) or store.get(journal_key(run_id, EXPIRED, 0))
         return None if row is None else self.decode(row)
 
+    def is_expired(self, owned: Slice, run_id: str) -> bool:
+        """Return whether the run ended so long ago that only the marker of its id is left."""
+        return owned.stores[LEDGER].get(journal_key(run_id, EXPIRED, 0)) is not None
+
     def entries(self, owned: Slice, run_id: str) -> list[Entry]:
         """Return a run's entries in log order, with what is uncommitted: what its machine has appended itself."""
         return self._sorted(owned.stores[LEDGER].scan(run_prefix(run_id)))
@@ -96,6 +100,19 @@ class Journal:
 
     def _sorted(self, rows: Iterator[tuple[bytes, bytes]]) -> list[Entry]:
         return sorted((self.decode(row) for _, row in rows), key=lambda entry: entry.seq)
+
+
+def recorded_ms_of(row: bytes) -> int:
+    """Return when the entry in a row was recorded, without decoding the rest: a result may be large.
+
+    It is the last field, after another integer (`tests/unit/worker/test_sweep.py` sees to that). Avro writes integers
+    as zigzag varints: seven bits a byte, the lowest first, all bytes but the last with the high bit.
+    """
+    value, at = row[-1], len(row) - 2
+    while row[at] & 0x80:
+        value = value << 7 | row[at] & 0x7F
+        at -= 1
+    return value >> 1
 
 
 def over(paths: Iterable[str]) -> bool:

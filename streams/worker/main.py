@@ -33,6 +33,7 @@ from streams.worker.budgets.spending import Spending
 from streams.worker.bus import Bus
 from streams.worker.catchup import CatchUp, reading
 from streams.worker.courier import Courier
+from streams.worker.expiry import by_time
 from streams.worker.folds import Folds
 from streams.worker.handlers import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
@@ -167,7 +168,7 @@ class Worker:
                 slot=slot.identity,
                 client_id=str(holder),
                 folder=slot.folder / "stores",
-                ledger=StoreSpec(LEDGER, names.journal(pool)),
+                ledger=StoreSpec(LEDGER, names.journal(pool), by_time(codec)),
                 subscription=names.signals,
                 stores=self._folds.specs,
                 standbys=settings.standbys,
@@ -253,6 +254,8 @@ class Worker:
             history_days=settings.history_days,
             say=log.info,
             forget=book.forget,
+            in_memory=lambda owned, run_id: (owned, run_id) in self._desk.live,
+            read_ms=lambda owned: 0 if self._bus is None else self._bus.read_ms(owned),
         )
         self._began = clock.monotonic()
 
@@ -276,7 +279,8 @@ class Worker:
             registry.register(figures)
         alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
         self._limits.breakers.told.append(alarms.breaker)
-        self._courier.on_letter, self._stall.on_lag = alarms.gave_up, alarms.behind
+        self._courier.on_letter = alarms.gave_up
+        self._stall.on_lag = lambda lags: alarms.looked(lags, self._runtime.gaps)
         self._limits.begin(self._kafka, self._names.workers, url, self._group_members, (self._budgets,))
         heartbeat = self._heartbeat(producer, url)
         self._app.loop = loop
@@ -372,7 +376,7 @@ class Worker:
         app.on_slice_ready.append(reload_)
         if self._bus is not None:
             app.on_slice_ready.append(self._bus.restored)
-            read = reading(self._kafka, self._names.events)
+            read = reading(self._kafka, self._names.events, self._runtime.gaps)
             app.on_slice_ready.append(
                 CatchUp(self._runtime, self._bus, self._bus.positions, self._courier, read).restored
             )

@@ -39,6 +39,12 @@ class Figures:
         for agent, count in self._dispatcher.queued().items():
             queued.add_metric([agent], count)
         yield queued
+        lost = CounterMetricFamily(
+            "streams_worker_deleted_unread", "Offsets that retention deleted before they were read", labels=["topic"]
+        )
+        for topic, count in self._runtime.gaps.offsets.items():
+            lost.add_metric([topic], count)
+        yield lost
         if self._runtime.standbys is not None:
             yield from self._runtime.standbys.collect()
         if self._runtime.opened.is_set():

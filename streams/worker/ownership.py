@@ -169,7 +169,7 @@ class Ownership:
         if warm is not None:
             self._say(f"partition {number} is taken over from the standby here")
             return warm
-        db = PartitionDb(self._folder / str(number), self._options)
+        db = PartitionDb(self._folder / str(number), self._options, damaged=self._crash)
         if db.rebuilt:
             self._say(f"store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
         return db

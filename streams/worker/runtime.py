@@ -17,6 +17,7 @@ from streams.worker.log import config
 from streams.worker.log.asking import answered
 from streams.worker.log.changelogs import Changelogs
 from streams.worker.log.consumer import ConsumerThread
+from streams.worker.log.gaps import Gaps
 from streams.worker.log.probe import probe
 from streams.worker.log.restore import Restorer
 from streams.worker.log.transaction import Transactions
@@ -67,6 +68,7 @@ class Runtime:
     ) -> None:
         """Prepare; `crash` ends the process with an error, `say` takes one line for people."""
         self.settings = settings
+        self.gaps = Gaps()
         self.tasks = Tasks(crash)
         self.crash = crash
         self._say = say
@@ -143,7 +145,7 @@ class Runtime:
         counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
         self.partitions = self._common(counts)
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
-        restorer = Restorer(s.client, s.group, s.ledger.name, self._say)
+        restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps)
         self.standbys = self._copies(specs) if s.standbys else None
         self._ownership = Ownership(
             specs=specs,
@@ -208,6 +210,7 @@ class Runtime:
             reader=lambda: Consumer(config.follower(s.client, s.group), logger=None),
             busy=lambda: self.ownership.restoring,
             say=self._say,
+            damaged=self.crash,
         )
 
     def _cannot_bury(self, _batch: Unit, error: Exception) -> None:

@@ -2,13 +2,15 @@
 
 The short form is part of the usual run. The long one is `uv run pytest -n 0 -s -m faults_long tests/faults`; twenty
 kills at each point and their table are `tests/faults/test_kills.py` of it. `FAULTS_SEED=<seed>` repeats a run.
+`FAULTS_TABLE=<file>` names a Markdown file that gets a row after each pause or kill of a broker, while the tests run.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,7 +18,7 @@ import pytest_asyncio
 from streams.local.kafka import EmbeddedKafka
 from tests.faults.rig.kills import Outcome
 from tests.faults.rig.pipeline import Pipeline
-from tests.faults.rig.report import Scene, Tell, scene_table, table
+from tests.faults.rig.report import Note, Scene, Tell, add_row, scene_table, shown, table
 
 SEED = pytest.StashKey[int]()
 OUTCOMES = pytest.StashKey[list[Outcome]]()
@@ -63,6 +65,18 @@ def tell(request: pytest.FixtureRequest) -> Tell:
         request.config.stash[SCENES].append((request.node.name.removeprefix("test_").replace("_", " "), figures))
 
     return told
+
+
+@pytest.fixture
+def note() -> Note:
+    """Return what takes a row as soon as it is known: it is printed, and appended to the file of `FAULTS_TABLE`."""
+
+    def noted(row: Mapping[str, object]) -> None:
+        print(", ".join(f"{name} {shown(value)}" for name, value in row.items()))
+        if file := os.environ.get("FAULTS_TABLE"):
+            add_row(Path(file), row)
+
+    return noted
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streams import clock
-from streams.engine.view import ENDED, fold, history
+from streams.engine.view import GONE, OVER, fold, history
 from streams.worker.errors import QueuesUnreadError
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.decoded import Decoded
@@ -85,7 +85,7 @@ class RunPages:
             return problem(404, "no such run")
         view = fold(entries)
         after, said = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
-        pieces = [] if view.status in ENDED else self._spoken.look(view.run_id, said)
+        pieces = [] if view.status in OVER else self._spoken.look(view.run_id, said)
         return answer({"view": self._shown(view), "entries": history(entries, after), "pieces": pieces})
 
     async def spoken(self, request: Request) -> Response:
@@ -107,6 +107,8 @@ class RunPages:
         view = fold(entries)
         if view.status == "succeeded":
             return answer({"run_id": view.run_id, "result": view.result})
+        if view.status == GONE:
+            return problem(409, "the run's history was deleted", type="run-expired", run_id=view.run_id)
         if view.status in ("failed", "cancelled"):
             return problem(
                 409,

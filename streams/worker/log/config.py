@@ -39,6 +39,10 @@ def producer(client: Config, transactional_id: str) -> Config:
             # CONCURRENT_TRANSACTIONS right after a commit is answered by this back-off: at its default of 100 a lone
             # append-and-commit takes over 100 ms.
             "retry.backoff.ms": 2,
+            # A call that needs the group's coordinator waits for ever for one that the library has let go, since only
+            # the change of a connection makes it ask again who that is (librdkafka#5511). While a call waits all
+            # connections are idle: with this they end, after two to four seconds, and are made anew.
+            "connections.max.idle.ms": 4000,
             "linger.ms": 0,
             "batch.size": MAX_BATCH_BYTES,
             "partitioner": "murmur2_random",  # the Java client's: any standard client finds the same partition

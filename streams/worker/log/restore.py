@@ -21,6 +21,7 @@ from streams.worker.errors import RestoreError
 from streams.worker.log import config
 from streams.worker.log.asking import Pauses
 from streams.worker.log.changelogs import Changelogs
+from streams.worker.log.gaps import Gap, Gaps
 from streams.worker.state.store import OFFSET_KEY
 
 if TYPE_CHECKING:
@@ -43,8 +44,12 @@ _HANGING: Final = (
 class Restorer:
     """Restore slices with a handle of its own that never joins the group."""
 
-    def __init__(self, client: config.Config, group: str, ledger: str, say: Say) -> None:
-        """Read for `group`; `ledger` names the store that keeps applied offsets; `say` gets progress lines."""
+    def __init__(self, client: config.Config, group: str, ledger: str, say: Say, gaps: Gaps) -> None:
+        """Read for `group`; `ledger` names the store that keeps applied offsets; `say` gets progress lines.
+
+        `gaps` gets what was deleted before it was read.
+        """
+        self._gaps = gaps
         self._client = client
         self._group = group
         self._ledger = ledger
@@ -144,5 +149,5 @@ class Restorer:
                     f"anew; reset the group {self._group} and its journal, or restore the topic"
                 )
             if 0 <= start < lows[place]:
-                self._say(f"{topic}/{one.partition}: records {start} to {lows[place]} are gone by retention, unread")
+                self._gaps.found(Gap(topic, one.partition, start, lows[place]))
             source.applied = max(start, lows[place])

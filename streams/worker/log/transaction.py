@@ -35,9 +35,11 @@ _OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process
 _FLUSH_S: Final = config.MESSAGE_TIMEOUT_S + 1.0  # longer than a record may wait
 _AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
 _STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
-# A call that was told to take 5 s at most will not come back any more: one that waits for a coordinator which the
-# library has let go (https://github.com/confluentinc/librdkafka/issues/5511).
-_STUCK_S: Final = 8.0
+# The library does not keep to the time given to send_offsets while the group's coordinator is away, which is as long as
+# Kafka takes to replace it (https://github.com/confluentinc/librdkafka/issues/5456). So a call may take as long as its
+# transaction may be open. One that takes longer waits for a coordinator that the library has let go
+# (https://github.com/confluentinc/librdkafka/issues/5511).
+_STUCK_S: Final = config.TRANSACTION_TIMEOUT_S
 _MEMBER: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,

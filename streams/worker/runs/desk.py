@@ -16,7 +16,6 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams import clock
 from streams.engine.decision import Decision, Output, Perform
-from streams.engine.entry import EXPIRED
 from streams.engine.machine import Machine
 from streams.engine.messages import EffectDone, ErrorInfo, Message, Start
 from streams.errors import StreamsError
@@ -24,6 +23,7 @@ from streams.model.repeats import Repeats
 from streams.tools._activity import BOARD, label
 from streams.tools._user_code import cancel, outside_tasks
 from streams.worker.budgets.spending import Spender
+from streams.worker.errors import RunExpiredError
 from streams.worker.runs.parts import Parts
 from streams.worker.state.unit import Unit
 
@@ -118,6 +118,8 @@ class Desk:
         live = self.live.get((owned, run_id))
         if live is not None:
             return live
+        if self._journal.is_expired(owned, run_id):
+            return None
         entries = self._journal.entries(owned, run_id)
         agent = self._agents.get(entries[0].agent) if entries else None
         if agent is None:
@@ -137,12 +139,17 @@ class Desk:
         """Return whether the run is here and belongs to an agent that this worker's code does not have."""
         if (owned, run_id) in self.live:
             return False
-        known = self._journal.known(owned, run_id)
-        return known is not None and known.path != EXPIRED and known.agent not in self._agents
+        known = None if self._journal.is_expired(owned, run_id) else self._journal.known(owned, run_id)
+        return known is not None and known.agent not in self._agents
 
     def commit(self, unit: Unit) -> None:
         """Hand a unit over that runs were told something in."""
         self._committer().add(unit)
+
+    def require_history(self, owned: Slice, run_id: str) -> None:
+        """Raise RunExpiredError for a run whose history was deleted: nothing may start it again."""
+        if self._journal.is_expired(owned, run_id):
+            raise RunExpiredError(f"run {run_id} ended and its history was deleted after STREAMS_HISTORY_DAYS")
 
     def revive(self, owned: Slice, run_id: str) -> None:
         """Go on with a run that was under way when its partition came here."""

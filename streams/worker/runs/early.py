@@ -7,7 +7,7 @@ within a day becomes a dead letter: whoever sent it was told that it was taken.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from schemas.errors import SchemaError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EARLY: Final = b"e/"  # rows: e/<run id>/<signal id>, and e/<run id> to say that there are some
 EARLY_HOURS: Final = 24
 CONSUMER: Final = "signals"
-_FLAG: Final = b"1"
+FLAG: Final = b"1"
 
 
 class RunNeverCameError(StreamsError):
@@ -71,7 +71,7 @@ def keep(batch: Batch, run_id: str, message: Message, record: Record, courier: C
     )
     store = batch.slice.stores[LEDGER]
     batch.put(store, prefix(run_id) + message.id.encode(), courier.codec.encode(row))
-    batch.put(store, flag(run_id), _FLAG)
+    batch.put(store, flag(run_id), FLAG)
     return True
 
 
@@ -91,17 +91,19 @@ def joined(batch: Batch, live: Live, desk: Desk, courier: Courier) -> None:
         batch.put(store, key, None)
 
 
-def given_up(owned: Slice, rows: Iterable[tuple[bytes, bytes]], courier: Courier, now_ms: int) -> list[Unit]:
-    """Return the units that turn what waited for too long among committed `rows` into dead letters, one a run."""
+def given_up(owned: Slice, rows: Iterable[tuple[bytes, bytes]], courier: Courier, now_ms: int) -> Iterator[Unit]:
+    """Yield units that turn what waited for too long among committed `rows` into dead letters, one a run."""
     store = owned.stores[LEDGER]
     late: dict[str, list[tuple[bytes, ParkedEvent]]] = defaultdict(list)
     for key, value in rows:
-        if value == _FLAG or store.get(key) is None:  # the run has come meanwhile
+        if value == FLAG:
             continue
         row = courier.codec.decode(value, ParkedEvent)
         if now_ms - row.first_ms > EARLY_HOURS * 3600 * 1000:
             late[row.lane].append((key, row))
-    return [_letters(owned, run_id, waited, courier) for run_id, waited in late.items()]
+    for run_id, waited in late.items():
+        if flag(run_id) not in store.dirty and not any(key in store.dirty for key, _ in waited):
+            yield _letters(owned, run_id, waited, courier)  # else the run has come, or another signal comes
 
 
 def _letters(owned: Slice, run_id: str, waited: list[tuple[bytes, ParkedEvent]], courier: Courier) -> Unit:

@@ -15,6 +15,7 @@ from schemas.parked import ParkedEvent
 from streams import clock
 from streams.engine.messages import ResumeAsked
 from streams.errors import StreamsError
+from streams.worker.errors import UnknownConsumerError
 from streams.worker.journal import LEDGER
 from streams.worker.letters import dead_letter
 from streams.worker.reactions.item import Kept
@@ -64,7 +65,9 @@ class Redrive:
     def _route(self, batch: Batch, asked: RedriveRequested, record: Kept) -> None:
         if asked.run_id is not None:
             live = self._desk.find(batch.slice, asked.run_id)
-            if live is not None:
+            if live is None:
+                self._desk.require_history(batch.slice, asked.run_id)
+            else:
                 self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
         elif asked.source_topic == self._courier.names.ticks:
             if self._schedules is not None:
@@ -73,6 +76,8 @@ class Redrive:
             self._intakes[asked.consumer].again(batch, record)
         elif self._bus is not None:
             self._bus.again(batch, record, asked.consumer)
+        else:
+            raise UnknownConsumerError(f"this pool has no {asked.consumer!r}: bring it back, or discard the letter")
 
 
 def _row(asked: RedriveRequested) -> ParkedEvent:

@@ -126,7 +126,10 @@ class Signals:
         live = self._desk.find(batch.slice, run_id)
         if live is not None:
             self._desk.tell(live, message, batch)
-        elif "pool" in dict(record.headers() or ()) or self._pool == b"default":
+            return
+        if not isinstance(event, ChildEnded):  # a child may outlive its parent's history: nobody waits for it
+            self._desk.require_history(batch.slice, run_id)
+        if "pool" in dict(record.headers() or ()) or self._pool == b"default":
             keep(batch, run_id, message, record, self._courier)
 
     def _unserved(self, owned: Slice, event: Any) -> bool:

@@ -26,6 +26,7 @@ from streams.worker.state.slice import Slice
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
 
 if TYPE_CHECKING:
+    from streams.worker.errors import StoreDamagedError
     from streams.worker.log.changelogs import Changelogs, Place, Reading
     from streams.worker.ownership import StoreSpec
 
@@ -49,6 +50,7 @@ class Standbys:
         reader: Callable[[], Consumer],
         busy: Callable[[], bool],
         say: Callable[[str], None],
+        damaged: Callable[[StoreDamagedError], None],
     ) -> None:
         """Keep stores of `specs` under `folder`, by records of `reader`; wait while the worker is `busy` restoring.
 
@@ -62,6 +64,7 @@ class Standbys:
         self._reader = reader
         self._busy = busy
         self._say = say
+        self._damaged = damaged
         self._lock = threading.Lock()  # held to open, to close and to claim
         self._wanted: frozenset[int] = frozenset()
         self._claimed: set[int] = set()
@@ -180,7 +183,7 @@ class Standbys:
             if number in self._claimed or self._halted.is_set():
                 return None
             copy = Slice(number, {})
-            copy.db = db = PartitionDb(self._folder / str(number), self._options)
+            copy.db = db = PartitionDb(self._folder / str(number), self._options, damaged=self._damaged)
             copy.stores = {spec.name: Store(db, spec.name, spec.topic, number, spec.index) for spec in self._specs}
             self._kept[number] = copy
         if db.rebuilt:  # not the copy's any more, if it was claimed meanwhile

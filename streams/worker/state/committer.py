@@ -278,7 +278,11 @@ class Committer:
         self._work = work
         while not (await asyncio.wait({work}, timeout=_LOOK_S))[0]:
             if self._transactions.stuck():
-                raise OutcomeUnknownError("the client library does not come back from a commit: the process must end")
+                raise OutcomeUnknownError(
+                    "a call of a transaction took longer than the transaction may be open: a coordinator is away, or "
+                    "the client library waits for one that is no more; this worker ends, to be started again, and "
+                    "reads the outcome from the log"
+                )
         await work
 
     def _alive(self, units: Sequence[Unit], pair: Pair) -> list[Unit]:

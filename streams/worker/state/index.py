@@ -20,10 +20,15 @@ _LONGEST: Final = 200  # bytes of a value in an entry; a longer one is found by 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """How entries are made: `keys` of a key and its row; another `definition` makes them all anew."""
+    """How entries are made: `keys` of a key and its row; another `definition` makes them all anew.
+
+    With `hints` the store writes them itself beside each row, and no entry goes with its row: who finds one looks at
+    the row, and takes the entry away with `drop_entries`. That spares every write the reading of the row before.
+    """
 
     definition: bytes
     keys: Callable[[bytes, bytes], Iterable[bytes]]
+    hints: bool = False
 
 
 def term(text: str) -> bytes:
@@ -36,7 +41,7 @@ def put_row(unit: Unit, store: Store, key: bytes, before: bytes | None, after: b
     """Write a row (None deletes it) and its entries with `unit`; `before` is the row as the overlay has it."""
     unit.put(store, key, after)
     index = store.index
-    if index is not None:
+    if index is not None and not index.hints:
         old = set() if before is None else set(index.keys(key, before))
         new = set() if after is None else set(index.keys(key, after))
         move_entries(unit, store, old - new, new - old)
@@ -49,6 +54,11 @@ def move_entries(unit: Unit, store: Store, gone: Iterable[bytes], come: Iterable
     unit.writes += [(entries, at, b"") for at in come]
 
 
+def drop_entries(unit: Unit, store: Store, gone: Iterable[bytes]) -> None:
+    """Take entries away with `unit`."""
+    unit.writes += [(store.entries, at, None) for at in gone]
+
+
 def with_entries(store: Store, rows: Iterable[Write]) -> Iterator[Write]:
     """Yield rows read from the changelog with the entries that they take away and bring."""
     index, entries = store.index, store.entries
@@ -56,7 +66,7 @@ def with_entries(store: Store, rows: Iterable[Write]) -> Iterator[Write]:
     for write in rows:
         _, key, after = write
         yield write
-        if index is None:
+        if index is None or index.hints:
             continue
         before = fresh[key] if key in fresh else store.committed(key)
         fresh[key] = after

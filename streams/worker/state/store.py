@@ -8,15 +8,15 @@ that handlers read through and queries do not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, RdictIter, ReadOptions, WriteBatch
 
-from streams.worker.errors import StoreError
+from streams.worker.errors import StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
     from streams.worker.state.index import Index
@@ -26,6 +26,7 @@ OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
 _INDEX = b"\x00index\x00"  # how the index of a store is made, once it is whole
 _NOTE = b"\x00note\x00"
+_DAMAGED: Final = ".damaged"  # beside the database's folder: why it could not be read
 _CHUNK: Final = 5000  # rows indexed in one write
 
 
@@ -74,11 +75,23 @@ class StoreOptions:
 class PartitionDb:
     """The database of one partition number: journal and tables side by side, written in one batch a commit."""
 
-    def __init__(self, path: Path, options: StoreOptions) -> None:
-        """Open or create the database at `path`; a damaged one is removed, since the changelog has it all."""
+    def __init__(
+        self, path: Path, options: StoreOptions, *, damaged: Callable[[StoreDamagedError], None] | None = None
+    ) -> None:
+        """Open or create the database at `path`; a damaged one is removed, since the changelog has it all.
+
+        `damaged` is called, in the thread that reads, with what is also raised when a row cannot be read: the process
+        must end then, because what else was read may be short.
+        """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self.rebuilt: str | None = None
+        self._damaged = damaged
+        self._flag = path.with_name(f"{path.name}{_DAMAGED}")
+        if self._flag.exists():
+            self.rebuilt = self._flag.read_text("utf-8")
+            shutil.rmtree(path, ignore_errors=True)
+            self._flag.unlink()
         try:
             self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())
         except Exception as error:
@@ -89,17 +102,11 @@ class PartitionDb:
             self._db = Rdict(str(path), options.options(), access_type=AccessType.read_write())
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the row under a raw key; raises StoreError."""
+        """Return the row of a raw key; raises StoreDamagedError."""
         try:
             return cast("bytes | None", self._db.get(key))
         except Exception as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: Exception) -> StoreError:
-        """Return the error of this database that stands for one of the library, which has no class of its own."""
-        return StoreError(
-            f"the store in {self.path.name} failed ({error}): the worker restarts and reads its changelog"
-        )
+            raise self._damage(error) from error
 
     def close(self) -> None:
         """Close the database; its files stay for the next owner in this state folder."""
@@ -107,7 +114,7 @@ class PartitionDb:
 
     def mark(self, store: str) -> Mark | None:
         """Return how far `store` follows its changelog, None if it must be built from the start."""
-        data = self._db.get(_MARK + store.encode())
+        data = self.get(_MARK + store.encode())
         if data is None:
             return None
         try:
@@ -122,30 +129,67 @@ class PartitionDb:
         for store, key, value in writes:
             if value is None:
                 delete(store.prefix + key)
-            else:
-                put(store.prefix + key, value)
+                continue
+            put(store.prefix + key, value)
+            if store.hints is not None:
+                for at in store.hints(key, value):
+                    put(store.entries.prefix + at, b"")
         for name, mark in marks:
             put(_MARK + name.encode(), mark.encode())
         self._db.write(batch)
 
     def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield raw keys and rows with `prefix` in key order, from key `start` on (inclusive); raises StoreError."""
-        bounds = ReadOptions()
-        bounds.set_iterate_upper_bound(_after(prefix))
-        try:
-            yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start or prefix, read_opt=bounds))
-        except Exception as error:
-            raise self._failed(error) from error
+        """Yield raw keys and rows with `prefix` in key order, from key `start` on (inclusive).
+
+        Raises StoreDamagedError at a block that cannot be read.
+        """
+        bounds = _below(_after(prefix))  # alive as long as the iterator, which does not copy the bound
+        found = self._db.iter(bounds)
+        found.seek(start or prefix)
+        valid, key, value, advance = found.valid, found.key, found.value, found.next
+        while valid():
+            yield cast("bytes", key()), cast("bytes", value())
+            advance()
+        self._require_end(found)
 
     def keys(self, prefix: bytes, start: bytes | None = None) -> Iterator[bytes]:
-        """Yield raw keys with `prefix` in key order, from key `start` on (inclusive)."""
-        bounds = ReadOptions()
-        bounds.set_iterate_upper_bound(_after(prefix))
-        yield from cast("Iterator[bytes]", self._db.keys(from_key=start or prefix, read_opt=bounds))
+        """Yield raw keys with `prefix` in key order, from key `start` on (inclusive); raises as `scan` does."""
+        bounds = _below(_after(prefix))  # alive as long as the iterator, which does not copy the bound
+        found = self._db.iter(bounds)
+        found.seek(start or prefix)
+        valid, key, advance = found.valid, found.key, found.next
+        while valid():
+            yield cast("bytes", key())
+            advance()
+        self._require_end(found)
+
+    def _require_end(self, found: RdictIter) -> None:
+        """Tell the end of the rows from a block that cannot be read: RocksDB's iterators stop at both."""
+        try:
+            found.status()
+        except Exception as error:
+            raise self._damage(error) from error
+
+    def _damage(self, error: Exception) -> StoreError:
+        """Return what to raise for an error of the library, reported if rows cannot be read.
+
+        A damaged database is marked, so that the next start builds it anew; after an input-output error it is kept.
+        """
+        text = str(error)
+        if not text.startswith(("Corruption", "IO error")):
+            return StoreError(
+                f"the store in {self.path.name} failed ({text}): the worker restarts and reads its changelog"
+            )
+        if text.startswith("Corruption"):
+            self._flag.write_text(text, "utf-8")
+        made = StoreDamagedError(f"the store {self.path} cannot be read ({text}): the worker ends, to be started again")
+        if self._damaged is not None:
+            self._damaged(made)
+        return made
 
     def indexed(self, store: Store) -> bool:
         """Return whether the index of `store` is whole and made as its rows are to be found now."""
-        return store.index is None or self._db.get(_INDEX + store.name.encode()) == store.index.definition
+        return store.index is None or self.get(_INDEX + store.name.encode()) == store.index.definition
 
     def index(self, store: Store) -> None:
         """Make the index of `store` anew from its rows."""
@@ -161,7 +205,7 @@ class PartitionDb:
 
     def note(self, name: bytes) -> bytes | None:
         """Return what was kept under a name: what this database was seen to be, which no changelog says."""
-        return cast("bytes | None", self._db.get(_NOTE + name))
+        return self.get(_NOTE + name)
 
     def keep(self, name: bytes, value: bytes) -> None:
         """Keep a note."""
@@ -175,6 +219,12 @@ class PartitionDb:
             self._db.delete_range(prefix, _after(prefix))
 
 
+def _below(bound: bytes) -> ReadOptions:
+    options = ReadOptions()
+    options.set_iterate_upper_bound(bound)
+    return options
+
+
 def _after(prefix: bytes) -> bytes:
     """Return the first key behind all keys with `prefix` (row prefixes end in a zero byte, never in 0xff only)."""
     head = prefix.rstrip(b"\xff")
@@ -184,7 +234,7 @@ def _after(prefix: bytes) -> bytes:
 class Store:
     """One changelogged key-value store of one partition: committed rows below, the overlay of open units above."""
 
-    __slots__ = ("db", "dirty", "entries", "index", "name", "partition", "prefix", "topic")
+    __slots__ = ("db", "dirty", "entries", "hints", "index", "name", "partition", "prefix", "topic")
 
     def __init__(
         self, db: PartitionDb, name: str, topic: str, partition: int, index: Index | None = None, mark: bytes = b"\x00"
@@ -199,6 +249,7 @@ class Store:
         self.partition = partition
         self.prefix = name.encode() + mark
         self.index = index
+        self.hints = index.keys if index is not None and index.hints else None
         self.entries: Store = self if index is None else Store(db, name, topic, partition, None, b"\x01")
         # What open units have written: the row, whose it is, and where it stands among that one's records and rows.
         self.dirty: dict[bytes, tuple[bytes | Late | None, Unit, tuple[int, int] | None]] = {}

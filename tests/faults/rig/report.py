@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from tests.faults.rig.kills import Outcome
 
 Scene = tuple[str, Mapping[str, float]]
 Tell = Callable[..., None]
+Note = Callable[[Mapping[str, object]], None]
 
 HEAD = (
     "| point | repetitions | kills | seeds | acknowledged: runs + events | lost | duplicates | "
@@ -51,3 +53,16 @@ def scene_table(scenes: Sequence[Scene]) -> str:
         cells = [f"{figures[name]:.6g}" if name in figures else "" for name in names]
         lines.append(f"| {scenario} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """Return a value as a table has it: seconds with one digit."""
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def add_row(file: Path, row: Mapping[str, object]) -> None:
+    """Append `row` to the Markdown table in `file`, which is begun if it is not there: what took long is not lost."""
+    lines = [] if file.exists() else ["| " + " | ".join(row) + " |", "| --- " * len(row) + "|"]
+    lines.append("| " + " | ".join(map(shown, row.values())) + " |")
+    with file.open("a", encoding="utf-8") as table_file:
+        table_file.write("\n".join(lines) + "\n")

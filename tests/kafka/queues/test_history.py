@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.signal import CancelRequested, ResumeRequested, SignalSent
 from streams.engine.entry import EXPIRED
 from tests.faults.rig.pipeline import Pipeline
 from tests.faults.rig.waiting import until
@@ -43,3 +44,37 @@ async def test_an_expired_run_leaves_its_marker_and_never_runs_again(pipeline: P
 
     await until(refused, what=worker.words)
     assert "RunConflictError" in str((await pipeline.letters())[0].error_type)
+
+
+async def test_nothing_starts_an_expired_run_again(pipeline: Pipeline) -> None:
+    """A cancel, a signal, a resume and a kill of its worker leave one ending, and the orders are dead letters."""
+    pipeline.settings = pipeline.settings.changed(history_days=2 / DAY_S)
+    worker = await pipeline.running("a")
+    run_id = await pipeline.submit("plain", pipeline.task())
+    await pipeline.ended([run_id])
+
+    async def state() -> str:
+        return str((await worker.owner.get(f"/owner/runs/{run_id}")).json()["status"])
+
+    async def expired() -> bool:
+        return await state() == "expired"
+
+    await until(expired, what=worker.words)
+    orders = [
+        CancelRequested(run_id=run_id, request_id="c"),
+        SignalSent(run_id=run_id, signal_id="s", name="approved"),
+        ResumeRequested(run_id=run_id, request_id="r"),
+    ]
+    for order in orders:
+        await pipeline.say(order)
+    letters = await pipeline.letters_of(run_id.encode(), len(orders))
+    assert {letter.error_type for letter in letters} == {"RunExpiredError"}
+    worker.kill()
+    worker = await pipeline.running("a")
+    await pipeline.settled()
+    assert await state() == "expired"
+    assert (await worker.owner.get(f"/owner/runs/{run_id}/result")).json()["type"] == "run-expired"
+    runs = await pipeline.log(pipeline.names.runs).all()
+    assert [(record.value() is None) for record in runs if record.key() == run_id.encode()][-1], "its key is deleted"
+    assert len((await pipeline.endings([run_id]))[run_id]) == 1
+    assert sum(line.endswith("begin") for line in lines(pipeline.effects_folder, "plain")) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.kafka.topics.test_reader import made, written
-from topics.groups import committed, drop_before, lag
+from topics.groups import committed, drop_before, groups, lag
 from topics.kafka import KafkaConfig
 from topics.reader import Time, offsets, read
 
@@ -34,11 +34,12 @@ def test_what_is_old_goes_once_all_groups_are_past_it(bootstrap: str, prefix: st
     written(config, prefix, ["a", "b", "c"], start_ms=OLD_MS)
     written(config, prefix, ["d"], start_ms=OLD_MS + 2 * DAY_MS)
     group = f"{prefix}-g"
-    assert drop_before(config, prefix, OLD_MS + DAY_MS, [group]) == {}
+    assert drop_before(config, prefix, OLD_MS + DAY_MS, [committed(config, group)]) == {}
     read_up_to(config, group, prefix, 2)
-    assert drop_before(config, prefix, OLD_MS + DAY_MS, [group]) == {0: 2}
+    assert drop_before(config, prefix, OLD_MS + DAY_MS, [committed(config, group)]) == {0: 2}
     read_up_to(config, group, prefix, 4)
-    assert drop_before(config, prefix, OLD_MS + DAY_MS, [group]) == {0: 3}
-    assert drop_before(config, prefix, OLD_MS + DAY_MS, [group]) == {}
+    assert drop_before(config, prefix, OLD_MS + DAY_MS, [committed(config, group)]) == {0: 3}
+    assert drop_before(config, prefix, OLD_MS + DAY_MS, [committed(config, group)]) == {}
     assert [record.value for record in read(config, prefix)] == [b"d"]
+    assert groups(config, prefix) == [group]
     assert offsets(config, prefix, Time(OLD_MS)) == {0: 3}

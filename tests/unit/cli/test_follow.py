@@ -87,3 +87,15 @@ def test_success_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
 def test_failure_is_an_error_with_its_cause() -> None:
     with pytest.raises(StreamsError, match=r"failed.*why"):
         follow(Broken("failed"), "r", Output.JSON)
+
+
+class Expired(Broken):
+    """A gateway with a run whose history was deleted."""
+
+    def get(self, path: str, /, **params: Any) -> Any:
+        return {"status": "expired", "error": None, "reason": "its history was deleted after STREAMS_HISTORY_DAYS"}
+
+
+def test_an_expired_run_ends_with_its_reason() -> None:
+    with pytest.raises(StreamsError, match=r"Run r expired: its history was deleted after STREAMS_HISTORY_DAYS"):
+        follow(Expired("expired"), "r", Output.TEXT)

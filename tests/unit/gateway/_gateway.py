@@ -78,6 +78,12 @@ def counts(row: Row | None, event: Event) -> Row | None:
     return row
 
 
+@table(of=[NewDataArrived], row=Row, pool="scraper")
+def pooled(row: Row | None, event: Event) -> Row | None:
+    """Count in a pool of its own."""
+    return row
+
+
 @source(verify=hmac_sha256("x-help-signature"), once_per="x-help-delivery")
 def helpdesk(delivery: Delivery) -> list[Event | StartRun] | None:
     """Turn a ticket into an event and a run."""
@@ -243,7 +249,7 @@ def catalog() -> Catalog:
     return Catalog(
         agents={"research": research, "scraper": scraper},
         sources={"github": github, "slack": slack, "standard": standard, "custom": custom, "helpdesk": helpdesk},
-        tables={"counts": counts, "runs": runs, "agent_stats": agent_stats},
+        tables={"counts": counts, "pooled": pooled, "runs": runs, "agent_stats": agent_stats},
         events=found,
     )
 

@@ -82,6 +82,14 @@ async def test_a_submission_goes_to_the_pool_and_the_owner_of_its_run() -> None:
         assert CODEC.decode(asked(it).value, RunSubmitted).input == {"topic": "t"}
 
 
+async def test_a_letter_of_a_table_goes_to_the_tables_pool() -> None:
+    book = FakeBook()
+    book.add("d1", consumer="table:pooled", key=b"k")
+    async with world(letters=book) as it:
+        assert (await it.post("/dead-letters/d1/redrive")).status_code == 202
+        assert it.log.on("signals")[0].headers == {"pool": "scraper"}
+
+
 async def test_a_runs_letter_is_a_resume_and_cannot_be_edited() -> None:
     book = FakeBook()
     book.add("r1/failed/1", consumer="research", run_id="r1", key=b"r1", source_partition=-1)

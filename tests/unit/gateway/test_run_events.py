@@ -64,6 +64,14 @@ async def test_a_finished_run_is_told_from_the_start_and_ends() -> None:
         assert '"progress":20,"message":"plan ready"' in answer.text
 
 
+async def test_an_expired_run_ends_its_stream() -> None:
+    async with world(changes=FakeChanges()) as it:
+        journal(it.owners, status="expired")
+        answer = await it.client.get("/runs/r-1/events")
+        assert parsed(answer.text) == [("status", None), ("done", None)]
+        assert '"expired"' in answer.text
+
+
 async def test_a_reader_that_was_cut_gets_the_rest() -> None:
     async with world(changes=FakeChanges()) as it:
         journal(it.owners, STEP, PROGRESS, status="failed")

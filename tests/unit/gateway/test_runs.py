@@ -305,3 +305,48 @@ async def test_an_id_that_no_live_worker_knows_is_told_with_the_pool_that_may_ha
         assert [pool for pool, _, _ in it.owners.asked] == ["default"], "a pool without a worker is not waited for"
         it.owners.silent = set()
         problem(await it.client.get("/runs/nobody"), 404, "unknown-run")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("cancel", None),
+        ("resume", None),
+        ("signals/new_data_arrived", {"source": "feed"}),
+        ("fork", {"at": "plan"}),
+        ("approve", None),
+        ("reject", None),
+    ],
+)
+async def test_an_order_to_an_expired_run_is_409_and_writes_nothing(path: str, body: Any) -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="expired", agent="research")
+        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, b'{"entries": []}')
+        refused = problem(await it.post(f"/runs/r-1/{path}", body), 409, "conflict")
+        assert refused["status_of_run"] == "expired"
+        assert it.log.on("signals") == []
+
+
+async def test_the_id_of_an_expired_run_starts_nothing() -> None:
+    async with world() as it:
+        it.owners.knows("r-1", status="expired", agent="research")
+        refused = await it.post("/runs", {"agent": "research", "input": {"topic": "t"}, "run_id": "r-1"})
+        assert problem(refused, 409, "run-expired")["run_id"] == "r-1"
+        assert it.log.on("agents.research") == []
+
+
+async def test_the_result_of_an_expired_run_is_a_409_of_its_own() -> None:
+    async with world() as it:
+        said = b'{"type":"run-expired","title":"x","status":409,"detail":"the history was deleted","run_id":"r-1"}'
+        it.owners.says["scraper", "/owner/runs/r-1/result"] = Answer(409, said)
+        refused = problem(await it.client.get("/runs/r-1/result"), 409, "run-expired")
+        assert (refused["detail"], refused["run_id"]) == ("the history was deleted", "r-1")
+
+
+async def test_the_description_lists_the_status_and_the_problem_of_expired_runs() -> None:
+    async with world() as it:
+        paths = (await it.client.get("/openapi.json")).json()["paths"]
+        shown = paths["/runs/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert "expired" in shown["properties"]["status"]["enum"]
+        for path, method in (("/runs", "post"), ("/runs/{id}/result", "get")):
+            assert "its history was deleted" in paths[path][method]["responses"]["409"]["description"]

@@ -47,7 +47,7 @@ def test_an_empty_pipeline_has_the_shared_topics_and_the_default_pool() -> None:
 @pytest.mark.parametrize(
     ("name", "retention"),
     [
-        ("events", days_ms(1)),
+        ("events", days_ms(7)),
         ("webhooks.github", days_ms(7)),
         ("calls", days_ms(30)),
         ("runs", -1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from topics.catalogue import catalogue
 from topics.changes import Alter, Grow, Plan, TopicState, plan
 from topics.topic import Topic, days_ms
 
@@ -95,3 +96,12 @@ def test_the_plan_reads_as_a_diff() -> None:
 
 def test_an_empty_plan_says_so() -> None:
     assert Plan(unchanged=3).render() == "0 to create, 0 to change, 0 refused, 3 as wanted"
+
+
+@pytest.mark.parametrize(("before", "after"), [(days_ms(1), days_ms(7)), (days_ms(30), None), (-1, None)])
+def test_an_older_bus_is_kept_longer_and_a_users_own_choice_stays(before: int, after: int | None) -> None:
+    bus = next(topic for topic in catalogue() if topic.name == "events")
+    found = planned(state(bus, 8, retention_ms=str(before)), bus)
+    raised = [] if after is None else [Alter("events", "retention.ms", str(before), str(after))]
+    assert list(found.alter) == raised
+    assert len(found.refused) == (after is None)

@@ -116,6 +116,7 @@ class Bench:
             reader=lambda: cast("Any", self.reader),
             busy=lambda: self.busy,
             say=self.said.append,
+            damaged=_fail,
         )
         self.halted = vars(self.standbys)["_halted"]
         vars(self.standbys)["_halted"] = NoWait(self.halted)
@@ -149,3 +150,7 @@ class NoWait:
     def wait(self, seconds: float) -> bool:
         self.waits.append(seconds)
         return self._real.is_set()
+
+
+def _fail(error: Exception) -> None:
+    raise AssertionError from error

@@ -14,6 +14,8 @@ from streams import clock
 from streams.query.health import MOST_BEHIND
 from streams.worker import alarms
 from streams.worker.alarms import Alarms
+from streams.worker.log.gaps import Gap, Gaps
+from topics.errors import TopicError
 
 
 class Scene:
@@ -28,10 +30,13 @@ class Scene:
         self.away = False
         self.tasks: list[Coroutine[Any, Any, None]] = []
         monkeypatch.setattr(alarms, "row_at", self.row_at)
+        self.refuses: TopicError | None = None
         self.alarms = Alarms(cast("Any", self), "t.events", self.tasks.append, self)
 
     async def send(self, topic: str, event: Event, *, id: str, source: str | None) -> None:
         assert topic == "t.events"
+        if self.refuses is not None:
+            raise self.refuses
         self.sent.append((id, vars(event)["alert"], source))
 
     def place(self, pool: str, limit: str) -> str | None:
@@ -92,3 +97,20 @@ def test_a_lag_that_lasts_for_two_looks_is_raised(scene: Scene) -> None:
     scene.alarms.behind({("b", 0): 2 * half})
     scene.settle()
     assert scene.sent == [("health/lag/0", "health/lag", "/streams/alarms")]
+
+
+def test_records_that_were_deleted_unread_are_an_alert_until_the_bus_has_it(scene: Scene) -> None:
+    """Nobody else could find it again, so it is kept until it is written, and written once."""
+    gaps, gap = Gaps(), Gap("agents.work", 2, 17, 20)
+    gaps.found(gap)
+    gaps.found(gap)
+    assert gaps.offsets == {"agents.work": 3}
+    scene.refuses = TopicError("no broker")
+    scene.alarms.looked({}, gaps)
+    scene.settle()
+    assert scene.sent == []
+    scene.refuses = None
+    for _ in range(3):
+        scene.alarms.looked({}, gaps)
+        scene.settle()
+    assert scene.sent == [("lost/agents.work/2/17", "lost/agents.work", "/streams/alarms")]

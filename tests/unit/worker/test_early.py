@@ -19,10 +19,13 @@ from streams import clock
 from streams.engine.messages import CancelAsked, Message, SignalArrived
 from streams.worker.courier import Courier
 from streams.worker.errors import RecordTooLargeError
+from streams.worker.expiry import by_time
 from streams.worker.journal import Journal
 from streams.worker.reactions.item import Kept
 from streams.worker.runs.early import joined, keep
 from streams.worker.runs.told import message_of
+from streams.worker.state.slice import Slice
+from streams.worker.state.store import Store
 from streams.worker.state.unit import Unit
 from streams.worker.sweep import Sweep
 from tests.unit.worker._fakes import batch_of, owned_slice
@@ -39,8 +42,11 @@ class Door:
     """A slice whose units are committed as they come, a desk that notes what it is told, and the sweep."""
 
     def __init__(self, folder: Path) -> None:
-        self.owned = owned_slice(folder)
         codec = Codec(FileRegistry())
+        self.owned = owned_slice(folder)
+        assert self.owned.db is not None
+        index = by_time(codec)
+        self.owned.stores["journal"] = Store(self.owned.db, "journal", "t.journal", 0, index)
         self.courier = Courier(Names(), codec, events(), "default")
         self.told: list[Message] = []
         self.refuses: Exception | None = None
@@ -101,6 +107,11 @@ class Door:
         joined(batch, cast("Live", SimpleNamespace(run_id=run_id)), cast("Desk", self), self.courier)
         self.add(batch)
 
+    def sweeps(self, owned: Slice, now_ms: int) -> None:
+        """Sweep as at that time."""
+        for unit in self.sweep.early(owned, now_ms):
+            self.add(unit)
+
     def left(self) -> list[bytes]:
         return [key for key, _ in self.owned.stores["journal"].scan_committed(b"e/")]
 
@@ -133,9 +144,9 @@ def test_only_signals_and_cancels_are_kept(door: Door) -> None:
 def test_a_signal_whose_run_does_not_come_within_a_day_is_a_dead_letter_with_its_record(door: Door) -> None:
     door.comes(signal("r", "s", n=1), at=7)
     began = clock.now_ms()
-    door.sweep.early(door.owned, began + 23 * HOUR)
+    door.sweeps(door.owned, began + 23 * HOUR)
     assert door.letters == []
-    door.sweep.early(door.owned, began + 25 * HOUR)
+    door.sweeps(door.owned, began + 25 * HOUR)
     (letter,) = door.letters
     assert (letter.consumer, letter.source_topic, letter.source_offset, letter.key) == ("signals", "signals", 7, b"r")
     assert letter.error_type == "RunNeverCameError"
@@ -148,7 +159,7 @@ def test_a_signal_whose_run_does_not_come_within_a_day_is_a_dead_letter_with_its
 def test_equal_failures_of_other_runs_are_one_line(door: Door) -> None:
     for number, name in enumerate(("apple", "pear")):
         door.comes(signal(name, "s"), at=number)
-    door.sweep.early(door.owned, clock.now_ms() + 25 * HOUR)
+    door.sweeps(door.owned, clock.now_ms() + 25 * HOUR)
     assert len({letter.fingerprint for letter in door.letters}) == 1
     assert len(door.letters) == 2
 
@@ -158,7 +169,7 @@ def test_the_younger_signals_of_a_run_stay(door: Door, monkeypatch: pytest.Monke
     door.comes(signal("r", "old"), at=7)
     monkeypatch.setattr(clock, "now_ms", lambda: now + 20 * HOUR)
     door.comes(signal("r", "young"), at=8)
-    door.sweep.early(door.owned, now + 25 * HOUR)
+    door.sweeps(door.owned, now + 25 * HOUR)
     assert len(door.letters) == 1
     assert door.left() == [b"e/r", b"e/r/young"]
     door.submit("r")

@@ -244,3 +244,17 @@ def test_what_the_broker_refused_is_a_letter_of_whom_a_redrive_finds(consumer: C
     consumer.redriven(letter(taker))
     assert len(consumer.items) == (taker == "events")
     assert [one.error_type for one in consumer.letters] == (["SchemaError"] if taker == "work" else [])
+
+
+@pytest.mark.parametrize("consumer", ["table:gone", "gone"])
+def test_a_redrive_to_a_consumer_that_is_not_here_is_a_letter_again(tmp_path: Path, consumer: str) -> None:
+    it = Consumer(tmp_path)
+    it.redriven(letter(consumer))
+    assert [(one.consumer, one.attempts) for one in it.letters] == [(consumer, 2)]
+
+
+def test_a_redrive_in_a_pool_without_a_bus_is_a_letter_again(tmp_path: Path) -> None:
+    it = Consumer(tmp_path)
+    it.redrives = Redrive({}, None, cast("Any", None), it.courier)
+    it.redriven(letter("table:counts"))
+    assert [(one.consumer, one.attempts) for one in it.letters] == [("table:counts", 2)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from streams.worker.errors import StoreDamagedError
 from streams.worker.state.store import Mark, PartitionDb, Store, StoreOptions
 from streams.worker.state.unit import Unit
 from tests.unit.worker._fakes import COUNTS, owned_slice
@@ -132,3 +136,63 @@ def test_a_disk_that_takes_no_more_is_an_error_at_the_write_and_the_store_is_who
     assert set(rows) == {b"%d" % number for number in range(mark.next_offset)}
     assert mark.next_offset in (int(written), int(written) + 1)
     db.close()
+
+
+def _spoil(folder: Path) -> None:
+    """Flip bits in the middle of the largest file of rows, as a failing disk does."""
+    file = max(folder.glob("*.sst"), key=lambda path: path.stat().st_size)
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(byte ^ 0xFF for byte in data[middle : middle + 64])
+    file.write_bytes(bytes(data))
+
+
+def _damaged_store(folder: Path, reported: list[StoreDamagedError]) -> tuple[PartitionDb, Store]:
+    db, store, _ = opened(folder)
+    rows = [(store, b"%05d" % number, random.Random(number).randbytes(100)) for number in range(20_000)]
+    db.apply(rows, [("journal", Mark("id", 20_000, 1))])
+    db._db.flush()
+    db.close()
+    _spoil(folder / "0")
+    db = PartitionDb(folder / "0", StoreOptions(), damaged=reported.append)
+    return db, Store(db, "journal", "t.journal", 0)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: list(store.scan_committed()),
+        lambda store: list(store.db.keys(store.prefix)),
+        lambda store: [store.get(b"%05d" % number) for number in range(20_000)],
+    ],
+    ids=["rows", "keys", "one by one"],
+)
+def test_a_block_that_cannot_be_read_is_an_error_and_never_a_short_answer(
+    tmp_path: Path, read: Callable[[Store], object]
+) -> None:
+    reported: list[StoreDamagedError] = []
+    db, store = _damaged_store(tmp_path, reported)
+    with pytest.raises(StoreDamagedError, match="cannot be read"):
+        read(store)
+    assert len(reported) == 1
+    reported.clear()
+    gc.collect()  # the error's traceback holds the iterator, and with it the lock of the folder
+    db.close()
+    db, store, _ = opened(tmp_path)
+    assert db.rebuilt is not None
+    assert db.mark("journal") is None, "a damaged store is read from its changelog again"
+    assert list(store.scan_committed()) == []
+    db.close()
+    db, *_ = opened(tmp_path)
+    assert db.rebuilt is None, "once"
+    db.close()
+
+
+def test_a_closed_store_is_not_called_damaged(tmp_path: Path) -> None:
+    reported: list[StoreDamagedError] = []
+    db = PartitionDb(tmp_path / "0", StoreOptions(), damaged=reported.append)
+    db.close()
+    with pytest.raises(Exception, match="closed"):
+        db.get(b"a")
+    assert reported == []
+    assert PartitionDb(tmp_path / "0", StoreOptions()).rebuilt is None

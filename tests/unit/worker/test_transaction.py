@@ -277,7 +277,7 @@ def test_opening_waits_for_the_broker_but_not_for_a_fence() -> None:
         over(Script(init=[failure(KafkaError._FENCED, fatal=True)])).open()
 
 
-def test_a_call_is_stuck_when_it_takes_much_longer_than_it_was_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_is_stuck_when_it_takes_longer_than_its_transaction_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     script = Script()
@@ -286,10 +286,17 @@ def test_a_call_is_stuck_when_it_takes_much_longer_than_it_was_allowed(monkeypat
 
     def hang() -> None:
         seen.append(transactions.stuck())
-        now[0] += 16
+        now[0] += config.TRANSACTION_TIMEOUT_S - 1
+        seen.append(transactions.stuck())
+        now[0] += 2
         seen.append(transactions.stuck())
 
     script.before = hang
     transactions.commit([], {("t.in", 0): 1}, "member", frozenset())
-    assert seen[2:] == [False, True, False, True]  # offsets and commit; begin has no limit of its own
+    assert seen[3:] == [False, False, True] * 2  # offsets and commit; begin has no limit of its own
     assert not transactions.stuck()
+
+
+def test_connections_end_while_a_call_waits_so_that_the_library_asks_for_the_coordinator_again() -> None:
+    """Well within the time after which the call is taken for stuck."""
+    assert 0 < config.producer({}, "t.a")["connections.max.idle.ms"] / 1000 <= config.TRANSACTION_TIMEOUT_S / 4

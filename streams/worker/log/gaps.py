@@ -1,0 +1,46 @@
+"""Gaps: records that retention deleted before they were read. They are lost, and somebody has to know it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import NamedTuple
+
+
+class Gap(NamedTuple):
+    """Offsets of a partition from `start` up to `end`, which is not one of them; markers of transactions count."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+
+class Gaps:
+    """The gaps that this worker has found; may be used from any thread."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._untold: list[Gap] = []
+        self._known: set[Gap] = set()
+        self.offsets: Counter[str] = Counter()  # that were deleted unread, by topic
+
+    def found(self, gap: Gap) -> None:
+        """Take note of a gap; one that is known is not counted again."""
+        with self._lock:
+            if gap not in self._known:
+                self._known.add(gap)
+                self._untold.append(gap)
+                self.offsets[gap.topic] += gap.end - gap.start
+
+    def take(self) -> list[Gap]:
+        """Return the gaps that nobody was told of; whoever takes them gives back those that could not be told."""
+        with self._lock:
+            untold, self._untold = self._untold, []
+        return untold
+
+    def give_back(self, gap: Gap) -> None:
+        """Keep a gap to be told of later."""
+        with self._lock:
+            self._untold.append(gap)
