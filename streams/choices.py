@@ -55,9 +55,9 @@ def bind_host(text: str) -> str:
     try:
         return str(ipaddress.ip_address(inside))
     except ValueError:
-        pass
-    if ":" in host or "[" in host or "/" in host:
-        raise ValueError("it must be an address or a name without a port, for example 127.0.0.1 or ::1")
+        if ":" in host or "[" in host or "/" in host:
+            message = "it must be an address or a name without a port, for example 127.0.0.1 or ::1"
+            raise ValueError(message) from None
     return host
 
 
