@@ -43,6 +43,28 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def bind_host(text: str) -> str:
+    """Return the host that a server binds: a name or an address, without the brackets that IPv6 has in a URL.
+
+    Raises ValueError for a URL and for a host with a port.
+    """
+    host = text.strip()
+    if "://" in host:
+        raise ValueError("it must be an address or a name, not a URL, for example 127.0.0.1 or ::1")
+    inside = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        return str(ipaddress.ip_address(inside))
+    except ValueError:
+        if ":" in host or "[" in host or "/" in host:
+            message = "it must be an address or a name without a port, for example 127.0.0.1 or ::1"
+            raise ValueError(message) from None
+    return host
+
+
+BindHost = Annotated[str, AfterValidator(bind_host)]
+"""The address that a server of ours binds."""
+
+
 class ModelRole(BaseModel):
     """A model behind a name of its own; what is unset is as the `LLM_` settings have it.
 

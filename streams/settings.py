@@ -19,12 +19,13 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    StringConstraints,
     ValidationError,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams import clock, kafka_access
-from streams.choices import Budget, Endpoint, ModelRole, budget_kinds, objects, revealed
+from streams.choices import BindHost, Budget, Endpoint, ModelRole, budget_kinds, objects, revealed
 from streams.env_file import EnvFileError
 from streams.env_file import read as read_env_file
 from streams.errors import StreamsError
@@ -45,17 +46,25 @@ SCOPES = ("submit", "read", "approve", "admin")
 Scope = Literal["submit", "read", "approve", "admin"]
 
 
+EventTypes = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$")]
+"""A type of events, all below a name (`shop.*`), or all of them (`*`)."""
+
+
 class SettingsError(StreamsError):
     """Raised at the start by `load`: one line for each setting that is unknown, ill-typed or missing."""
 
 
 class ApiKey(BaseModel):
-    """A key that clients of the gateway send, and what it allows."""
+    """A key that clients of the gateway send, and what it allows.
 
-    model_config = ConfigDict(frozen=True)
+    `types` are the types of events that it may publish, as names or as `shop.*`; unset: all that its scopes allow.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: SecretStr
     scopes: frozenset[Scope]
+    types: tuple[EventTypes, ...] | None = None
 
 
 class Row(NamedTuple):
@@ -97,7 +106,10 @@ def _webhook_secrets(value: object) -> object:
 
 
 def _api_keys(value: object) -> object:
-    """Accept `{"key": ["submit"]}`, `["key"]` and `key:submit+read,key`; a key without scopes has all of them."""
+    """Accept `{"key": ["submit"]}`, `["key"]` and `key:submit+read,key`; a key without scopes has all of them.
+
+    In an object a key may have an object, too: `{"key": {"scopes": ["submit"], "types": ["shop.*"]}}`.
+    """
     if isinstance(value, str):
         value = _from_json(value) if value.lstrip().startswith(("{", "[")) else _split(value)
     if isinstance(value, dict):
@@ -106,7 +118,17 @@ def _api_keys(value: object) -> object:
         pairs = [(key, scopes or "+".join(SCOPES)) for key, _, scopes in (item.partition(":") for item in value)]
     else:
         return value
-    return [{"key": key, "scopes": scopes.split("+") if isinstance(scopes, str) else scopes} for key, scopes in pairs]
+    return [_api_key(key, given) for key, given in pairs]
+
+
+def _api_key(key: str, given: object) -> dict[str, object]:
+    if not isinstance(given, dict):
+        given = {"scopes": given}
+    if "scopes" not in given or given.keys() - {"scopes", "types"}:
+        message = 'an object of a key has scopes and, if wanted, types: {"scopes": ["submit"], "types": ["shop.*"]}'
+        raise ValueError(message)
+    scopes = given["scopes"]
+    return {"key": key, **given, "scopes": scopes.split("+") if isinstance(scopes, str) else scopes}
 
 
 File = Annotated[Path, AfterValidator(Path.expanduser)]  # "~" in `.env` is not replaced by any shell
@@ -172,7 +194,7 @@ class Settings(BaseSettings):
     slot: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names a worker's state folder; unset: the next free one"
     )
-    worker_host: str = Field("127.0.0.1", description="address on which a worker answers the gateway")
+    worker_host: BindHost = Field("127.0.0.1", description="address on which a worker answers the gateway")
     worker_port: int = Field(0, ge=0, le=65535, description="port on which a worker answers the gateway; 0: a free one")
     worker_url: str | None = Field(
         None,
@@ -203,14 +225,18 @@ class Settings(BaseSettings):
     dedupe_hours: float = Field(24.0, gt=0, description="hours during which a repeated delivery or key is recognised")
 
     # Gateway
-    gateway_host: str = Field("127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS")
+    gateway_host: BindHost = Field(
+        "127.0.0.1", description="address the gateway binds; others than loopback need API_KEYS"
+    )
     gateway_port: int = Field(8000, ge=0, le=65535, description="port of the gateway; 0: a free one")
     gateway_connections_per_address: int = Field(
         1_024, ge=1, description="connections that one address may hold; a proxy in front counts as one address"
     )
     advertised_url: str | None = Field(None, description="URL under which clients reach the gateway")
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_api_keys)] = Field(
-        (), description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}'
+        (),
+        description='key to scopes, as JSON: {"key": ["submit", "read", "admin"]}; with types of events: '
+        '{"key": {"scopes": ["submit"], "types": ["shop.*"]}}',
     )
     webhook_secrets: Annotated[
         dict[str, Annotated[tuple[SecretStr, ...], Field(min_length=1)]], NoDecode, BeforeValidator(_webhook_secrets)
@@ -250,7 +276,8 @@ class Settings(BaseSettings):
         {}, description='budgets of agents without their own, as JSON: {"run": {"tokens", "usd", "calls"}, …}'
     )
     fetch_allow: Names = Field(
-        (), description="private hosts (host or host:port) that tools may fetch, comma-separated"
+        (),
+        description="private hosts that tools may fetch, comma-separated: host:port, or host for ports 80 and 443",
     )
     data_sources: Names = Field(
         (), description="URLs and files that monitor_data_sources looks at every hour, comma-separated"
@@ -412,7 +439,8 @@ def _shown(value: object) -> str:
         case SecretStr():
             return MASK
         case ApiKey():
-            return f"{MASK}:{'+'.join(sorted(value.scopes))}"
+            types = "" if value.types is None else f" ({' '.join(value.types) or 'no events'})"
+            return f"{MASK}:{'+'.join(sorted(value.scopes))}{types}"
         case dict():
             return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
         case BaseModel():
@@ -431,7 +459,10 @@ def _encoded(value: object) -> str:
         case SecretStr():
             return value.get_secret_value()
         case tuple() if value and isinstance(value[0], ApiKey):
-            return orjson.dumps({item.key.get_secret_value(): sorted(item.scopes) for item in value}).decode()
+            keys = {
+                item.key.get_secret_value(): item.model_dump(mode="json", include={"scopes", "types"}) for item in value
+            }
+            return orjson.dumps(keys).decode()
         case dict():
             inner = {
                 key: revealed(items) if isinstance(items, BaseModel) else [_encoded(item) for item in items]

@@ -9,6 +9,14 @@ class NotAcknowledged(TopicError):
     """Raised by the producer for a record that the broker did not acknowledge in time; it may still be on the log."""
 
 
+class UnknownTopicError(TopicError):
+    """Raised by the producer for a record of a topic that the cluster does not have; `topic` is its name."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist; run: streams topics apply")
+        self.topic = topic
+
+
 class RecordTooLargeError(TopicError):
     """Raised by the producer for a record over the size that its topic takes; repeating it cannot help."""
 

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.attributes import headers_of, new_id
 from schemas.avro.codec import Codec
 from schemas.event import Event
-from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
+from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError, UnknownTopicError
 from topics.kafka import KafkaConfig
 from topics.refusals import missing_right
 
@@ -189,7 +189,7 @@ class EventProducer:
         ``id`` becomes ``ce_id`` (random if not given), ``key`` replaces the event's own, ``headers`` go beside the
         CloudEvents attributes; ``source`` and ``time_ms`` say where and when the event was made, if elsewhere and
         earlier; ``partition`` replaces the one that the key gives. Raises NotAcknowledged, RecordTooLargeError,
-        TopicError for a topic that does not exist, and SchemaError for an event that cannot be encoded; what comes
+        UnknownTopicError, and SchemaError for an event that cannot be encoded; what comes
         later is raised by ``acknowledged``.
         """
         event_id = id or new_id()
@@ -340,7 +340,7 @@ class EventProducer:
         if code in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.RECORD_LIST_TOO_LARGE):
             return RecordTooLargeError(f"{topic}: the record is refused: {error.str()}")
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
-            return TopicError(f"topic {topic} does not exist; run: streams topics apply")
+            return UnknownTopicError(topic)
         denied = missing_right(error, topic)
         if denied is not None:
             return NotAcknowledged(f"{topic}: not written: {denied}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.local.folder import running
+from streams.serving.hosts import url_here
 from streams.settings import Settings, load
 from streams.telemetry import keep_secrets_of
 
@@ -35,8 +36,7 @@ def gateway_url(settings: Settings) -> str:
     """Return where the gateway is reached from here."""
     if settings.advertised_url:
         return settings.advertised_url
-    host = "127.0.0.1" if settings.gateway_host in ("0.0.0.0", "::") else settings.gateway_host  # noqa: S104 - compared
-    return f"http://{host}:{settings.gateway_port}"
+    return url_here(settings.gateway_host, settings.gateway_port)
 
 
 def gateway(settings: Settings | None = None) -> Gateway:

@@ -17,6 +17,7 @@ from streams.errors import DefinitionError
 _ALIASES = {"webhook-id": "svix-id"}
 """What a sender calls a header that it sends under an older name."""
 
+Handshake = Callable[[Mapping[str, str]], "str | None"]
 Check = Callable[[Mapping[str, str], bytes], bool]
 
 
@@ -53,7 +54,9 @@ class Source:
     `once_per` is a header name or a function of the delivery whose value identifies it. Where the signature does not
     cover that value, `signed_id` is a function that returns an identity which the signature covers, such as a digest
     of the body, or None for a delivery that has none: a delivery that was captured is then known under every other id.
-    `keep` names further headers that are kept with the raw delivery, for its redrive.
+    `keep` names further headers that are kept with the raw delivery, for its redrive. `handshake` answers a sender
+    that wants to be sure of the endpoint before it sends: a function of the query's parameters that returns the text
+    for its answer, or None for a question that is not its own.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Source:
     doc: str = ""
     signed_id: Callable[[Delivery], str | None] | None = None
     keep: tuple[str, ...] = ()
+    handshake: Handshake | None = None
 
     def verified(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
         """Say whether the delivery may be believed; a verifier without any secret believes nothing."""
@@ -105,24 +109,33 @@ def source(
     once_per: str | Callable[[Delivery], str] | None = None,
     signed_id: Callable[[Delivery], str | None] | None = None,
     keep: Sequence[str] = (),
+    handshake: Handshake | None = None,
 ) -> Callable[[Callable[[Delivery], Any]], Source]:
     """Make a webhook of a function, served at `/webhooks/<its name>`.
 
     `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body, `once_per` the header or the
-    function of the delivery that identifies it. Raises DefinitionError, with file and line.
+    function of the delivery that identifies it. `handshake` is a function of the query's parameters that returns the
+    text which a sender expects from a new endpoint, such as `hub.challenge`: it is asked for each GET and, before the
+    signature is looked at, for each POST with a query; None goes on as usual.
+
+    Raises DefinitionError, with file and line.
     """
 
     def make(fn: Callable[[Delivery], Any]) -> Source:
         plain_function(fn, "a source")
         if len(parameters_of(fn)) != 1:
             raise DefinitionError(f"{where(fn)}: a source is a function of one Delivery")
-        check(fn, once_per=(once_per, optional(_once)))
+        check(fn, once_per=(once_per, optional(_once)), handshake=(handshake, optional(_handshake)))
         if not callable(verify) and not isinstance(verify, Verifier):
             raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
         names = tuple(name.lower() for name in ((keep,) if isinstance(keep, str) else keep))
-        return Source(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names)
+        return Source(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names, handshake)
 
     return make
+
+
+def _handshake(value: Any) -> str | None:
+    return None if callable(value) else "a function of the query's parameters that returns a text or None"
 
 
 def _once(value: Any) -> str | None:

@@ -32,14 +32,25 @@ class UnsafeBindError(StreamsError):
 
 
 class Caller(NamedTuple):
-    """Who sends a request; `name` enters the ids made from idempotency keys, so that callers cannot meet."""
+    """Who sends a request; `name` enters the ids made from idempotency keys, so that callers cannot meet.
+
+    `types` are the types of events that the caller may publish, as the setting of its key has them; None: all.
+    """
 
     name: str
     scopes: frozenset[str]
+    types: tuple[str, ...] | None = None
 
     def may(self, scope: str) -> bool:
         """Tell whether the caller has the scope; `admin` has all."""
         return scope in self.scopes or "admin" in self.scopes
+
+    def may_publish(self, event_type: str) -> bool:
+        """Tell whether events of this type are among those of the caller's key: by name, or below `shop.*`."""
+        return self.types is None or any(
+            allowed in ("*", event_type) or (allowed.endswith(".*") and event_type.startswith(allowed[:-1]))
+            for allowed in self.types
+        )
 
 
 ANYONE: Final = Caller("", frozenset({"submit", "read", "approve", "admin"}))
@@ -60,7 +71,7 @@ class Keys:
             if len(text) < SHORT_KEY:
                 log.warning("STREAMS_API_KEYS holds a key of under %d characters, which can be guessed", SHORT_KEY)
             digest = hashlib.sha256(text.encode()).digest()
-            self._known.append((digest, Caller(digest.hex()[:16], frozenset(key.scopes))))
+            self._known.append((digest, Caller(digest.hex()[:16], frozenset(key.scopes), key.types)))
 
     def __bool__(self) -> bool:
         """Tell whether any key is set."""

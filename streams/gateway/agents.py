@@ -12,11 +12,12 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from schemas.agent import AgentCommanded
 from schemas.attributes import new_id
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.pools import no_worker
 from streams.gateway.problem import Problem
+from streams.gateway.submission import near
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
 from streams.gateway.write import Record, write
 from streams.query.owners import OwnerUnavailableError
@@ -84,8 +85,8 @@ class Agents:
         name = call.param("name")
         agent = self._agents.get(name)
         if agent is None:
-            raise Problem("unknown-agent", "No agent has that name; see /agents.")
-        raw = await read(call)
+            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._agents)}")
+        raw = await content(call)
         if raw.strip() and parse(raw) != {}:
             raise wrong("body", "it must be empty")
         key = check_key(call.headers.get("idempotency-key"))

@@ -42,7 +42,8 @@ from streams.gateway.tables import Tables
 from streams.gateway.threads import Threads
 from streams.gateway.voices import Voices
 from streams.gateway.webhooks import Webhooks
-from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of
+from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of, in_url
+from streams.serving.routes import register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def build(
     hosts = (
         frozenset()
         if keys
-        else LOCAL_HOSTS | {host_name(settings.gateway_host), host_of(settings.advertised_url or "")} - {""}
+        else LOCAL_HOSTS | {host_name(in_url(settings.gateway_host)), host_of(settings.advertised_url or "")} - {""}
     )
     remembered = deliveries or Deliveries()
     streams, voices = Streams(), Voices(deps.owners)
@@ -82,6 +83,7 @@ def build(
         Operation("GET", "/openapi.json", describe, "open", "This document", {200: {"type": "object"}}, tag="probes")
     )
     openapi |= document(served, version("streams"), settings.advertised_url)
+    register()
     endpoints = _endpoints(served, Guard(keys, hosts, meter))
     routes = [Route(path, endpoint) for path, endpoint in endpoints.items()]
     app = Direct(endpoints, routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)

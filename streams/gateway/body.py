@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import io
+import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -27,11 +31,53 @@ _DRAIN: Final = 32 << 20
 """Bytes over the cap that are still read and dropped: closing on a sender in mid-body would reset the connection, and
 the sender would see that instead of the 413."""
 
+_CODINGS: Final = ("gzip", "x-gzip", "deflate")
+"""Content codings that are undone (RFC 9110, 8.4.1)."""
+
+_ACCEPTED: Final = {"accept-encoding": "gzip, deflate"}
+
 _CLOSE: Final = {"connection": "close"}
 
 
+async def content(request: Request, cap: int = CAP) -> bytes:
+    """Return the body without its content coding; Problems as `read` and `decoded`."""
+    return await decoded(request, await read(request, cap), cap)
+
+
+async def decoded(request: Request, raw: bytes, cap: int = CAP) -> bytes:
+    """Return a raw body without its content coding; in a thread, as it may be long (RFC 9110, 8.4).
+
+    Problem 415 for codings other than gzip and deflate, and for several; 400 for a body that has not the coding;
+    413 when it is over the cap without it, of which no more is made.
+    """
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if not raw or coding in ("", "identity"):
+        return raw
+    if coding not in _CODINGS:
+        raise Problem("unsupported-media-type", "The content coding must be gzip or deflate.", headers=_ACCEPTED)
+    return await asyncio.to_thread(_inflated, raw, coding, cap)
+
+
+def _inflated(raw: bytes, coding: str, cap: int) -> bytes:
+    """Undo the coding, of at most `cap` bytes; a gzip body may have several members (RFC 1952, 2.2)."""
+    try:
+        if coding == "deflate":
+            stream = zlib.decompressobj()
+            found = stream.decompress(raw, cap + 1)
+            whole = stream.eof and not stream.unused_data
+        else:
+            found, whole = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(cap + 1), True
+    except (OSError, EOFError, zlib.error):
+        found, whole = b"", False
+    if len(found) > cap:
+        raise _too_large(cap)
+    if not whole:
+        raise Problem("malformed-request", "The body has not the coding that Content-Encoding names.")
+    return found
+
+
 async def read(request: Request, cap: int = CAP, patience: float = PATIENCE, *, share: Share | None = None) -> bytes:
-    """Return the raw body; Problem 413 when more than `cap` bytes came, 408 after `patience` seconds.
+    """Return the body as it came; Problem 413 when more than `cap` bytes came, 408 after `patience` seconds.
 
     `share` is the budget of a body that is not verified: Problem 429 when it is used up. It is released at the end.
     """

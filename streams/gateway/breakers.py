@@ -9,7 +9,7 @@ import orjson
 from schemas.attributes import new_id
 from schemas.breaker import BreakerSwitched
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.operations import list_of
@@ -66,7 +66,7 @@ class Breakers:
         if tool is None or tool.breaker is None:
             raise Problem("not-found", "No tool with a circuit breaker has that name; see /breakers.")
         key = check_key(call.headers.get("idempotency-key"))
-        body = parse(await read(call))
+        body = parse(await content(call))
         if not isinstance(body, dict) or set(body) != {"state"} or body["state"] not in _STATES:
             raise wrong("state", 'it must be "open" or "closed", and nothing else is known')
         caller = call.caller.name if call.caller else ""

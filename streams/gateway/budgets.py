@@ -12,11 +12,12 @@ from schemas.attributes import new_id
 from schemas.usage import BudgetChanged
 from streams.choices import Budget
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.operations import list_of
 from streams.gateway.problem import Problem
+from streams.gateway.submission import near
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
 from streams.gateway.write import Record, write
 from streams.query.owners import OwnerUnavailableError
@@ -76,7 +77,7 @@ class Budgets:
         """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it look again within seconds."""
         scope, key = call.param("scope"), check_key(call.headers.get("idempotency-key"))
         try:
-            budget = Budget.model_validate(parse(await read(call)), strict=True)
+            budget = Budget.model_validate(parse(await content(call)), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise wrong(".".join(map(str, first["loc"])) or "body", first["msg"]) from error
@@ -109,7 +110,7 @@ class Budgets:
     def _agent(self, name: str) -> Agent[Any, Any]:
         agent = self._deps.catalog.agents.get(name)
         if agent is None:
-            raise Problem("unknown-agent", "No agent has that name; see /agents.")
+            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._deps.catalog.agents)}")
         return agent
 
     def _check(self, kind: str, agent: Agent[Any, Any]) -> None:
@@ -148,7 +149,7 @@ def of_budgets(budgets: Budgets) -> list[Operation]:
         ),
         Operation(
             "POST",
-            "/budgets/{scope:path}",
+            "/budgets/{scope:text}",
             budgets.change,
             "admin",
             "Give a run, an agent or a concurrency key another budget; nothing in it: the declared one",

@@ -9,7 +9,7 @@ from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, Sign
 from streams.engine.approvals import SIGNAL
 from streams.engine.fork import misfit
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.problem import Problem
 from streams.gateway.submit import wrong
@@ -74,7 +74,7 @@ class Commands:
                 "forbidden", "An approval is no signal: use /approve or /reject, with a key of scope 'approve'."
             )
         signal_id = _request_id(call, "signal", name)
-        data = parse(await read(call))
+        data = parse(await content(call))
         if name in self._deps.catalog.events:
             typed_event(self._deps.catalog.events, name, data, "")
         found = await self._runs.view(run_id)
@@ -97,7 +97,7 @@ class Commands:
         """`POST /runs/{id}/fork`: a new run that shares the journal up to `at`, answers edited."""
         run_id = call.param("id")
         key = check_key(call.headers.get("idempotency-key"))
-        body = parse(await read(call))
+        body = parse(await content(call))
         at, edits = _fork_body(body)
         found = await self._runs.view(run_id)
         _check_state(found, _GONE, "forked")
@@ -130,7 +130,7 @@ def _request_id(call: Call, *parts: str) -> str:
 
 async def optional(call: Call, *members: str) -> dict[str, Any]:
     """Return a body that may be absent; Problem 422 for members other than these."""
-    raw = await read(call)
+    raw = await content(call)
     if not raw.strip():
         return {}
     body = parse(raw)

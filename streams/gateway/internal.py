@@ -6,10 +6,13 @@ checked. The source of a worker's record exempts it from deduplication.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streams.gateway.cloudevents import invalid
 from streams.gateway.problem import Problem
+
+if TYPE_CHECKING:
+    from streams.gateway.access import Caller
 
 _SIGNED: Final = ("github", "slack")
 """First words of types that come from verified deliveries only."""
@@ -62,9 +65,18 @@ def is_internal(event_type: str) -> bool:
     return event_type in _MADE_HERE or event_type.partition(".")[0] in _SIGNED
 
 
-def check_type(event_type: str) -> None:
-    """Raise Problem 403 for a type that no sender of events may name."""
-    if is_internal(event_type):
+def check_type(event_type: str, sender: Caller, *, by_hand: bool = False) -> None:
+    """Raise Problem 403 for a type that the sender's key may not publish, or that no sender of events may name.
+
+    `by_hand` is whether the sender may name the latter all the same.
+    """
+    if not sender.may_publish(event_type):
+        raise Problem(
+            "forbidden",
+            f"This key publishes events of type {', '.join(sender.types or ()) or '(none)'} only, not "
+            f"'{event_type[:200]}'; its types are in STREAMS_API_KEYS.",
+        )
+    if not by_hand and is_internal(event_type):
         raise Problem(
             "forbidden",
             f"Events of type '{event_type[:200]}' are written by the pipeline or by a verified webhook; publishing one "

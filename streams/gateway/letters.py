@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.dead import DeadDiscarded, DeadRedriven
 from streams.clock import monotonic, now_ms
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.pages import limit_of
 from streams.gateway.problem import Problem
@@ -196,7 +196,7 @@ def _check_open(found: Letter) -> None:
 
 
 async def _body(call: Call, *members: str) -> dict[str, Any]:
-    raw = await read(call)
+    raw = await content(call)
     body = parse(raw) if raw.strip() else {}
     if not isinstance(body, dict):
         raise wrong("body", "it must be an object, or nothing")

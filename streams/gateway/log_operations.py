@@ -94,7 +94,7 @@ def of_letters(letters: Letters) -> list[Operation]:
         _redrive_many(letters),
         Operation(
             "POST",
-            "/dead-letters/{id:path}/redrive",
+            "/dead-letters/{id:text}/redrive",
             letters.redrive,
             "admin",
             "Hand it to its consumer again, as it was or with an edited value; a run's is resumed",
@@ -107,7 +107,7 @@ def of_letters(letters: Letters) -> list[Operation]:
         ),
         Operation(
             "POST",
-            "/dead-letters/{id:path}/discard",
+            "/dead-letters/{id:text}/discard",
             letters.discard,
             "admin",
             "Let it go",
@@ -120,7 +120,7 @@ def of_letters(letters: Letters) -> list[Operation]:
         ),
         Operation(
             "GET",
-            "/dead-letters/{id:path}",
+            "/dead-letters/{id:text}",
             letters.show,
             "read",
             "A dead letter with its cause and its record",

@@ -210,6 +210,7 @@ def of_webhooks(webhooks: Webhooks) -> list[Operation]:
         "unknown-source",
         "too-large",
         "slow-body",
+        "unsupported-media-type",
         "rejected",
         "busy",
         "not-acknowledged",
@@ -226,7 +227,19 @@ def of_webhooks(webhooks: Webhooks) -> list[Operation]:
             body={"application/json": {}, "application/x-www-form-urlencoded": {}},
             tag="events",
             foreign=True,
-        )
+        ),
+        Operation(
+            "GET",
+            "/webhooks/{source}",
+            webhooks.ask,
+            "open",
+            "Answer a sender that asks whether the endpoint is the right one",
+            {200: TEXT},
+            ("bad-signature", "unknown-source", "method-not-allowed"),
+            media="text/plain",
+            tag="events",
+            foreign=True,
+        ),
     ]
 
 
@@ -257,7 +270,7 @@ def of_tables(tables: Tables) -> list[Operation]:
         ),
         Operation(
             "GET",
-            "/tables/{name}/{key:path}",
+            "/tables/{name}/{key:text}",
             tables.row,
             "read",
             "A row",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import milliseconds, new_id
 from schemas.errors import SchemaError
+from streams.gateway.access import Caller
 from streams.gateway.answers import answer
-from streams.gateway.body import read
+from streams.gateway.body import content
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.internal import check_source, check_type
@@ -38,16 +39,15 @@ class Publish:
     async def __call__(self, call: Call) -> Response:
         """Answer 202 once every event of the request is acknowledged; with one wrong none is written."""
         key = check_key(call.headers.get("idempotency-key"))
-        body = await read(call)
+        body = await content(call)
         incoming, batch = parse_events(call.headers, body)
-        caller = call.caller.name if call.caller else ""
+        sender = call.caller or Caller("", frozenset())
+        caller = sender.name
         known = None if key is None else self._answered.get((caller + "\x00" + key, body))
         if known is None:
-            by_hand = call.caller is not None and call.caller.may("admin")
             for item in incoming:
                 check_source(item.source)
-                if not by_hand:
-                    check_type(item.type)
+                check_type(item.type, sender, by_hand=sender.may("admin"))
             records = [self._record(item, index, caller, key) for index, item in enumerate(incoming)]
             acks = await write_all(self._deps.producer, records, call.headers.get("traceparent"))
             known = [_shown(ack) for ack in acks]

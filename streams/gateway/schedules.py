@@ -14,7 +14,7 @@ from schemas.schedule import ScheduleCommanded
 from streams.clock import iso, now_ms
 from streams.engine.slots import Slots
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import Call, Operation
 from streams.gateway.problem import Problem
@@ -150,7 +150,7 @@ class Schedules:
 
 
 async def _body(call: Call, *members: str) -> dict[str, Any]:
-    raw = await read(call)
+    raw = await content(call)
     body = parse(raw) if raw.strip() else {}
     if not isinstance(body, dict):
         raise wrong("body", "it must be an object")

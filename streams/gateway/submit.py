@@ -10,7 +10,7 @@ from schemas.attributes import new_id
 from schemas.run import RunSubmitted
 from streams.clock import now_ms
 from streams.gateway.answers import answer
-from streams.gateway.body import parse, read
+from streams.gateway.body import content, parse
 from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import Call, Operation, Param
 from streams.gateway.problem import Problem
@@ -50,7 +50,7 @@ class Submit:
     async def __call__(self, call: Call) -> Response:
         """Answer 202 once the submission is acknowledged."""
         key = check_key(call.headers.get("idempotency-key"))
-        asked = _asked(parse(await read(call)))
+        asked = _asked(parse(await content(call)))
         agent = self._submissions.agent(asked.agent)
         self._submissions.check(agent.name, asked.input)
         caller = call.caller.name if call.caller else ""

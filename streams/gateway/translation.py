@@ -24,6 +24,7 @@ from streams.gateway.write import Record
 
 if TYPE_CHECKING:
     from streams.define.sources import Delivery, Source
+    from streams.gateway.access import Caller
     from streams.gateway.deps import Deps
     from streams.gateway.submission import Submissions
 
@@ -91,16 +92,16 @@ class Translator:
             raise Problem("malformed-request", message)
         return Identity(UNIDENTIFIED + unnamed, error=ValueError(message))
 
-    def meaning(self, source: Source, delivery: Delivery, delivery_id: str, starter: str) -> Meaning:
+    def meaning(self, source: Source, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
         """Return what the source's function makes of a delivery; an error of the function is part of it.
 
-        `starter` is who starts the runs: the key that sent the delivery, else the webhook itself.
+        `sender` starts the runs: the key that sent the delivery, else the webhook itself.
 
         Raises Problem 422 for a Reject and where the sender has named what does not fit, 400 for a body that is not
         JSON where the source takes nothing else.
         """
         try:
-            return self._translate(source, delivery, delivery_id, starter)
+            return self._translate(source, delivery, delivery_id, sender)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -108,7 +109,7 @@ class Translator:
             log.exception("source %s failed on delivery %s; the raw delivery is kept", source.name, delivery_id)
             return failed(error)
 
-    def _translate(self, source: Source, delivery: Delivery, delivery_id: str, starter: str) -> Meaning:
+    def _translate(self, source: Source, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
         made = source.fn(delivery)
         items = [] if made is None else made if isinstance(made, list | tuple) else [made]
         if len(items) > _MAX_RESULTS:
@@ -116,19 +117,19 @@ class Translator:
         named = bool(items) and all(isinstance(item, NamedEvent | NamedRun) for item in items)
         meaning = Meaning([], [], [], named=named)
         for index, item in enumerate(items):
-            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name, starter)
+            self._add(meaning, item, f"{source.name}/{delivery_id}/{index}", source.name, sender)
         return meaning
 
-    def _add(self, meaning: Meaning, item: object, item_id: str, source: str, starter: str) -> None:
+    def _add(self, meaning: Meaning, item: object, item_id: str, source: str, sender: Caller) -> None:
         key = None
         if isinstance(item, NamedRun):
             item = StartRun(self._submissions.checked(item.agent, item.input), item.input)
         elif isinstance(item, NamedEvent):
             key = item.key
-            check_type(item.type)
+            check_type(item.type, sender)
             item = typed_event(self._deps.catalog.events, item.type, item.data)
         if isinstance(item, StartRun):
-            event = self._submissions.of_start(item, hashed("w-", item_id), starter)
+            event = self._submissions.of_start(item, hashed("w-", item_id), sender.name)
             seal = digest(event.agent, event.input)
             topic = self._submissions.topic(event.agent)
             meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))

@@ -10,6 +10,8 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.responses import Response
+
 from schemas.attributes import new_id
 from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
@@ -18,8 +20,9 @@ from streams.clock import monotonic, now_ms
 from streams.define.policies import Reject
 from streams.define.sources import Delivery, Source
 from streams.error_text import error_traceback, error_type
+from streams.gateway.access import Caller
 from streams.gateway.answers import answer
-from streams.gateway.body import CAP, read
+from streams.gateway.body import CAP, decoded, read
 from streams.gateway.deliveries import SIGNED_ID, Deliveries
 from streams.gateway.headers import kept, plain
 from streams.gateway.problem import Problem
@@ -32,8 +35,6 @@ from topics.errors import RecordTooLargeError, TopicError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from starlette.responses import Response
 
     from streams.gateway.deps import Book, Deps
     from streams.gateway.meter import Meter
@@ -65,13 +66,15 @@ class Webhooks:
 
     async def __call__(self, call: Call) -> Response:
         """Answer one delivery."""
-        source, headers, body, starter = await self._verified(call)
+        if call.url.query and (challenge := self._challenge(call)) is not None:
+            return challenge
+        source, headers, body, sender = await self._verified(call)
         name, delivery = source.name, Delivery(headers, body)
         if (reply := _handshake(source, delivery)) is not None:
             return answer(reply)
         identity = self._translator.identity(source, delivery, new_id())
         identity = identity._replace(id=self._deliveries.first_id(name, identity.id, identity.signed))
-        meaning = self._meaning(source, delivery, identity, starter)
+        meaning = self._meaning(source, delivery, identity, sender)
 
         async def store() -> None:
             nonlocal meaning
@@ -85,6 +88,38 @@ class Webhooks:
             self._meter.duplicate(name)
             shown["duplicate"] = True
         return answer(shown, 202)
+
+    async def ask(self, call: Call) -> Response:
+        """Answer a sender that asks by GET whether the endpoint is the one which it was told; Problem 401, 404, 405."""
+        source = self._source(call.param("source"))
+        if source.handshake is None:
+            raise Problem("method-not-allowed", f"Source {source.name} takes POST only.", headers={"allow": "POST"})
+        challenge = self._challenge(call)
+        if challenge is None:
+            self._meter.refused(source.name)
+            raise Problem("bad-signature", "The source's handshake does not answer this question.")
+        return challenge
+
+    def _challenge(self, call: Call) -> Response | None:
+        """Return what the source's handshake says to the parameters of the query, if anything."""
+        source = self._deps.catalog.sources.get(call.param("source"))
+        if source is None or source.handshake is None:
+            return None
+        try:
+            text = called(source.handshake, dict(call.query_params))
+            if text is None:
+                return None
+            # the text is the asker's own: no browser may take it for a page
+            return Response(text, media_type="text/plain", headers={"x-content-type-options": "nosniff"})
+        except Exception as error:  # noqa: BLE001 - the function is the user's own
+            self._say_check_failed(source.name, error)
+            return None
+
+    def _source(self, name: str) -> Source:
+        source = self._deps.catalog.sources.get(name)
+        if source is None:
+            raise Problem("unknown-source", "No source has that name.")
+        return source
 
     def kept(self, book: Book, name: str, delivery_id: bytes) -> WebhookReceived:
         """Return a raw delivery from the log; blocking. Problem 409 when it, or its source, is no more there."""
@@ -101,7 +136,7 @@ class Webhooks:
         if delivery_id.startswith(UNIDENTIFIED):
             found = self._translator.identity(source, delivery, delivery_id.removeprefix(UNIDENTIFIED))
             delivery_id, error = found.id, found.error
-        meaning = self._meaning(source, delivery, Identity(delivery_id, error=error), f"webhook:{name}")
+        meaning = self._meaning(source, delivery, Identity(delivery_id, error=error), _unkeyed(name))
         if meaning.error is not None:
             raise Problem("conflict", f"Source {name} fails on it again: {line_of(meaning.error)}"[:500])
         await write_all(self._deps.producer, meaning.records, traceparent)
@@ -109,30 +144,31 @@ class Webhooks:
         for record in meaning.records:
             self._runs.started(record.event)
 
-    async def _verified(self, call: Call) -> tuple[Source, dict[str, str], bytes, str]:
-        """Return source, headers and body of a delivery whose sender proved itself, and who starts its runs.
+    async def _verified(self, call: Call) -> tuple[Source, dict[str, str], bytes, Caller]:
+        """Return source, headers, body (without content coding) and sender of a delivery whose sender proved itself.
 
         Problem 404, 413 or 401; what can be refused by its headers is refused before its body is read.
         """
         name = call.param("source")
-        source = self._deps.catalog.sources.get(name)
-        if source is None:
-            raise Problem("unknown-source", "No source has that name.")
+        source = self._source(name)
         headers = plain(call.scope["headers"])
         by_key = self._has_key(source, call, headers)
         if not by_key and not source.may_verify(headers, self._secrets.get(name, ())):
             raise self._untrusted(name)
         share = None if by_key else self._unverified.of(call.client.host if call.client else "")
-        body = await read(call, CAPS.get(name, CAP), share=share)
+        cap = CAPS.get(name, CAP)
+        body = await read(call, cap, share=share)
         if not by_key and not self._is_signed(source, headers, body):
             raise self._untrusted(name)
-        starter = call.caller.name if by_key and call.caller is not None and call.caller.name else f"webhook:{name}"
-        return source, headers, body, starter
+        sender = call.caller if by_key and call.caller is not None and call.caller.name else _unkeyed(name)
+        body = await decoded(call, body, cap)  # a signature is of the bytes that were sent
+        headers.pop("content-encoding", None)
+        return source, headers, body, sender
 
-    def _meaning(self, source: Source, delivery: Delivery, identity: Identity, starter: str) -> Meaning:
+    def _meaning(self, source: Source, delivery: Delivery, identity: Identity, sender: Caller) -> Meaning:
         """Return what a delivery means; Problem as `Translator.meaning`."""
         if identity.error is None:
-            return self._translator.meaning(source, delivery, identity.id, starter)
+            return self._translator.meaning(source, delivery, identity.id, sender)
         return failed(identity.error)
 
     def _untrusted(self, name: str) -> Problem:
@@ -180,7 +216,7 @@ class Webhooks:
                 log.exception("what source %s made of delivery %s cannot be written", source.name, identity.id)
                 meaning = failed(error)
             except TopicError as error:
-                raise refused() from error
+                raise refused(error) from error
         for record in meaning.records:
             self._runs.started(record.event)
         if meaning.error is not None:
@@ -212,6 +248,11 @@ class Webhooks:
             first_ms=now_ms(),
         )
         return Record(self._deps.names.dead_letters, letter, letter.dead_id)
+
+
+def _unkeyed(source: str) -> Caller:
+    """Return the sender of deliveries of a source that no key came with: it starts the runs."""
+    return Caller(f"webhook:{source}", frozenset())
 
 
 def _dead_id(source: str, delivery_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.errors import SchemaError
 from streams.gateway.problem import Problem
-from topics.errors import RecordTooLargeError, TopicError
+from topics.errors import RecordTooLargeError, TopicError, UnknownTopicError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ async def write_all(producer: Producer, records: Sequence[Record], traceparent: 
     except RecordTooLargeError as error:
         raise Problem("too-large", "The record is over the size that its topic takes.") from error
     except TopicError as error:
-        raise refused(**named) from error
+        raise refused(error, **named) from error
     except SchemaError as error:
         raise Problem("invalid-event", f"It cannot be encoded: {error}", errors=[]) from error
 
@@ -69,8 +69,11 @@ def _begin(producer: Producer, record: Record, traceparent: str | None) -> Pendi
     )
 
 
-def refused(**named: Any) -> Problem:
+def refused(error: TopicError, **named: Any) -> Problem:
     """Return the 503: the write may or may not be on the log, so the client repeats it under the same id."""
+    if isinstance(error, UnknownTopicError):
+        message = f"The topic {error.topic} does not exist yet: run `streams topics apply`, then send it again."
+        return Problem("not-acknowledged", message, retry_after=RETRY_AFTER, **named)
     return Problem(
         "not-acknowledged",
         "The broker did not acknowledge in time: it may or may not be written; repeat with the same id.",

@@ -21,6 +21,7 @@ from streams.local.merged import MergedLog
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.supervisor import Child, Supervisor
 from streams.query.cluster import secured
+from streams.serving.hosts import loopback_of, url_here
 from streams.settings import child_environment
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 SOURCE = "streams dev"
 PROGRAM = (sys.executable, "-P", "-m", "streams")  # -P: a folder `topics` of the user does not stand in for ours
 KAFKA, MODEL, WORKER, GATEWAY = range(4)  # ranks: what others need is stopped after them
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 DRAIN = 20.0  # seconds that a worker has to finish its batches and to leave its group
 
 
@@ -114,7 +114,8 @@ def ready_line(running: Running) -> str:
 
 def _ports(settings: Settings, workers: int) -> list[int]:
     """Return free ports for model, gateway and each worker; LocalError when the gateway's own is taken."""
-    ports = free_ports([0, settings.gateway_port, *[0] * workers])
+    at = [LOOPBACK, loopback_of(settings.gateway_host), *[loopback_of(settings.worker_host)] * workers]
+    ports = free_ports([0, settings.gateway_port, *[0] * workers], at)
     if settings.gateway_port not in {0, ports[1]}:
         message = (
             f"Port {settings.gateway_port} is taken: set STREAMS_GATEWAY_PORT to another one (0: any that is free)."
@@ -148,14 +149,13 @@ async def _model(settings: Settings, port: int, supervisor: Supervisor) -> dict[
 
 
 def _url(settings: Settings) -> str:
-    host = LOOPBACK if settings.gateway_host in EVERYWHERE else settings.gateway_host
-    return f"http://{host}:{settings.gateway_port}"
+    return url_here(settings.gateway_host, settings.gateway_port)
 
 
 def _worker(settings: Settings, slot: int, port: int) -> Child:
     environment = {**child_environment(settings, slot=str(slot), worker_port=port), "PYTHONUNBUFFERED": "1"}
     command = [*PROGRAM, "worker", "--slot", str(slot), "--port", str(port)]
-    ready = f"http://{LOOPBACK}:{port}/readyz"
+    ready = f"{url_here(settings.worker_host, port)}/readyz"
     return Child.of(f"worker-{slot}", command, environment, ready=ready, grace=DRAIN, rank=WORKER)
 
 

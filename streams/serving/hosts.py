@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
+EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
+"""Hosts that stand for all addresses of this machine: of IPv4, of IPv6 (RFC 4291, 2.5.2), and of both."""
+
 
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches a socket bound to `host`."""
@@ -17,6 +20,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def in_url(host: str) -> str:
+    """Return a host as URLs and Host headers have it: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def loopback_of(host: str) -> str:
+    """Return the loopback address of the address family that a socket bound to `host` has."""
+    return "::1" if ":" in host else "127.0.0.1"
+
+
+def url_here(host: str, port: int) -> str:
+    """Return the base URL under which this machine reaches a server that is bound to `host` and `port`.
+
+    A socket bound to `::` takes no IPv4: asyncio and uvloop set IPV6_V6ONLY.
+    """
+    return f"http://{in_url(loopback_of(host) if host in EVERYWHERE else host)}:{port}"
 
 
 def is_address(host: str) -> bool:

@@ -50,7 +50,10 @@ REFUSED_NETWORKS: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be fetched: public hosts on `ports`, and what is in `allow` (`host` or `host:port`) by that name."""
+    """What may be fetched: public hosts on `ports`, and what is in `allow` by that name.
+
+    `host:port` allows that port, `host` the ports 80 and 443.
+    """
 
     allow: frozenset[str] = frozenset()
     ports: frozenset[int] = frozenset({80, 443, 8000, 8008, 8080, 8443})
@@ -61,9 +64,20 @@ class Policy:
         return cls(frozenset(item.lower() for item in settings.fetch_allow))
 
     def allows(self, host: str, port: int) -> bool:
-        """Return whether a private host is allow-listed; a name does not inherit the right of its address."""
+        """Return whether a private host is allow-listed; a name does not inherit the right of its address.
+
+        A host without a port stands for the ports of http and https only: what else listens there is another service.
+        """
         shown = f"[{host}]" if ":" in host else host
-        return not self.allow.isdisjoint({host, shown, f"{shown}:{port}"})
+        wanted = {f"{shown}:{port}"} | ({host, shown} if port in PORTS.values() else set())
+        return not self.allow.isdisjoint(wanted)
+
+    def hint(self, host: str, port: int) -> str:
+        """Return what to add to the setting for a host that is allow-listed for the ports of http and https only."""
+        if self.allows(host, port) or not self.allows(host, PORTS["http"]):
+            return ""
+        shown = f"[{host}]" if ":" in host else host
+        return f" (STREAMS_FETCH_ALLOW has {host} for ports 80 and 443 only: add {shown}:{port})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +118,16 @@ async def admit(url: str, policy: Policy, resolve: Resolve = system_resolve) -> 
     host = _host(parts, url)
     port = _port(parts, url)
     allowed = policy.allows(host, port)
+    hint = policy.hint(host, port)
     if not allowed and port not in policy.ports:
-        raise _refused(url, f"port {port} is not one of {', '.join(map(str, sorted(policy.ports)))}")
+        raise _refused(url, f"port {port} is not one of {', '.join(map(str, sorted(policy.ports)))}{hint}")
     literal = _literal(host, url)
     if literal is None and not allowed and ("." not in host or host.endswith(PRIVATE_NAMES)):
-        raise _refused(url, f"{host} is a name of private networks")
+        raise _refused(url, f"{host} is a name of private networks{hint}")
     found = [str(literal)] if literal is not None else await _looked_up(host, port, resolve)
     for address in found:
         if not allowed and not is_public(address):
-            raise _refused(url, f"{host} has the address {address}, which is not public")
+            raise _refused(url, f"{host} has the address {address}, which is not public{hint}")
     path = parts.path if parts.path.startswith("/") else "/"
     return Admitted(parts.scheme, str(literal or host), port, path, parts.query, tuple(found))
 

@@ -49,14 +49,16 @@ class Courier:
         self.on_letter: Callable[[DeadLettered], None] | None = None  # told of each dead letter once it is committed
 
     def send(self, unit: Unit, output: Output) -> None:
-        """Add an output of a run, reaction or schedule to `unit`.
+        """Add an output of a run, reaction or schedule to `unit`; an event without a key has its id for one.
+
+        A record without a key goes to any partition, where no reader would look for the row that it is folded into.
 
         Raises RecordTooLargeError, UnitTooLargeError, SchemaError.
         """
         extra = {}
         if output.to == "signals" and output.agent is not None:
             extra = {"agent": output.agent, "pool": output.pool or "default"}
-        self.write(unit, self._topic(output), output.event, id=output.id, key=output.key or None, extra=extra)
+        self.write(unit, self._topic(output), output.event, id=output.id, key=output.key or output.id, extra=extra)
 
     def write(
         self,

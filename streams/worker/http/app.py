@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streams.serving.hosts import EVERYWHERE, in_url
 from streams.serving.protocol import bounded
+from streams.serving.routes import register
 from streams.worker.http.answers import answer, problem
 from streams.worker.http.proof import NotOwnerError, NotReadyError
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from streams.worker.http.tables import TablePages
 
 MAX_CONNECTIONS: Final = 4_096
-EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -63,6 +64,7 @@ def application(
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    register()
     return Starlette(
         routes=[
             Route("/owner/runs", listed.page),
@@ -72,10 +74,10 @@ def application(
             Route("/owner/runs/{id}/news", runs.news),
             Route("/owner/spoken", runs.spoken, methods=["POST"]),
             Route("/owner/tables/{name}", tables.scan),
-            Route("/owner/tables/{name}/{key:path}", tables.row),
+            Route("/owner/tables/{name}/{key:text}", tables.row),
             Route("/owner/schedules", schedules.list),
             Route("/standby/runs/{id}", runs.copied),
-            Route("/standby/tables/{name}/{key:path}", tables.copied),
+            Route("/standby/tables/{name}/{key:text}", tables.copied),
             *limits.routes(),
             *agents.routes(),
             *budgets.routes(),
@@ -147,4 +149,4 @@ def reached_at(host: str) -> str:
     """Return what others put into a URL for a socket bound to `host`: for all addresses this machine's name."""
     if host in EVERYWHERE:
         return socket.gethostname()
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return in_url(host)

@@ -45,7 +45,7 @@ def write_outputs(
     for index, output in enumerate(outputs):
         if not isinstance(output, StartRun):
             id = f"{entry.id}/{schedule.name}/{index}"
-            courier.write(unit, courier.names.events, output, id=id, key=output.key_text())
+            courier.write(unit, courier.names.events, output, id=id, key=output.key_text() or id)
             continue
         run_id = output.run_id or (entry.id if started == 0 else started_id(entry.id, schedule.name, index))
         started += 1

@@ -52,7 +52,9 @@ async def test_a_repeat_under_one_key_is_one_request() -> None:
 
 async def test_orders_are_refused_for_unknown_agents_with_a_body_and_without_the_scope() -> None:
     async with world() as it:
-        problem(await it.post("/agents/nobody/pause"), 404, "unknown-agent")
+        assert "/agents" in problem(await it.post("/agents/nobody/pause"), 404, "unknown-agent")["detail"]
+        meant = problem(await it.post("/agents/reserch/pause"), 404, "unknown-agent")
+        assert "did you mean research?" in meant["detail"]
         problem(await it.post("/agents/research/pause", {"for": "ever"}), 422, "invalid-request")
         it.log.down = True
         problem(await it.post("/agents/research/pause"), 503, "not-acknowledged")

@@ -31,6 +31,8 @@ async def test_an_order_goes_to_the_account_s_home() -> None:
 async def test_orders_that_change_nothing_are_refused() -> None:
     async with world(USUAL) as it:
         problem(await it.post("/budgets/agent:nobody", {}), 404, "unknown-agent")
+        meant = problem(await it.post("/budgets/agent:scrapper", {}), 404, "unknown-agent")
+        assert "did you mean scraper?" in meant["detail"]
         problem(await it.post("/budgets/team:x", {}), 422, "invalid-request")
         problem(await it.post("/budgets/agent:research", {"usd": -1}), 422, "invalid-request")
         problem(await it.post("/budgets/agent:research", {"cents": 1}), 422, "invalid-request")

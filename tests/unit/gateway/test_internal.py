@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.gateway.access import Caller
+from streams.settings import ApiKey
 from streams.tools._sinks import escaped
 from tests.unit.gateway._gateway import Settings, api_key, problem, world
 
@@ -62,6 +64,45 @@ async def test_sources_of_the_pipeline_are_reserved(source: str, status: int, wh
         if status == 422:
             assert answer.json()["errors"][0]["field"] == "source"
             assert it.log.written == []
+
+
+SHOP = ApiKey.model_validate({"key": "t" * 20, "scopes": {"submit"}, "types": ["shop.*", "new_data_arrived"]})
+MUTE = ApiKey.model_validate({"key": "m" * 20, "scopes": {"submit", "admin"}, "types": []})
+
+
+def by(key: ApiKey) -> dict[str, str]:
+    return {"authorization": f"Bearer {key.key.get_secret_value()}"}
+
+
+def test_types_of_a_key_are_names_and_what_is_below_one() -> None:
+    caller = Caller("x", frozenset(), ("shop.*", "ticket"))
+    assert all(map(caller.may_publish, ("shop.order", "shop.order.paid", "ticket")))
+    assert not any(map(caller.may_publish, ("shop", "shopping.list", "ticket.closed", "tickets", "")))
+    assert Caller("x", frozenset(), ("*",)).may_publish("shop")
+    assert Caller("x", frozenset()).may_publish("shop")
+
+
+async def test_a_key_with_types_publishes_no_others() -> None:
+    opened = {"type": "help.opened", "data": {"ticket": "1"}}
+    arrived = {"type": "new_data_arrived", "data": {"source": "s"}}
+    async with world(Settings(api_keys=(SHOP, MUTE))) as it:
+        for event in (opened, arrived):
+            status = 202 if event is arrived else 403
+            assert (await it.client.post("/events", json=event, headers=by(SHOP))).status_code == status
+            item = {"event_type": event["type"], "data": event["data"]}
+            assert (await it.client.post("/webhooks/custom", json=item, headers=by(SHOP))).status_code == status
+            problem(await it.client.post("/events", json=event, headers=by(MUTE)), 403, "forbidden")
+        written = len(it.log.written)
+        headers = {**by(SHOP), "content-type": "application/cloudevents-batch+json"}
+        batch = [{**event, "specversion": "1.0", "id": "1", "source": "/shop"} for event in (arrived, opened)]
+        said = problem(await it.client.post("/events", content=orjson.dumps(batch), headers=headers), 403, "forbidden")
+        assert "shop.*, new_data_arrived" in said["detail"]
+        problem(
+            await it.client.post("/events", json={"type": "alert.raised", "data": ALERT}, headers=by(SHOP)),
+            403,
+            "forbidden",
+        )
+        assert len(it.log.written) == written
 
 
 def test_slack_shows_an_alert_as_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -23,6 +24,14 @@ async def test_a_row_is_asked_of_its_owner_with_the_wish_for_consistency() -> No
             "octo/hello",
             "/owner/tables/counts/octo%2Fhello?consistency=offset%3A12",
         )
+
+
+@pytest.mark.parametrize("key", ["a%0Ab", "a%0A", "%0A", "a%0D%0A/b", "%E2%80%A8", "a%20b%3Fc%23d"])
+async def test_keys_of_any_characters_are_reached(key: str) -> None:
+    async with world() as it:
+        it.owners.says["default", f"/owner/tables/counts/{quote(unquote(key), safe='')}"] = Answer(200, b'{"found":1}')
+        assert (await it.client.get(f"/tables/counts/{key}")).json() == {"found": 1}
+        assert it.owners.asked[-1][1] == unquote(key)
 
 
 async def test_no_row_and_no_table_are_404() -> None:

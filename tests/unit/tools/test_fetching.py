@@ -76,7 +76,7 @@ async def test_the_server_sees_the_name_that_was_asked_for() -> None:
 
     async with site({"/": echo}) as (origin, _):
         port = origin.rpartition(":")[2]
-        with network("named.example", names=Names({"named.example": ["127.0.0.1"]})):
+        with network(f"named.example:{port}", names=Names({"named.example": ["127.0.0.1"]})):
             answer = await fetch(f"http://named.example:{port}/")
     assert answer.body.decode() == f"named.example:{port}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from streams.define import Reject
@@ -127,10 +129,20 @@ async def test_an_allow_listed_host_is_admitted_by_its_own_name_and_port_only() 
     names = Names({"friend.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
     policy = Policy(frozenset({"127.0.0.1:8123", "friend.example"}))
     assert (await admit("http://127.0.0.1:8123/", policy, names)).addresses == ("127.0.0.1",)
-    assert (await admit("http://friend.example:9/", policy, names)).addresses == ("127.0.0.1",)
+    for url in ("http://friend.example/", "https://friend.example/", "https://friend.example:80/"):
+        assert (await admit(url, policy, names)).addresses == ("127.0.0.1",)
     for url in ("http://127.0.0.1:8124/", "http://other.example:8123/", "http://127.0.0.2:8123/"):
         with pytest.raises(FetchRefusedError):
             await admit(url, policy, names)
+
+
+@pytest.mark.parametrize("port", [9, 22, 5432, 8080])
+@pytest.mark.parametrize(("allowed", "host"), [("friend.example", "friend.example"), ("[fd00::1]", "[fd00::1]")])
+async def test_an_allow_listed_host_without_a_port_is_for_web_ports_only(allowed: str, host: str, port: int) -> None:
+    names = Names({"friend.example": ["127.0.0.1"]})
+    with pytest.raises(FetchRefusedError, match=f"add {re.escape(host)}:{port}"):
+        await admit(f"http://{host}:{port}/", Policy(frozenset({allowed})), names)
+    assert await admit(f"http://{host}:{port}/", Policy(frozenset({allowed, f"{host}:{port}"})), names)
 
 
 async def test_a_name_that_cannot_be_resolved_may_be_tried_again() -> None:
