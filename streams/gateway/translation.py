@@ -136,8 +136,7 @@ class Translator:
             meaning.runs.append(event.run_id)
         elif isinstance(item, Event):
             key = key or item.key_text() or item_id
-            sender = f"/webhooks/{source}"
-            meaning.records.append(Record(self._deps.names.events, item, item_id, key, source=sender))
+            meaning.records.append(Record(self._deps.names.events, item, item_id, key, source=f"/webhooks/{source}"))
             meaning.events.append(item_id)
         else:
             message = f"source {source} returned {type(item).__name__}; return events, StartRun or None"

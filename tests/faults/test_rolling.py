@@ -41,7 +41,7 @@ class Deployments:
 
     async def say(self, turns: int) -> None:
         """Put `turns` events of each name on the bus."""
-        kind = self.pipeline.catalog.events["rolling.noted"]
+        kind: Any = self.pipeline.catalog.events["rolling.noted"]
         for _ in range(turns):
             for number in range(NAMES):
                 name = f"n{number}"
