@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from http.client import UNAUTHORIZED
 from typing import Any, Final
 
 import httpx
+
+from streams.query.cluster import authorization
+from streams.query.wire import REFUSED
+
+log = logging.getLogger(__name__)
 
 STALE_MS: Final = 30 * 60 * 1000
 """A run that is under way, and not waiting, writes an entry of its journal more often than this."""
@@ -17,9 +24,12 @@ _SHOWN: Final = 5
 _ANSWER_S: Final = 5.0
 
 
-def stale_runs(urls: Iterable[str], now_ms: int) -> str | None:
-    """Return a line about the runs that have not moved for STALE_MS, None when there are none."""
-    with httpx.Client(timeout=_ANSWER_S, trust_env=False) as http:
+def stale_runs(urls: Iterable[str], secret: str, now_ms: int) -> str | None:
+    """Return a line about the runs that have not moved for STALE_MS, None when there are none.
+
+    `secret` is the cluster's.
+    """
+    with _client(secret) as http:
         stale = [
             (run["updated_at"], f"{run['run_id']} ({run['agent']})")
             for url in urls
@@ -32,16 +42,20 @@ def stale_runs(urls: Iterable[str], now_ms: int) -> str | None:
     return f"{len(stale)} runs have not moved for {STALE_MS // 60_000} minutes, the oldest: {named}"
 
 
-def open_breakers(urls: Iterable[str]) -> dict[str, str]:
+def open_breakers(urls: Iterable[str], secret: str) -> dict[str, str]:
     """Return a line for each tool whose circuit breaker is not closed; workers tell each other, so one word counts."""
     found: dict[str, str] = {}
-    with httpx.Client(timeout=_ANSWER_S, trust_env=False) as http:
+    with _client(secret) as http:
         for url in urls:
             for breaker in _answer(http, f"{url}/owner/breakers").get("breakers", []):
                 if breaker["state"] != "closed":
                     cause = "by hand" if breaker["forced"] else "after failures in a row"
                     found[breaker["tool"]] = f"the circuit breaker of {breaker['tool']} is open {cause}"
     return found
+
+
+def _client(secret: str) -> httpx.Client:
+    return httpx.Client(timeout=_ANSWER_S, trust_env=False, headers={"authorization": authorization(secret)})
 
 
 def _under_way(http: httpx.Client, url: str) -> Iterator[dict[str, Any]]:
@@ -63,5 +77,7 @@ def _answer(http: httpx.Client, url: str) -> dict[str, Any]:
         said = http.get(url)
     except httpx.HTTPError:
         return {}
+    if said.status_code == UNAUTHORIZED:
+        log.error("%s: %s", url, REFUSED)
     found: dict[str, Any] = said.json() if said.is_success else {}
     return found

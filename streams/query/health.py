@@ -13,6 +13,7 @@ from schemas.worker import WorkerHeartbeat
 from streams.app import Catalog, discover
 from streams.choices import is_loopback
 from streams.query.asked import open_breakers, stale_runs
+from streams.query.cluster import cluster_secret
 from streams.query.codec import codec_of
 from streams.query.unread import close_to_deletion
 from topics.admin import weak_partitions
@@ -45,16 +46,16 @@ def problems(settings: Settings, now_ms: int) -> dict[str, str]:
     """
     catalog = discover(settings.apps)
     alive = _alive(settings, now_ms)
-    urls = [beat.url for beat in alive if beat.url]
+    urls, secret = [beat.url for beat in alive if beat.url], cluster_secret(settings)
     found = {
         "health/broker": _broker(settings),
         "health/workers": _workers(alive, catalog),
         "health/lag": _lag(settings, catalog),
         "health/retention": close_to_deletion(settings, catalog, now_ms),
         "health/model": _model(settings),
-        "health/runs": stale_runs(urls, now_ms),
+        "health/runs": stale_runs(urls, secret, now_ms),
     }
-    found |= {f"breaker/{tool}": text for tool, text in open_breakers(urls).items()}
+    found |= {f"breaker/{tool}": text for tool, text in open_breakers(urls, secret).items()}
     return {name: text for name, text in found.items() if text} | _dead(settings, now_ms)
 
 

@@ -39,7 +39,7 @@ PARTITIONS: Final = "x-streams-partitions"
 
 
 _UNAUTHORIZED: Final = 401
-_REFUSED: Final = "the worker refuses this process's cluster secret: set the same STREAMS_CLUSTER_SECRET for both"
+REFUSED: Final = "the worker refuses this process's cluster secret: set the same STREAMS_CLUSTER_SECRET for both"
 
 
 class Wire:
@@ -86,8 +86,8 @@ class Wire:
         worker = str(target.origin())
         if worker not in self._refusing:
             self._refusing.add(worker)
-            log.error("%s: %s", worker, _REFUSED)
-        return Answer(503, orjson.dumps({"detail": _REFUSED}))
+            log.error("%s: %s", worker, REFUSED)
+        return Answer(503, orjson.dumps({"detail": REFUSED}))
 
 
 def _session(headers: dict[str, str]) -> aiohttp.ClientSession:

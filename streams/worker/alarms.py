@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from http.client import NOT_FOUND
+from http.client import NOT_FOUND, OK
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
-import httpx
+import orjson
 
 from schemas import Event
 from schemas.alert import AlertRaised, AlertResolved
@@ -24,6 +24,7 @@ from topics.errors import TopicError
 
 if TYPE_CHECKING:
     from schemas.dead import DeadLettered
+    from streams.query.wire import Answer
     from streams.worker.limits.breaker import Word
     from streams.worker.log.gaps import Gap, Gaps
     from topics.producer import EventProducer
@@ -41,15 +42,8 @@ class Homes(Protocol):
     def place(self, pool: str, limit: str) -> str | None:
         """Return the URL of the worker that owns a name."""
 
-
-async def row_at(url: str) -> dict[str, Any] | None:
-    """Return a row as its owner tells it, None if there is none; raises httpx's HTTPError when it cannot be asked."""
-    async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
-        said = await client.get(url)
-    if said.status_code == NOT_FOUND:
-        return None
-    row: dict[str, Any] = said.raise_for_status().json()
-    return row
+    async def get(self, url: str, seconds: float) -> Answer | None:
+        """Return a worker's answer, None when there is none within `seconds`."""
 
 
 class Alarms:
@@ -136,12 +130,12 @@ class Alarms:
         home = self._homes.place("default", event.alert)
         if home is None:
             return
-        try:
-            row = await row_at(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}")
-        except httpx.HTTPError as error:
-            log.info("%s is left to the health check: %r", event.alert, error)
+        said = await self._homes.get(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}", _ANSWER_S)
+        if said is None or said.status not in (OK, NOT_FOUND):
+            why = "its owner does not answer" if said is None else f"its owner answers {said.status}"
+            log.info("%s is left to the health check: %s", event.alert, why)
             return
-        value = {} if row is None else row["value"]
+        value = orjson.loads(said.body)["value"] if said.status == OK else {}
         if not value.get("open"):
             await self._send(event, f"{event.alert}/{value.get('times', 0)}", _SOURCE)
 

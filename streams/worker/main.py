@@ -287,8 +287,7 @@ class Worker:
         self._app.finalize()
         quiet_faust()
         await self._app.start()
-        log.info("worker %s.%s serves %d agents at %s", self._pool, self._slot.name, len(self._agents), url)
-        self._runtime.tasks.spawn(self._announce(heartbeat))
+        self._runtime.tasks.spawn(self._announce(heartbeat, url))
         self._watch.start()
         monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
         self._runtime.tasks.spawn(monitor.run())
@@ -296,21 +295,22 @@ class Worker:
             self._runtime.tasks.spawn(part.run())
         self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
         await stop.wait()
-        log.info("worker %s.%s drains", self._pool, self._slot.name)
+        log.info("worker %s drains", self._holder.worker_id)
         try:
             async with asyncio.timeout(_LEAVE_S):
                 await self._leave(heartbeat, producer, server)
         except TimeoutError:
-            log.warning("worker %s.%s could not drain in time: what is open comes again", self._pool, self._slot.name)
+            log.warning("worker %s could not drain in time: what is open comes again", self._holder.worker_id)
             end_process(0)
         if self._runtime.at_work:  # half a minute, while the broker is away; its outcome is the successor's to read
-            log.warning("worker %s.%s leaves a transaction open", self._pool, self._slot.name)
+            log.warning("worker %s leaves a transaction open", self._holder.worker_id)
             end_process(0)
         end_within(_TEARDOWN_S)
 
-    async def _announce(self, heartbeat: Heartbeat) -> None:
-        """Beat from the moment on when there is a runtime to tell of."""
+    async def _announce(self, heartbeat: Heartbeat, url: str) -> None:
+        """Beat from the moment on when the broker has answered and there is a runtime to tell of."""
         await self._runtime.opened.wait()  # Faust subscribes in a task of its own
+        log.info("worker %s serves %d agents at %s", self._holder.worker_id, len(self._agents), url)
         self._runtime.ownership.on_change.append(heartbeat.changed)
         heartbeat.state = "running"
         await heartbeat.run()
@@ -328,7 +328,7 @@ class Worker:
         server.stop()
         self._queued.close()
         await producer.close(_FLUSH_S)
-        log.info("worker %s.%s has left", self._pool, self._slot.name)
+        log.info("worker %s has left", self._holder.worker_id)
 
     # -- parts
 
@@ -448,6 +448,6 @@ class Worker:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""
         # Their messages say what to do; a traceback would hide it.
         known = isinstance(error, (StreamsError, SchemaError, TopicError))
-        log.error("worker %s.%s ends: %s", self._pool, self._slot.name, error, exc_info=None if known else error)
+        log.error("worker %s ends: %s", self._holder.worker_id, error, exc_info=None if known else error)
         sys.stderr.flush()
         end_process(3)

@@ -19,7 +19,7 @@ from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
-    from streams.query.wire import Wire
+    from streams.query.wire import Answer, Wire
     from streams.worker.limits.holders import Holder
     from streams.worker.runtime import Runtime
     from streams.worker.state.slice import Slice
@@ -108,6 +108,10 @@ class Peers:
             return None
         url = self._placement.owner(pool, self._partition(limit), clock.now_ms())
         return None if url == self.url else url
+
+    async def get(self, url: str, seconds: float) -> Answer | None:
+        """Return a worker's answer, None when there is none within `seconds` or this worker leaves."""
+        return None if self._ended else await self._wire.get(url, seconds)
 
     async def post(self, url: str, path: str, body: Any, seconds: float) -> Any:
         """Return a worker's answer; raises HomeAwayError when it gives none in time or is not the home any more."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from streams.worker.tasks import Tasks
 
 _CHUNK: Final = 1000
-_LOOK_S: Final = 2.5  # the gateway asks again after three
+PATIENCE_S: Final = 2.5  # of a question: the gateway asks again after three
+_LOOK_S: Final = 10.0  # a consumer that is silent for longer is replaced
 
 
 class Queued:
@@ -39,12 +40,16 @@ class Queued:
     async def has(self, owned: Slice, key: bytes) -> bool:
         """Return whether a record with `key` is on the way; raises QueuesUnreadError when that cannot be seen in time.
 
-        What was acknowledged before the call is found: the look begins after it.
+        What was acknowledged before the call is found: the look begins after it. A look goes on after who asked has
+        given up: it may be connecting, and the next one needs its connections.
         """
         look = self._next.get(owned)
         if look is None:
             look = self._next[owned] = self._tasks.spawn(self._look(owned))
-        found = await asyncio.shield(look)
+        done, _ = await asyncio.wait((look,), timeout=PATIENCE_S)
+        if not done:
+            raise QueuesUnreadError(f"the queues were not read to their ends within {PATIENCE_S:g} s")
+        found = look.result()
         if isinstance(found, QueuesUnreadError):
             raise found
         return key in found
@@ -60,13 +65,13 @@ class Queued:
             places = [
                 TopicPartition(topic, owned.partition, max(owned.sources[topic].applied, 0)) for topic in self._topics
             ]
-            return await asyncio.to_thread(self._read, places) if places else frozenset()
+            return await asyncio.to_thread(self._read, owned, places) if places else frozenset()
 
-    def _read(self, places: list[TopicPartition]) -> frozenset[bytes] | QueuesUnreadError:
+    def _read(self, owned: Slice, places: list[TopicPartition]) -> frozenset[bytes] | QueuesUnreadError:
         consumer = self._kept.pop() if self._kept else Consumer(self._settings, logger=None)
         try:
             consumer.assign(places)
-            found = self._to_the_ends(consumer, {place.topic for place in places})
+            found = self._to_the_ends(consumer, owned, {place.topic for place in places})
             consumer.unassign()
         except (KafkaException, QueuesUnreadError) as error:
             consumer.close()  # the next look begins with a new one
@@ -75,10 +80,12 @@ class Queued:
         return found
 
     @staticmethod
-    def _to_the_ends(consumer: Consumer, left: set[str]) -> frozenset[bytes]:
+    def _to_the_ends(consumer: Consumer, owned: Slice, left: set[str]) -> frozenset[bytes]:
         found: set[bytes] = set()
         end = clock.monotonic() + _LOOK_S
         while left:
+            if not owned.live:
+                raise QueuesUnreadError(f"partition {owned.partition} is not owned here any more")
             if clock.monotonic() > end:
                 raise QueuesUnreadError(f"{len(left)} of them took longer than {_LOOK_S:g} s")
             first = consumer.poll(0.1)

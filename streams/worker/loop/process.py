@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 HEAD = struct.Struct("=d")
@@ -76,12 +77,21 @@ def is_stopped(pid: int) -> bool:
 
 def end(memory: mmap.mmap, stacks: int, pid: int, bound: float, told: dict[str, Any]) -> None:
     """Say what blocks the loop, record it, and kill the worker, whatever becomes of the first two."""
-    try:
-        diagnose(memory, stacks, pid, bound, told)
-    except Exception as error:  # noqa: BLE001 - whatever keeps the record from the log, the worker must not go on
-        say(told, f"what blocks the event loop could not be found or recorded: {error!r}")
-    finally:
-        os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # the worker has ended by itself
+        try:
+            diagnose(memory, stacks, pid, bound, told)
+        except ProcessLookupError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever keeps the record from the log, the worker must not go on
+            say(told, f"what blocks the event loop could not be found or recorded: {error!r}")
+        send(pid, signal.SIGKILL)
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal to the worker; raises ProcessLookupError once it has ended: another process may have its id."""
+    if os.getppid() != pid:
+        raise ProcessLookupError(pid)
+    os.kill(pid, number)
 
 
 def diagnose(memory: mmap.mmap, stacks: int, pid: int, bound: float, told: dict[str, Any]) -> None:
@@ -143,7 +153,7 @@ def dumped(stacks: int, pid: int, number: int) -> str:
     """Have the worker's C handler write the stacks of all threads, and return them."""
     os.ftruncate(stacks, 0)
     os.lseek(stacks, 0, os.SEEK_SET)
-    os.kill(pid, number)
+    send(pid, number)
     text, until = "", time.monotonic() + DUMP_S
     while time.monotonic() < until:
         select.select([sys.stdin], [], [], 0.1)  # until the worker ends, at most
@@ -179,7 +189,7 @@ def record(told: dict[str, Any], partition: int, name: str, what: dict[str, Any]
     sys.path[:0] = told["path"]
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - only when there is something to record
 
-    producer = Producer({**told["kafka"], "acks": "all", "enable.idempotence": True}, logger=None)
+    producer = Producer({**told["kafka"], "acks": "all", "enable.idempotence": True, "log_level": 2}, logger=None)
     failed: list[Any] = []
     key = f"{told['prefix']}{name}/{uuid.uuid4().hex}".encode()
     producer.produce(

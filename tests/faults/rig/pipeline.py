@@ -152,16 +152,17 @@ class Pipeline:
 
     # -- processes
 
-    def start(self, slot: str = "a", *fuse: str | int, path: Path | None = None) -> Worker:
-        """Start a worker in `slot`; `fuse` is a stage, how often it may be reached and a signal's name.
+    def start(self, slot: str | None = "a", *fuse: str | int, path: Path | None = None) -> Worker:
+        """Start a worker in `slot`, None: the next free one.
 
+        `fuse` is a stage, how often it may be reached and a signal's name.
         `path` is a folder with code of its own, which comes before what else is importable.
         """
         port = free_ports([0])[0]
         log = self.folder / f"worker-{slot}-{len(self.workers)}.log"
         fuse_file = self.folder / f"fuse-{len(self.workers)}"
         environment = {
-            **child_environment(self.settings, slot=slot, worker_port=port),
+            **child_environment(self.settings, worker_port=port, **({} if slot is None else {"slot": slot})),
             **self.environment,
             FUSE: str(fuse_file),
             **({} if path is None else {"PYTHONPATH": str(path)}),
@@ -173,7 +174,7 @@ class Pipeline:
         self.workers.append(worker)
         return worker
 
-    async def running(self, slot: str = "a", *fuse: str | int) -> Worker:
+    async def running(self, slot: str | None = "a", *fuse: str | int) -> Worker:
         """Start a worker and wait until it is ready and has its share of the partitions."""
         worker = self.start(slot, *fuse)
         await worker.ready()

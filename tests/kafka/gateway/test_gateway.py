@@ -132,7 +132,7 @@ async def test_refused_requests_leave_nothing_on_the_log(bootstrap: str, prefix:
             return bool(
                 (await client.get("/readyz")).json()["checks"]
                 == {
-                    **dict.fromkeys(("broker", "topics", "model"), "ok"),
+                    **dict.fromkeys(("broker", "producer", "topics", "model"), "ok"),
                     "workers": "no live worker of pool 'default': start one with `streams worker --pool default`",
                 }
             )

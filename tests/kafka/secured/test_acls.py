@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -65,8 +66,15 @@ def bindings(acl: Acl, user: str) -> Iterator[AclBinding]:
 def grant(secured: SecuredKafka, user: str, acls: list[Acl]) -> None:
     """Give the user these rights and no others."""
     admin = AdminClient({"bootstrap.servers": secured.bootstrap})
+    whatever = cast("str", None)  # the library takes None for any name and any host, and does not declare it
     everything = AclBindingFilter(
-        ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", None, AclOperation.ANY, AclPermissionType.ANY
+        ResourceType.ANY,
+        whatever,
+        ResourcePatternType.ANY,
+        f"User:{user}",
+        whatever,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
     )
     for future in admin.delete_acls([everything]).values():
         future.result(10)

@@ -56,9 +56,11 @@ async def test_an_offset_that_is_not_there_yet_is_not_answered(shared: Pipeline,
     assert (await worker.owner.get(f"/owner/tables/counts/{name}", params=early)).status_code == 503
 
 
-async def test_an_unknown_row_or_table_is_not_found(worker: Worker) -> None:
+async def test_an_unknown_row_is_not_found_and_an_unknown_table_may_be_of_other_code(worker: Worker) -> None:
     assert (await row(worker, "counts", fresh())).status_code == 404
-    assert (await row(worker, "nothing_such", fresh())).status_code == 404
+    answer = await worker.owner.get(f"/owner/tables/nothing_such/{fresh()}")
+    assert answer.status_code == 503, "which tables there are is the gateway's to say"
+    assert "does not have table 'nothing_such' in its code" in answer.text
 
 
 async def test_what_a_reaction_returns_is_on_the_bus_once_and_counted_there(shared: Pipeline, worker: Worker) -> None:

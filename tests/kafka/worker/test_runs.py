@@ -11,6 +11,7 @@ import pytest
 from schemas.signal import CancelRequested, ResumeRequested, SignalSent
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until
+from topics.groups import committed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -234,10 +235,11 @@ def same_partition(pipeline: Pipeline, run_id: str) -> str:
 
 
 async def applied(pipeline: Pipeline, topic: str, partition: int, offset: int) -> None:
-    """Wait until a worker tells that it has applied an offset."""
+    """Wait until the pool's group has committed an offset behind that one: heartbeats say nothing of it."""
+    group = pipeline.names.topic("streams.default")
 
-    async def told() -> bool:
-        beats = [one.event for one in await pipeline.events(pipeline.names.workers)]
-        return any(vars(beat)["applied"].get(f"{topic}/{partition}", -1) > offset for beat in beats if beat)
+    async def passed() -> bool:
+        offsets = await asyncio.to_thread(committed, pipeline.kafka, group)
+        return offsets.get((topic, partition), -1) > offset
 
-    await until(told, what=f"{topic}/{partition} is applied up to {offset}")
+    await until(passed, what=f"{topic}/{partition} is applied up to {offset}")

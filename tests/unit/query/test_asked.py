@@ -9,7 +9,9 @@ import pytest
 
 from streams.clock import iso
 from streams.query.asked import STALE_MS, open_breakers, stale_runs
+from streams.query.cluster import authorization
 
+SECRET = "the-cluster-secret"
 NOW = 1_800_000_000_000
 URLS = ["http://a", "http://b"]
 
@@ -23,6 +25,8 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found = says.get(str(request.url))
         if found is None:
             raise httpx.ConnectError("nobody")
+        if request.headers.get("authorization") != authorization(SECRET):
+            return httpx.Response(401)
         return httpx.Response(200, json=found)
 
     client = httpx.Client
@@ -44,15 +48,23 @@ def test_runs_that_have_not_moved_are_named_the_oldest_first(workers: dict[str, 
     cursor = f"&cursor={first[-1]['created_at']}~stands"
     workers["http://a" + path] = {"runs": first, "next": "more"}
     workers["http://a" + path + cursor] = {"runs": [run("older", STALE_MS * 9)], "next": None}
-    told = stale_runs(URLS, NOW)
+    told = stale_runs(URLS, SECRET, NOW)
     assert told == "2 runs have not moved for 30 minutes, the oldest: older (research), stands (research)"
     workers["http://a" + path] = {"runs": first[:1], "next": None}
-    assert stale_runs(URLS, NOW) is None
+    assert stale_runs(URLS, SECRET, NOW) is None
 
 
 def test_a_breaker_is_open_if_a_worker_says_so(workers: dict[str, Any]) -> None:
     rows = [{"tool": "a", "state": "closed", "forced": False}, {"tool": "b", "state": "half-open", "forced": False}]
     workers["http://b/owner/breakers"] = {"breakers": rows}
-    assert open_breakers(URLS) == {"b": "the circuit breaker of b is open after failures in a row"}
+    assert open_breakers(URLS, SECRET) == {"b": "the circuit breaker of b is open after failures in a row"}
     workers["http://a/owner/breakers"] = {"breakers": [{"tool": "c", "state": "open", "forced": True}]}
-    assert set(open_breakers(URLS)) == {"b", "c"}
+    assert set(open_breakers(URLS, SECRET)) == {"b", "c"}
+
+
+def test_a_worker_that_refuses_the_cluster_secret_is_logged(
+    workers: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    workers["http://a/owner/breakers"] = {"breakers": [{"tool": "c", "state": "open", "forced": True}]}
+    assert open_breakers(URLS, "another") == {}
+    assert "http://a/owner/breakers: the worker refuses this process's cluster secret" in caplog.text

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, cast
 
+import orjson
 import pytest
 
 from schemas import Event
 from schemas.dead import DeadLettered
 from streams import clock
 from streams.query.health import MOST_BEHIND
-from streams.worker import alarms
+from streams.query.wire import Answer
 from streams.worker.alarms import Alarms
 from streams.worker.log.gaps import Gap, Gaps
 from topics.errors import TopicError
@@ -29,7 +30,6 @@ class Scene:
         self.asked: list[str] = []
         self.away = False
         self.tasks: list[Coroutine[Any, Any, None]] = []
-        monkeypatch.setattr(alarms, "row_at", self.row_at)
         self.refuses: TopicError | None = None
         self.alarms = Alarms(cast("Any", self), "t.events", self.tasks.append, self)
 
@@ -42,9 +42,10 @@ class Scene:
     def place(self, pool: str, limit: str) -> str | None:
         return None if self.away else f"http://{pool}"
 
-    async def row_at(self, url: str) -> dict[str, Any] | None:
+    async def get(self, url: str, seconds: float) -> Answer | None:
         self.asked.append(url)
-        return self.rows.get(url.rpartition("/")[2])
+        row = self.rows.get(url.rpartition("/")[2])
+        return Answer(404, b"") if row is None else Answer(row.get("status", 200), orjson.dumps(row))
 
     def settle(self) -> None:
         while self.tasks:
@@ -87,6 +88,12 @@ def test_where_nobody_can_be_asked_it_is_left_to_the_health_check(scene: Scene) 
     scene.alarms.gave_up(letter("triage"))
     scene.settle()
     assert (scene.sent, scene.asked) == ([], [])
+    scene.away = False
+    scene.now += 31
+    scene.rows["dead%2Ftriage"] = {"status": 503}
+    scene.alarms.gave_up(letter("triage"))
+    scene.settle()
+    assert (scene.sent, len(scene.asked)) == ([], 1)
 
 
 def test_a_lag_that_lasts_for_two_looks_is_raised(scene: Scene) -> None:

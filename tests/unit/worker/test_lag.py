@@ -76,10 +76,12 @@ def owned() -> Slice:
 @pytest.fixture
 def thread(owned: Slice) -> Iterator[ConsumerThread]:
     handler = cast("Any", SimpleNamespace(deliver=lambda _records: None))
-    made = ConsumerThread(config.consumer({"bootstrap.servers": "127.0.0.1:1"}, "g"), handler, lambda _text: None)
+    client = {"bootstrap.servers": "127.0.0.1:1"}
+    made = ConsumerThread(config.consumer(client, "g"), config.fetcher(client, "g"), handler, lambda _text: None)
     made._sources["t", 0] = owned.sources["t"]
     yield made
     made._consumer.close()
+    made._fetcher.close()
 
 
 def came(thread: ConsumerThread, *what: Came) -> None:
@@ -125,7 +127,7 @@ def test_records_that_were_given_and_got_lost_in_the_process_are_lag(
 
 
 def test_the_consumer_asks_to_be_told_of_ends() -> None:
-    assert config.consumer({}, "g")["enable.partition.eof"] is True
+    assert config.fetcher({}, "g")["enable.partition.eof"] is True
 
 
 def test_after_a_failure_another_client_asks(owned: Slice, broker: Broker) -> None:

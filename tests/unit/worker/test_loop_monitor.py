@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from streams.worker.loop.process import send
+
 PRELUDE = """
 import asyncio, re, sys, threading, time
 from streams.settings import Settings
@@ -115,6 +117,33 @@ def test_a_loop_that_turns_is_left_alone_and_the_monitor_ends_with_its_process(t
     out, said = process.communicate(timeout=60)  # which waits for the ends of all that hold the pipes
     assert (process.returncode, said) == (0, "")
     assert "done" in out
+
+
+def test_a_process_that_ends_while_the_block_is_looked_at_leaves_no_error(tmp_path: Path) -> None:
+    process = _run(
+        tmp_path,
+        """
+        async def work():
+            sleeps()
+        """,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)  # the bound is 1.5 s, and threads are watched for a second
+    process.kill()
+    _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert "could not be found" not in said
+
+
+def test_only_the_parent_is_signalled() -> None:
+    """The id of a worker that has ended may be another process's by then."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        with pytest.raises(ProcessLookupError):
+            send(other.pid, signal.SIGKILL)
+        assert other.poll() is None
+    assert other.returncode is not None
 
 
 def test_a_process_that_is_stopped_blocks_nothing(tmp_path: Path) -> None:

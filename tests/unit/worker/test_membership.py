@@ -120,6 +120,7 @@ class Group:
             member="me",
             settings=settings,
             slices={},
+            assigned=frozenset(),
             opened=SimpleNamespace(is_set=lambda: True),
             ownership=SimpleNamespace(restoring=False),
         )
@@ -138,8 +139,8 @@ class Group:
 
     def readiness(self) -> str | None:
         """Return what /readyz says."""
-        stall = cast("Any", SimpleNamespace(trouble=None))
-        return missing(cast("Any", self.runtime), stall, self.membership, 0.0)
+        quiet = cast("Any", SimpleNamespace(trouble=None))
+        return missing(cast("Any", self.runtime), quiet, self.membership, quiet, 0.0)
 
 
 @pytest.fixture
