@@ -53,7 +53,9 @@ async def test_a_run_is_found_right_after_its_202_although_no_worker_has_it_yet(
 async def test_unknown_agent_is_404_and_nothing_is_written() -> None:
     async with world() as it:
         body = problem(await it.post("/runs", {"agent": "nobody", "input": {}}), 404, "unknown-agent")
-        assert "research" in body["detail"]
+        assert "GET /agents" in body["detail"]
+        meant = problem(await it.post("/runs", {"agent": "reserch", "input": {}}), 404, "unknown-agent")
+        assert "did you mean research?" in meant["detail"]
         assert it.log.written == []
 
 
