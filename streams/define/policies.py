@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.define.options import duration, is_number, pause, truth, whole, written_at
+from streams.define.options import is_number, pause, truth, whole, written_at
 from streams.error_text import error_attribute
 from streams.errors import DefinitionError, SoftTimeout, StreamsError
 
@@ -103,9 +103,9 @@ class Breaker:
     per: str | None = None
 
     def __post_init__(self) -> None:
-        if whole(1)(self.failures) or duration(self.cooldown):
+        if whole(1)(self.failures) or pause(self.cooldown):
             raise DefinitionError(
-                f"{written_at()}: Breaker needs failures >= 1 and a finite cooldown > 0 in seconds: correct {self!r}"
+                f"{written_at()}: Breaker needs failures >= 1 and a finite cooldown >= 0 in seconds: correct {self!r}"
             )
 
 

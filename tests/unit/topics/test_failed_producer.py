@@ -153,7 +153,7 @@ async def test_records_that_are_denied_are_no_readiness(cluster: FakeCluster) ->
     made = producer()
     assert await made.check() is None
     cluster.denied = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no right to write")
-    assert "no right to write" in (await sent(made) or "")
+    assert "lacks a right on topic t: `streams topics acl`" in (await sent(made) or "")
     assert "no right to write" in (await made.check() or "")
     cluster.denied = None
     assert await sent(made) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -51,7 +53,7 @@ def test_a_question_is_asked_again_for_a_minute_with_pauses_and_the_reason_is_to
     coordinator = Coordinator(0)
     monkeypatch.setattr(clock, "monotonic", coordinator.monotonic)
     monkeypatch.setattr(asking, "_wait", coordinator.wait)
-    monkeypatch.setattr(asking, "AdminClient", lambda *_, **__: None)
+    monkeypatch.setattr(asking, "AdminClient", lambda *_, **__: SimpleNamespace(poll=lambda _seconds: 0))
     said: list[str] = []
 
     def refused(_admin: object) -> None:

@@ -155,7 +155,7 @@ async def test_a_cancellation_that_we_ask_for_has_no_outcome() -> None:
 async def test_what_a_tools_arguments_raise_is_its_error() -> None:
     class Odd:
         @staticmethod
-        def model_validate(_args: Any) -> None:
+        def model_validate(_args: Any, **_options: Any) -> None:
             raise SystemExit(2)
 
     made = SimpleNamespace(args_model=Odd, name="odd", timeout=1.0)

@@ -18,6 +18,7 @@ from streams.worker.runs import intake as intake_module
 from streams.worker.runs import signals as signals_module
 from streams.worker.runs.intake import Intake
 from streams.worker.runs.signals import Signals
+from topics.names import Names
 
 ERRORS: list[Callable[[], BaseException]] = [
     RecursionError,
@@ -51,6 +52,7 @@ class Courier:
     """Reads all but one."""
 
     def __init__(self, make: Callable[[], BaseException]) -> None:
+        self.names = Names()
         self._make = make
 
     def read(self, message: Message) -> Any:
@@ -60,7 +62,7 @@ class Courier:
         return SimpleNamespace(event=event, attributes=SimpleNamespace(id=str(message.number)), foreign=False)
 
 
-BATCH = cast("Any", SimpleNamespace(messages=[Message(1), Message(2), Message(3)], slice=None))
+BATCH = cast("Any", SimpleNamespace(messages=[Message(1), Message(2), Message(3)], slice=SimpleNamespace(live=False)))
 
 
 @pytest.fixture
@@ -104,9 +106,11 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_are_handl
         return
 
     catalog = cast("Any", SimpleNamespace(reactions={}))
-    bus = Bus(catalog, nothing, cast("Any", SimpleNamespace(room=room)), courier, lambda text: None)
+    folds = cast("Any", SimpleNamespace(consumers={}))
+    bus = Bus(catalog, folds, cast("Any", SimpleNamespace(room=room)), courier, lambda text: None)
+    monkeypatch.setattr(bus.positions, "begin", lambda _batch: {})
 
-    def handle(_batch: Any, _message: Any, _event_id: str, event: Any) -> list[Any]:
+    def handle(_batch: Any, _message: Any, _event_id: str, event: Any, _passed: Any) -> list[Any]:
         passed.append(event.input)
         return []
 
