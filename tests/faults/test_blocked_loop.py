@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -53,11 +54,13 @@ async def test_a_run_that_blocks_three_workers_is_failed_and_others_go_on(
         assert [one.event_type for one in endings] == ["run.failed"]
         error = endings[0].error
         assert error["type"] == "LoopBlockedError"
-        assert "blocked the event loop of its worker 3 times" in error["message"]
+        # A fourth worker may have begun it: a partition can move on while its owner is still blocked for the third time.
+        found = re.search(r"blocked the event loop of its worker ([34]) times", error["message"])
+        assert found, error
         assert "agents.py:" in error["message"]
         assert line in error["message"]
         killed = _ends(strange)
-        assert len(killed) == 3
+        assert len(killed) == int(found[1])
         for worker in killed:
             assert f"{run_id} of {name}" in worker.words()
             assert line in worker.words()
