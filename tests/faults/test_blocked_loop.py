@@ -54,7 +54,7 @@ async def test_a_run_that_blocks_three_workers_is_failed_and_others_go_on(
         assert [one.event_type for one in endings] == ["run.failed"]
         error = endings[0].error
         assert error["type"] == "LoopBlockedError"
-        # A fourth worker may have begun it: a partition can move on while its owner is still blocked for the third time.
+        # A partition can move while its owner is still blocked for the third time: a fourth worker then begins the run.
         found = re.search(r"blocked the event loop of its worker ([34]) times", error["message"])
         assert found, error
         assert "agents.py:" in error["message"]
