@@ -72,6 +72,8 @@ class Follower(Generic[T]):
                     self._take(found)
             except TopicError as error:
                 log.warning("cannot follow %s yet: %s", self._topic, error)
+            except Exception:  # the thread must not end in silence: what it follows would be stale for good
+                log.exception("following %s failed and begins anew", self._topic)
             self._stop.wait(_AGAIN)
 
 
