@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.attributes import headers_of, new_id
 from schemas.avro.codec import Codec
 from schemas.event import Event
+from topics.contact import Contact
 from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError, UnknownTopicError
 from topics.kafka import KafkaConfig
 from topics.refusals import missing_right
@@ -119,6 +120,8 @@ class EventProducer:
             topic_metadata_propagation_max_ms=_UNKNOWN_MS,
         )
         self._reach = config.reach
+        self._contact_settings = config.client()
+        self._topic = ""  # the last one that was written to
         self._producer: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -251,6 +254,7 @@ class EventProducer:
 
     def _produce(self, record: _Record) -> _Delivery:
         topic, value, key, headers, partition = record
+        self._topic = topic
         delivery = _Delivery(record, asyncio.get_running_loop().create_future(), self._served)
         where = _ANY_PARTITION if partition is None else partition
         producer = self._connected()
@@ -289,18 +293,26 @@ class EventProducer:
             self._replaced_at = now
             self._broken.clear()
             self._loop = asyncio.get_running_loop()
-            self._producer = Producer(self._settings | {"log_level": _SEVERE, "error_cb": self._noticed}, logger=_LOG)
+            contact = Contact(self._contact_settings)
+
+            def noticed(error: KafkaError) -> None:
+                contact.noted(error)
+                self._reach.failed(error)
+
+            self._producer = Producer(self._settings | {"log_level": _SEVERE, "error_cb": noticed}, logger=_LOG)
             self._thread = threading.Thread(
-                target=self._serve, args=(self._producer,), name="event-producer", daemon=True
+                target=self._serve, args=(self._producer, contact), name="event-producer", daemon=True
             )
             self._thread.start()
         return self._producer
 
-    def _serve(self, producer: Producer) -> None:
+    def _serve(self, producer: Producer, contact: Contact) -> None:
         """Serve the library until closed, or until another client has replaced this one and nothing waits in it."""
         while not self._closing.is_set() and (producer is self._producer or len(producer)):
             try:
                 producer.poll(_POLL_S)
+                if contact.suspect and self._topic and contact.lost(producer, self._topic):
+                    self._fail(producer, KafkaError(KafkaError._ALL_BROKERS_DOWN, "the client has lost the brokers"))  # noqa: SLF001
             except KafkaException as error:  # the client tells of a fatal error so, and not by its error callback
                 self._fail(producer, error.args[0])
                 self._closing.wait(_POLL_S)
@@ -318,9 +330,6 @@ class EventProducer:
                 self._note_failure(delivery.error)
             if not delivery.future.done():
                 delivery.future.set_result(delivery.place)
-
-    def _noticed(self, error: KafkaError) -> None:
-        self._reach.failed(error)
 
     def _fail(self, producer: Producer, error: KafkaError) -> None:
         """Let the client be replaced, and all that waits in it fail now; what is in flight may be written."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from topics.contact import Contact
 from topics.errors import BrokerUnavailableError, ReadCancelledError, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
@@ -181,22 +182,31 @@ class _Reading:
         self._topic = topic
         self._timeout = timeout
         self._reach = config.reach
-        self._consumer = Consumer(
-            config.client(
-                group_id=GROUP,
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                enable_partition_eof=True,
-                auto_offset_reset="earliest",
-                fetch_wait_max_ms=500 if lazy else 100,
-                fetch_min_bytes=_LAZY_BYTES if lazy else 1,
-                fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
-            )
-            # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with
-            # its threads and connections would stay until a rare collection.
-            | {"log_level": _SEVERE, "error_cb": config.reach.failed},
-            logger=_LOG,
+        self._config = config
+        self._settings = config.client(
+            group_id=GROUP,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="earliest",
+            fetch_wait_max_ms=500 if lazy else 100,
+            fetch_min_bytes=_LAZY_BYTES if lazy else 1,
+            fetch_queue_backoff_ms=100 if lazy else 10,  # a full queue stops fetching for so long: not for a second
         )
+        self._next: dict[int, int] = {}  # offsets, by partition
+        self._connect()
+
+    def _connect(self) -> None:
+        # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with its
+        # threads and connections would stay until a rare collection.
+        contact, reach = Contact(self._config.client()), self._reach
+
+        def noted(error: KafkaError) -> None:
+            contact.noted(error)
+            reach.failed(error)
+
+        self._contact = contact
+        self._consumer = Consumer(self._settings | {"log_level": _SEVERE, "error_cb": noted}, logger=_LOG)
 
     def __enter__(self) -> Self:
         return self
@@ -238,6 +248,7 @@ class _Reading:
 
     def assign(self, start: dict[int, int]) -> None:
         """Begin reading partitions at offsets."""
+        self._next = dict(start)
         self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in start.items()])
 
     def fetched(self, wait: float) -> list[Message]:
@@ -247,10 +258,23 @@ class _Reading:
         """
         first = self._consumer.poll(wait)
         if first is None:
+            if self._contact.suspect and self._contact.lost(self._consumer, self._topic):
+                self._renew()
             return []
         if first.error() is None:
             self._reach.answered()
-        return [first, *self._consumer.consume(_BATCH, 0)]
+        found = [first, *self._consumer.consume(_BATCH, 0)]
+        for message in found:
+            if message.error() is None:
+                self._next[int(message.partition() or 0)] = int(message.offset() or 0) + 1
+        return found
+
+    def _renew(self) -> None:
+        """Read on with a new client where this one, which has lost the cluster for good, has stopped."""
+        _LOG.warning("the reader of %s has lost the brokers: a new one reads on", self._topic)
+        self._consumer.close()
+        self._connect()
+        self.assign(self._next)
 
     def _awaited(self) -> list[Message]:
         """Return what has come, after waiting for it; BrokerUnavailableError when nothing comes, ReadCancelledError."""

@@ -35,6 +35,10 @@ class MembershipLostError(WorkerError):
     """Raised when the group does without this worker and its client library does not join again: the process ends."""
 
 
+class ClientLostError(WorkerError):
+    """Raised when a Kafka client has lost the cluster for good, while a new client reaches it."""
+
+
 class TransactionAbortedError(WorkerError):
     """Raised by a commit that was aborted for a reason that does not name its culprit; the units can be sent again."""
 

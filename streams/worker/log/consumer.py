@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.worker.errors import ClientLostError
 from streams.worker.record import Record, weight_of
 from streams.worker.state.pair import Pair
 from streams.worker.state.slice import Slice, Source
+from topics.contact import Contact
 
 if TYPE_CHECKING:
     from streams.worker.log.config import Config
@@ -69,8 +71,10 @@ class ConsumerThread:
 
     def __init__(self, settings: Config, fetching: Config, handler: Handler, warn: Callable[[str], None]) -> None:
         """Prepare; `settings` are the group member's, `fetching` those of the consumer that fetches."""
-        self._consumer = Consumer(settings, error_cb=self._on_error, logger=None)
-        self._fetcher = Consumer(fetching, error_cb=self._on_error, logger=None)
+        contacts = Contact(settings), Contact(fetching)
+        self._consumer = Consumer(settings, error_cb=self._errors_of(contacts[0]), logger=None)
+        self._fetcher = Consumer(fetching, error_cb=self._errors_of(contacts[1]), logger=None)
+        self._contacts = ((self._consumer, contacts[0]), (self._fetcher, contacts[1]))
         self._handler = handler
         self._warn = warn
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -171,6 +175,7 @@ class ConsumerThread:
             self._commands.get()()
         held = self._hold_back()
         self._serve_group()
+        self._look_for_brokers()
         first = self._fetcher.poll(_POLL_S)
         self.polls += 1
         messages = [] if first is None else [first, *self._fetcher.consume(_FETCH, 0)]
@@ -186,6 +191,15 @@ class ConsumerThread:
         self._check()
         if said is not None and (error := said.error()) is not None:
             self._on_error(error)
+
+    def _look_for_brokers(self) -> None:
+        """End the process when a client has lost the cluster for good; blocks while the cluster is away."""
+        for client, contact in self._contacts:
+            if contact.suspect and contact.lost(client, self._subscription):
+                raise ClientLostError(
+                    "a consumer has lost the brokers for good, while a new client reaches them: this worker ends, to "
+                    "be started again"
+                )
 
     def _hold_back(self) -> list[TopicPartition]:
         """Without credit wait a little, then pause everything and go on polling, so that rebalances are served."""
@@ -245,6 +259,13 @@ class ConsumerThread:
         if parts:
             self._taken += sum(map(weight_of, parts.values()))
             self._handler.deliver(parts)
+
+    def _errors_of(self, contact: Contact) -> Callable[[KafkaError], None]:
+        def noted(error: KafkaError) -> None:
+            contact.noted(error)
+            self._on_error(error)
+
+        return noted
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():

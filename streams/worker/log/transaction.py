@@ -22,6 +22,7 @@ from streams.worker.errors import (
 )
 from streams.worker.log import config
 from streams.worker.log.firsts import Firsts
+from topics.contact import Contact
 
 if TYPE_CHECKING:
     from streams.worker.record import Record
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
 Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
 
-_PATIENCE_S: Final = 30.0  # after that a call that keeps timing out is taken for fatal
 _OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process ends and its supervisor starts another
 _FLUSH_S: Final = config.MESSAGE_TIMEOUT_S + 1.0  # longer than a record may wait
 _AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
 _STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
 # The library does not keep to the time given to send_offsets while the group's coordinator is away, which is as long as
-# Kafka takes to replace it (https://github.com/confluentinc/librdkafka/issues/5456). So a call may take as long as its
-# transaction may be open. One that takes longer waits for a coordinator that the library has let go
+# Kafka takes to replace it (https://github.com/confluentinc/librdkafka/issues/5456). So the calls of a transaction may
+# take as long as it may be open. One that takes longer waits for a coordinator that the library has let go
 # (https://github.com/confluentinc/librdkafka/issues/5511).
-_STUCK_S: Final = config.TRANSACTION_TIMEOUT_S
+_STUCK_S: Final = config.TRANSACTION_TIMEOUT_S + 1.0
+_SLOW_S: Final = 1.0  # a transaction that takes longer may have a client that has lost its cluster
 _MEMBER: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -84,13 +85,25 @@ class Transactions:
         self._refused: KafkaError | None = None
         self._untold = 0  # records asked for of which the broker has not said where they lie
         self._probe = probe
-        self._called_at: float | None = None  # begin of the call that is under way
-        self._begun_at = clock.boottime()  # of the last transaction
+        self._contact = Contact(client)
+        self._topic = ""  # one that the last transaction wrote to
+        self._begun_at = clock.boottime()  # of the last transaction; the broker's time-out counts on in a suspend
+        self._under_way = False
 
     def stuck(self) -> bool:
-        """Return whether the library does not come back from a call (any thread); seen when a coordinator went."""
-        called_at = self._called_at
-        return called_at is not None and clock.monotonic() - called_at > _STUCK_S
+        """Return whether the transaction under way is older than the broker lets it be (any thread)."""
+        return self._under_way and self._age() > _STUCK_S
+
+    def lost(self) -> bool:
+        """Return whether the client has lost the cluster for good (any thread but the commit's); may block for seconds.
+
+        Asks nobody unless a transaction has been under way for a second. See `topics.contact`.
+        """
+        slow = self._under_way and bool(self._topic) and self._age() > _SLOW_S
+        return slow and self._contact.lost(self._producer, self._topic)
+
+    def _age(self) -> float:
+        return clock.boottime() - self._begun_at
 
     def open(self) -> None:
         """Fence a predecessor with the same id and abort what it left open; waits a minute for the broker.
@@ -130,6 +143,7 @@ class Transactions:
         self._refused = None
         ends: dict[Partition, int] = {}
         self._begun_at = clock.boottime()
+        self._topic, self._under_way = outs[0][0] if outs else self._topic, True
         try:
             self._producer.begin_transaction()
             self._probe("begun")
@@ -151,6 +165,8 @@ class Transactions:
             self._probe("committed")
         except KafkaException as error:
             self._abandon(error, careful=careful)
+        finally:
+            self._under_way = False
         return ends
 
     def _reports(self, asked: Iterable[int], ends: dict[Partition, int]) -> dict[int, Report]:
@@ -208,22 +224,21 @@ class Transactions:
                     self._producer.poll(0.01)
 
     def _patiently(self, call: Callable[[], object]) -> None:
-        """Repeat a call that timed out or may be retried: a time-out says nothing about the outcome."""
-        end = clock.monotonic() + _PATIENCE_S
+        """Repeat a call that timed out or may be retried, for as long as the broker lets the transaction be open.
+
+        A time-out says nothing about the outcome.
+        """
         while True:
-            self._called_at = clock.monotonic()
             try:
                 call()
             except KafkaException as error:
                 reason = error.args[0]
                 again = reason.retriable() or reason.code() == KafkaError._TIMED_OUT  # noqa: SLF001
-                if not again or clock.monotonic() > end:
+                if not again or self._age() > config.TRANSACTION_TIMEOUT_S:
                     raise
                 self._producer.poll(_AGAIN_S)
             else:
                 return
-            finally:
-                self._called_at = None
 
     def _abandon(self, error: KafkaException, *, careful: bool) -> None:
         reason: KafkaError = error.args[0]
@@ -247,7 +262,7 @@ class Transactions:
     def _explain(self, reason: KafkaError) -> str:
         """Say why a transaction has no outcome that this process may conclude from, and what to do."""
         told = f"{reason.name()}: {reason.str()}"
-        took = clock.boottime() - self._begun_at
+        took = self._age()
         if took >= config.TRANSACTION_TIMEOUT_S:
             return (
                 f"the broker ended a transaction of {self.id} that was open for {took:.0f} s, longer than its "

@@ -37,7 +37,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 PROOF_S: Final = (
     2.0  # a third of the shortest session: how old the last accepted transaction may be when an effect starts
 )
-_LOOK_S: Final = 1.0  # how often it is asked whether the library hangs
+_LOOK_S: Final = 0.25  # how often it is asked whether the library hangs
 _ABORTS: Final = 8  # of one unit alone for no record; with the pauses between them they take twelve seconds or more
 _PAUSE_S: Final = 0.1  # doubled with each, up to the last
 _LAST_PAUSE_S: Final = 5.0
@@ -279,9 +279,14 @@ class Committer:
         while not (await asyncio.wait({work}, timeout=_LOOK_S))[0]:
             if self._transactions.stuck():
                 raise OutcomeUnknownError(
-                    "a call of a transaction took longer than the transaction may be open: a coordinator is away, or "
-                    "the client library waits for one that is no more; this worker ends, to be started again, and "
-                    "reads the outcome from the log"
+                    "a transaction takes longer than it may be open: a coordinator is away, or the client library "
+                    "waits for one that is no more; this worker ends, to be started again, and reads the outcome from "
+                    "the log"
+                )
+            if await asyncio.to_thread(self._transactions.lost):
+                raise OutcomeUnknownError(
+                    "the producer has lost the brokers for good, while a new client reaches them: this worker ends, "
+                    "to be started again, and reads the outcome from the log"
                 )
         await work
 

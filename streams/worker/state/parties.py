@@ -46,4 +46,7 @@ class Transactor(Protocol):
         """Commit records and offsets; return the next offset of each changelog partition written."""
 
     def stuck(self) -> bool:
-        """Return whether a call does not come back (any thread)."""
+        """Return whether the transaction under way is older than the broker lets it be (any thread)."""
+
+    def lost(self) -> bool:
+        """Return whether the client has lost the cluster for good (any thread but the commit's); may block."""

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from streams.worker.record import Record
 from tests.faults.rig.waiting import PATIENCE_S
+from topics.contact import Contact
 from topics.kafka import KafkaConfig
 
 
@@ -20,17 +21,16 @@ class Log:
         """Read from the beginning; no group, no commits."""
         self._topic = topic
         self._records: list[Record] = []
-        self._consumer = Consumer(
-            config.client(
-                group_id="tests-log",
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                enable_partition_eof=True,
-                auto_offset_reset="error",
-                fetch_wait_max_ms=20,
-            ),
-            logger=logging.getLogger(__name__),
+        self._settings = config.client(
+            group_id="tests-log",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="error",
+            fetch_wait_max_ms=20,
         )
+        self._contact = Contact(config.client())
+        self._consumer = Consumer(self._settings, logger=logging.getLogger(__name__))
         self._places: dict[int, TopicPartition] = {}
         self._next: dict[int, int] = {}
 
@@ -46,6 +46,7 @@ class Log:
                 self._begin()
             ends = {p: self._consumer.get_watermark_offsets(place, 5)[1] for p, place in self._places.items()}
         except KafkaException:
+            self._look_for_brokers()
             return
         silent = 0
         while any(self._next[p] < end for p, end in ends.items()):
@@ -58,6 +59,13 @@ class Log:
             silent = 0
             for message in (first, *self._consumer.consume(10_000, 0)):
                 self._take(message)
+
+    def _look_for_brokers(self) -> None:
+        """Read on with a new client when this one has lost the broker for good (see `topics.contact`)."""
+        if self._contact.lost(self._consumer, self._topic):
+            self._consumer.close()
+            self._consumer = Consumer(self._settings, logger=logging.getLogger(__name__))
+            self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._next.items()])
 
     def _answers(self) -> bool:
         """Say whether the broker is there: then what is under way comes, however long it takes."""

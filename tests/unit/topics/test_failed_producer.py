@@ -78,11 +78,14 @@ class FakeClient:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
-    made = FakeCluster()
+    made, before = FakeCluster(), set(threading.enumerate())
     monkeypatch.setattr(module, "Producer", made.client)
     monkeypatch.setattr(module, "_FIRST_PAUSE_S", 0.05)
     yield made
-    assert threading.active_count() < 40
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "event-producer":
+            thread.join(10)
+            assert not thread.is_alive(), "a client that was replaced is still served"
 
 
 def producer() -> EventProducer:

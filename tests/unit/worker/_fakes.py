@@ -84,6 +84,9 @@ class FakeTransactions:
     def stuck(self) -> bool:
         return False
 
+    def lost(self) -> bool:
+        return False
+
     def commit(
         self,
         outs: Sequence[Out],

@@ -65,6 +65,9 @@ class Log:
     def stuck(self) -> bool:
         return False
 
+    def lost(self) -> bool:
+        return False
+
     def commit(
         self,
         outs: Sequence[Out],

@@ -1,0 +1,62 @@
+"""Tells a client that has lost its cluster for good from a cluster that does not answer.
+
+librdkafka lets go of a broker that a Metadata answer does not name. A lone broker that was fenced names none for a
+moment. The client should then begin anew with its bootstrap servers (KIP-1102), but in librdkafka 2.16 the end of the
+same answer stops the timer that would do so, and the flag that it is under way stays set (`rd_kafka_rebootstrap` and
+`rd_kafka_rebootstrap_tmr_stop`; see https://github.com/confluentinc/librdkafka/issues/5301). Such a client knows no
+broker, asks nobody and never recovers. It reports once that all brokers are down, as it does in any outage.
+"""
+
+from typing import Any, Final, Protocol
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+_ANSWER_S: Final = 0.5
+_OTHER_ANSWER_S: Final = 2.0  # a new client has to connect first
+#: Looks in a row. Together they last longer than the longest pause between two attempts to connect, which is a second.
+_LOOKS: Final = 4
+_SEVERE: Final = 2
+
+
+class Client(Protocol):
+    """What is asked of a client: all of librdkafka's can answer it."""
+
+    def list_topics(self, topic: str, timeout: float) -> object:
+        """Return the metadata of a topic; raises KafkaException when no broker answers within ``timeout`` seconds."""
+
+
+class Contact:
+    """Watches one client. ``noted`` may be called in any thread, ``lost`` in one at a time."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Ask with another client of the same ``settings`` whether the cluster answers."""
+        self._settings = settings | {"log_level": _SEVERE}
+        self._failed = 0
+        self.suspect = False
+
+    def noted(self, error: KafkaError) -> None:
+        """Take an error of the client's error callback."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 the library's name
+            self.suspect = True
+
+    def lost(self, client: Client, topic: str) -> bool:
+        """Return whether the client has lost its cluster; blocks for half a second, 2.5 s while the cluster is away.
+
+        True after four calls in a row in which a new client was answered and this one was not. A client that is
+        answered is no suspect any more. Call it about twice a second while ``suspect`` is set.
+        """
+        try:
+            client.list_topics(topic, timeout=_ANSWER_S)
+        except KafkaException:
+            self._failed = self._failed + 1 if self._others_are_answered(topic) else 0
+            return self._failed >= _LOOKS
+        self._failed, self.suspect = 0, False
+        return False
+
+    def _others_are_answered(self, topic: str) -> bool:
+        try:
+            AdminClient(self._settings, logger=None).list_topics(topic, timeout=_OTHER_ANSWER_S)
+        except KafkaException:
+            return False
+        return True
