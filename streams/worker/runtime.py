@@ -17,6 +17,7 @@ from streams.worker.log import config
 from streams.worker.log.asking import answered
 from streams.worker.log.changelogs import Changelogs
 from streams.worker.log.consumer import ConsumerThread
+from streams.worker.log.fencing import Departed, nobody, transactional_id
 from streams.worker.log.gaps import Gaps
 from streams.worker.log.probe import probe
 from streams.worker.log.restore import Restorer
@@ -31,6 +32,7 @@ from streams.worker.state.slice import Slice, Source
 from streams.worker.state.store import StoreOptions
 from streams.worker.state.unit import Unit
 from streams.worker.tasks import Tasks
+from topics.contact import Contact
 
 if TYPE_CHECKING:
     from streams.worker.record import Record
@@ -56,6 +58,7 @@ class RuntimeSettings:
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
     client_id: str = "streams"  # of the group's member: unique to this start of the process
     options: StoreOptions = field(default_factory=StoreOptions)
+    departed: Departed = nobody  # whose open transactions a new owner of their partitions may end
     rows: Rows = lambda _slice, _changes: ([], [])  # see Committer
     busy: Callable[[], bool] = lambda: False  # see Committer
 
@@ -145,7 +148,7 @@ class Runtime:
         counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
         self.partitions = self._common(counts)
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
-        restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps)
+        restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps, s.departed)
         self.standbys = self._copies(specs) if s.standbys else None
         self._ownership = Ownership(
             specs=specs,
@@ -163,7 +166,7 @@ class Runtime:
         self._thread = ConsumerThread(member, fetching, self._ownership, self._say)
         self._ownership.thread = self._thread
         self._committer = Committer(
-            Transactions(s.client, f"{s.group}.{s.slot}", s.probe),
+            Transactions(s.client, transactional_id(s.group, s.slot), s.probe),
             self,
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},
@@ -207,11 +210,16 @@ class Runtime:
             folder=s.folder,
             options=s.options,
             changelogs=Changelogs(s.client, self._say),
-            reader=lambda: Consumer(config.follower(s.client, s.group), logger=None),
+            reader=self._follower,
             busy=lambda: self.ownership.restoring,
             say=self._say,
             damaged=self.crash,
         )
+
+    def _follower(self) -> tuple[Consumer, Contact]:
+        settings = config.follower(self.settings.client, self.settings.group)
+        contact = Contact(settings)
+        return Consumer(settings, error_cb=contact.noted, logger=None), contact
 
     def _cannot_bury(self, _batch: Unit, error: Exception) -> None:
         self.crash(error)  # nobody keeps dead letters here

@@ -53,6 +53,7 @@ class Flights:
         self._prove = prove
         self._number = itertools.count(1)
         self._flying: dict[str, asyncio.Future[tuple[Any] | Exception | None]] = {}
+        self._untold: dict[str, Found] = {}  # answers whose home is on the move
         self.hits = 0
         self.misses = 0
 
@@ -65,6 +66,9 @@ class Flights:
             if outcome is not None:
                 self.hits += 1
                 return outcome[0], True
+        if (untold := self._untold.get(cached.call)) is not None:
+            self.hits += 1
+            return untold[0], True
         flight = self._flying[cached.call] = asyncio.get_running_loop().create_future()
         outcome = None
         try:
@@ -119,7 +123,16 @@ class Flights:
             log.info("an answer for run %s is not shared, since the run goes on elsewhere: %s", cached.run_id, error)
         finally:
             if not arrived:
-                self._spawn(self._tell(cached.call, told))
+                if told["do"] == "put":  # runs of this worker share it meanwhile, also those that have just come here
+                    self._untold[cached.call] = (value,)
+                self._spawn(self._tell_moving(cached.call, told))
+
+    async def _tell_moving(self, call: str, told: dict[str, Any]) -> None:
+        """Tell a home that is on the move."""
+        try:
+            await self._tell(call, told)
+        finally:
+            self._untold.pop(call, None)
 
     async def _look(self, cached: Cached, holder: str, lease: float) -> Found | None:
         """Return what is found; None when this worker is to compute it, or when there is no home to ask."""

@@ -21,6 +21,7 @@ from streams.worker.errors import RestoreError
 from streams.worker.log import config
 from streams.worker.log.asking import Pauses
 from streams.worker.log.changelogs import Changelogs
+from streams.worker.log.fencing import Departed, fence, nobody
 from streams.worker.log.gaps import Gap, Gaps
 from streams.worker.state.store import OFFSET_KEY
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from streams.worker.state.slice import Slice
 
 _WAIT_S: Final = 0.1  # for records of changelogs
+_FIRST_ANSWER_S: Final = 1.5
 _ANSWER_S: Final = 5.0  # for the committed offsets, while a former owner's transaction may be pending
 _HANGING_S: Final = config.TRANSACTION_TIMEOUT_S + 10.0  # no transaction of a worker lasts so long
 _SILENT_S: Final = 10.0  # after that another reader is made: this one may have nobody to ask any more
@@ -44,11 +46,14 @@ _HANGING: Final = (
 class Restorer:
     """Restore slices with a handle of its own that never joins the group."""
 
-    def __init__(self, client: config.Config, group: str, ledger: str, say: Say, gaps: Gaps) -> None:
+    def __init__(
+        self, client: config.Config, group: str, ledger: str, say: Say, gaps: Gaps, departed: Departed = nobody
+    ) -> None:
         """Read for `group`; `ledger` names the store that keeps applied offsets; `say` gets progress lines.
 
-        `gaps` gets what was deleted before it was read.
+        `gaps` gets what was deleted before it was read; `departed` tells whose open transactions may be ended.
         """
+        self._departed = departed
         self._gaps = gaps
         self._client = client
         self._group = group
@@ -73,17 +78,20 @@ class Restorer:
         """Return the group's offsets, asked again until the broker answers: going on without them would lose work.
 
         Each time by a new handle: one that first asked while the broker was loading its groups was seen to get no
-        answer for ever, while others were answered at once.
+        answer for ever, while others were answered at once. The first try is short: a dead owner's open transaction
+        holds the answer back, and is ended then.
         """
         wanted = [TopicPartition(topic, one.partition) for one in owned for topic in one.sources]
-        began, pauses = clock.monotonic(), Pauses(math.inf)
+        began, pauses, patience = clock.monotonic(), Pauses(math.inf), _FIRST_ANSWER_S
         while True:
             asker = Consumer(config.reader(self._client, self._group), logger=None)
             try:
-                answer = asker.committed(wanted, _ANSWER_S)
+                answer = asker.committed(wanted, patience)
             except KafkaException as error:
                 if not any(one.live for one in owned):
                     return {}
+                patience = _ANSWER_S
+                fence(self._client, self._group, self._departed(), self._say)
                 self._say(f"waiting for the committed offsets of {len(wanted)} partitions: {error.args[0].str()}")
                 if clock.monotonic() - began > _HANGING_S:
                     self._say(_HANGING)

@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from streams import clock
+from streams.worker.errors import ClientLostError
 from streams.worker.log.changelogs import CHUNK
 from streams.worker.state.slice import Slice
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from streams.worker.errors import StoreDamagedError
     from streams.worker.log.changelogs import Changelogs, Place, Reading
     from streams.worker.ownership import StoreSpec
+    from topics.contact import Contact
 
 _WAIT_S: Final = 0.25  # for records; what trickles is written that often
 _LOOK_S: Final = 1.0  # how often the lag is looked at
@@ -47,14 +49,14 @@ class Standbys:
         folder: Path,
         options: StoreOptions,
         changelogs: Changelogs,
-        reader: Callable[[], Consumer],
+        reader: Callable[[], tuple[Consumer, Contact]],
         busy: Callable[[], bool],
         say: Callable[[str], None],
         damaged: Callable[[StoreDamagedError], None],
     ) -> None:
         """Keep stores of `specs` under `folder`, by records of `reader`; wait while the worker is `busy` restoring.
 
-        `copies` is how many workers keep one of each partition.
+        `copies` is how many workers keep one of each partition; `reader` makes a consumer and what watches it.
         """
         self.copies = copies
         self._specs = specs
@@ -141,11 +143,13 @@ class Standbys:
                 self._halted.wait(_PAUSE_S)
 
     def _follow(self) -> None:
-        reader = self._reader()
+        reader, contact = self._reader()
         self._readings, self._growing, self.lags = {}, set(), {}
         try:
             while not self._halted.is_set():
                 self.turn(reader)
+                if contact.suspect and contact.lost(reader, self._specs[0].topic):
+                    raise ClientLostError("the reader of changelogs has lost the brokers, and another takes its place")
         finally:
             reader.close()
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from streams.worker.errors import DeadAssignmentError
+from streams.worker.limits import flights as module
 from streams.worker.limits.answers import Answers
 from streams.worker.limits.flights import Cached, Confirm, Flights
 from streams.worker.limits.peers import HomeAwayError
@@ -36,6 +37,9 @@ class Workers:
                 raise DeadAssignmentError(f"{name} is a member no more")
 
         return Flights(self.ask, self.tasks.spawn, name, prove)
+
+    async def sure(self, _run_id: str) -> None:
+        """Own every run."""
 
     async def ask(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
         if body["do"] == "ask":
@@ -232,3 +236,24 @@ async def test_too_large_an_answer_is_not_kept() -> None:
     made = Workers()
     assert await made.answers.put("hash", "x" * 600_000, 60.0) == {"kept": False}
     assert made.owned.store.rows == {}
+
+
+async def test_an_answer_whose_home_is_on_the_move_is_known_in_its_worker_meanwhile() -> None:
+    """A home that moves for longer than a call waits for it: the call is made, and runs that come here share it."""
+    made, away = Workers(1), [True]
+    home = made.ask
+
+    async def ask(call: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {"away": True} if away[0] else await home(call, body)
+
+    flights = Flights(ask, made.tasks.spawn, "w0", made.sure)
+    made.go.set()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+        assert await flights.through(CALL, made.compute) == ({"n": 1}, False)
+    assert await flights.through(CALL, made.compute) == ({"n": 1}, True)
+    away[0] = False
+    await turns(lambda: not flights._untold)
+    assert made.calls == 1
+    assert await flights.through(CALL, made.compute) == ({"n": 1}, True)  # the home has it
+    assert made.calls == 1

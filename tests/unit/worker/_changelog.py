@@ -16,6 +16,7 @@ from streams.worker.standby.standbys import Standbys
 from streams.worker.state.index import Index
 from streams.worker.state.slice import Slice
 from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from topics.contact import Contact
 
 TOPIC = "t.counts"
 
@@ -113,7 +114,7 @@ class Bench:
             folder=folder,
             options=StoreOptions(),
             changelogs=self.changelogs,
-            reader=lambda: cast("Any", self.reader),
+            reader=lambda: (cast("Any", self.reader), Contact({})),
             busy=lambda: self.busy,
             say=self.said.append,
             damaged=_fail,
