@@ -15,8 +15,8 @@ from streams import clock
 from streams.query.following import Follower, heartbeats
 from streams.query.placement import Placement, Presence
 from streams.worker.errors import WorkerError
-from topics.partition import partition_of
 from streams.worker.limits.holders import Holder
+from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
