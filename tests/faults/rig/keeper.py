@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ class Keeper:
         self._halt = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.all: list[Worker] = []
+        self.ends: list[float] = []  # when workers ended, in seconds of the monotonic clock
 
     @property
     def current(self) -> Worker:
@@ -52,6 +54,7 @@ class Keeper:
                     await self._halt.wait()
             except TimeoutError:
                 if self.current.ended:
+                    self.ends.append(time.monotonic())
                     self.all.append(self._pipeline.start(self._slot))
 
     async def ready(self, seconds: float = PATIENCE_S) -> None:

@@ -111,6 +111,10 @@ class Scene:
         """Return how many workers had to be started again."""
         return sum(keeper.restarts for keeper in self.keepers)
 
+    def ends_since(self, moment: float) -> list[float]:
+        """Return the seconds from `moment`, of the monotonic clock, to the end of each worker that has ended since."""
+        return sorted(end - moment for keeper in self.keepers for end in keeper.ends if end > moment)
+
     def _run_id(self, place: int) -> str:
         """Return a new run id of that partition."""
         while self.pipeline.partition(run_id := f"r{uuid.uuid4().hex[:16]}") != place:
