@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from streams.worker.log import config
 from streams.worker.log.asking import answered
 from streams.worker.log.changelogs import Changelogs
 from streams.worker.log.consumer import ConsumerThread
-from streams.worker.log.fencing import Departed, nobody, transactional_id
+from streams.worker.log.fencing import Owner, transactional_id
 from streams.worker.log.gaps import Gaps
 from streams.worker.log.probe import probe
 from streams.worker.log.restore import Restorer
@@ -56,9 +57,9 @@ class RuntimeSettings:
     standbys: int = 0  # copies of each partition's stores that other workers keep
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
-    client_id: str = "streams"  # of the group's member: unique to this start of the process
+    # Of the group's member: unique to this start of the process.
+    client_id: str = field(default_factory=lambda: f"streams-{uuid.uuid4().hex}")
     options: StoreOptions = field(default_factory=StoreOptions)
-    departed: Departed = nobody  # whose open transactions a new owner of their partitions may end
     rows: Rows = lambda _slice, _changes: ([], [])  # see Committer
     busy: Callable[[], bool] = lambda: False  # see Committer
 
@@ -148,7 +149,7 @@ class Runtime:
         counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
         self.partitions = self._common(counts)
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
-        restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps, s.departed)
+        restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps)
         self.standbys = self._copies(specs) if s.standbys else None
         self._ownership = Ownership(
             specs=specs,
@@ -166,7 +167,7 @@ class Runtime:
         self._thread = ConsumerThread(member, fetching, self._ownership, self._say)
         self._ownership.thread = self._thread
         self._committer = Committer(
-            Transactions(s.client, transactional_id(s.group, s.slot), s.probe),
+            Transactions(s.client, transactional_id(s.group, s.slot), s.probe, Owner(s.slot, s.client_id)),
             self,
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},

@@ -21,7 +21,7 @@ from streams.worker.errors import RestoreError
 from streams.worker.log import config
 from streams.worker.log.asking import Pauses
 from streams.worker.log.changelogs import Changelogs
-from streams.worker.log.fencing import Departed, fence, nobody
+from streams.worker.log.fencing import end_open_transactions
 from streams.worker.log.gaps import Gap, Gaps
 from streams.worker.state.store import OFFSET_KEY
 
@@ -46,14 +46,11 @@ _HANGING: Final = (
 class Restorer:
     """Restore slices with a handle of its own that never joins the group."""
 
-    def __init__(
-        self, client: config.Config, group: str, ledger: str, say: Say, gaps: Gaps, departed: Departed = nobody
-    ) -> None:
+    def __init__(self, client: config.Config, group: str, ledger: str, say: Say, gaps: Gaps) -> None:
         """Read for `group`; `ledger` names the store that keeps applied offsets; `say` gets progress lines.
 
-        `gaps` gets what was deleted before it was read; `departed` tells whose open transactions may be ended.
+        `gaps` gets what was deleted before it was read.
         """
-        self._departed = departed
         self._gaps = gaps
         self._client = client
         self._group = group
@@ -91,7 +88,7 @@ class Restorer:
                 if not any(one.live for one in owned):
                     return {}
                 patience = _ANSWER_S
-                fence(self._client, self._group, self._departed(), self._say)
+                end_open_transactions(self._client, self._group, wanted, self._say)
                 self._say(f"waiting for the committed offsets of {len(wanted)} partitions: {error.args[0].str()}")
                 if clock.monotonic() - began > _HANGING_S:
                     self._say(_HANGING)

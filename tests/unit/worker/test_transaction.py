@@ -19,6 +19,7 @@ from streams.worker.errors import (
 )
 from streams.worker.log import config
 from streams.worker.log import transaction as module
+from streams.worker.log.fencing import Owner
 from streams.worker.log.transaction import Transactions
 
 OUTS = [("t.out", b"v", b"k", -1, None), ("t.log", b"r", b"k", 3, None)]
@@ -102,7 +103,8 @@ class Script:
 
 
 def over(script: Script) -> Transactions:
-    made = Transactions({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None)
+    owner = Owner("a", "a-1")
+    made = Transactions({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None, owner)
     made._producer = cast("Any", script)
     return made
 
