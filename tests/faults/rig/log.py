@@ -77,8 +77,8 @@ class Log:
                 self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._next.items()])
                 return True
             if not contact.failed:  # the cluster is away
-                return False
-        return True
+                break
+        return False
 
     def _answers(self) -> bool:
         """Say whether the broker is there: then what is under way comes, however long it takes."""
