@@ -23,7 +23,7 @@ from tests.faults.rig.report import Tell
 from tests.faults.rig.waiting import until
 
 NAMES = 16
-LONG_S = 240.0
+LONG_S = 600.0
 MOST_STILL_S = 15.0  # between a run's submission and its end, restarts of workers included
 
 
