@@ -18,11 +18,15 @@ from streams.worker.log import config
 from streams.worker.log.members import GroupMembers
 
 _ANSWER_S: Final = 2.0
+_STABLE_S: Final = 1.5
 _OPEN_S: Final = 5.0
 
 
 class Owner(NamedTuple):
-    """Who commits offsets: its slot, and the client id of this start of its process."""
+    """Who commits offsets: its slot, and the client id of this start of its process.
+
+    A client id ends with a slash and what is of this start alone; before it, each start in a slot has the same.
+    """
 
     slot: str
     client_id: str
@@ -48,9 +52,14 @@ def end_open_transactions(
 ) -> None:
     """Abort what the last owners of `places` left open, if the group does without them. Blocks for some seconds.
 
-    What is being committed is waited for. A broker that does not answer is no error: its own time-out ends it.
+    What is being committed is waited for. A broker that does not answer is no error: its own time-out ends it. A worker
+    that was started again in the slot is not fenced, unless it has not joined the group yet while the transaction of
+    its predecessor is open still.
     """
-    for owner in _departed(client, group, places):
+    departed = _departed(client, group, places)
+    if not departed or _committed(client, group, places, "read_committed", _STABLE_S) is not None:
+        return  # it was the coordinator that did not answer, not an open transaction
+    for owner in departed:
         producer = Producer(config.producer(client, transactional_id(group, owner.slot)), logger=None)
         try:
             producer.init_transactions(_OPEN_S)
@@ -62,16 +71,27 @@ def end_open_transactions(
 
 def _departed(client: config.Config, group: str, places: Sequence[TopicPartition]) -> list[Owner]:
     """Return the last owners that are no members any more; nobody if the group does not say who is one."""
-    reader = Consumer(config.reader(client, group) | {"isolation.level": "read_uncommitted"}, logger=None)
-    try:
-        found = reader.committed(list(places), _ANSWER_S)  # what is pending does not hold this answer back
-    except KafkaException:
-        return []
-    finally:
-        reader.close()
-    owners = {owner for place in found if (owner := Owner.parse(place.metadata)) is not None}
+    found = _committed(client, group, places, "read_uncommitted", _ANSWER_S)  # what is pending does not hold it back
+    owners = {owner for place in found or () if (owner := Owner.parse(place.metadata)) is not None}
     members = GroupMembers(client).of(group) if owners else None
     if not members:  # unknown, or a group that is loading: we are a member ourselves
         return []
-    present = {member.client_id for member in members}
-    return sorted(owner for owner in owners if owner.client_id not in present)
+    present = {_without_start(member.client_id) for member in members}
+    return sorted(owner for owner in owners if _without_start(owner.client_id) not in present)
+
+
+def _committed(
+    client: config.Config, group: str, places: Sequence[TopicPartition], isolation: str, seconds: float
+) -> list[TopicPartition] | None:
+    """Return the group's offsets, None if there is no answer in time."""
+    reader = Consumer(config.reader(client, group) | {"isolation.level": isolation}, logger=None)
+    try:
+        return reader.committed(list(places), seconds)
+    except KafkaException:
+        return None
+    finally:
+        reader.close()
+
+
+def _without_start(client_id: str) -> str:
+    return client_id.rpartition("/")[0]
