@@ -166,6 +166,12 @@ async def test_versions_side_by_side_under_load(both: Deployments, tell: Tell) -
     assert {(len(found), found[0].event_type) for found in endings.values()} == {(1, "run.succeeded")}
     await both.complete()
     repeated = sum(1 for count in pipeline.effects().values() if count > 1)
-    figures = {"runs": len(runs) + len(extra), "events": both.said.total(), "replaced": replaced}
-    tell(**figures, longest_s=round(worst, 1), steps_repeated=repeated)
+    events = both.said.total()
+    tell(
+        runs=len(runs) + len(extra),
+        events=events,
+        replaced=replaced,
+        longest_s=round(worst, 1),
+        steps_repeated=repeated,
+    )
     assert not repeated, "steps of workers that left in peace were made again"

@@ -53,7 +53,7 @@ class Flights:
         self._prove = prove
         self._number = itertools.count(1)
         self._flying: dict[str, asyncio.Future[tuple[Any] | Exception | None]] = {}
-        self._untold: dict[str, Found] = {}  # answers whose home is on the move
+        self._undelivered: dict[str, Found] = {}  # answers whose home is on the move
         self.hits = 0
         self.misses = 0
 
@@ -66,9 +66,9 @@ class Flights:
             if outcome is not None:
                 self.hits += 1
                 return outcome[0], True
-        if (untold := self._untold.get(cached.call)) is not None:
+        if (undelivered := self._undelivered.get(cached.call)) is not None:
             self.hits += 1
-            return untold[0], True
+            return undelivered[0], True
         flight = self._flying[cached.call] = asyncio.get_running_loop().create_future()
         outcome = None
         try:
@@ -112,27 +112,29 @@ class Flights:
         return value, recorded
 
     async def _share(self, cached: Cached, holder: str, value: Any) -> None:
-        """Give an answer to its home; it is told in the background if the home moves or this task is cancelled."""
-        told: dict[str, Any] = {"do": "fail", "holder": holder}
+        """Give an answer to its home; it is sent in the background if the home moves or this task is cancelled."""
+        message: dict[str, Any] = {"do": "fail", "holder": holder}
         arrived = False
         try:
             await self._prove(cached.run_id)
-            told = {"do": "put", "value": value, "ttl": cached.ttl, "holder": holder}
-            arrived = await self._told(cached.call, told)
+            message = {"do": "put", "value": value, "ttl": cached.ttl, "holder": holder}
+            arrived = await self._told(cached.call, message)
         except WorkerError as error:
             log.info("an answer for run %s is not shared, since the run goes on elsewhere: %s", cached.run_id, error)
         finally:
             if not arrived:
-                if told["do"] == "put":  # runs of this worker share it meanwhile, also those that have just come here
-                    self._untold[cached.call] = (value,)
-                self._spawn(self._tell_moving(cached.call, told))
+                if (
+                    message["do"] == "put"
+                ):  # runs of this worker share it meanwhile, also those that have just come here
+                    self._undelivered[cached.call] = (value,)
+                self._spawn(self._deliver(cached.call, message))
 
-    async def _tell_moving(self, call: str, told: dict[str, Any]) -> None:
-        """Tell a home that is on the move."""
+    async def _deliver(self, call: str, message: dict[str, Any]) -> None:
+        """Send a message to a home that is on the move."""
         try:
-            await self._tell(call, told)
+            await self._tell(call, message)
         finally:
-            self._untold.pop(call, None)
+            self._undelivered.pop(call, None)
 
     async def _look(self, cached: Cached, holder: str, lease: float) -> Found | None:
         """Return what is found; None when this worker is to compute it, or when there is no home to ask."""

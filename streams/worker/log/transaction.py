@@ -81,7 +81,7 @@ class Transactions:
     def __init__(
         self, client: config.Config, transactional_id: str, probe: Callable[[str], None], owner: Owner
     ) -> None:
-        """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there).
+        """Prepare `transactional_id`; `probe` gets each stage of a commit (fault tests stop the process there).
 
         `owner` is written beside the offsets, for a new owner of the partitions.
         """
