@@ -215,7 +215,9 @@ class Settings(BaseSettings):
     threads_held_after: float = Field(
         900.0, ge=0, description="seconds without a return from its plain functions until a full worker ends; 0: never"
     )
-    apps: Names = Field((), description="importable packages with your own agents, comma-separated")
+    apps: Names = Field(
+        (), description="importable packages with your own agents, comma-separated; unset: the sample, streams.examples"
+    )
     flood_threshold: int = Field(
         100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"
     )

@@ -51,7 +51,7 @@ def _write(kind: str, name: str, into: str | None, then: str) -> None:
     from streams.settings import load
 
     here = Path.cwd()
-    package = into or next(iter(load().apps), None)
+    package = into or next((name for name in load().apps if name.partition(".")[0] != "streams"), None)
     paths = [
         path.relative_to(here) if path.is_relative_to(here) else path
         for path in write(kind, name, place(kind, package, here))

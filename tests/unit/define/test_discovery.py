@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -43,23 +41,6 @@ def {name}_schedule(): ...
 def {name}_table(row, event):
     return event
 """
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    known = set(sys.modules)
-
-    def write(name: str, **files: str) -> None:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "__init__.py").touch()
-        for file, text in files.items():
-            (folder / f"{file}.py").write_text(text)
-
-    yield write
-    for module in set(sys.modules) - known:
-        del sys.modules[module]
 
 
 def test_everything_in_a_users_package_is_found(package: Callable[..., None]) -> None:
