@@ -374,6 +374,12 @@ def child_locale() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """Give this process another environment: that of the command which it becomes."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def child_environment(settings: Settings, **values: object) -> dict[str, str]:
     """Return the environment for a process that shall see `settings`, with `values` in their place, secrets too."""
     final = settings.changed(**values) if values else settings
