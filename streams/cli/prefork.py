@@ -27,6 +27,7 @@ import orjson
 from setproctitle import setproctitle
 
 LOADED: Final = (
+    "certifi",
     "faust.assignor",
     "faust.fixups.django",
     "faust.tables.objects",

@@ -17,6 +17,7 @@ PortOption = Annotated[int | None, typer.Option("--port", min=0, max=65535, help
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("dev", rich_help_panel=PANEL)(start_dev)
+    app.command("declare", hidden=True)(declare)
     app.command("worker", rich_help_panel=PANEL)(start_worker)
     app.command("gateway", rich_help_panel=PANEL)(start_gateway)
 
@@ -43,6 +44,21 @@ def start_dev(
     pools = dict(map(_pool, pool or ()))
     command = run_dev(settings, workers=settings.workers, reset=reset, reload=reload, pools=pools)
     raise typer.Exit(asyncio.run(command))
+
+
+def declare(known: Annotated[str, typer.Option("--known")] = "") -> None:
+    """Import the code, create its topics, and print its fingerprint; there is no new topic while that is `known`."""
+    from streams.app import discover
+    from streams.local.declare import declare_topics
+    from streams.local.fingerprint import fingerprint
+    from streams.settings import load
+
+    settings = load()
+    catalog = discover(settings.apps)
+    found = fingerprint(catalog)
+    if found != known:
+        declare_topics(settings, catalog)
+    print(found)
 
 
 def _pool(text: str) -> tuple[str, int]:

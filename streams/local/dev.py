@@ -53,7 +53,7 @@ async def run_dev(
     """Run a pipeline until Ctrl-C or SIGTERM and return the exit status; StreamsError when it cannot start.
 
     `pools` are numbers of workers by pool, beside the `workers` of the default one. With `reload` an edit of the user's
-    code restarts all workers and the gateway.
+    code restarts all workers, and the gateway if it concerns it.
     """
     log = MergedLog(plain=settings.log_format == "json")
     _stop_on_signals(log)
@@ -109,7 +109,7 @@ async def local_pipeline(
             addresses = (seen.kafka().bootstrap_servers, gateway_url(seen), model.get("llm_base_url"))
             folder.announce(Pipeline(os.getpid(), *addresses))
             await asyncio.gather(*(_up(supervisor, child) for child in (*workers, gateway)))
-            yield Running(seen, gateway, workers, kafka, supervisor, monotonic() - begun)
+            yield Running(seen, gateway, workers, kafka, supervisor, monotonic() - begun, catalog)
 
 
 def ready_line(running: Running) -> str:

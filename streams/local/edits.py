@@ -1,4 +1,7 @@
-"""Restarts workers and gateway of a local pipeline after an edit of the user's code; Kafka and the model stay up."""
+"""Restarts the workers of a local pipeline after an edit of the user's code; Kafka and the model stay up.
+
+The gateway is restarted as well when the edit changes what it knows: names, options, schemas, sources.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from streams.app import BUILT_IN, SAMPLE, expanded
 from streams.clock import monotonic
 from streams.errors import StreamsError
+from streams.local.fingerprint import fingerprint
 from streams.local.spawn import ended
 from streams.settings import ENV_FILE, child_environment
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from streams.local.forks import Forks
     from streams.local.merged import MergedLog
     from streams.local.running import Running
+    from streams.local.supervisor import Child
 
 _IGNORED: Final = frozenset({"__pycache__", "node_modules", "tests", "build", "dist"})
 _PRODUCT: Final = Path(__file__).resolve().parent.parent.parent
@@ -30,6 +35,7 @@ async def reload_on_edits(running: Running, forks: Forks, log: MergedLog) -> Non
     """Reload after each edit, until it is cancelled."""
     project = Project(Path.cwd(), running.settings.apps)
     log.line("dev", f"restarting the workers after edits in {', '.join(map(str, project.folders))}")
+    known = await asyncio.to_thread(fingerprint, running.catalog)
     edits: asyncio.Queue[set[Path]] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
         group.create_task(_watch(project, project.folders, edits, recursive=True))
@@ -38,7 +44,8 @@ async def reload_on_edits(running: Running, forks: Forks, log: MergedLog) -> Non
             changed = await edits.get()
             while not edits.empty():
                 changed |= edits.get_nowait()
-            await _reload(running, forks, log, project, changed)
+            if _code(project, changed, log):
+                known = await _reload(running, forks, log, known)
 
 
 class Project:
@@ -96,26 +103,36 @@ async def _watch(
         edits.put_nowait({Path(path) for _, path in changes})
 
 
-async def _reload(running: Running, forks: Forks, log: MergedLog, project: Project, changed: set[Path]) -> None:
-    begun = monotonic()
-    if project.root / ENV_FILE in changed:
+def _code(project: Project, changed: set[Path], log: MergedLog) -> set[Path]:
+    """Return which of the files are code that workers import; tell what to do about the others."""
+    env = {project.root / ENV_FILE} & changed
+    if env:
         log.line("dev", f"{ENV_FILE} changed: restart `streams dev` to use its settings")
     product = {path for path in changed if project.is_product(path)}
     if product:
         log.line("dev", f"{_names(project, product)}: part of Streams itself, restart `streams dev` to run it")
-    code = changed - product - {project.root / ENV_FILE}
-    if not code:
-        return
-    log.line("dev", f"{_names(project, code)} changed")
-    if not await _declare(running, forks, log):
+    code = changed - product - env
+    if code:
+        log.line("dev", f"{_names(project, code)} changed")
+    return code
+
+
+async def _reload(running: Running, forks: Forks, log: MergedLog, known: str) -> str:
+    """Restart what runs the user's code and return the new fingerprint, the old one if it cannot be imported."""
+    begun = monotonic()
+    now = await _declared(running, forks, log, known)
+    if now is None:
         log.line("dev", "the workers go on with the code before: correct the error above")
-    elif await _restart(running, log):
+        return known
+    others = () if now == known else (running.gateway,)
+    if await _restart(running, (*running.workers, *others), log):
         log.line("dev", f"reloaded in {monotonic() - begun:.1f} s")
+    return now
 
 
-async def _restart(running: Running, log: MergedLog) -> bool:
-    """Restart workers and gateway; say whether all are ready, and tell what the others lack."""
-    restarts = (running.supervisor.restart(child) for child in (*running.workers, running.gateway))
+async def _restart(running: Running, children: Sequence[Child], log: MergedLog) -> bool:
+    """Restart processes; say whether all are ready, and tell what the others lack."""
+    restarts = map(running.supervisor.restart, children)
     failures = [error for error in await asyncio.gather(*restarts, return_exceptions=True) if error is not None]
     for failure in failures:
         if not isinstance(failure, StreamsError):
@@ -124,16 +141,17 @@ async def _restart(running: Running, log: MergedLog) -> bool:
     return not failures
 
 
-async def _declare(running: Running, forks: Forks, log: MergedLog) -> bool:
-    """Import the code in a process of its own and create the topics that it adds; say whether that went well."""
+async def _declared(running: Running, forks: Forks, log: MergedLog, known: str) -> str | None:
+    """Import the code in a process of its own, which creates the topics that it adds; return its fingerprint."""
     environment = child_environment(running.settings)
-    process = await asyncio.to_thread(forks.launch, ["topics", "apply"], environment)
-    output, status = await asyncio.gather(asyncio.to_thread(process.stdout.read), ended(process))
-    process.stdout.close()
-    if status != 0:
-        for line in output.decode("utf-8", "replace").splitlines():
-            log.line("dev", line)
-    return status == 0
+    process = await asyncio.to_thread(forks.launch, ["declare", "--known", known], environment)
+    with process.stdout as pipe:
+        output, status = await asyncio.gather(asyncio.to_thread(pipe.readall), ended(process))
+    lines = output.decode("utf-8", "replace").splitlines()
+    shown = lines if status != 0 else lines[:-1]  # what the user's modules print
+    for line in shown:
+        log.line("dev", line)
+    return lines[-1] if status == 0 else None
 
 
 def _names(project: Project, paths: set[Path]) -> str:

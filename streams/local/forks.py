@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 from importlib.util import find_spec
-from typing import IO, TYPE_CHECKING, Final
+from io import FileIO
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -27,7 +28,7 @@ _STARTED_S: Final = 120.0  # for the server's own imports, on a busy machine
 class ForkedProcess:
     """A command that the fork server started; offers of `subprocess.Popen` what a supervisor needs."""
 
-    def __init__(self, pid: int, stdout: IO[bytes]) -> None:
+    def __init__(self, pid: int, stdout: FileIO) -> None:
         self.pid = pid
         self.stdout = stdout
         self._status: int | None = None
@@ -66,7 +67,7 @@ class _Connection:
         with theirs:
             command = [sys.executable, "-P", "-m", SERVER, str(theirs.fileno())]
             self._server = spawn(command, output=2, inherit=[theirs.fileno()])
-        self._pipes: queue.SimpleQueue[IO[bytes]] = queue.SimpleQueue()
+        self._pipes: queue.SimpleQueue[FileIO] = queue.SimpleQueue()
         self._started: queue.SimpleQueue[ForkedProcess | None] = queue.SimpleQueue()
         self._running: dict[int, ForkedProcess] = {}
         self.closed = threading.Event()
@@ -74,7 +75,7 @@ class _Connection:
 
     def request(self, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProcess:
         reader, writer = os.pipe()
-        self._pipes.put(open(reader, "rb", buffering=0))  # noqa: SIM115, PTH123 - a descriptor, closed by who follows it
+        self._pipes.put(FileIO(reader))  # closed by who follows it
         line = orjson.dumps({"arguments": list(arguments), "environment": dict(environment)}) + b"\n"
         try:
             sent = socket.send_fds(self._channel, [line], [writer])

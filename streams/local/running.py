@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from streams.serving.hosts import url_here
 
 if TYPE_CHECKING:
+    from streams.app import Catalog
     from streams.local.kafka import EmbeddedKafka
     from streams.local.supervisor import Child, Supervisor
     from streams.settings import Settings
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A pipeline that is ready; `settings` are those that its processes see, `seconds` what the start took."""
+    """A pipeline that is ready; `settings` are those that its processes see, `seconds` what the start took.
+
+    `catalog` is what the user's code defined at the start.
+    """
 
     settings: Settings
     gateway: Child
@@ -23,6 +27,7 @@ class Running:
     kafka: EmbeddedKafka | None
     supervisor: Supervisor
     seconds: float
+    catalog: Catalog
 
     @property
     def url(self) -> str:
