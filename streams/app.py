@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,7 +21,7 @@ from streams.define.sources import Source
 from streams.define.tables import TableDef
 from streams.define.tools import Tool
 from streams.error_text import error_message, error_type
-from streams.errors import DiscoveryError
+from streams.errors import DefinitionError, DiscoveryError
 from topics import Topic
 
 EXAMPLES: Final = "streams.examples"
@@ -144,8 +145,26 @@ def _import(name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        kind, reason = error_type(error), error_message(error).splitlines()[0]
-        raise DiscoveryError(f"module {name} cannot be imported ({kind}: {reason}): correct it or remove it") from error
+        kind, reason = error_type(error), (error_message(error).splitlines() or [""])[0]
+        place = "" if isinstance(error, DefinitionError | SyntaxError) else _raised_at(error)
+        message = f"module {name} cannot be imported ({kind}: {reason}{place}): correct it or remove it"
+        raise DiscoveryError(message) from error
+
+
+def _raised_at(error: BaseException) -> str:
+    """Return the innermost line of the modules being imported that led to the error, as ` at FILE:LINE`."""
+    files = [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]
+    lines = [(file, line) for file, line in files if not file.startswith("<") and not _is_library(Path(file))]
+    return f" at {lines[-1][0]}:{lines[-1][1]}" if lines else ""
+
+
+def _is_library(file: Path) -> bool:
+    """Say whether a file is Python's own, somebody else's package, or a part of the product that users do not edit."""
+    if file.is_relative_to(sys.base_prefix) or "site-packages" in file.parts:
+        return True
+    samples = (_HOME.joinpath(*name.split(".")) for name in SAMPLE)
+    ours = any(file.is_relative_to(_HOME / name) for name in ("streams", "schemas", "topics"))
+    return ours and not any(file.is_relative_to(sample) for sample in samples)
 
 
 def _collect(module: ModuleType, catalog: Catalog, homes: dict[tuple[str, str], str]) -> None:

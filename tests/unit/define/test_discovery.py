@@ -70,3 +70,12 @@ def test_two_agents_of_one_name_are_refused_with_both_modules(package: Callable[
     package("twice", one=ONE_FILE.format(name="same"), two=ONE_FILE.format(name="same"))
     with pytest.raises(DiscoveryError, match=r"twice\.one and in twice\.two"):
         discover(["twice"])
+
+
+def test_the_place_of_an_error_is_said_where_it_was_written(package: Callable[..., None]) -> None:
+    package("wrong", topics="from topics import Topic\n\ndesk = Topic('a b')\n")
+    with pytest.raises(DiscoveryError, match=r"TopicError.* at .*wrong/topics\.py:3\)"):
+        discover(["wrong"])
+    package("misspelt", policy="from streams import RetryPolicy\n\nagain = RetryPolicy(atempts=3)\n")
+    with pytest.raises(DiscoveryError, match=r"misspelt/policy\.py:3: .*did you mean 'attempts'"):
+        discover(["misspelt"])
