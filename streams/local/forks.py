@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SERVER: Final = "streams.cli.prefork"
-_STARTED_S: Final = 120.0  # for the server's own imports, on a busy machine
+_STARTED_S: Final = 300.0  # for the server's own imports, on a busy machine
 
 
 class ForkedProcess:
