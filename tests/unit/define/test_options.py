@@ -45,6 +45,10 @@ class Plain:
     """A class that pydantic knows nothing about."""
 
 
+@agent
+async def noted(row: Row) -> None: ...
+
+
 async def work(task: Row, run: Run) -> None: ...
 def look(word: str) -> str:
     return word
@@ -288,10 +292,6 @@ def test_help_and_editors_show_each_option_with_its_type(made: Any) -> None:
     assert not [one.name for one in parameters if one.kind is one.VAR_KEYWORD]
     assert not [one.name for one in parameters if one.annotation is one.empty]
     assert made.__doc__
-
-
-@agent
-async def noted(row: Row) -> None: ...
 
 
 @pytest.mark.parametrize(

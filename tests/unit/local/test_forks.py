@@ -16,15 +16,14 @@ from streams.local.errors import StartError
 from streams.local.forks import ForkedProcess, Forks
 
 APP = """
-import os, sys, threading, time
+import os, signal, sys, threading
 from pathlib import Path
-Path(sys.argv[0])
 print("args", " ".join(Path("/proc/self/cmdline").read_text().split("\\0")) if Path("/proc").exists() else "")
 print("threads", [one.name for one in threading.enumerate()])
 print("mark", os.environ["MARK"], os.environ.get("HOME"))
 if os.environ["MARK"] == "wait":
     print("waits", flush=True)
-    time.sleep(3600)
+    signal.pause()
 """
 
 
