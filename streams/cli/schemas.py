@@ -80,10 +80,10 @@ def _models() -> tuple[Any, list[Any]]:
 def _owned(settings: Any) -> dict[Any, list[Any]]:
     """Return the events and rows of the user's packages by the folder that keeps their schemas."""
     from schemas.avro.own import owned
-    from streams.app import discover
+    from streams.app import discover, is_ours
     from streams.query.codec import records_of
 
-    return owned(records_of(discover(settings.apps)), settings.apps)
+    return owned(records_of(discover(settings.apps)), [name for name in settings.apps if not is_ours(name)])
 
 
 def _own(known: set[str]) -> dict[str, Any]:

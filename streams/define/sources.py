@@ -125,7 +125,13 @@ def source(
         plain_function(fn, "a source")
         if len(parameters_of(fn)) != 1:
             raise DefinitionError(f"{where(fn)}: a source is a function of one Delivery")
-        check(fn, once_per=(once_per, optional(_once)), handshake=(handshake, optional(_handshake)))
+        check(
+            fn,
+            once_per=(once_per, optional(_once)),
+            signed_id=(signed_id, optional(_signed)),
+            keep=(keep, _headers),
+            handshake=(handshake, optional(_handshake)),
+        )
         if not callable(verify) and not isinstance(verify, Verifier):
             raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
         names = tuple(name.lower() for name in ((keep,) if isinstance(keep, str) else keep))
@@ -136,6 +142,15 @@ def source(
 
 def _handshake(value: Any) -> str | None:
     return None if callable(value) else "a function of the query's parameters that returns a text or None"
+
+
+def _signed(value: Any) -> str | None:
+    return None if callable(value) else "a function of the delivery that returns a text or None"
+
+
+def _headers(value: Any) -> str | None:
+    sound = isinstance(value, str | list | tuple) and all(isinstance(name, str) for name in value)
+    return None if sound else 'names of headers, as in ["x-event"]'
 
 
 def _once(value: Any) -> str | None:

@@ -27,7 +27,9 @@ class Clock(Pipeline):
         """Keep everything local under `folder`; `sinks` is where alerts are posted to."""
         super().__init__(bootstrap, folder)
         self.feed = folder / "feed.txt"
-        self.settings = self.settings.changed(apps=("tests.apps.clock",), data_sources=(str(self.feed),))
+        self.settings = self.settings.changed(
+            apps=("tests.apps.clock", "streams.schedules"), data_sources=(str(self.feed),)
+        )
         if sinks is not None:
             self.settings = self.settings.changed(
                 alert_webhook=SecretStr(f"{sinks}/hook"),
