@@ -20,10 +20,10 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 
 from benchmarks.payload import PARTITIONS
 from benchmarks.stateful_reaction import cluster, create
-from streams.worker.ownership import StoreSpec
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.seam.app import App, end_process
-from streams.worker.state.unit import Unit
+from streams.runtime.assignment_lifecycle import StoreSpec
+from streams.runtime.commit_unit import Unit
+from streams.runtime.faust.app import App, end_process
+from streams.runtime.runtime import Runtime, RuntimeSettings
 
 VALUE = b"x" * 500
 KEYS = 10_000

@@ -26,13 +26,13 @@ from schemas.avro.codec import Codec
 from schemas.journal import JournalEntry
 from streams import clock
 from streams.gateway.pages import cursor
+from streams.journal.store_keys import LEDGER
 from streams.local.ports import free_ports
 from streams.local.spawn import spawn
 from streams.query.codec import codec_of
+from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
 from streams.tables.runs import RunRow
-from streams.worker.book import RUNS, Book, entries_of
-from streams.worker.journal import LEDGER
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from streams.worker.runs.run_index import RUNS, Book, entries_of
 from tests.faults.rig.waiting import until
 from topics.partition import partition_of
 

@@ -23,10 +23,10 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from streams import table
-from streams.worker.folds import Folds, store_name
-from streams.worker.log.restore import Restorer
-from streams.worker.state.slice import Slice, Source
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from streams.runtime.assignment import Slice, Source
+from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
+from streams.runtime.restore import Restorer
+from streams.worker.events.table_folds import Folds, store_name
 from topics.kafka import KafkaConfig
 from topics.names import Names
 

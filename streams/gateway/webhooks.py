@@ -30,7 +30,7 @@ from streams.gateway.secrets import revealed
 from streams.gateway.translation import UNIDENTIFIED, Identity, Meaning, Translator, failed, line_of
 from streams.gateway.unverified import UnverifiedBodies
 from streams.gateway.write import Record, refused, send_all, write, write_all
-from streams.tools._user_code import called
+from streams.user_code import called
 from topics.errors import RecordTooLargeError, TopicError
 
 if TYPE_CHECKING:

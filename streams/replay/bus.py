@@ -18,7 +18,7 @@ from streams.replay.errors import OutsideError
 from streams.replay.rows import Rows, Seen
 from streams.replay.wall import walled
 from streams.replay.world import Miss
-from streams.tools._user_code import awaited, called
+from streams.user_code import awaited, called
 
 if TYPE_CHECKING:
     from collections.abc import Callable

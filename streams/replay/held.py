@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.journal import store_keys
 from streams.query.letters import MOST, LetterBook
 from streams.replay.errors import ReplayError
 from topics.admin import topic_names
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from streams.replay.log import Log
     from topics.reader import RawRecord
 
-_PARKED: Final = b"q/"
 _SKEW_MS: Final = 60_000
 
 
@@ -51,12 +51,12 @@ def _parked(log: Log, since_ms: int) -> set[tuple[str, int, int]]:
         return set()
     rows: dict[tuple[int, bytes], bool] = {}
     for record in read(log.config, topic, start=Time(since_ms)):
-        if record.key is not None and record.key.startswith(_PARKED):
+        if record.key is not None and record.key.startswith(store_keys.PARKED_EVENT):
             rows[record.partition, record.key] = record.value is not None
     found = set()
     for (partition, key), there in rows.items():
         if there:  # q/<reaction>/<lane>/<topic>/<offset>
-            reaction, _, rest = key.removeprefix(_PARKED).partition(b"/")
+            reaction, _, rest = key.removeprefix(store_keys.PARKED_EVENT).partition(b"/")
             found.add((reaction.decode("utf-8", "replace"), partition, int(rest.rpartition(b"/")[2])))
     return found
 

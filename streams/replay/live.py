@@ -21,7 +21,7 @@ from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._softly import softly
 from streams.tools._threads import in_thread
-from streams.tools._user_code import awaited
+from streams.user_code import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from streams.tools._user_code import called
+from streams.user_code import called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

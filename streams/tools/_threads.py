@@ -15,9 +15,9 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 from streams import clock
+from streams.activity import BOARD, LABEL
 from streams.define.signatures import underlying
-from streams.tools._activity import BOARD, LABEL
-from streams.tools._user_code import user_code_exit
+from streams.user_code import user_code_exit
 
 MOST: Final = 64  # plain functions that run at a time in one process; more of them wait
 

@@ -24,9 +24,9 @@ from topics.errors import TopicError
 
 if TYPE_CHECKING:
     from schemas.dead import DeadLettered
+    from streams.limits.circuit import Word
     from streams.query.wire import Answer
-    from streams.worker.limits.breaker import Word
-    from streams.worker.log.gaps import Gap, Gaps
+    from streams.runtime.retention_gaps import Gap, Gaps
     from topics.producer import EventProducer
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _SOURCE: Final = "/streams/alarms"  # from outside of transactions: the bus drop
 
 
 class Homes(Protocol):
-    """Where the rows of alerts live: `streams.worker.limits.peers.Peers` is one."""
+    """Where the rows of alerts live: `streams.limits.peers.Peers` is one."""
 
     def place(self, pool: str, limit: str) -> str | None:
         """Return the URL of the worker that owns a name."""

@@ -16,8 +16,8 @@ from streams import clock
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
-    from streams.worker.limits.holders import Holder
-    from streams.worker.runtime import Runtime
+    from streams.limits.holders import Holder
+    from streams.runtime.runtime import Runtime
     from topics.producer import EventProducer
 
 PERIOD_S: Final = 1.0

@@ -17,75 +17,77 @@ from streams.app import Catalog, discover
 from streams.engine.messages import TimerFired
 from streams.engine.timers import NOT_BEFORE
 from streams.errors import StreamsError
+from streams.journal.blocked_code import BlockedCode
+from streams.journal.dead_letters import dead_letter, taker_of
+from streams.journal.expiry_index import by_time
+from streams.journal.journal_store import Journal
+from streams.journal.record_writer import Courier
+from streams.journal.store_keys import BLOCKED_CODE, LEDGER
+from streams.limits.admission import Admission
+from streams.limits.budget_client import Spending
+from streams.limits.budget_homes import BudgetHomes
+from streams.limits.holders import Holder
+from streams.limits.key_homes import KeyHomes
+from streams.limits.limits import Limits
 from streams.model.configured import chat_model
 from streams.query.cluster import check_worker, cluster_secret, secured
 from streams.query.codec import codec_of
 from streams.query.wire import Wire
+from streams.runtime import process_memory, worker_slots
+from streams.runtime.assignment_lifecycle import StoreSpec
+from streams.runtime.batch import Batch
+from streams.runtime.faust.app import App, end_process, end_within, quiet_faust
+from streams.runtime.group_members import GroupMembers
+from streams.runtime.loop_monitor import LoopMonitor
+from streams.runtime.membership import Membership
+from streams.runtime.queue_lookup import Queued
+from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.standby_placement import Placing
+from streams.runtime.watchdog import LoopWatch, Stall
 from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
 from streams.tools._threads import SHARED
-from streams.tools._user_code import user_code_exit
-from streams.worker import memory, metrics, slots
+from streams.user_code import user_code_exit
+from streams.worker import worker_metrics
 from streams.worker.alarms import Alarms
-from streams.worker.book import Book
-from streams.worker.budgets.homes import BudgetHomes
-from streams.worker.budgets.spending import Spending
-from streams.worker.bus import Bus
-from streams.worker.catchup import CatchUp, reading
-from streams.worker.courier import Courier
-from streams.worker.expiry import by_time
-from streams.worker.folds import Folds
-from streams.worker.handlers import HandlerThreads
+from streams.worker.events.catch_up import CatchUp, reading
+from streams.worker.events.event_bus import Bus
+from streams.worker.events.table_folds import Folds
+from streams.worker.faust_app import build
+from streams.worker.handler_threads import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
 from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.budgets import BudgetPages
-from streams.worker.http.guard import ClusterGuard
+from streams.worker.http.cluster_guard import ClusterGuard
 from streams.worker.http.limits import LimitPages
-from streams.worker.http.proof import Proof
-from streams.worker.http.runlist import RunList
+from streams.worker.http.ownership_check import Proof
+from streams.worker.http.run_list import RunList
 from streams.worker.http.runs import RunPages
 from streams.worker.http.schedules import SchedulePages
 from streams.worker.http.tables import TablePages
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.keys.gate import Gate
-from streams.worker.keys.homes import KeyHomes
-from streams.worker.letters import dead_letter, taker_of
-from streams.worker.limits.admission import Admission
-from streams.worker.limits.holders import Holder
-from streams.worker.limits.limits import Limits
-from streams.worker.log.members import GroupMembers
-from streams.worker.log.queued import Queued
-from streams.worker.loop.blocked import BlockedCode
-from streams.worker.loop.monitor import LoopMonitor
-from streams.worker.membership import Membership
-from streams.worker.ownership import StoreSpec
-from streams.worker.product import build
-from streams.worker.reactions.flood import FloodGuard
+from streams.worker.reactions.flood_guard import FloodGuard
 from streams.worker.reactions.lanes import Lanes
 from streams.worker.readiness import missing
-from streams.worker.reload import Reload
-from streams.worker.runs.ahead import Ahead
-from streams.worker.runs.asking import Asking
-from streams.worker.runs.desk import Desk
 from streams.worker.runs.dispatcher import Dispatcher
 from streams.worker.runs.effects import Effects
 from streams.worker.runs.intake import Intake
-from streams.worker.runs.pauses import Pauses
+from streams.worker.runs.key_gate import Gate
+from streams.worker.runs.ledger_sweep import Sweep
+from streams.worker.runs.local_intake import Ahead
+from streams.worker.runs.model_caller import Asking
+from streams.worker.runs.queue_pauses import Pauses
 from streams.worker.runs.redrive import Redrive
+from streams.worker.runs.run_index import Book
+from streams.worker.runs.run_manager import Desk
+from streams.worker.runs.run_recovery import Reload
+from streams.worker.runs.run_timers import Timers
 from streams.worker.runs.signals import Signals
-from streams.worker.runs.spoken import Spoken
-from streams.worker.runs.timers import Timers
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.schedules.figures import ScheduleFigures
-from streams.worker.schedules.keeper import Parts
+from streams.worker.runs.token_buffer import Spoken
+from streams.worker.schedules.schedule_metrics import ScheduleFigures
+from streams.worker.schedules.schedule_runner import Parts
 from streams.worker.schedules.schedules import Schedules
-from streams.worker.seam.app import App, end_process, end_within, quiet_faust
-from streams.worker.standby.placing import Placing
-from streams.worker.state.batch import Batch
-from streams.worker.sweep import Sweep
-from streams.worker.watchdog import LoopWatch, Stall
 from topics.errors import TopicError
 from topics.names import Names
 from topics.producer import EventProducer
@@ -96,10 +98,10 @@ if TYPE_CHECKING:
     from streams.engine.decision import Timer
     from streams.model.chat import ChatModel
     from streams.model.roles import RoledModel
+    from streams.runtime.assignment import Slice
+    from streams.runtime.commit_unit import Unit
     from streams.settings import Settings
-    from streams.worker.runs.desk import Live
-    from streams.worker.state.slice import Slice
-    from streams.worker.state.unit import Unit
+    from streams.worker.runs.run_manager import Live
 
 log = logging.getLogger("streams.worker")
 
@@ -117,8 +119,8 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     check_worker(settings)
     settings = secured(settings)
     telemetry.configure(settings)
-    memory.settle()
-    taken = slots.take(settings.state_dir, pool, slot)
+    process_memory.settle()
+    taken = worker_slots.take(settings.state_dir, pool, slot)
     worker = Worker(settings, discover(settings.apps), pool, taken, probe)
     try:
         with asyncio.Runner() as runner:
@@ -141,7 +143,7 @@ class Worker:
         settings: Settings,
         catalog: Catalog,
         pool: str,
-        slot: slots.Slot,
+        slot: worker_slots.Slot,
         probe: Callable[[str], None] = lambda _stage: None,
     ) -> None:
         """Assemble for the agents and tables that are mapped to `pool`; `probe` is told each stage of work."""
@@ -267,7 +269,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         registry = CollectorRegistry()
-        metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
+        worker_metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
         if self._schedules is not None:
             registry.register(ScheduleFigures(self._schedules))
         host, port = self._settings.worker_host, self._settings.worker_port
@@ -290,7 +292,7 @@ class Worker:
         await self._app.start()
         self._runtime.tasks.spawn(self._announce(heartbeat, url))
         self._watch.start()
-        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
+        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool), BLOCKED_CODE)
         self._runtime.tasks.spawn(monitor.run())
         for part in (self._stall, self._membership, self._sweep, self._budgets, self._handlers):
             self._runtime.tasks.spawn(part.run())
@@ -441,7 +443,7 @@ class Worker:
     def _ended(self, live: Live, unit: Unit) -> None:
         """Add to the unit of a run's end what others do with it."""
         self._gate.ended(live, unit)
-        self._blocked.run_ended(live, unit)
+        self._blocked.run_ended(live.run_id, unit)
 
     def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
         live = self._desk.find(owned, run_id)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from streams import clock
 
 if TYPE_CHECKING:
-    from streams.worker.handlers import HandlerThreads
-    from streams.worker.membership import Membership
-    from streams.worker.runtime import Runtime
-    from streams.worker.watchdog import Stall
+    from streams.runtime.membership import Membership
+    from streams.runtime.runtime import Runtime
+    from streams.runtime.watchdog import Stall
+    from streams.worker.handler_threads import HandlerThreads
 
 #: After that a worker without partitions counts as ready: it is a spare. The group does not tell it so, and a busy
 #: cluster takes seconds to give the first ones.

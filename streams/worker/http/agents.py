@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer, of
+from streams.worker.http.responses import answer, of
 
 if TYPE_CHECKING:
-    from streams.worker.http.proof import Proof
-    from streams.worker.runs.pauses import Pauses
+    from streams.worker.http.ownership_check import Proof
+    from streams.worker.runs.queue_pauses import Pauses
 
 
 class AgentPages:

@@ -19,8 +19,8 @@ from starlette.routing import Route
 from streams.serving.hosts import EVERYWHERE, in_url
 from streams.serving.protocol import bounded
 from streams.serving.routes import register
-from streams.worker.http.answers import answer, problem
-from streams.worker.http.proof import NotOwnerError, NotReadyError
+from streams.worker.http.ownership_check import NotOwnerError, NotReadyError
+from streams.worker.http.responses import answer, problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.worker.http.approvals import ApprovalPages
     from streams.worker.http.budgets import BudgetPages
     from streams.worker.http.limits import LimitPages
-    from streams.worker.http.runlist import RunList
+    from streams.worker.http.run_list import RunList
     from streams.worker.http.runs import RunPages
     from streams.worker.http.schedules import SchedulePages
     from streams.worker.http.tables import TablePages

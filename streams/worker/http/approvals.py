@@ -10,17 +10,17 @@ from starlette.routing import Route
 
 from streams.engine.approvals import open_approvals
 from streams.engine.view import fold, history
-from streams.worker.book import run_at
-from streams.worker.http.answers import answer, of
-from streams.worker.http.runlist import Wanted, lists
+from streams.worker.http.responses import answer, of
+from streams.worker.http.run_list import Wanted, lists
+from streams.worker.runs.run_index import run_at
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from streams.worker.http.proof import Proof
-    from streams.worker.journal import Journal
-    from streams.worker.state.slice import Slice
+    from streams.journal.journal_store import Journal
+    from streams.runtime.assignment import Slice
+    from streams.worker.http.ownership_check import Proof
 
 _OPEN: Final = ("waiting", "running")
 """The statuses of runs that may wait for a person; one that also does something else is running."""

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer, of
+from streams.worker.http.responses import answer, of
 
 if TYPE_CHECKING:
-    from streams.worker.budgets.homes import BudgetHomes
-    from streams.worker.http.proof import Proof
+    from streams.limits.budget_homes import BudgetHomes
+    from streams.worker.http.ownership_check import Proof
 
 
 class BudgetPages:

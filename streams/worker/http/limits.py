@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer, problem
+from streams.worker.http.responses import answer, problem
 
 if TYPE_CHECKING:
-    from streams.worker.limits.limits import Limits
+    from streams.limits.limits import Limits
 
 
 class LimitPages:

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from streams import clock
 from streams.engine.view import GONE, OVER, fold, history
-from streams.worker.errors import QueuesUnreadError
-from streams.worker.http.answers import answer, problem
-from streams.worker.http.decoded import Decoded
-from streams.worker.http.proof import NotReadyError
-from streams.worker.journal import LEDGER
+from streams.journal.store_keys import LEDGER
+from streams.runtime.errors import QueuesUnreadError
+from streams.worker.http.journal_cache import Decoded
+from streams.worker.http.ownership_check import NotReadyError
+from streams.worker.http.responses import answer, problem
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from streams.engine.entry import Entry
     from streams.engine.view import RunView
-    from streams.worker.http.proof import Proof
-    from streams.worker.journal import Journal
-    from streams.worker.log.queued import Queued
-    from streams.worker.runs.spoken import Spoken
-    from streams.worker.state.slice import Slice
+    from streams.journal.journal_store import Journal
+    from streams.runtime.assignment import Slice
+    from streams.runtime.queue_lookup import Queued
+    from streams.worker.http.ownership_check import Proof
+    from streams.worker.runs.token_buffer import Spoken
 
 _PATIENCE_S: Final = 2.5  # for a submission that is on the log but not taken in yet
 _STEP_S: Final = 0.005

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.worker.http.answers import answer, of
+from streams.worker.http.responses import answer, of
 
 if TYPE_CHECKING:
-    from streams.worker.http.proof import Proof
+    from streams.worker.http.ownership_check import Proof
     from streams.worker.schedules.schedules import Schedules
 
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.worker.folds import Folds, entry_of, store_name, text_of
-from streams.worker.http.answers import answer, of, problem
-from streams.worker.http.proof import NotReadyError
-from streams.worker.positions import of_table
+from streams.worker.events.consumer_positions import of_table
+from streams.worker.events.table_folds import Folds, entry_of, store_name, text_of
+from streams.worker.http.ownership_check import NotReadyError
+from streams.worker.http.responses import answer, of, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.define.tables import TableDef
-    from streams.worker.http.proof import Proof
-    from streams.worker.positions import Positions
-    from streams.worker.state.slice import Slice
+    from streams.runtime.assignment import Slice
+    from streams.worker.events.consumer_positions import Positions
+    from streams.worker.http.ownership_check import Proof
 
     Row = tuple[bytes, bytes]
     Place = tuple[bytes, bytes, Slice]

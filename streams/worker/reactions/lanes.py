@@ -14,34 +14,34 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
+from streams.activity import LABEL, Watched, label
 from streams.define.policies import Reject, Retry, asked_pause
 from streams.engine.ids import seeded
 from streams.engine.starts import listed
 from streams.error_text import error_types
 from streams.errors import StreamsError, UserCodeExit
-from streams.tools._activity import LABEL, Watched, label
+from streams.journal.blocked_code import BlockedCode, event_name
+from streams.journal.dead_letters import dead_letter
+from streams.journal.store_keys import LEDGER
+from streams.runtime.commit_unit import WHOLE_EVENT_BYTES, Unit
+from streams.runtime.errors import DeadAssignmentError, RecordTooLargeError
 from streams.tools._threads import in_thread
-from streams.tools._user_code import awaited, called, cancel, is_cancelled, user_code_exit
 from streams.tools.errors import ToolError
-from streams.worker.errors import DeadAssignmentError, RecordTooLargeError
-from streams.worker.journal import LEDGER
-from streams.worker.letters import dead_letter
-from streams.worker.loop.blocked import BlockedCode, event_name
-from streams.worker.reactions.flood import RETRY_S, FloodGuard
-from streams.worker.reactions.outputs import put
-from streams.worker.reactions.together import handed_over, others
-from streams.worker.state.unit import WHOLE_EVENT_BYTES, Unit
+from streams.user_code import awaited, called, cancel, is_cancelled, user_code_exit
+from streams.worker.reactions.flood_guard import RETRY_S, FloodGuard
+from streams.worker.reactions.lane_batches import handed_over, others
+from streams.worker.reactions.reaction_outputs import put
 
 if TYPE_CHECKING:
     from schemas import Event
     from schemas.run import RunSubmitted
     from streams.define.reactions import Reaction
-    from streams.worker.courier import Courier
-    from streams.worker.reactions.item import Item
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.committer import Committer
-    from streams.worker.state.slice import Slice
-    from streams.worker.tasks import Tasks
+    from streams.journal.record_writer import Courier
+    from streams.runtime.assignment import Slice
+    from streams.runtime.batch import Batch
+    from streams.runtime.committer import Committer
+    from streams.runtime.tasks import Tasks
+    from streams.worker.reactions.event_item import Item
 
 IN_BATCH_S: Final = 1.0  # how long a batch waits for its reactions before it parks them
 MOST_PARKED: Final = 100_000  # of a partition; more than that holds the partition's events back

@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
-from streams.worker.limits.ranks import first_ranks
+from streams.limits.heap_ranks import first_ranks
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
-    from streams.worker.limits.admission import Admission, Pass
-    from streams.worker.runs.desk import Live
-    from streams.worker.state.slice import Slice
+    from streams.limits.admission import Admission, Pass
+    from streams.runtime.assignment import Slice
+    from streams.worker.runs.run_manager import Live
 
 # A run is ordered by its age plus this head start, in milliseconds: so low is overtaken for two minutes at most by high
 # ones that come after it, and starves never.

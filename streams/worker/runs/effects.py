@@ -9,28 +9,28 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from streams import clock
+from streams.activity import LABEL, Watched, label
 from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
+from streams.limits.call_budget import Toll
+from streams.limits.tool_limiter import limited
 from streams.model.ramp import Ramp
 from streams.model.reach import reaching
 from streams.telemetry import conceal
-from streams.tools._activity import LABEL, Watched, label
 from streams.tools._call import call_tool
 from streams.tools._softly import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
-from streams.tools._user_code import awaited, is_cancelled, is_closed
-from streams.worker.budgets.tolls import Toll
-from streams.worker.limits.guard import limited
-from streams.worker.runs.nested import Nested, tool_record
+from streams.user_code import awaited, is_cancelled, is_closed
+from streams.worker.runs.nested_calls import Nested, tool_record
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
     from streams.engine.decision import Perform
-    from streams.worker.budgets.spending import Spender, Spending
-    from streams.worker.limits.guard import Guard
-    from streams.worker.runs.asking import Asking
-    from streams.worker.tasks import Tasks
+    from streams.limits.budget_client import Spender, Spending
+    from streams.limits.tool_limiter import Guard
+    from streams.runtime.tasks import Tasks
+    from streams.worker.runs.model_caller import Asking
 
 Done = Callable[[EffectDone], None]
 

@@ -18,23 +18,23 @@ from streams.engine.decision import Decision
 from streams.engine.jsonable import digest, from_json
 from streams.engine.messages import Submit
 from streams.errors import StreamsError
-from streams.tools._user_code import called
-from streams.worker.errors import DeadAssignmentError, OverlayConflictError, StoreError
-from streams.worker.letters import dead_letter
-from streams.worker.runs import histories
-from streams.worker.runs.desk import UNLISTED
-from streams.worker.runs.early import joined
+from streams.journal import fork_histories
+from streams.journal.dead_letters import dead_letter
+from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, StoreError
+from streams.user_code import called
+from streams.worker.runs.early_signals import joined
+from streams.worker.runs.run_manager import UNLISTED
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
-    from streams.worker.courier import Courier
-    from streams.worker.journal import Journal
-    from streams.worker.keys.gate import Gate
-    from streams.worker.record import Record
-    from streams.worker.runs.desk import Desk
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.unit import Unit
+    from streams.journal.journal_store import Journal
+    from streams.journal.record_writer import Courier
+    from streams.runtime.batch import Batch
+    from streams.runtime.commit_unit import Unit
+    from streams.runtime.record import Record
+    from streams.worker.runs.key_gate import Gate
+    from streams.worker.runs.run_manager import Desk
 
 
 class RunConflictError(StreamsError):
@@ -105,14 +105,14 @@ class Intake:
 
     def _submit(self, batch: Batch, event: RunSubmitted | RunHistoryGiven) -> None:
         if isinstance(event, RunHistoryGiven):
-            histories.keep(batch, event)
+            fork_histories.keep(batch, event)
             return
         known = self._journal.known(batch.slice, event.run_id)
         if known is not None:
             self._compare(known, event)
-            histories.drop(batch, event)
+            fork_histories.drop(batch, event)
             return
-        event = histories.whole(batch, event)
+        event = fork_histories.whole(batch, event)
         if self._agent.takes_input and event.history is None and event.parent_path is None:
             from_json(event.input, self._agent.input_type)  # misfits are dead letters now, not failed runs
         live = self._desk.create(batch.slice, event.run_id, self._agent)
@@ -123,7 +123,7 @@ class Intake:
         except (StreamsError, SchemaError):
             self._desk.discard(live)
             raise
-        histories.drop(batch, event)
+        fork_histories.drop(batch, event)
         joined(batch, live, self._desk, self._courier)
         if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
             self._gate.enqueue(batch.slice, live.machine.journal.view, batch)

@@ -7,7 +7,7 @@ outputs have the ids that the first attempt would have given them: none of those
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
@@ -15,20 +15,19 @@ from schemas.parked import ParkedEvent
 from streams import clock
 from streams.engine.messages import ResumeAsked
 from streams.errors import StreamsError
-from streams.worker.errors import UnknownConsumerError
-from streams.worker.journal import LEDGER
-from streams.worker.letters import dead_letter
-from streams.worker.reactions.item import Kept
+from streams.journal import store_keys
+from streams.journal.dead_letters import dead_letter
+from streams.journal.errors import UnknownConsumerError
+from streams.journal.parked_record import Kept
+from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
-    from streams.worker.bus import Bus
-    from streams.worker.courier import Courier
-    from streams.worker.runs.desk import Desk
+    from streams.journal.record_writer import Courier
+    from streams.runtime.batch import Batch
+    from streams.worker.events.event_bus import Bus
     from streams.worker.runs.intake import Intake
+    from streams.worker.runs.run_manager import Desk
     from streams.worker.schedules.schedules import Schedules
-    from streams.worker.state.batch import Batch
-
-REDRIVEN: Final = b"x/"  # by letter and attempt: when it was redriven, in milliseconds since the epoch
 
 
 class Redrive:
@@ -52,7 +51,7 @@ class Redrive:
     def take(self, batch: Batch, asked: RedriveRequested) -> None:
         """Handle the record again; what fails again is the same dead letter again, with more attempts."""
         store = batch.slice.stores[LEDGER]
-        done = REDRIVEN + f"{asked.dead_id}/{asked.attempt}".encode()
+        done = store_keys.REDRIVEN + f"{asked.dead_id}/{asked.attempt}".encode()
         if store.get(done) is not None:
             return
         batch.put(store, done, b"%d" % clock.now_ms())

@@ -14,27 +14,27 @@ from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeReq
 from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
-from streams.tools._user_code import called
-from streams.worker.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
-from streams.worker.letters import dead_letter
-from streams.worker.runs.early import keep
-from streams.worker.runs.told import message_of
-from streams.worker.runs.unserved import set_aside, set_aside_in, taken_up
-from streams.worker.state.unit import MAX_RECORD_BYTES, Unit
+from streams.journal.dead_letters import dead_letter
+from streams.runtime.commit_unit import MAX_RECORD_BYTES, Unit
+from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
+from streams.user_code import called
+from streams.worker.runs.early_signals import keep
+from streams.worker.runs.signal_messages import message_of
+from streams.worker.runs.unserved_signals import set_aside, set_aside_in, taken_up
 
 if TYPE_CHECKING:
-    from streams.worker.budgets.homes import BudgetHomes
-    from streams.worker.courier import Courier
-    from streams.worker.keys.gate import Gate
-    from streams.worker.keys.homes import KeyHomes
-    from streams.worker.limits.breakers import Breakers
-    from streams.worker.record import Record
-    from streams.worker.runs.desk import Desk
-    from streams.worker.runs.pauses import Pauses
+    from streams.journal.record_writer import Courier
+    from streams.limits.breakers import Breakers
+    from streams.limits.budget_homes import BudgetHomes
+    from streams.limits.key_homes import KeyHomes
+    from streams.runtime.assignment import Slice
+    from streams.runtime.batch import Batch
+    from streams.runtime.record import Record
+    from streams.worker.runs.key_gate import Gate
+    from streams.worker.runs.queue_pauses import Pauses
     from streams.worker.runs.redrive import Redrive
+    from streams.worker.runs.run_manager import Desk
     from streams.worker.schedules.schedules import Schedules
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.slice import Slice
 
 _MOST_BYTES: Final = MAX_RECORD_BYTES - 10_000  # of a signal: its entry has more fields
 

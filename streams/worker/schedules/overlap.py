@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from streams.worker.schedules.state import CLOCK, Entry, State
+from streams.worker.schedules.schedule_state import CLOCK, Entry, State
 
 if TYPE_CHECKING:
     from schemas.schedule import ScheduleRun

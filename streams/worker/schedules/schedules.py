@@ -9,11 +9,11 @@ from schemas.schedule import ScheduleBackfill, ScheduleCommanded, ScheduleRunEnd
 from streams import clock
 from streams.engine.ids import derived, slot_id
 from streams.engine.slots import Slots
-from streams.worker.journal import LEDGER
-from streams.worker.schedules.backfill import Backfills
-from streams.worker.schedules.firing import REDRIVE
-from streams.worker.schedules.keeper import Keeper, Parts
-from streams.worker.schedules.state import Entry, State, state_key
+from streams.journal.store_keys import LEDGER
+from streams.worker.schedules.backfills import Backfills
+from streams.worker.schedules.schedule_runner import Keeper, Parts
+from streams.worker.schedules.schedule_state import Entry, State, state_key
+from streams.worker.schedules.slot_outputs import REDRIVE
 from topics.partition import partition_of
 from topics.reader import Time, read
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from schemas.dead import RedriveRequested
     from streams.define.schedules import Schedule
-    from streams.worker.runtime import Runtime
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.slice import Slice
+    from streams.runtime.assignment import Slice
+    from streams.runtime.batch import Batch
+    from streams.runtime.runtime import Runtime
     from topics.kafka import KafkaConfig
 
 _SLACK_MS = 60_000  # a tick's record is not older than its slot, but for clocks that were set

@@ -11,8 +11,8 @@ from random import Random
 
 from schemas import Event
 from streams import clock
-from streams.worker.folds import store_name
-from streams.worker.record import Record
+from streams.runtime.record import Record
+from streams.worker.events.table_folds import store_name
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until

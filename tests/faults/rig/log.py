@@ -8,7 +8,7 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.worker.record import Record
+from streams.runtime.record import Record
 from tests.faults.rig.waiting import PATIENCE_S
 from topics.contact import Contact
 from topics.kafka import KafkaConfig

@@ -22,14 +22,14 @@ from schemas.errors import SchemaError
 from schemas.run import RunSubmitted
 from streams import clock
 from streams.app import Catalog, discover
+from streams.journal.record_writer import Arrived, Courier
 from streams.local.declare import declare_topics
 from streams.local.ports import free_ports
 from streams.local.spawn import spawn
 from streams.query.cluster import authorization
 from streams.query.codec import codec_of
+from streams.runtime.record import Record
 from streams.settings import Settings, child_environment
-from streams.worker.courier import Arrived, Courier
-from streams.worker.record import Record
 from tests.faults.rig.launcher import FUSE
 from tests.faults.rig.log import Log
 from tests.faults.rig.seen import Seen

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from streams.worker.ownership import StoreSpec
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.seam.app import App, end_process, quiet_faust
+from streams.runtime.assignment_lifecycle import StoreSpec
+from streams.runtime.faust.app import App, end_process, quiet_faust
+from streams.runtime.runtime import Runtime, RuntimeSettings
 from tests.faults.rig.launcher import Fuse
 
 LEDGER, COUNTS = "journal", "counts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from streams.worker.record import Record
+from streams.runtime.record import Record
 from tests.faults.rig.log import Log
 
 T = TypeVar("T")

@@ -26,10 +26,10 @@ from streams.app import discover
 from streams.cli.main import main
 from streams.clock import iso
 from streams.gateway.serve import application
+from streams.journal.record_writer import Courier
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
 from streams.settings import child_environment
-from streams.worker.courier import Courier
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import Pipeline
 from tests.faults.rig.waiting import PATIENCE_S, until

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams import clock
 from streams.app import discover
+from streams.journal.record_writer import Courier
 from streams.local.declare import wanted
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
@@ -29,7 +30,6 @@ from streams.replay.shadow import Shadow
 from streams.replay.stage import run_stage
 from streams.replay.tables import At, TableHistory
 from streams.settings import child_environment
-from streams.worker.courier import Courier
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import ROOT, Pipeline
 from tests.faults.rig.waiting import PATIENCE_S, until

@@ -11,9 +11,9 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from streams.app import discover
+from streams.journal.record_writer import Courier
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
-from streams.worker.courier import Courier
 from tests.faults.rig.pipeline import Pipeline
 from tests.kafka.schedules._sinks import Sinks
 

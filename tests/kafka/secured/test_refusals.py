@@ -8,8 +8,8 @@ import pytest
 
 from streams.clock import monotonic
 from streams.local.ports import LOOPBACK
-from streams.worker.errors import ClusterUnfitError
-from streams.worker.log.asking import answered
+from streams.runtime.cluster_queries import answered
+from streams.runtime.errors import ClusterUnfitError
 from tests.kafka.secured.conftest import USERS, SecuredKafka
 from topics.admin import topic_names
 from topics.errors import BrokerUnavailableError

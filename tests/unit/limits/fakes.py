@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from streams.worker.errors import DeadAssignmentError
-from streams.worker.journal import LEDGER
-from streams.worker.state.unit import Unit
+from streams.journal.store_keys import LEDGER
+from streams.runtime.commit_unit import Unit
+from streams.runtime.errors import DeadAssignmentError
 
 
 class Store:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from streams import agent, clock
-from streams.worker.limits.admission import Admission, Pass
+from streams.limits.admission import Admission, Pass
 from streams.worker.runs.dispatcher import Dispatcher
 from tests.unit.limits.fakes import Owned, Tasks
 

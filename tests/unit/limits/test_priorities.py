@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from streams import agent
-from streams.worker.limits.admission import Admission
-from streams.worker.limits.places import Places
-from streams.worker.limits.rooms import Rooms
+from streams.limits.admission import Admission
+from streams.limits.semaphore_client import Places
+from streams.limits.semaphore_home import Rooms
 from streams.worker.runs.dispatcher import HEAD_START_MS, Dispatcher
 from tests.unit.limits.fakes import Owned, Tasks, turns
 

@@ -19,7 +19,7 @@ from streams.define.reactions import Reaction
 from streams.define.tables import TableDef
 from streams.replay.bus import BusReplay
 from streams.replay.log import Arrival
-from streams.worker.folds import Folds, store_name
+from streams.worker.events.table_folds import Folds, store_name
 from tests.apps.pipeline.agents import Task, work
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.apps.pipeline.tables import Count, counts, echoes

@@ -14,8 +14,8 @@ from schemas.dead import DeadLettered
 from streams import clock
 from streams.query.health import MOST_BEHIND
 from streams.query.wire import Answer
+from streams.runtime.retention_gaps import Gap, Gaps
 from streams.worker.alarms import Alarms
-from streams.worker.log.gaps import Gap, Gaps
 from topics.errors import TopicError
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from streams import clock
 from streams.define.agents import Agent
-from streams.worker.limits.admission import Admission
-from streams.worker.runs.desk import Live
+from streams.limits.admission import Admission
+from streams.runtime.assignment import Slice
 from streams.worker.runs.dispatcher import Dispatcher
-from streams.worker.state.slice import Slice
-from tests.unit.worker._fakes import owned_slice
+from streams.worker.runs.run_manager import Live
+from tests.unit.runtime._fakes import owned_slice
 
 MINUTE = 60_000
 

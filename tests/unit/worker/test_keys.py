@@ -17,9 +17,9 @@ from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.slack import SlackEvent, slack_event
 from streams.engine.starts import outputs_of
+from streams.journal.record_writer import Courier
 from streams.serving.routes import register
-from streams.worker.courier import Courier
-from tests.unit.worker._fakes import batch_of, owned_slice
+from tests.unit.runtime._fakes import batch_of, owned_slice
 from topics.names import Names
 
 

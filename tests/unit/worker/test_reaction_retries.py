@@ -13,7 +13,7 @@ from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
 from streams.worker.reactions.lanes import _wait
 
 if TYPE_CHECKING:
-    from streams.worker.reactions.item import Item
+    from streams.worker.reactions.event_item import Item
 
 
 class BusyError(Exception):

@@ -18,22 +18,24 @@ from schemas.parked import ParkedEvent
 from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
 from streams.app import Catalog
-from streams.worker.bus import Bus, seen_key
-from streams.worker.courier import Courier
-from streams.worker.folds import Folds, store_name
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.letters import taker_of
-from streams.worker.reactions.item import Item, Kept
-from streams.worker.runs import histories
+from streams.journal import fork_histories
+from streams.journal.dead_letters import taker_of
+from streams.journal.journal_store import Journal
+from streams.journal.parked_record import Kept
+from streams.journal.record_writer import Courier
+from streams.journal.store_keys import FORK_WAITING, LEDGER
+from streams.runtime.batch import Batch
+from streams.runtime.partition_store import Store
+from streams.worker.events.event_bus import Bus, seen_key
+from streams.worker.events.table_folds import Folds, store_name
+from streams.worker.reactions.event_item import Item
 from streams.worker.runs.intake import Intake
 from streams.worker.runs.redrive import Redrive
-from streams.worker.state.batch import Batch
-from streams.worker.state.store import Store
 from tests.apps.pipeline.agents import work
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.apps.pipeline.reactions import echo
 from tests.apps.pipeline.tables import Count, counts
-from tests.unit.worker._fakes import batch_of, owned_slice
+from tests.unit.runtime._fakes import batch_of, owned_slice
 from topics.names import Names
 
 CODEC = Codec(FileRegistry(own=[Counted, Echoed, Count]))
@@ -215,13 +217,13 @@ def test_a_failed_or_parked_run_is_resumed_where_it_is_and_once_for_each_redrive
 def test_a_long_fork_that_was_refused_keeps_its_history_for_a_redrive_and_says_since_when(consumer: Consumer) -> None:
     batch = batch_of(consumer.owned, 3, 3)
     for number in range(3):
-        histories.keep(batch, RunHistoryGiven(run_id="f1", number=number, text="[]"))
+        fork_histories.keep(batch, RunHistoryGiven(run_id="f1", number=number, text="[]"))
     consumer._commit(batch)
-    since = consumer.ledger.committed(histories.WAITING + b"f1")
+    since = consumer.ledger.committed(FORK_WAITING + b"f1")
     assert since is not None
     assert clock.now_ms() - int(since) < 60_000
     batch = batch_of(consumer.owned, 4, 4)
-    histories.drop(batch, RunSubmitted(run_id="f1", agent="work", history_parts=3))
+    fork_histories.drop(batch, RunSubmitted(run_id="f1", agent="work", history_parts=3))
     consumer._commit(batch)
     assert list(consumer.ledger.scan_committed(b"f")) == []
 

@@ -21,13 +21,13 @@ from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from streams import table
 from streams.query.wire import PARTITIONS
-from streams.worker.folds import Folds, store_name
+from streams.runtime.assignment import Slice, Source
+from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
+from streams.worker.events.table_folds import Folds, store_name
 from streams.worker.http import tables as module
 from streams.worker.http.app import _not_owner, _not_ready
-from streams.worker.http.proof import NotOwnerError, NotReadyError, Proof
+from streams.worker.http.ownership_check import NotOwnerError, NotReadyError, Proof
 from streams.worker.http.tables import TablePages
-from streams.worker.state.slice import Slice, Source
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
 from topics.names import Names
 from topics.partition import partition_of
 

@@ -18,16 +18,17 @@ from streams.engine.decision import Decision
 from streams.engine.machine import Machine
 from streams.engine.messages import Submit
 from streams.engine.view import ENDED
+from streams.journal.journal_store import Journal
+from streams.journal.store_keys import LEDGER
+from streams.runtime.assignment import Slice
+from streams.runtime.commit_unit import Unit
+from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
 from streams.tables.agent_stats import AgentStats, agent_stats
 from streams.tables.runs import RunRow, runs
-from streams.worker.book import RUNS, STATS, Book
 from streams.worker.http.approvals import ApprovalPages
-from streams.worker.http.runlist import RunList, Wanted
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.runs.desk import Live
-from streams.worker.state.slice import Slice
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
-from streams.worker.state.unit import Unit
+from streams.worker.http.run_list import RunList, Wanted
+from streams.worker.runs.run_index import RUNS, STATS, Book
+from streams.worker.runs.run_manager import Live
 
 CODEC = Codec(FileRegistry(own=[RunRow, AgentStats]))
 STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")

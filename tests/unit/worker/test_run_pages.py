@@ -21,15 +21,16 @@ from streams import agent
 from streams.engine.decision import Decision
 from streams.engine.machine import Machine
 from streams.engine.messages import Submit
+from streams.journal.journal_store import Journal
+from streams.journal.store_keys import LEDGER
+from streams.runtime.assignment import Slice
+from streams.runtime.commit_unit import Unit
+from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
 from streams.worker.http import runs
 from streams.worker.http.app import _not_owner, _not_ready
-from streams.worker.http.proof import NotOwnerError, NotReadyError, Proof
+from streams.worker.http.ownership_check import NotOwnerError, NotReadyError, Proof
 from streams.worker.http.runs import RunPages
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.runs.spoken import Spoken
-from streams.worker.state.slice import Slice
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
-from streams.worker.state.unit import Unit
+from streams.worker.runs.token_buffer import Spoken
 from topics.partition import partition_of
 
 PARTITIONS = 4

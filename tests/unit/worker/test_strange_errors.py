@@ -16,13 +16,13 @@ from streams.engine.decision import Perform
 from streams.engine.ending import describe
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.error_text import MESSAGE_CHARS, TRACEBACK_CHARS, error_message, error_traceback
+from streams.runtime.tasks import Tasks
 from streams.tools._call import call_tool
-from streams.tools._user_code import called, cancel
+from streams.user_code import called, cancel
 from streams.worker.reactions.lanes import Lanes
 from streams.worker.runs.effects import Effects
-from streams.worker.tasks import Tasks
-from tests.unit.budgets.test_spending import Homes
-from tests.unit.budgets.test_tolls import CHILD
+from tests.unit.limits.test_budget_client import Homes
+from tests.unit.limits.test_call_budget import CHILD
 from tests.unit.strange import MAKERS, PLAIN, NoText
 
 RECORD_BYTES = 64_000  # of an entry, however much the exception says

@@ -1,0 +1,232 @@
+"""Life of a slice in the event loop: restored, ready, drained, buried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
+from streams.runtime.record import weight_of
+
+if TYPE_CHECKING:
+    from streams.runtime.assignment import Slice, Source
+    from streams.runtime.committer import Committer
+    from streams.runtime.consumer_thread import ConsumerThread
+    from streams.runtime.record import Record
+    from streams.runtime.restore import Restorer
+    from streams.runtime.standbys import Standbys
+    from streams.runtime.store_index import Index
+
+_DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
+_LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock than the event loop's
+
+Deliver = Callable[["Source", "list[Record]"], None]
+SliceHook = Callable[["Slice"], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A store that every slice has: its name, the changelog topic that backs it, how else its rows are found."""
+
+    name: str
+    topic: str
+    index: Index | None = None
+
+
+class Ownership:
+    """Receive slices from the consumer's thread and carry them through their life."""
+
+    def __init__(
+        self,
+        *,
+        specs: Sequence[StoreSpec],
+        folder: Path,
+        options: StoreOptions,
+        restorer: Restorer,
+        deliver: Deliver,
+        crash: Callable[[Exception], None],
+        spawn: Callable[[Coroutine[object, object, None]], object],
+        say: Callable[[str], None],
+        probe: Callable[[str], None],
+        standbys: Standbys | None = None,
+    ) -> None:
+        """Open stores of `specs` under `folder`; `deliver` gets records of ready slices; `crash` ends the process.
+
+        A store of which `standbys` has a copy is taken over from there.
+        """
+        self._standbys = standbys
+        self._loop = asyncio.get_running_loop()
+        self._specs = specs
+        self._folder = folder
+        self._options = options
+        self._restorer = restorer
+        self._deliver = deliver
+        self._crash = crash
+        self._spawn = spawn
+        self._say = say
+        self._probe = probe
+        self._waiting: list[Slice] = []
+        self._restoring = False
+        self._opening: list[Slice] = []  # in the hands of the restoring thread, which must not lose its database
+        self.thread: ConsumerThread | None = None
+        self.committer: Committer | None = None
+        self.slices: dict[int, Slice] = {}
+        self.progress = asyncio.Event()  # set whenever a batch was finished
+        self.on_ready: list[SliceHook] = []
+        self.on_change: list[Callable[[], None]] = []
+
+    @property
+    def restoring(self) -> bool:
+        """Return whether slices are assigned that are not ready yet."""
+        return self._restoring or bool(self._waiting)
+
+    # -- called in the consumer's thread
+
+    def assigned(self, owned: Slice) -> None:
+        """Queue a slice for restore."""
+        self._loop.call_soon_threadsafe(self._queue, owned)
+
+    def leave(self, gone: Sequence[Slice]) -> None:
+        """Let what was started finish and commit, for some seconds at most, also when the event loop is blocked."""
+        drained = asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop)
+        try:
+            drained.result(_LEAVE_S)
+        except TimeoutError:
+            drained.cancel()
+            self._say("the event loop is blocked: partitions that had to go were not drained")
+
+    def died(self, gone: Sequence[Slice]) -> None:
+        """Release what hung on `gone`, which no transaction takes any more."""
+        self._loop.call_soon_threadsafe(self._bury, gone)
+
+    def deliver(self, records: dict[Source, list[Record]]) -> None:
+        """Pass a fetch on, in one hop."""
+        self._loop.call_soon_threadsafe(self._hand, records)
+
+    def failed(self, error: Exception) -> None:
+        """End the process."""
+        self._loop.call_soon_threadsafe(self._crash, error)
+
+    # -- in the event loop
+
+    def _hand(self, records: dict[Source, list[Record]]) -> None:
+        for source, messages in records.items():
+            owned = source.slice
+            if owned is not None and owned.live and owned.ready:
+                self._deliver(source, messages)
+            else:
+                self._release(weight_of(messages))
+
+    def _release(self, weight: int) -> None:
+        if self.thread is not None:
+            self.thread.release(weight)
+
+    def _queue(self, owned: Slice) -> None:
+        self._waiting.append(owned)
+        if not self._restoring:
+            self._restoring = True
+            self._spawn(self._restore())
+
+    async def _restore(self) -> None:
+        """Restore what waits, together; slices that come meanwhile are the next round."""
+        try:
+            while self._waiting:
+                batch, self._waiting = [one for one in self._waiting if one.live], []
+                for one in batch:
+                    await self._await_predecessor(one)
+                self._opening = batch
+                await asyncio.to_thread(self._open, batch)
+                self._opening = []
+                for one in batch:
+                    await self._start(one)
+        except Exception as error:  # noqa: BLE001 - a slice that cannot be restored must stop the worker, loudly
+            self._crash(error)
+        finally:
+            self._restoring = False
+
+    async def _await_predecessor(self, one: Slice) -> None:
+        """Bury a former slice of this number first: two handles on one database are refused by its lock."""
+        former = self.slices.get(one.partition)
+        if former is not None and former is not one:
+            self._bury([former])
+
+    def _open(self, batch: Sequence[Slice]) -> None:
+        for one in batch:
+            one.db = db = self._database(one.partition)
+            one.stores = {
+                spec.name: Store(db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
+            }
+        self._probe("restoring")
+        self._restorer.restore(batch)
+        self._probe("restored")
+
+    def _database(self, number: int) -> PartitionDb:
+        """Open the database of a partition, or take over the open one of its standby."""
+        warm = None if self._standbys is None else self._standbys.claim(number)
+        if warm is not None:
+            self._say(f"partition {number} is taken over from the standby here")
+            return warm
+        db = PartitionDb(self._folder / str(number), self._options, damaged=self._crash)
+        if db.rebuilt:
+            self._say(f"store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
+        return db
+
+    def _close(self, one: Slice) -> None:
+        """Bury a slice; once its database is closed a copy may be kept of it."""
+        held = one.db is not None
+        one.bury()
+        if held and self._standbys is not None:
+            self._standbys.free(one.partition)
+
+    async def _start(self, one: Slice) -> None:
+        if not one.live:
+            self._close(one)
+            return
+        self.slices[one.partition] = one
+        await self.opened(one)
+        if self.thread is not None:
+            self.thread.begin(one)
+        self._changed()
+
+    async def opened(self, one: Slice) -> None:
+        """Tell those who have work to go on with in a slice, before any record of it comes."""
+        for hook in self.on_ready:
+            pending = hook(one)
+            if pending is not None:
+                await pending
+
+    async def _drain(self, gone: Sequence[Slice]) -> None:
+        self._probe("draining")
+        for one in gone:
+            one.ready = False
+            for source in one.sources.values():
+                while source.queue and not source.queue[-1].started:
+                    self._release(source.queue.pop().weight())
+        if self.committer is None:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while any(source.queue for one in gone for source in one.sources.values()):
+                    self.progress.clear()
+                    await self.progress.wait()
+        except TimeoutError:
+            self._say("handlers were still at work when their partitions had to go; their records come again elsewhere")
+        await self.committer.drain(_DRAIN_S)
+
+    def _bury(self, gone: Sequence[Slice]) -> None:
+        for one in gone:
+            for source in one.sources.values():
+                self._release(sum(batch.weight() for batch in source.queue if not batch.taken))
+                source.queue.clear()
+            if self.slices.get(one.partition) is one:
+                del self.slices[one.partition]
+            if one not in self._opening:
+                self._close(one)
+        self._changed()
+
+    def _changed(self) -> None:
+        for hook in self.on_change:
+            hook()

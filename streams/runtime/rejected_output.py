@@ -1,0 +1,51 @@
+"""Records that the broker refuses what comes of them: found one by one, kept whole, passed by.
+
+A refused batch is read again, record by record, up to its end; a record that is refused alone is given to nobody any
+more but becomes a dead letter. Its neighbours pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streams.runtime.assignment import Source
+    from streams.runtime.batch import Batch
+    from streams.runtime.record import Record
+
+Place = tuple[str, int]
+
+
+class Poison:
+    """What is known of refusals; it outlives slices, since a refusal ends the slice that met it."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._alone_until: dict[Place, int] = {}
+        self._refused: dict[tuple[str, int, int], Exception] = {}
+
+    def refused(self, batch: Batch, error: Exception) -> None:
+        """Note a batch that was refused by itself."""
+        place = (batch.source.topic, batch.slice.partition)
+        if len(batch.messages) == 1:
+            self._refused[(*place, batch.messages[0].offset())] = error
+        else:
+            self._alone_until[place] = batch.next
+
+    def split(self, source: Source, messages: list[Record]) -> list[list[Record]]:
+        """Return the messages as the batches they may form: whole, unless their source is being looked through."""
+        place = (source.topic, source.partition)
+        until = self._alone_until.get(place)
+        if until is None:
+            return [messages]
+        single = [[message] for message in messages if message.offset() < until]
+        if len(single) == len(messages):
+            return single
+        del self._alone_until[place]
+        return [*single, messages[len(single) :]]
+
+    def error(self, messages: list[Record]) -> Exception | None:
+        """Return why a record that comes alone was refused before, if it was; it is forgotten by that."""
+        if not self._refused or len(messages) != 1:
+            return None
+        return self._refused.pop((messages[0].topic(), messages[0].partition(), messages[0].offset()), None)
