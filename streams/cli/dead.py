@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, LimitOption, Output, OutputOption
 
 if TYPE_CHECKING:
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 app = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True)
 
@@ -39,8 +39,8 @@ def list_dead(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List dead letters, the newest first."""
+    from streams.cli.io.output import print_rows
     from streams.cli.letters import letters, lines
-    from streams.cli.output import print_rows
     from streams.query.letters import MOST
     from streams.query.shown import grouped
 
@@ -57,8 +57,8 @@ def show_dead(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show one dead letter with its cause and what it carried."""
+    from streams.cli.io.output import print_record
     from streams.cli.letters import find
-    from streams.cli.output import print_record
 
     print_record(find(letter), output)
 
@@ -119,7 +119,7 @@ def _redrive_kind(server: Gateway, fingerprint: str, rate: float | None, output:
     """Ask for a few seconds' worth after the other until none is left."""
     from rich.progress import Progress
 
-    from streams.cli.output import console
+    from streams.cli.io.output import console
 
     asked: dict[str, Any] = {"fingerprint": fingerprint, **({} if rate is None else {"rate": rate})}
     if dry_run:
@@ -152,7 +152,7 @@ def _each(
     rate: float | None = None,
     dry_run: bool = False,
 ) -> None:
-    from streams.cli.client import pause
+    from streams.cli.io.client import pause
     from streams.cli.letters import ids_of
 
     found = ids_of(given)
@@ -174,7 +174,7 @@ def _each(
 
 
 def _say(output: Output, text: str, value: Any) -> None:
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
 
     if output is Output.JSON:
         print_json(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import Output, OutputOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def examine(output: OutputOption = Output.TEXT) -> None:
     from rich.markup import escape
 
     from streams.cli.checks import CHECKS, Finding
-    from streams.cli.output import console, print_json
+    from streams.cli.io.output import console, print_json
 
     findings: list[Finding] = []
     screen = console()

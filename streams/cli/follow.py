@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.cli.client import GatewayDown, Refused, ServerEvent, pause
-from streams.cli.options import Output
-from streams.cli.output import STYLES, cell, console, to_json
+from streams.cli.io.client import GatewayDown, Refused, ServerEvent, pause
+from streams.cli.io.options import Output
+from streams.cli.io.output import STYLES, cell, console, to_json
 from streams.errors import StreamsError
 from streams.printable import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 NO_STREAM = frozenset({404, 405})
 PACE = 0.3

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.options import DryRunOption, FromOption, Output, OutputOption, ToOption
+from streams.cli.io.options import DryRunOption, FromOption, Output, OutputOption, ToOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,8 +68,8 @@ def replay(  # noqa: PLR0913 - each is an option of the command
     import asyncio
 
     from schemas.attributes import new_id
+    from streams.cli.io.output import print_json
     from streams.cli.log import open_log
-    from streams.cli.output import print_json
     from streams.cli.positions import position
     from streams.model.configured import chat_model
     from streams.replay.replaying import Plan
@@ -106,7 +106,7 @@ async def _replay(here: HereLog, plan: Plan, into: str) -> Report:
     import asyncio
     import signal
 
-    from streams.cli.output import console
+    from streams.cli.io.output import console
     from streams.replay.log import Log
     from streams.replay.position import Position
     from streams.replay.repair import Repair
@@ -138,7 +138,7 @@ async def _replay(here: HereLog, plan: Plan, into: str) -> Report:
 
 
 def _say_how_to_go_on(report: Report, start: str, end: str) -> None:
-    from streams.cli.output import console
+    from streams.cli.io.output import console
 
     place = " --in-place" if report.in_place else ""
     console(stderr=True).print(
@@ -171,7 +171,7 @@ def progress(screen: Console) -> Iterator[Callable[[str, int, int | None], None]
 def _print(report: Report) -> None:
     from rich.markup import escape
 
-    from streams.cli.output import cell, console, print_rows
+    from streams.cli.io.output import cell, console, print_rows
 
     screen, totals = console(), report.totals()
     differing = [run for run in report.runs if not run.equal]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import Output, OutputOption
 
 if TYPE_CHECKING:
     from streams.replay.tables import TableHistory
@@ -32,7 +32,7 @@ def rows_at(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Print rows as they were, folded again up to there as long as the topic still has what made them."""
-    from streams.cli.output import print_record, print_rows
+    from streams.cli.io.output import print_record, print_rows
     from streams.cli.positions import moment
     from streams.replay.tables import At
 
@@ -48,7 +48,7 @@ def rows_at(
 
 def rebuild(table: TableName, output: OutputOption = Output.TEXT) -> None:
     """Fold NAME again from its topic, in memory, and compare with the rows that are served: byte by byte."""
-    from streams.cli.output import console, print_json, print_rows
+    from streams.cli.io.output import console, print_json, print_rows
 
     check = _asked(table, lambda history: history.check())
     if output is Output.JSON:
@@ -67,8 +67,8 @@ def rebuild(table: TableName, output: OutputOption = Output.TEXT) -> None:
 def _asked(table: str, ask: Callable[[TableHistory], T]) -> T:
     """Ask a table's history, showing on a terminal how far it is."""
     from streams.cli.history import progress
+    from streams.cli.io.output import console
     from streams.cli.log import open_log
-    from streams.cli.output import console
     from streams.replay.log import Log
     from streams.replay.tables import TableHistory
 

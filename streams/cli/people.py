@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import Output, OutputOption
 
 workers = typer.Typer(help="Workers that are alive.", no_args_is_help=True)
 agents = typer.Typer(help="Agents that can be run: list, pause, resume.", no_args_is_help=True)
@@ -52,7 +52,7 @@ def _order(name: str, command: str) -> None:
 
 
 def _print(path: str, name: str, columns: tuple[str, ...], output: Output, empty: str) -> None:
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:

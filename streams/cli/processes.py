@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import PoolOption
+from streams.cli.io.options import PoolOption
 
 PANEL = "Start"
 PortOption = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="port to bind; 0: a free one")]

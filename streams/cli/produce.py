@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def produce_events(
 ) -> None:
     """Validate events, write them, and wait until the broker has acknowledged each."""
     from streams.cli.data import read_values
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
 
     values = read_values(data)
@@ -48,7 +48,7 @@ def _progress(values: list[Any]) -> Any:
     """Return the values, with a progress bar on a terminal when they are many."""
     from rich.progress import track
 
-    from streams.cli.output import console
+    from streams.cli.io.output import console
 
     screen = console(stderr=True)
     many = len(values) > 10 and screen.is_terminal

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import Output, OutputOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def submit(
     """Submit a run of AGENT and print its id."""
     from streams.cli.data import read_json
     from streams.cli.follow import follow as follow_run
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
 
     body: dict[str, Any] = {"agent": agent, "input": read_json(given)}

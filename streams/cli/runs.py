@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption, RunId
+from streams.cli.io.options import DryRunOption, LimitOption, Output, OutputOption, RunId
 
 app = typer.Typer(help="Runs: list, show, calls, follow, cancel, resume, signal, fork, approve.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def list_runs(
 ) -> None:
     """List runs, the newest first."""
     from streams.cli.forks import found
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
 
@@ -45,7 +45,7 @@ def show_run(
     at: Annotated[int | None, typer.Option(min=1, help="as it was after the journal's entry with this seq")] = None,
 ) -> None:
     """Show a run and its timeline: every journal entry, in order."""
-    from streams.cli.output import print_json, print_record, print_rows
+    from streams.cli.io.output import print_json, print_record, print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -66,8 +66,8 @@ def show_run(
 def list_calls(run: RunId, output: OutputOption = Output.TEXT) -> None:
     """List the model and tool calls of a run; with -o json their whole requests and answers."""
     from streams.cli.calls import calls_of, row
+    from streams.cli.io.output import print_json, print_rows
     from streams.cli.log import open_log
-    from streams.cli.output import print_json, print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
 
@@ -94,7 +94,7 @@ def follow_run(run: RunId, output: OutputOption = Output.TEXT) -> None:
 def print_result(run: RunId, output: OutputOption = Output.TEXT) -> None:
     """Print a run's result; exit 1 while there is none."""
     from streams.cli.follow import Unfinished
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -147,7 +147,7 @@ def fork_run(
     Without ID one for each run that fits, each once, however often the command is repeated.
     """
     from streams.cli.forks import fork, found
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
 

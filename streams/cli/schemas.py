@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from streams.cli.options import DryRunOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, Output, OutputOption
 
 app = typer.Typer(help="Schemas: list, publish, check.", no_args_is_help=True)
 
@@ -16,7 +16,7 @@ def list_schemas(output: OutputOption = Output.TEXT) -> None:
     """List published schemas with their ids, and events of your own packages."""
     from schemas.avro.published import load
     from schemas.avro.registry import content_id
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
 
     entries = load()
     rows: list[dict[str, Any]] = [
@@ -56,7 +56,7 @@ def check_schemas(output: OutputOption = Output.TEXT) -> None:
     """Check that every schema is published and reads all that earlier versions wrote; exit 1 if not."""
     from schemas.avro.own import missing
     from schemas.avro.published import check
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
 
     settings, models = _models()
     problems = check(models)

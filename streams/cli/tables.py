@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import LimitOption, Output, OutputOption
+from streams.cli.io.options import LimitOption, Output, OutputOption
 
 app = typer.Typer(help="Tables: list, get a row, scan, as they were, rebuilt.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name
 @app.command("list")
 def list_tables(output: OutputOption = Output.TEXT) -> None:
     """List the tables that are served."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -34,7 +34,7 @@ def get_row(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Print the row of a key, with the offset up to which it is true."""
-    from streams.cli.output import print_record
+    from streams.cli.io.output import print_record
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -50,7 +50,7 @@ def scan_rows(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Print rows in the order of their keys."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     wishes = dict(_wish(text) for text in by or [])

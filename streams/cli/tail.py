@@ -10,9 +10,9 @@ import orjson
 
 from schemas.attributes import Attributes
 from schemas.errors import SchemaError
+from streams.cli.io.options import Output
+from streams.cli.io.output import cell, console
 from streams.cli.log import Log, open_log
-from streams.cli.options import Output
-from streams.cli.output import cell, console
 from streams.cli.positions import position
 from streams.clock import iso
 from topics.reader import follow, offsets, read

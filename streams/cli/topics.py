@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import DryRunOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, Output, OutputOption
 
 app = typer.Typer(help="Topics: list, plan, apply, tail.", no_args_is_help=True)
 
@@ -14,8 +14,8 @@ app = typer.Typer(help="Topics: list, plan, apply, tail.", no_args_is_help=True)
 @app.command("list")
 def list_topics(output: OutputOption = Output.TEXT) -> None:
     """List the declared topics, and whether the cluster has them."""
+    from streams.cli.io.output import print_rows
     from streams.cli.log import open_log
-    from streams.cli.output import print_rows
     from topics.admin import describe
 
     log = open_log()
@@ -40,8 +40,8 @@ def list_topics(output: OutputOption = Output.TEXT) -> None:
 @app.command("plan")
 def plan_topics(output: OutputOption = Output.TEXT) -> None:
     """Show what `topics apply` would change; exit 1 if it would be refused."""
+    from streams.cli.io.output import print_json
     from streams.cli.log import open_log
-    from streams.cli.output import print_json
 
     plan = _plan(open_log())
     if output is Output.JSON:
@@ -97,8 +97,8 @@ def print_acls(
     """Print the least ACLs that a kind of process needs, as calls of Kafka's tool `kafka-acls`."""
     from dataclasses import asdict
 
+    from streams.cli.io.output import print_json
     from streams.cli.log import open_log
-    from streams.cli.output import print_json
     from topics.acls import ROLES, least
 
     chosen = next((known for known in ROLES if known == role), None)

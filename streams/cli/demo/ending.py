@@ -9,7 +9,7 @@ from urllib.parse import quote
 from streams.cli.demo.delivery import NUMBER, REPOSITORY
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.waiting import until
-from streams.cli.output import cell
+from streams.cli.io.output import cell
 
 if TYPE_CHECKING:
     from streams.cli.demo.report import Report

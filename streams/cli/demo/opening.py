@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from streams.cli.client import Refused
 from streams.cli.demo.delivery import NUMBER, REPOSITORY, TITLE, issue_opened
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
+from streams.cli.io.client import Refused
 
 if TYPE_CHECKING:
     from streams.cli.demo.report import Report

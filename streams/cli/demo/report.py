@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from streams.cli.output import cell, console
+from streams.cli.io.output import cell, console
 from streams.clock import monotonic
 
 if TYPE_CHECKING:

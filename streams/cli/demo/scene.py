@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streams.cli.client import Gateway
 from streams.cli.demo.counting import CountingProxy
 from streams.cli.demo.pages import Pages
+from streams.cli.io.client import Gateway
 from streams.local import llm
 from streams.local.dev import Running, local_pipeline
 from streams.local.ports import free_ports

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from streams.cli.client import Gateway, GatewayDown, Refused, ServerEvent
 from streams.cli.follow import describe, follow, watch
-from streams.cli.options import Output
+from streams.cli.io.client import Gateway, GatewayDown, Refused, ServerEvent
+from streams.cli.io.options import Output
 from streams.errors import StreamsError
 
 pytestmark = pytest.mark.unit

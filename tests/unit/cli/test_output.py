@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from streams.cli.options import Output
-from streams.cli.output import print_record
+from streams.cli.io.options import Output
+from streams.cli.io.output import print_record
 
 pytestmark = pytest.mark.unit
 RECORD = {"value": {"took": {"first": 1, "bins": [0] * 230}, "names": ["a"] * 30}, "few": [1, 2]}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli.client import ServerEvent
 from streams.cli.follow import describe
-from streams.cli.options import Output
-from streams.cli.output import console, print_record, to_json
+from streams.cli.io.client import ServerEvent
+from streams.cli.io.options import Output
+from streams.cli.io.output import console, print_record, to_json
 from streams.printable import block, json_text, one_line
 from streams.telemetry import _Text
 

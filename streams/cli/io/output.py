@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.cli.options import Output
+from streams.cli.io.options import Output
 from streams.printable import block, json_text
 
 if TYPE_CHECKING:
