@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 from benchmarks.payload import PARTITIONS
 from benchmarks.stateful_reaction import cluster, create
 from streams.runtime.assignment_lifecycle import StoreSpec
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.faust.app import App, end_process
 from streams.runtime.runtime import Runtime, RuntimeSettings
 
@@ -41,15 +41,15 @@ class Appender:
     def __init__(self, runtime: Runtime) -> None:
         """Append through `runtime`."""
         self._runtime = runtime
-        self._slices = itertools.cycle(runtime.slices.values())
+        self._assignments = itertools.cycle(runtime.assignments.values())
         self._numbers = itertools.count()
 
     async def append(self) -> float:
         """Append one row and return the milliseconds until it was committed."""
         begun = time.perf_counter()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        unit = Unit(next(self._slices))
-        unit.put(unit.slice.stores["rows"], b"%d" % (next(self._numbers) % KEYS), VALUE)
+        unit = CommitUnit(next(self._assignments))
+        unit.put(unit.assignment.stores["rows"], b"%d" % (next(self._numbers) % KEYS), VALUE)
         unit.on_commit.append(lambda: done.set_result(None))
         self._runtime.committer.add(unit)
         await done
@@ -95,8 +95,8 @@ async def measure(bootstrap: str, folder: Path, seconds: float) -> None:
     app.finalize()
     await app.start()
     await runtime.opened.wait()
-    while len(runtime.slices) < PARTITIONS:
-        await runtime.next_pair()
+    while len(runtime.assignments) < PARTITIONS:
+        await runtime.next_snapshot()
     appender = Appender(runtime)
     await appender.clients(1, 2)  # a first commit asks the coordinator for its epoch; that is not the subject
     for count in (1, 64, 512):

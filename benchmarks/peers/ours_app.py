@@ -43,7 +43,7 @@ async def serve(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, folder:
     @app.agent(source)
     async def react(stream: Any) -> None:
         async for batch in stream.batches():
-            store = batch.slice.stores["counts"]
+            store = batch.assignment.stores["counts"]
             get, put, send = store.get, batch.put, batch.send
             for record in batch.messages:
                 key = record.key()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from streams.cli.io.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_approvals(
     run: Annotated[str | None, typer.Argument(metavar="[ID]", help="the run's id; without it: all that wait")] = None,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """List what waits for a person: the run, what it asks, and with which exact parameters."""
     from streams.cli.io.output import print_rows

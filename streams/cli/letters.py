@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from streams.cli.log import open_log
 from streams.errors import StreamsError
-from streams.query.letters import MOST, Letter, LetterBook, Page
+from streams.query.letters import MOST, DeadLetter, DeadLetterIndex, DeadLetterPage
 from streams.query.shown import shown, whole
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ class NoSuchLetter(StreamsError):
     """Raised for an id that no dead letter has, or more than one."""
 
 
-def letters(limit: int, state: str | None = None, fingerprint: str | None = None) -> Page:
+def letters(limit: int, state: str | None = None, fingerprint: str | None = None) -> DeadLetterPage:
     """Return the newest dead letters, with this state and fingerprint where one is given."""
     return _book().newest(_fits(state, fingerprint), limit)
 
@@ -34,17 +34,17 @@ def ids_of(given: list[str]) -> list[str]:
     return [_found(book, id).letter.dead_id for id in given]
 
 
-def lines(page: Page) -> list[dict[str, Any]]:
+def lines(page: DeadLetterPage) -> list[dict[str, Any]]:
     """Return letters as rows of a list."""
     return [shown(letter) for letter in page.letters]
 
 
-def _book() -> LetterBook:
+def _book() -> DeadLetterIndex:
     log = open_log()
-    return LetterBook(log.kafka, log.names, log.codec)
+    return DeadLetterIndex(log.kafka, log.names, log.codec)
 
 
-def _found(book: LetterBook, id: str) -> Letter:
+def _found(book: DeadLetterIndex, id: str) -> DeadLetter:
     exact = book.find(id)
     if exact is not None:
         return exact
@@ -56,5 +56,5 @@ def _found(book: LetterBook, id: str) -> Letter:
     return book.whole(found)[0]
 
 
-def _fits(state: str | None, fingerprint: str | None) -> Callable[[Letter], bool]:
+def _fits(state: str | None, fingerprint: str | None) -> Callable[[DeadLetter], bool]:
     return lambda letter: state in (None, letter.state) and fingerprint in (None, letter.letter.fingerprint)

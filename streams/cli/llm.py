@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.io.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 app = typer.Typer(help="Local language models (GGUF files).", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def pull(source: SourceArgument = None, sha256: SumOption = None) -> None:
 
 
 @app.command("list")
-def list_models(output: OutputOption = Output.TEXT) -> None:
+def list_models(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the models in the cache folder, and which of them `dev` uses."""
     from streams.cli.io.output import print_rows
     from streams.local import models
@@ -62,7 +62,7 @@ def list_models(output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command("test")
-def try_model(model: ModelArgument = None, output: OutputOption = Output.TEXT) -> None:
+def try_model(model: ModelArgument = None, output: OutputOption = OutputFormat.TEXT) -> None:
     """Ask a model for a text and for JSON of a schema; print what it said, and tokens a second."""
     from streams.cli.io.output import print_record
     from streams.local.llm import model_file

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from streams.cli.io.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
     from streams.replay.tables import TableHistory
@@ -29,7 +29,7 @@ def rows_at(
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="the row's key; without it: all rows")] = None,
     offset: Annotated[int | None, typer.Option(min=0, help="as the record with this offset left it")] = None,
     time: Annotated[str | None, typer.Option(help="a time (without zone it is local), or so long ago: 1h")] = None,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Print rows as they were, folded again up to there as long as the topic still has what made them."""
     from streams.cli.io.output import print_record, print_rows
@@ -46,12 +46,12 @@ def rows_at(
         print_rows(_asked(table, lambda history: history.rows(at)), columns, output, empty="No rows then.")
 
 
-def rebuild(table: TableName, output: OutputOption = Output.TEXT) -> None:
+def rebuild(table: TableName, output: OutputOption = OutputFormat.TEXT) -> None:
     """Fold NAME again from its topic, in memory, and compare with the rows that are served: byte by byte."""
     from streams.cli.io.output import console, print_json, print_rows
 
     check = _asked(table, lambda history: history.check())
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json({**asdict(check), "equal": check.equal})
     else:
         print_rows(check.different, ("key", "partition", "served", "folded"), output, empty="Every row is the same.")
@@ -69,10 +69,10 @@ def _asked(table: str, ask: Callable[[TableHistory], T]) -> T:
     from streams.cli.history import progress
     from streams.cli.io.output import console
     from streams.cli.log import open_log
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
     from streams.replay.tables import TableHistory
 
     here = open_log()
-    log = Log(here.kafka, here.codec, here.names, here.catalog)
+    log = ReplayLog(here.kafka, here.codec, here.names, here.catalog)
     with progress(console(stderr=True)) as told:
         return ask(TableHistory(log, table, lambda records: told("folding", records, None)))

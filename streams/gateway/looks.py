@@ -6,34 +6,34 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streams.gateway.runs import News, Runs
+    from streams.gateway.runs import RunNews, Runs
 
 
-class _Look:
+class _CoalescedRead:
     """The looks of those who lack the same."""
 
     def __init__(self) -> None:
         self.readers = 0
         self.begun = 0
         self.turn = asyncio.Lock()
-        self.found: News | None = None
+        self.found: RunNews | None = None
 
 
-class Looks:
+class CoalescedReads:
     """The looks under way in one gateway."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._looks: dict[tuple[str, int, int], _Look] = {}
+        self._looks: dict[tuple[str, int, int], _CoalescedRead] = {}
 
-    async def look(self, run_id: str, after: int, said: int) -> News:
+    async def look(self, run_id: str, after: int, said: int) -> RunNews:
         """Return what has come behind the entry `after` and the piece `said`; Problem 404 or 503.
 
         What another reader's look found counts if that look began after this one was asked for: then it has all that
         this one was to find.
         """
         place = (run_id, after, said)
-        look = self._looks.setdefault(place, _Look())
+        look = self._looks.setdefault(place, _CoalescedRead())
         look.readers += 1
         wanted = look.begun
         try:

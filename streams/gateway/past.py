@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from streams.define.tables import TableDef
     from streams.gateway.deps import Deps
-    from streams.gateway.threads import Threads
+    from streams.gateway.threads import GatewayThreads
 
 _OFFSET: Final = "offset:"
 
@@ -24,7 +24,7 @@ _OFFSET: Final = "offset:"
 class Past:
     """Answers `?at=`."""
 
-    def __init__(self, deps: Deps, threads: Threads) -> None:
+    def __init__(self, deps: Deps, threads: GatewayThreads) -> None:
         self._rows = deps.past
         self._threads = threads
 

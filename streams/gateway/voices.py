@@ -21,7 +21,7 @@ LISTEN_S: Final = 0.25
 """Seconds between two looks."""
 
 
-class Voice:
+class TokenReader:
     """What one reader of a run has heard of its models, and what waits for it."""
 
     def __init__(self, news: asyncio.Event) -> None:
@@ -44,18 +44,18 @@ class Voice:
         return pieces
 
 
-class Voices:
+class TokenFanout:
     """The readers of a gateway that listen; thousands of them cost a request a worker four times a second."""
 
     def __init__(self, owners: Asker) -> None:
         self._owners = owners
-        self._voices: dict[str, dict[str, list[Voice]]] = defaultdict(dict)
+        self._voices: dict[str, dict[str, list[TokenReader]]] = defaultdict(dict)
         self._somebody = asyncio.Event()
 
     @contextmanager
-    def listening(self, pool: str, run_id: str, news: asyncio.Event) -> Iterator[Voice]:
+    def listening(self, pool: str, run_id: str, news: asyncio.Event) -> Iterator[TokenReader]:
         """Return the voice of a reader, which sets `news` when something is said."""
-        voice, runs = Voice(news), self._voices[pool]
+        voice, runs = TokenReader(news), self._voices[pool]
         runs.setdefault(run_id, []).append(voice)
         self._somebody.set()
         try:

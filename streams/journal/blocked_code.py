@@ -15,8 +15,8 @@ from streams.journal.errors import LoopBlockedError
 from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
-    from streams.runtime.commit_unit import Unit
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_unit import CommitUnit
 
 MOST_BLOCKS: Final = 3  # after so many a run fails, until somebody resumes it, and an event is a dead letter
 
@@ -26,16 +26,16 @@ class BlockedCode:
 
     def __init__(self) -> None:
         """Know no partition yet."""
-        self._rows: dict[tuple[Slice, str], dict[bytes, bytes]] = defaultdict(dict)
+        self._rows: dict[tuple[PartitionAssignment, str], dict[bytes, bytes]] = defaultdict(dict)
 
-    def restored(self, owned: Slice) -> None:
+    def restored(self, owned: PartitionAssignment) -> None:
         """Read the rows of a restored slice; call before any code is called for it."""
         for key, row in owned.stores[LEDGER].scan_committed(store_keys.BLOCKED_CODE):
             name = key[len(store_keys.BLOCKED_CODE) :].decode().rpartition("/")[0]
             self._rows[owned, name][key] = row
         owned.on_death.append(lambda: self._forget(owned))
 
-    def refuses_run(self, owned: Slice, run_id: str) -> LoopBlockedError | None:
+    def refuses_run(self, owned: PartitionAssignment, run_id: str) -> LoopBlockedError | None:
         """Return why a run must not be started, None if it may be."""
         why = self._refuses(owned, f"run/{run_id}")
         return (
@@ -46,7 +46,7 @@ class BlockedCode:
             )
         )
 
-    def refuses_event(self, owned: Slice, name: str) -> LoopBlockedError | None:
+    def refuses_event(self, owned: PartitionAssignment, name: str) -> LoopBlockedError | None:
         """Return why an event must not be handled, None if it may be; `name` is that of `event_name`."""
         why = self._refuses(owned, f"event/{name}")
         return (
@@ -55,15 +55,15 @@ class BlockedCode:
             else LoopBlockedError(f"the event has {why}: make the function a plain one, then redrive the dead letter")
         )
 
-    def run_ended(self, run_id: str, unit: Unit) -> None:
+    def run_ended(self, run_id: str, unit: CommitUnit) -> None:
         """Delete the rows of a run with its end: if it is resumed, it is counted anew."""
         self._delete(unit, f"run/{run_id}")
 
-    def event_ended(self, unit: Unit, name: str) -> None:
+    def event_ended(self, unit: CommitUnit, name: str) -> None:
         """Delete the rows of an event that is handled or given up."""
         self._delete(unit, f"event/{name}")
 
-    def _refuses(self, owned: Slice, name: str) -> str | None:
+    def _refuses(self, owned: PartitionAssignment, name: str) -> str | None:
         rows = self._rows.get((owned, name))
         if rows is None or len(rows) < MOST_BLOCKS:
             return None
@@ -73,11 +73,11 @@ class BlockedCode:
             f"{last['where']}"
         )
 
-    def _delete(self, unit: Unit, name: str) -> None:
-        for key in self._rows.pop((unit.slice, name), ()):
-            unit.put(unit.slice.stores[LEDGER], key, None)
+    def _delete(self, unit: CommitUnit, name: str) -> None:
+        for key in self._rows.pop((unit.assignment, name), ()):
+            unit.put(unit.assignment.stores[LEDGER], key, None)
 
-    def _forget(self, owned: Slice) -> None:
+    def _forget(self, owned: PartitionAssignment) -> None:
         for name in [name for name in self._rows if name[0] is owned]:
             del self._rows[name]
 

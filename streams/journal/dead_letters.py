@@ -12,9 +12,9 @@ from streams.error_text import error_message, error_traceback, error_type
 from streams.runtime.commit_unit import WHOLE_EVENT_BYTES
 
 if TYPE_CHECKING:
-    from streams.journal.record_writer import Courier
-    from streams.runtime.commit_unit import Unit
-    from streams.runtime.record import Record
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.runtime.record import ConsumedRecord
     from topics.names import Names
 
 _ERROR_CHARS: Final = 2_000
@@ -33,7 +33,13 @@ def taker_of(names: Names, topic: str) -> str:
 
 
 def dead_letter(
-    unit: Unit, courier: Courier, message: Record, error: BaseException, consumer: str, *, attempts: int = 1
+    unit: CommitUnit,
+    writer: RecordWriter,
+    message: ConsumedRecord,
+    error: BaseException,
+    consumer: str,
+    *,
+    attempts: int = 1,
 ) -> None:
     """Add the record, whole, to the unit that passes its offset (or ends its row)."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -58,6 +64,6 @@ def dead_letter(
         fingerprint=fingerprint(consumer, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(
-        unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES
+    writer.write(
+        unit, writer.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES
     )

@@ -22,8 +22,8 @@ from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
     from schemas.attributes import Attributes
-    from streams.runtime.assignment import Slice
-    from streams.runtime.commit_unit import Unit
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_unit import CommitUnit
 
 _OURS: Final = "/streams/"
 _GATEWAY: Final = ("/gateway", "/webhooks/")
@@ -42,9 +42,9 @@ def _key_of_source(topic: str, source: str, event_id: str) -> bytes:
     return store_keys.OUTSIDE_ID + f"/{topic}/{len(source)}/{source}/{event_id}".encode()
 
 
-def remember(unit: Unit, topic: str, of: Attributes, at_ms: int) -> bool:
+def remember(unit: CommitUnit, topic: str, of: Attributes, at_ms: int) -> bool:
     """Remember a record from outside as of a time; True if it is known already."""
-    store, time = unit.slice.stores[LEDGER], b"%d" % at_ms
+    store, time = unit.assignment.stores[LEDGER], b"%d" % at_ms
     key, of_source = seen_key(topic, of.id), _key_of_source(topic, of.source, of.id)
     some = store.get(key)
     gateway = of.source.startswith(_GATEWAY)
@@ -64,7 +64,7 @@ def identity(topic: str, of: Attributes) -> bytes:
     return _key_of_source(topic, of.source, of.id)
 
 
-def remembered_at(owned: Slice, topic: str, of: Attributes) -> int | None:
+def remembered_at(owned: PartitionAssignment, topic: str, of: Attributes) -> int | None:
     """Return the time (milliseconds since the epoch) of the record that came first under this source and id.
 
     None when no such record is remembered.
@@ -79,7 +79,7 @@ def remembered_at(owned: Slice, topic: str, of: Attributes) -> int | None:
     return None if own is None else int(own)
 
 
-def cause_of(owned: Slice, topic: str, of: Attributes) -> str:
+def cause_of(owned: PartitionAssignment, topic: str, of: Attributes) -> str:
     """Return the id from which those of its outputs are derived: its own, unless another source has sent that first.
 
     Two events under one id would else start one run between them.

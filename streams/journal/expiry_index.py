@@ -14,11 +14,11 @@ from schemas.parked import ParkedEvent
 from streams.engine.entry import END, EXPIRED
 from streams.journal import store_keys
 from streams.journal.journal_store import recorded_ms_of
-from streams.runtime.store_index import Index
+from streams.runtime.store_index import StoreIndex
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
-    from streams.runtime.partition_store import Store
+    from streams.runtime.partition_store import PartitionStore
 
 EARLY_FLAG: Final = b"1"  # the row that says that a run has early signals
 ENDS: Final = b"r/"  # ends of runs
@@ -26,7 +26,7 @@ MARKERS: Final = b"m/"  # what is left of runs whose history was deleted
 _TIME_BYTES: Final = 8
 
 
-class Hint(NamedTuple):
+class ExpiryHint(NamedTuple):
     """An entry: `at` is where the index has it, `key` the key of its row, `ms` the time."""
 
     at: bytes
@@ -34,7 +34,7 @@ class Hint(NamedTuple):
     ms: int
 
 
-def by_time(codec: Codec) -> Index:
+def by_time(codec: Codec) -> StoreIndex:
     """Return the index of a ledger whose rows `codec` decodes."""
 
     def of_run(key: bytes, row: bytes) -> Iterator[bytes]:
@@ -64,7 +64,7 @@ def by_time(codec: Codec) -> Index:
         maker = makers.get(key[: key.find(b"/") + 1])
         return () if maker is None else maker(key, row)
 
-    return Index(b"1", keys, hints=True)
+    return StoreIndex(b"1", keys, hints=True)
 
 
 def _as_text(kind: bytes, key: bytes, row: bytes) -> tuple[bytes]:
@@ -76,17 +76,17 @@ def entry(kind: bytes, ms: int, key: bytes) -> bytes:
     return kind + ms.to_bytes(_TIME_BYTES, "big") + key
 
 
-def older(store: Store, kind: bytes, before_ms: int, start: bytes | None = None) -> Iterator[Hint]:
+def older(store: PartitionStore, kind: bytes, before_ms: int, start: bytes | None = None) -> Iterator[ExpiryHint]:
     """Yield the hints of a kind with times before `before_ms`, oldest first, from the entry `start` on."""
     cut = len(kind)
     for at, _ in store.entries.scan_committed(kind, start):
         ms = int.from_bytes(at[cut : cut + _TIME_BYTES], "big")
         if ms >= before_ms:
             return
-        yield Hint(at, at[cut + _TIME_BYTES :], ms)
+        yield ExpiryHint(at, at[cut + _TIME_BYTES :], ms)
 
 
-def is_current(store: Store, hint: Hint) -> bool:
+def is_current(store: PartitionStore, hint: ExpiryHint) -> bool:
     """Return whether the committed row of a hint is there and still has that time."""
     row = store.committed(hint.key)
     return row is not None and store.index is not None and hint.at in set(store.index.keys(hint.key, row))

@@ -17,38 +17,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from schemas.run import RunHistoryGiven, RunSubmitted
-    from streams.runtime.batch import Batch
-    from streams.runtime.partition_store import Store
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.partition_store import PartitionStore
 
 
-def keep(batch: Batch, event: RunHistoryGiven) -> None:
+def keep(batch: RecordBatch, event: RunHistoryGiven) -> None:
     """Keep a part; its offset can pass with it."""
-    store = batch.slice.stores[LEDGER]
+    store = batch.assignment.stores[LEDGER]
     batch.put(store, _key(event.run_id, event.number), event.text.encode())
     if event.number == 0:
         batch.put(store, store_keys.FORK_WAITING + event.run_id.encode(), b"%d" % clock.now_ms())
 
 
-def whole(batch: Batch, event: RunSubmitted) -> RunSubmitted:
+def whole(batch: RecordBatch, event: RunSubmitted) -> RunSubmitted:
     """Return the submission with the history that came before it; raises ForkError if some of it did not."""
     if event.history_parts is None:
         return event
-    store = batch.slice.stores[LEDGER]
+    store = batch.assignment.stores[LEDGER]
     rows = [store.get(_key(event.run_id, number)) for number in range(event.history_parts)]
     return assembled(event, [None if row is None else row.decode() for row in rows])
 
 
-def drop(batch: Batch, event: RunSubmitted) -> None:
+def drop(batch: RecordBatch, event: RunSubmitted) -> None:
     """Delete the parts, in the unit that takes the run in."""
     if event.history_parts is None:
         return
-    store = batch.slice.stores[LEDGER]
+    store = batch.assignment.stores[LEDGER]
     for number in range(event.history_parts):
         batch.put(store, _key(event.run_id, number), None)
     batch.put(store, store_keys.FORK_WAITING + event.run_id.encode(), None)
 
 
-def left(store: Store, waiting: bytes) -> Iterator[bytes]:
+def left(store: PartitionStore, waiting: bytes) -> Iterator[bytes]:
     """Yield the keys that a refused fork has left, given the key that says since when they wait; that one last."""
     parts = store_keys.FORK_PART + waiting.removeprefix(store_keys.FORK_WAITING) + b"/"
     yield from (key for key, _ in store.scan_committed(parts))

@@ -16,9 +16,9 @@ from streams.telemetry import redact_json
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
-    from streams.runtime.assignment import Slice
-    from streams.runtime.commit_unit import Unit
-    from streams.runtime.partition_store import Store
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.runtime.partition_store import PartitionStore
 
 LEDGER: Final = "journal"  # the store's name
 _FIELDS: Final = tuple(JournalEntry.model_fields)
@@ -26,16 +26,16 @@ _INPUT: Final = _FIELDS.index("input")
 _values_of: Final = attrgetter(*_FIELDS)
 
 
-class Journal:
+class JournalStore:
     """Reads and writes entries; knows nothing of what they mean."""
 
     def __init__(self, codec: Codec) -> None:
         """Encode by `codec`."""
         self._codec = codec
 
-    def write(self, unit: Unit, entry: Entry) -> None:
+    def write(self, unit: CommitUnit, entry: Entry) -> None:
         """Add an entry to `unit`."""
-        unit.put(unit.slice.stores[LEDGER], *self.encode(entry))
+        unit.put(unit.assignment.stores[LEDGER], *self.encode(entry))
 
     def encode(self, entry: Entry) -> tuple[bytes, bytes]:
         """Return an entry as key and row; raises SchemaError, RecordTooLargeError."""
@@ -57,34 +57,34 @@ class Journal:
         """Return the entry that a row holds; raises SchemaError."""
         return Entry.from_dict(self._codec.decode_dict(row))
 
-    def known(self, owned: Slice, run_id: str) -> Entry | None:
+    def known(self, owned: PartitionAssignment, run_id: str) -> Entry | None:
         """Return the submission (or the marker of an expired run) if the run is known, read through the overlay."""
         store = owned.stores[LEDGER]
         row = store.get(journal_key(run_id, SUBMITTED, 0)) or store.get(journal_key(run_id, EXPIRED, 0))
         return None if row is None else self.decode(row)
 
-    def is_expired(self, owned: Slice, run_id: str) -> bool:
+    def is_expired(self, owned: PartitionAssignment, run_id: str) -> bool:
         """Return whether the run ended so long ago that only the marker of its id is left."""
         return owned.stores[LEDGER].get(journal_key(run_id, EXPIRED, 0)) is not None
 
-    def entries(self, owned: Slice, run_id: str) -> list[Entry]:
+    def entries(self, owned: PartitionAssignment, run_id: str) -> list[Entry]:
         """Return a run's entries in log order, with what is uncommitted: what its machine has appended itself."""
         return self._sorted(owned.stores[LEDGER].scan(run_prefix(run_id)))
 
-    def committed(self, owned: Slice, run_id: str) -> list[Entry]:
+    def committed(self, owned: PartitionAssignment, run_id: str) -> list[Entry]:
         """Return a run's committed entries in log order: what a query may tell."""
         return self._sorted(self.rows(owned, run_id))
 
-    def rows(self, owned: Slice, run_id: str) -> Iterator[tuple[bytes, bytes]]:
+    def rows(self, owned: PartitionAssignment, run_id: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys and rows of a run's committed entries, in the order of their paths."""
         return owned.stores[LEDGER].scan_committed(run_prefix(run_id))
 
-    def ends(self, owned: Slice, run_id: str) -> list[Entry]:
+    def ends(self, owned: PartitionAssignment, run_id: str) -> list[Entry]:
         """Return a run's committed ends, of which a resumed run may have several."""
         prefix = run_prefix(run_id) + END.encode()
         return [self.decode(row) for _, row in owned.stores[LEDGER].scan_committed(prefix)]
 
-    def runs(self, store: Store, start: bytes | None = None) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    def runs(self, store: PartitionStore, start: bytes | None = None) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         """Yield each run's id with its paths and raw rows, as committed, from key `start` on."""
         current = ""
         rows: list[tuple[str, bytes]] = []

@@ -8,7 +8,7 @@ from schemas.parked import ParkedEvent
 
 
 @dataclass(slots=True)
-class Kept:
+class ParkedRecord:
     """A record rebuilt from its row; reads like one that was just fetched."""
 
     row: ParkedEvent

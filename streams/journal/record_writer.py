@@ -18,14 +18,14 @@ from topics.names import Names
 
 if TYPE_CHECKING:
     from streams.engine.decision import Output
-    from streams.runtime.commit_unit import Unit
-    from streams.runtime.record import Record
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.runtime.record import ConsumedRecord
 
 OWN_SOURCE: Final = "/streams/workers/"  # records of ours are committed once, so they need no deduplication
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class DecodedRecord:
     """A record that could be read; `event` is None where nobody here knows its type (kept on the log, not handled)."""
 
     attributes: Attributes
@@ -37,7 +37,7 @@ class Arrived:
         return not self.attributes.source.startswith(OWN_SOURCE)
 
 
-class Courier:
+class RecordWriter:
     """Encodes and decodes for one worker."""
 
     def __init__(self, names: Names, codec: Codec, events: Mapping[str, type[Event]], pool: str) -> None:
@@ -48,7 +48,7 @@ class Courier:
         self._source = OWN_SOURCE + pool
         self.on_letter: Callable[[DeadLettered], None] | None = None  # told of each dead letter once it is committed
 
-    def send(self, unit: Unit, output: Output) -> None:
+    def send(self, unit: CommitUnit, output: Output) -> None:
         """Add an output of a run, reaction or schedule to `unit`; an event without a key has its id for one.
 
         A record without a key goes to any partition, where no reader would look for the row that it is folded into.
@@ -62,7 +62,7 @@ class Courier:
 
     def write(
         self,
-        unit: Unit,
+        unit: CommitUnit,
         topic: str,
         event: Event,
         *,
@@ -78,12 +78,12 @@ class Courier:
         if self.on_letter is not None and isinstance(event, DeadLettered):
             unit.on_commit.append(partial(self.on_letter, event))
 
-    def read(self, message: Record) -> Arrived:
+    def read(self, message: ConsumedRecord) -> DecodedRecord:
         """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""
         headers = message.headers()
         attributes = Attributes.from_headers(headers, default_time=message.timestamp()[1])
         kind = event_class(self._events, attributes.type)
-        return Arrived(attributes, None if kind is None else self.codec.decode(message.value(), kind))
+        return DecodedRecord(attributes, None if kind is None else self.codec.decode(message.value(), kind))
 
     def _topic(self, output: Output) -> str:
         names = self.names

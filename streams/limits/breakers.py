@@ -11,7 +11,7 @@ from streams import clock
 from streams.define.policies import Breaker
 from streams.define.tools import Tool
 from streams.errors import StreamsError
-from streams.limits.circuit import Circuit, Word
+from streams.limits.circuit import BreakerState, CircuitBreaker
 from streams.runtime.errors import WorkerError
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class BreakerOpenError(WorkerError):
         self.retry_after = retry_after
 
 
-class Breakers:
+class BreakerRegistry:
     """All circuits by tool; a change is told to every live worker at once, and everything to a worker that is new."""
 
     def __init__(
@@ -44,20 +44,20 @@ class Breakers:
         self._worker = worker
         self._post = post
         self._spawn = spawn
-        self.circuits = {tool.name: Circuit(tool.name, tool.breaker, worker) for tool in tools if tool.breaker}
+        self.circuits = {tool.name: CircuitBreaker(tool.name, tool.breaker, worker) for tool in tools if tool.breaker}
         self._verdict: dict[str, asyncio.Event] = {}
         self._told: set[str] = set()
         self.others: Callable[[], list[str]] = list
-        self.told: list[Callable[[Word], None]] = []
+        self.told: list[Callable[[BreakerState], None]] = []
         """Called for a breaker that this worker has opened or closed, not for one that stays as it was."""
 
-    def circuit(self, name: str, breaker: Breaker) -> Circuit:
+    def circuit(self, name: str, breaker: Breaker) -> CircuitBreaker:
         """Return the circuit of a tool, also of one that discovery does not know (a tool used in place)."""
         found = self.circuits.get(name)
         if found is None:
             if OF_HOST in name:
                 self._make_room()
-            found = self.circuits[name] = Circuit(name, breaker, self._worker)
+            found = self.circuits[name] = CircuitBreaker(name, breaker, self._worker)
         found.breaker = breaker
         return found
 
@@ -74,14 +74,14 @@ class Breakers:
             for circuit in sorted(hosts, key=lambda one: one.word.open)[: _MOST // 10]:
                 del self.circuits[circuit.name]
 
-    def check(self, circuit: Circuit) -> None:
+    def check(self, circuit: CircuitBreaker) -> None:
         """Raise BreakerOpenError when no call can begin for a while."""
         wait = circuit.wait(clock.steady_ms())
         if wait > 0:
             what = "was opened by hand" if circuit.word.forced else "is open after failures in a row"
             raise BreakerOpenError(f"the circuit breaker of {circuit.name} {what}; try again in {wait:.0f} s", wait)
 
-    async def clear(self, circuit: Circuit) -> None:
+    async def clear(self, circuit: CircuitBreaker) -> None:
         """Wait for the verdict of a trial call that is under way here; raises as `check`."""
         while circuit.word.open:
             self.check(circuit)
@@ -89,11 +89,11 @@ class Breakers:
                 return
             await self._verdict.setdefault(circuit.name, asyncio.Event()).wait()
 
-    def enter(self, circuit: Circuit) -> bool:
+    def enter(self, circuit: CircuitBreaker) -> bool:
         """Say whether a call may begin now; if not, `clear` is to be asked again."""
         return circuit.enter(clock.steady_ms())
 
-    def ended(self, circuit: Circuit, *, ok: bool | None) -> None:
+    def ended(self, circuit: CircuitBreaker, *, ok: bool | None) -> None:
         """Count the outcome of a call; None for one that says nothing of the tool."""
         now, before = clock.steady_ms(), circuit.word.open
         word = None
@@ -106,7 +106,7 @@ class Breakers:
         if not circuit.probing:
             self._decided(circuit.name)
 
-    def force(self, name: str, *, open_: bool) -> Word | None:
+    def force(self, name: str, *, open_: bool) -> BreakerState | None:
         """Open or close a breaker by hand; None for a tool that has none."""
         circuit = self.circuits.get(name)
         if circuit is None:
@@ -120,7 +120,7 @@ class Breakers:
     def hear(self, words: list[dict[str, Any]]) -> None:
         """Take in what another worker says."""
         for said in words:
-            word = Word(**said)
+            word = BreakerState(**said)
             circuit = self.circuits.get(word.name) or self.circuit(word.name, Breaker(cooldown=word.cooldown))
             if circuit.hear(word):
                 log.info("circuit breaker of %s: %s, says %s", word.name, circuit.state(clock.steady_ms()), word.worker)
@@ -150,7 +150,7 @@ class Breakers:
             for name, circuit in sorted(self.circuits.items())
         ]
 
-    def _say(self, word: Word, *, before: bool) -> None:
+    def _say(self, word: BreakerState, *, before: bool) -> None:
         log.warning("circuit breaker of %s is %s", word.name, "open" if word.open else "closed")
         if word.open is not before:
             for tell in self.told:

@@ -15,30 +15,30 @@ import orjson
 from streams.choices import Budget
 
 
-class Amount(NamedTuple):
+class BudgetAmount(NamedTuple):
     """Tokens in and out, US dollars, calls of models and tools."""
 
     tokens: int = 0
     usd: float = 0.0
     calls: int = 0
 
-    def plus(self, other: Amount) -> Amount:
+    def plus(self, other: BudgetAmount) -> BudgetAmount:
         """Return the sum."""
-        return Amount(self.tokens + other.tokens, self.usd + other.usd, self.calls + other.calls)
+        return BudgetAmount(self.tokens + other.tokens, self.usd + other.usd, self.calls + other.calls)
 
 
 KINDS: Final = ("calls", "tokens", "usd")
 
 
-class Hold(NamedTuple):
+class BudgetHold(NamedTuple):
     """What a call under way may use, until when (monotonic seconds) at the latest."""
 
-    amount: Amount
+    amount: BudgetAmount
     until: float
     holder: str = ""  # the process that makes the call; what a process held ends with it
 
 
-class Account:
+class BudgetAccount:
     """One scope: its budget, and what it has used on its day (or, with an empty day, ever)."""
 
     __slots__ = ("at_ms", "day", "given", "told", "used")
@@ -46,7 +46,7 @@ class Account:
     def __init__(self) -> None:
         """Begin with nothing used."""
         self.given: Budget | None = None  # by a person: it goes before what the code says
-        self.used = Amount()
+        self.used = BudgetAmount()
         self.day = ""
         self.told = ""  # the refusal that an alert was raised for
         self.at_ms = 0
@@ -58,7 +58,7 @@ class Account:
         if row is not None:
             fields: dict[str, Any] = orjson.loads(row)
             account.given = None if fields["given"] is None else Budget(**fields["given"])
-            account.used = Amount(*fields["used"])
+            account.used = BudgetAmount(*fields["used"])
             account.day, account.told, account.at_ms = fields["day"], fields["told"], fields["at_ms"]
         return account
 
@@ -71,10 +71,10 @@ class Account:
     def turn(self, day: str) -> None:
         """Begin a day; one that is over is settled with the new one."""
         if day > self.day:
-            self.day, self.used, self.told = day, Amount(), ""
+            self.day, self.used, self.told = day, BudgetAmount(), ""
 
     def refusal(
-        self, scope: str, budget: Budget, held: Amount, wanted: Amount, kinds: Collection[str] = KINDS
+        self, scope: str, budget: Budget, held: BudgetAmount, wanted: BudgetAmount, kinds: Collection[str] = KINDS
     ) -> str | None:
         """Return why a call that uses `wanted` at least may not begin, None if it may.
 
@@ -93,11 +93,11 @@ class Account:
         return None
 
 
-def held(holds: dict[str, Hold], now: float) -> Amount:
+def held(holds: dict[str, BudgetHold], now: float) -> BudgetAmount:
     """Return what is under way, and forget what has been for too long."""
     for name in [name for name, hold in holds.items() if hold.until <= now]:
         del holds[name]
-    total = Amount()
+    total = BudgetAmount()
     for hold in holds.values():
         total = total.plus(hold.amount)
     return total

@@ -12,7 +12,7 @@ from schemas.usage import BudgetSpent, UsageCounted
 from streams import clock
 from streams.engine.decision import Output
 from streams.errors import StreamsError
-from streams.limits.budget_account import KINDS, Amount
+from streams.limits.budget_account import KINDS, BudgetAmount
 from streams.limits.peers import HomeAwayError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ CHARACTERS: Final = 4  # of English that make a token, by OpenAI's rule of thumb
 Ask = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]  # pool, scope, question
 
 
-class Claim(NamedTuple):
+class BudgetClaim(NamedTuple):
     """A budget that a call draws on, for a day or, with an empty day, for ever; its home is in that agent's pool."""
 
     scope: str
@@ -57,14 +57,14 @@ class Spender:
         return cls(agent, run_id, None if value is None else str(value), root)
 
 
-class Held(NamedTuple):
+class BudgetReservation(NamedTuple):
     """What a call holds: to be settled or let go."""
 
     id: str
-    claims: tuple[Claim, ...]
+    claims: tuple[BudgetClaim, ...]
 
 
-class Spending:
+class BudgetClient:
     """The budgets that calls of this worker draw on."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Spending:
         self._lease = lease
         self._refused: dict[tuple[str, Sequence[str]], tuple[float, str]] = {}
 
-    def claims(self, spender: Spender) -> tuple[Claim, ...]:
+    def claims(self, spender: Spender) -> tuple[BudgetClaim, ...]:
         """Return the budgets that a run's calls draw on: its own, and that of the run at the top of its family."""
         agent, today = spender.agent, clock.from_ms(clock.now_ms()).date().isoformat()
         own = [
@@ -100,17 +100,17 @@ class Spending:
             )
         if spender.root is not None and (root := self._agents.get(spender.root[1])) is not None:
             own.append((f"run:{spender.root[0]}", root.budget_per_run or self._usual.get("run"), "", root))
-        return tuple(Claim(scope, budget, day, whose) for scope, budget, day, whose in own if budget is not None)
+        return tuple(BudgetClaim(scope, budget, day, whose) for scope, budget, day, whose in own if budget is not None)
 
     async def hold(
-        self, spender: Spender, call: str, wanted: Amount, *, priced: bool, kinds: Sequence[str] = KINDS
-    ) -> Held | str:
+        self, spender: Spender, call: str, wanted: BudgetAmount, *, priced: bool, kinds: Sequence[str] = KINDS
+    ) -> BudgetReservation | str:
         """Hold what `call` will use at least; return why it has to wait if a budget is spent.
 
         `kinds` are those of which it can use anything. Raises HomeAwayError when a home does not answer for long.
         """
         claims = self.claims(spender)
-        done: list[Claim] = []
+        done: list[BudgetClaim] = []
         why: str | None = None
         for claim in claims:
             if claim.budget.usd is not None and not priced:
@@ -118,17 +118,17 @@ class Spending:
             else:
                 why = await self._one(claim, call, wanted, kinds)
             if why is not None:
-                self.free(Held(call, tuple(done)))
+                self.free(BudgetReservation(call, tuple(done)))
                 return why
             done.append(claim)
-        return Held(call, claims)
+        return BudgetReservation(call, claims)
 
-    def free(self, held: Held) -> None:
+    def free(self, held: BudgetReservation) -> None:
         """Let go of what a call held that used nothing."""
         for claim in held.claims:
             self._spawn(self._let_go(claim.agent.pool, claim.scope, held.id))
 
-    def settled(self, held: Held, used: Amount) -> list[Output]:
+    def settled(self, held: BudgetReservation, used: BudgetAmount) -> list[Output]:
         """Return the records that tell the homes what was used: they belong into the unit of the answer."""
         found = []
         for scope, _, day, agent in held.claims:
@@ -136,7 +136,7 @@ class Spending:
             found.append(Output("signals", event, f"{held.id}/{scope}", scope, agent.name, agent.pool))
         return found
 
-    async def _one(self, claim: Claim, call: str, wanted: Amount, kinds: Sequence[str]) -> str | None:
+    async def _one(self, claim: BudgetClaim, call: str, wanted: BudgetAmount, kinds: Sequence[str]) -> str | None:
         now, asked = clock.monotonic(), (claim.scope, kinds)
         until, why = self._refused.get(asked, (0.0, ""))
         if until > now:
@@ -203,10 +203,10 @@ def counted(spender: Spender, attempt: str, calls: int, usage: Mapping[str, Any]
     return [Output("events", event, f"{attempt}/usage/{number}", event.row) for number, event in enumerate(events)]
 
 
-def at_least(given: Mapping[str, Any], price: Price | None) -> Amount:
+def at_least(given: Mapping[str, Any], price: Price | None) -> BudgetAmount:
     """Return what a call will use at least: its prompt, and the answer that it may have if it says how long one."""
     characters = len(given["prompt"]) + sum(len(str(arg)) for arg in given.get("args") or ())
     tokens, most = characters // CHARACTERS, (given.get("params") or {}).get("max_tokens")
     answer = most if isinstance(most, int) else 0
     usd = 0.0 if price is None else (tokens * price.input + answer * price.output) / 1_000_000
-    return Amount(tokens + answer, usd, 1)
+    return BudgetAmount(tokens + answer, usd, 1)

@@ -18,18 +18,18 @@ from streams.choices import Budget
 from streams.engine.decision import Output
 from streams.journal import store_keys
 from streams.journal.store_keys import LEDGER
-from streams.limits.budget_account import KINDS, Account, Amount, Hold, held
-from streams.runtime.commit_unit import Unit
+from streams.limits.budget_account import KINDS, BudgetAccount, BudgetAmount, BudgetHold, held
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streams.journal.record_writer import Courier
+    from streams.journal.record_writer import RecordWriter
     from streams.limits.peers import Peers
-    from streams.runtime.assignment import Slice
-    from streams.runtime.batch import Batch
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
     from streams.runtime.runtime import Runtime
 
 _AWAY: Final = {"away": True}
@@ -40,31 +40,31 @@ _LOOK: Final = 1000  # rows of a partition in one go
 class BudgetHomes:
     """All accounts whose home is a slice of this worker."""
 
-    def __init__(self, runtime: Runtime, peers: Peers, courier: Courier, pool: str, *, days: float) -> None:
+    def __init__(self, runtime: Runtime, peers: Peers, writer: RecordWriter, pool: str, *, days: float) -> None:
         """Answer for the agents of `pool`; accounts that rest for `days` are forgotten."""
         self._kept_ms = days * 86_400_000
         self._next: dict[int, bytes] = {}
         self._runtime = runtime
         self._peers = peers
-        self._courier = courier
+        self._writer = writer
         self._pool = pool
-        self._holds: dict[Slice, dict[str, dict[str, Hold]]] = {}
+        self._holds: dict[PartitionAssignment, dict[str, dict[str, BudgetHold]]] = {}
 
-    def restored(self, owned: Slice) -> None:
+    def restored(self, owned: PartitionAssignment) -> None:
         """Be the home of the accounts of a slice."""
         self._holds[owned] = {}
         owned.on_death.append(lambda: self._gone(owned))
 
-    def take(self, batch: Batch, event: BudgetSpent | BudgetChanged) -> None:
+    def take(self, batch: RecordBatch, event: BudgetSpent | BudgetChanged) -> None:
         """Settle what was used, or take another budget."""
-        store, key = batch.slice.stores[LEDGER], store_keys.BUDGET + event.scope.encode()
-        account = Account.read(store.get(key))
+        store, key = batch.assignment.stores[LEDGER], store_keys.BUDGET + event.scope.encode()
+        account = BudgetAccount.read(store.get(key))
         told = account.told
         if isinstance(event, BudgetSpent):
             account.turn(event.day)
             if event.day == account.day:  # what was used yesterday and settled today counts for nothing any more
-                account.used = account.used.plus(Amount(event.tokens, event.usd, event.calls))
-            self._let_go(batch.slice, event.scope, event.hold)
+                account.used = account.used.plus(BudgetAmount(event.tokens, event.usd, event.calls))
+            self._let_go(batch.assignment, event.scope, event.hold)
         else:
             account.given = Budget(tokens=event.tokens, usd=event.usd, calls=event.calls) or None
             account.told = ""
@@ -72,7 +72,7 @@ class BudgetHomes:
         batch.put(store, key, account.row())
         if told and not account.told:
             gone = AlertResolved(alert=alert_of(event.scope), summary="another budget", at_ms=account.at_ms)
-            self._courier.send(batch, Output("events", gone, f"{alert_of(event.scope)}/{account.at_ms}", gone.alert))
+            self._writer.send(batch, Output("events", gone, f"{alert_of(event.scope)}/{account.at_ms}", gone.alert))
 
     async def ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """Hold something of a scope's budget for a call (`{"held": true}` or `{"spent": why}`), or let go of a hold."""
@@ -82,28 +82,28 @@ class BudgetHomes:
             return dict(_AWAY)
         try:
             if not self._runtime.committer.proven():
-                await committed(self._runtime.committer, Unit(owned))
+                await committed(self._runtime.committer, CommitUnit(owned))
             self._let_go(owned, scope, str(body["hold"]))
             return {} if body["do"] == "free" else await self._hold(owned, scope, body)
         except (DeadAssignmentError, KeyError):
             return dict(_AWAY)
 
-    async def _hold(self, owned: Slice, scope: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _hold(self, owned: PartitionAssignment, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         now, name = clock.monotonic(), str(body["hold"])
-        account = Account.read(owned.stores[LEDGER].get(store_keys.BUDGET + scope.encode()))
+        account = BudgetAccount.read(owned.stores[LEDGER].get(store_keys.BUDGET + scope.encode()))
         account.turn(str(body["day"]))
-        wanted = Amount(*body["wanted"])
+        wanted = BudgetAmount(*body["wanted"])
         budget, kinds = Budget(**body["budget"]), body.get("kinds", KINDS)
         why = account.refusal(scope, budget, self._held(owned, scope, now), wanted, kinds)
         if why is None:
-            hold = Hold(wanted, now + float(body["seconds"]), str(body.get("holder", "")))
+            hold = BudgetHold(wanted, now + float(body["seconds"]), str(body.get("holder", "")))
             self._holds[owned].setdefault(scope, {})[name] = hold
             return {"held": True}
         if not account.told:
             await self._tell(owned, scope, account, why)
         return {"spent": why}
 
-    async def _tell(self, owned: Slice, scope: str, account: Account, why: str) -> None:
+    async def _tell(self, owned: PartitionAssignment, scope: str, account: BudgetAccount, why: str) -> None:
         """Raise an alert, once until the budget is changed or its day is over."""
         account.told, account.at_ms = why, clock.now_ms()
         event = AlertRaised(
@@ -113,18 +113,18 @@ class BudgetHomes:
             detail=why,
             at_ms=account.at_ms,
         )
-        unit = Unit(owned)
+        unit = CommitUnit(owned)
         unit.put(owned.stores[LEDGER], store_keys.BUDGET + scope.encode(), account.row())
-        self._courier.send(unit, Output("events", event, f"{event.alert}/{account.at_ms}", event.alert))
+        self._writer.send(unit, Output("events", event, f"{event.alert}/{account.at_ms}", event.alert))
         await committed(self._runtime.committer, unit)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the accounts that are kept here, for people to read; of runs those that are spent or were changed."""
         return [row for owned in self._holds for row in self._rows(owned)]
 
-    def _rows(self, owned: Slice) -> Iterator[dict[str, Any]]:
+    def _rows(self, owned: PartitionAssignment) -> Iterator[dict[str, Any]]:
         for key, row in owned.stores[LEDGER].scan_committed(store_keys.BUDGET):
-            scope, account = key.removeprefix(store_keys.BUDGET).decode(), Account.read(row)
+            scope, account = key.removeprefix(store_keys.BUDGET).decode(), BudgetAccount.read(row)
             if scope.startswith("run:") and not account.told and account.given is None:
                 continue
             under_way = self._held(owned, scope, clock.monotonic())
@@ -147,14 +147,14 @@ class BudgetHomes:
                 if owned.live and owned.ready:
                     self.sweep(owned, clock.now_ms())
 
-    def sweep(self, owned: Slice, now_ms: int) -> None:
+    def sweep(self, owned: PartitionAssignment, now_ms: int) -> None:
         """Delete accounts of a slice that are as old as no history is; those that a person gave a budget stay."""
         start = self._next.get(owned.partition)
         rows = list(islice(owned.stores[LEDGER].scan_committed(store_keys.BUDGET, start), _LOOK))
         self._next[owned.partition] = rows[-1][0] + b"\x00" if len(rows) == _LOOK else store_keys.BUDGET
-        unit = Unit(owned)
+        unit = CommitUnit(owned)
         for key, row in rows:
-            account = Account.read(row)
+            account = BudgetAccount.read(row)
             if account.given is None and now_ms - account.at_ms > self._kept_ms:
                 unit.put(owned.stores[LEDGER], key, None)
         if unit.writes:
@@ -172,7 +172,7 @@ class BudgetHomes:
                 for name in [name for name, hold in holds.items() if hold.holder == holder]:
                     self._let_go(owned, scope, name)
 
-    def _held(self, owned: Slice, scope: str, now: float) -> Amount:
+    def _held(self, owned: PartitionAssignment, scope: str, now: float) -> BudgetAmount:
         """Return what is held of a scope; nothing is remembered of a scope without holds."""
         scopes = self._holds[owned]
         amount = held(scopes.get(scope, {}), now)
@@ -180,7 +180,7 @@ class BudgetHomes:
             del scopes[scope]
         return amount
 
-    def _let_go(self, owned: Slice, scope: str, hold: str) -> None:
+    def _let_go(self, owned: PartitionAssignment, scope: str, hold: str) -> None:
         scopes = self._holds.get(owned, {})
         holds = scopes.get(scope)
         if holds is not None:
@@ -188,7 +188,7 @@ class BudgetHomes:
             if not holds:
                 del scopes[scope]
 
-    def _gone(self, owned: Slice) -> None:
+    def _gone(self, owned: PartitionAssignment) -> None:
         self._holds.pop(owned, None)
 
 

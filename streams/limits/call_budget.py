@@ -5,33 +5,35 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from streams.limits.budget_account import Amount
+from streams.limits.budget_account import BudgetAmount
 
 if TYPE_CHECKING:
     from streams.engine.decision import Output
-    from streams.limits.budget_client import Held, Spender, Spending
+    from streams.limits.budget_client import BudgetClient, BudgetReservation, Spender
 
 _KINDS: Final = ("calls",)
 
 
-class Toll:
+class ToolCallBudget:
     """One attempt's place in the budgets of its run, from before the call until it is known what was made."""
 
-    def __init__(self, spending: Spending, spender: Spender, attempt: str) -> None:
+    def __init__(self, budget_client: BudgetClient, spender: Spender, attempt: str) -> None:
         """Draw for `attempt`, a name that no other attempt has."""
-        self._spending = spending
+        self._budget_client = budget_client
         self._spender = spender
         self._attempt = attempt
-        self._held: Held | None = None
+        self._held: BudgetReservation | None = None
 
     async def hold(self, scope: asyncio.Timeout) -> str | None:
         """Hold a call; return why it has to wait if a budget is spent. Meanwhile the time-out `scope` stands still."""
-        if not self._spending.claims(self._spender):
+        if not self._budget_client.claims(self._spender):
             return None
         limit, loop = scope.when(), asyncio.get_running_loop()
         left = None if limit is None else limit - loop.time()
         scope.reschedule(None)
-        got = await self._spending.hold(self._spender, self._attempt, Amount(calls=1), priced=True, kinds=_KINDS)
+        got = await self._budget_client.hold(
+            self._spender, self._attempt, BudgetAmount(calls=1), priced=True, kinds=_KINDS
+        )
         scope.reschedule(None if left is None else loop.time() + left)
         if isinstance(got, str):
             return got
@@ -43,6 +45,6 @@ class Toll:
         if self._held is None:
             return []
         if made:
-            return self._spending.settled(self._held, Amount(calls=made))
-        self._spending.free(self._held)
+            return self._budget_client.settled(self._held, BudgetAmount(calls=made))
+        self._budget_client.free(self._held)
         return []

@@ -18,7 +18,7 @@ State = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Word:
+class BreakerState:
     """What was said last of a breaker; `since_ms` and `cooldown` in milliseconds and seconds. `forced`: by a person."""
 
     number: int
@@ -34,7 +34,7 @@ class Word:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Circuit:
+class CircuitBreaker:
     """One breaker as one worker sees it; times are milliseconds since the epoch."""
 
     __slots__ = ("_failures", "_probing", "_worker", "breaker", "name", "word")
@@ -43,12 +43,12 @@ class Circuit:
         """Begin closed."""
         self.name = name
         self.breaker = breaker
-        self.word = Word(0, "", name, open=False, since_ms=0, cooldown=breaker.cooldown)
+        self.word = BreakerState(0, "", name, open=False, since_ms=0, cooldown=breaker.cooldown)
         self._worker = worker
         self._failures = 0
         self._probing = False
 
-    def hear(self, word: Word) -> bool:
+    def hear(self, word: BreakerState) -> bool:
         """Take a word from somebody; return whether it is newer than ours."""
         if (word.number, word.worker) <= (self.word.number, self.word.worker):
             return False
@@ -87,14 +87,14 @@ class Circuit:
         self._probing = True
         return True
 
-    def succeeded(self, now_ms: int) -> Word | None:
+    def succeeded(self, now_ms: int) -> BreakerState | None:
         """Count a success; return the word to spread when it closed the breaker."""
         self._failures = 0
         if not self._probing:
             return None
         return self._say(now_ms, open_=False)
 
-    def failed(self, now_ms: int) -> Word | None:
+    def failed(self, now_ms: int) -> BreakerState | None:
         """Count a failure; return the word to spread when it opened the breaker."""
         self._failures += 1
         if self._probing or (not self.word.open and self._failures >= self.breaker.failures):
@@ -105,13 +105,13 @@ class Circuit:
         """Forget a call that was cancelled: it says nothing of the tool."""
         self._probing = False
 
-    def force(self, now_ms: int, *, open_: bool) -> Word:
+    def force(self, now_ms: int, *, open_: bool) -> BreakerState:
         """Open (until it is closed by hand) or close it, as a person wishes."""
         return self._say(now_ms, open_=open_, forced=open_)
 
-    def _say(self, now_ms: int, *, open_: bool, forced: bool = False) -> Word:
+    def _say(self, now_ms: int, *, open_: bool, forced: bool = False) -> BreakerState:
         self._failures = 0
         self._probing = False
         cooldown = self.breaker.cooldown
-        self.word = Word(self.word.number + 1, self._worker, self.name, open_, now_ms, cooldown, forced)
+        self.word = BreakerState(self.word.number + 1, self._worker, self.name, open_, now_ms, cooldown, forced)
         return self.word

@@ -49,7 +49,7 @@ class Holder(NamedTuple):
 Members = Callable[[str], Awaitable[frozenset[str] | None]]  # of a pool's group, by client id; None when unknown
 
 
-class Home(Protocol):
+class HolderHome(Protocol):
     """What keeps permits, leases or holds for others."""
 
     def holders(self) -> Iterable[str]:
@@ -67,7 +67,7 @@ class HolderWatch:
         own: Holder,
         presence: Callable[[Holder], Presence],
         members: Members,
-        homes: Sequence[Home],
+        homes: Sequence[HolderHome],
     ) -> None:
         """`presence` judges by heartbeats, `members` returns the client ids in a pool's group, None when unknown."""
         self._own = own

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Claim:
+class LockClaim:
     """What one run holds or waits for; `ending` is how often it had ended when it asked."""
 
     run_id: str
@@ -21,21 +21,21 @@ class Claim:
     held: bool = False
 
 
-class Lock:
+class KeyLock:
     """Who holds and who waits, lowest rank first. Free means that nobody waits."""
 
     __slots__ = ("_families", "_held", "_order", "_queue", "_root", "claims")
 
     def __init__(self) -> None:
         """Be free."""
-        self.claims: dict[str, Claim] = {}
+        self.claims: dict[str, LockClaim] = {}
         self._queue: list[tuple[int, int, str]] = []
         self._families: dict[str, dict[str, None]] = {}  # who waits, by root
         self._order = itertools.count()
         self._held = 0
         self._root = ""
 
-    def load(self, claims: list[Claim]) -> None:
+    def load(self, claims: list[LockClaim]) -> None:
         """Take over what a former home wrote down."""
         for claim in claims:
             self.claims[claim.run_id] = claim
@@ -45,7 +45,7 @@ class Lock:
             else:
                 self._wait(claim)
 
-    def want(self, claim: Claim) -> list[Claim]:
+    def want(self, claim: LockClaim) -> list[LockClaim]:
         """Take a wish in and return who is to be told that it holds; one that holds already is told again."""
         known = self.claims.get(claim.run_id)
         if known is not None:
@@ -58,7 +58,7 @@ class Lock:
         self._hold(claim)
         return [claim]
 
-    def release(self, run_id: str, ending: int) -> tuple[Claim | None, list[Claim]]:
+    def release(self, run_id: str, ending: int) -> tuple[LockClaim | None, list[LockClaim]]:
         """Drop what a run claimed before its `ending`-th end; return that, and who holds now."""
         claim = self.claims.get(run_id)
         if claim is None or claim.ending >= ending:
@@ -70,7 +70,7 @@ class Lock:
         self._held -= 1
         return claim, [] if self._held else self._next()
 
-    def _next(self) -> list[Claim]:
+    def _next(self) -> list[LockClaim]:
         """Give the lock to the first who waits, and to its family."""
         while self._queue:
             _, _, run_id = heapq.heappop(self._queue)
@@ -83,11 +83,11 @@ class Lock:
             return given
         return []
 
-    def _hold(self, claim: Claim) -> None:
+    def _hold(self, claim: LockClaim) -> None:
         claim.held = True
         self._held += 1
         self._root = claim.root
 
-    def _wait(self, claim: Claim) -> None:
+    def _wait(self, claim: LockClaim) -> None:
         heapq.heappush(self._queue, (claim.rank, next(self._order), claim.run_id))
         self._families.setdefault(claim.root, {})[claim.run_id] = None

@@ -14,12 +14,12 @@ from streams import clock
 from streams.journal import store_keys
 from streams.journal.store_keys import LEDGER
 from streams.limits import shared_answers
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.runtime import Runtime
 
 _PERIOD_S: Final = 60.0
@@ -33,24 +33,24 @@ class LimitSweep:
     def __init__(self, runtime: Runtime) -> None:
         """Delete from the slices of `runtime`."""
         self._runtime = runtime
-        self._listed: set[Slice] = set()  # slices in which all answers are found by their expiry
+        self._listed: set[PartitionAssignment] = set()  # slices in which all answers are found by their expiry
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
             await asyncio.sleep(_PERIOD_S)
-            for owned in list(self._runtime.slices.values()):
+            for owned in list(self._runtime.assignments.values()):
                 if owned.live and owned.ready:
                     await self.sweep(owned, clock.now_ms())
 
-    async def sweep(self, owned: Slice, now_ms: int) -> int:
+    async def sweep(self, owned: PartitionAssignment, now_ms: int) -> int:
         """Delete what is over in a slice, piece by piece; return how many rows that were."""
         deleted = 0
         try:
             for find in (self._unlisted, self._answers, self._grants):
                 start: bytes | None = b""
                 while start is not None and owned.live:
-                    unit = Unit(owned)
+                    unit = CommitUnit(owned)
                     start = find(owned, unit, now_ms - _SPARE_MS, start)
                     if unit.writes:
                         deleted += len(unit.writes)
@@ -61,7 +61,7 @@ class LimitSweep:
         return deleted
 
     @staticmethod
-    def _answers(owned: Slice, unit: Unit, over_ms: int, _start: bytes) -> bytes | None:
+    def _answers(owned: PartitionAssignment, unit: CommitUnit, over_ms: int, _start: bytes) -> bytes | None:
         """Delete the first answers by expiry; return whether there may be more: what is deleted is not found again."""
         store, found = owned.stores[LEDGER], 0
         for listed, _ in islice(store.scan_committed(store_keys.SHARED_ANSWER_EXPIRY), _LOOK):
@@ -76,7 +76,7 @@ class LimitSweep:
         return b"" if found == _LOOK else None
 
     @staticmethod
-    def _grants(owned: Slice, unit: Unit, over_ms: int, start: bytes) -> bytes | None:
+    def _grants(owned: PartitionAssignment, unit: CommitUnit, over_ms: int, start: bytes) -> bytes | None:
         store = owned.stores[LEDGER]
         rows = list(islice(store.scan_committed(store_keys.RATE_GRANT, start or None), _LOOK))
         for key, row in rows:
@@ -84,7 +84,7 @@ class LimitSweep:
                 unit.put(store, key, None)
         return rows[-1][0] + b"\x00" if len(rows) == _LOOK else None
 
-    def _unlisted(self, owned: Slice, unit: Unit, _over_ms: int, start: bytes) -> bytes | None:
+    def _unlisted(self, owned: PartitionAssignment, unit: CommitUnit, _over_ms: int, start: bytes) -> bytes | None:
         """List the answers that an older version has kept without their expiry, once when their slice came here."""
         if owned in self._listed:
             return None

@@ -20,8 +20,8 @@ from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
-    from streams.query.wire import Answer, Wire
-    from streams.runtime.assignment import Slice
+    from streams.query.wire import Wire, WorkerResponse
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.runtime import Runtime
     from topics.kafka import KafkaConfig
     from topics.reader import RawRecord
@@ -98,11 +98,11 @@ class Peers:
         """Return whether every live worker has been heard of since this one listens."""
         return clock.monotonic() - self._began > SETTLED_S
 
-    def here(self, pool: str, limit: str) -> Slice | None:
+    def here(self, pool: str, limit: str) -> PartitionAssignment | None:
         """Return the slice that is the home of a limit of `pool`, if it is owned here and may answer."""
         if self._ended or pool != self._pool or not self._runtime.opened.is_set():
             return None
-        owned = self._runtime.slices.get(self._partition(limit))
+        owned = self._runtime.assignments.get(self._partition(limit))
         return owned if owned is not None and owned.live and owned.ready else None
 
     def place(self, pool: str, limit: str) -> str | None:
@@ -114,7 +114,7 @@ class Peers:
         url = self._placement.owner(pool, self._partition(limit), clock.now_ms())
         return None if url == self.url else url
 
-    async def get(self, url: str, seconds: float) -> Answer | None:
+    async def get(self, url: str, seconds: float) -> WorkerResponse | None:
         """Return a worker's answer, None when there is none within `seconds` or this worker leaves."""
         return None if self._ended else await self._wire.get(url, seconds)
 

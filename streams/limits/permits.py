@@ -20,7 +20,7 @@ RENEW_S: Final = 4.0
 RANKS: Final = 500  # that one message carries at most; permits beyond are asked for with the next message
 
 
-class _Waiting:
+class _WaitingWorker:
     """Who waits in one worker, until when that counts, and the number of the call that it has not answered, or 0."""
 
     __slots__ = ("called", "ranks", "until")
@@ -31,7 +31,7 @@ class _Waiting:
         self.called = 0
 
 
-class Slots:
+class PermitAllocator:
     """The permits of one limit at its home; times are the home's monotonic seconds."""
 
     __slots__ = ("_calls", "_held", "_waiting")
@@ -39,7 +39,7 @@ class Slots:
     def __init__(self) -> None:
         """Know of no holder."""
         self._held: dict[str, tuple[int, float]] = {}
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _WaitingWorker] = {}
         self._calls = itertools.count(1)
 
     def used(self, now: float) -> int:
@@ -73,7 +73,7 @@ class Slots:
             held, _ = self._held.get(worker, (0, now))
             self._held[worker] = (held + given, now + LEASE_S)
         if given < len(ranks):
-            self._waiting[worker] = _Waiting(list(ranks[given:]), now + LEASE_S)
+            self._waiting[worker] = _WaitingWorker(list(ranks[given:]), now + LEASE_S)
         return given
 
     def to_call(self, size: int, now: float) -> dict[str, int]:

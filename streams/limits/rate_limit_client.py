@@ -24,7 +24,7 @@ Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[list[dict[str, Any]]]]
 
 
-class Limit(NamedTuple):
+class RateLimit(NamedTuple):
     """A limit's pool, where its home is, its name and its rate."""
 
     pool: str
@@ -32,7 +32,7 @@ class Limit(NamedTuple):
     rate: Rate
 
 
-class _Ticket:
+class _GrantRequest:
     """One call that waits for its grant; the id names one request, whose time to use a grant runs from `sent`."""
 
     __slots__ = ("future", "id", "sent")
@@ -43,20 +43,20 @@ class _Ticket:
         self.sent = float("-inf")
 
 
-class _Queue:
+class _RequestQueue:
     """The calls that wait for one limit, in order."""
 
     __slots__ = ("asking", "limit", "silent", "timer", "waiting")
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: RateLimit) -> None:
         self.limit = limit
-        self.waiting: OrderedDict[_Ticket, None] = OrderedDict()
+        self.waiting: OrderedDict[_GrantRequest, None] = OrderedDict()
         self.asking = False
         self.silent = 0
         self.timer: asyncio.TimerHandle | None = None
 
 
-class Tickets:
+class RateLimitClient:
     """All limits that calls of this worker wait for."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Tickets:
         self._place = place
         self._send = send
         self._spawn = spawn
-        self._queues: dict[tuple[str, str], _Queue] = {}
+        self._queues: dict[tuple[str, str], _RequestQueue] = {}
         self._number = itertools.count(1)
         self._mark = f"{worker}/{uuid.uuid4().hex[:8]}"
         self._worker = worker
@@ -77,19 +77,19 @@ class Tickets:
         """Return how many calls wait, by limit."""
         return {name: len(queue.waiting) for (_, name), queue in self._queues.items()}
 
-    async def take(self, limit: Limit) -> float:
+    async def take(self, limit: RateLimit) -> float:
         """Wait for a grant and return until when (monotonic seconds) it may be used; cancelling gives up waiting."""
         queue = self._queues.get((limit.pool, limit.name))
         if queue is None:
-            queue = self._queues[limit.pool, limit.name] = _Queue(limit)
+            queue = self._queues[limit.pool, limit.name] = _RequestQueue(limit)
         queue.limit = limit
-        ticket = _Ticket(asyncio.get_running_loop().create_future())
-        queue.waiting[ticket] = None
+        request = _GrantRequest(asyncio.get_running_loop().create_future())
+        queue.waiting[request] = None
         self._soon()
         try:
-            return await ticket.future
+            return await request.future
         finally:
-            queue.waiting.pop(ticket, None)
+            queue.waiting.pop(request, None)
 
     def news(self) -> None:
         """Look for homes again at once: workers have come, gone or taken something over."""
@@ -103,7 +103,7 @@ class Tickets:
     def _pump(self) -> None:
         """Ask each home for all limits that are ready, in one request."""
         self._pumping = False
-        homes: dict[str, list[_Queue]] = {}
+        homes: dict[str, list[_RequestQueue]] = {}
         for queue in self._queues.values():
             if not queue.waiting or queue.asking or queue.timer is not None:
                 continue
@@ -117,7 +117,7 @@ class Tickets:
                 queue.asking = True
             self._spawn(self._ask(url, queues))
 
-    async def _ask(self, url: str, queues: list[_Queue]) -> None:
+    async def _ask(self, url: str, queues: list[_RequestQueue]) -> None:
         now = clock.monotonic()
         asked = {queue.limit.name: self._head(queue, now) for queue in queues}
         body = {
@@ -127,7 +127,7 @@ class Tickets:
                     "limit": queue.limit.name,
                     "count": queue.limit.rate.count,
                     "per": queue.limit.rate.per,
-                    "ids": [ticket.id for ticket in asked[queue.limit.name]],
+                    "ids": [request.id for request in asked[queue.limit.name]],
                     "wanted": len(queue.waiting),
                 }
                 for queue in queues
@@ -150,27 +150,27 @@ class Tickets:
             if queue.waiting:
                 self._later(queue, float(answer["retry_after"]))
 
-    def _head(self, queue: _Queue, now: float) -> list[_Ticket]:
+    def _head(self, queue: _RequestQueue, now: float) -> list[_GrantRequest]:
         """Return the first tickets, as many as a window holds, each with an id whose time has not run out."""
         use = terms(queue.limit.rate).use
         head = list(itertools.islice(queue.waiting, queue.limit.rate.count))
-        for ticket in head:
-            if now - ticket.sent > use:
-                ticket.id = f"{self._mark}/{next(self._number)}"
-                ticket.sent = now
+        for request in head:
+            if now - request.sent > use:
+                request.id = f"{self._mark}/{next(self._number)}"
+                request.sent = now
         return head
 
-    def _give(self, queue: _Queue, asked: list[_Ticket], granted: frozenset[str]) -> None:
+    def _give(self, queue: _RequestQueue, asked: list[_GrantRequest], granted: frozenset[str]) -> None:
         use = terms(queue.limit.rate).use
-        for ticket in asked:
-            deadline = ticket.sent + use
-            if ticket.id not in granted:
-                ticket.sent = float("-inf")  # refused: the next request is another one
-            elif clock.monotonic() < deadline and not ticket.future.done():
-                queue.waiting.pop(ticket, None)
-                ticket.future.set_result(deadline)
+        for request in asked:
+            deadline = request.sent + use
+            if request.id not in granted:
+                request.sent = float("-inf")  # refused: the next request is another one
+            elif clock.monotonic() < deadline and not request.future.done():
+                queue.waiting.pop(request, None)
+                request.future.set_result(deadline)
 
-    def _silence(self, queue: _Queue) -> None:
+    def _silence(self, queue: _RequestQueue) -> None:
         """Ask again soon; say once that a home is away for so long that somebody should look."""
         queue.silent += 1
         if queue.silent == _WORRY:
@@ -178,10 +178,10 @@ class Tickets:
             log.warning("%d calls wait: no worker of pool %r answers for %s", count, limit.pool, limit.name)
         self._later(queue, AGAIN_S)
 
-    def _later(self, queue: _Queue, seconds: float) -> None:
+    def _later(self, queue: _RequestQueue, seconds: float) -> None:
         if queue.timer is None:
             queue.timer = asyncio.get_running_loop().call_later(seconds, self._ring, queue)
 
-    def _ring(self, queue: _Queue) -> None:
+    def _ring(self, queue: _RequestQueue) -> None:
         queue.timer = None
         self._soon()

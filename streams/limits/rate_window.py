@@ -17,18 +17,18 @@ RECORDED_S: Final = 1.0  # windows up to that are not recorded: a new home waits
 SKEW_S: Final = 0.5  # what the wall clocks of two workers may differ by: a new home takes grants for so much younger
 
 
-class Terms(NamedTuple):
+class RateTerms(NamedTuple):
     """Seconds: how long a grant may be used after its request was sent, and the window in which `count` are given."""
 
     use: float
     window: float
 
 
-def terms(rate: Rate) -> Terms:
+def terms(rate: Rate) -> RateTerms:
     """Return the terms of a rate: 2 s and 62.5 s for a minute, less for shorter windows so that little is wasted."""
     use = min(2.0, max(0.25, rate.per / 20))
     drift = min(0.5, max(0.05, rate.per / 100))
-    return Terms(use, rate.per + use + drift)
+    return RateTerms(use, rate.per + use + drift)
 
 
 def recorded(rate: Rate) -> bool:
@@ -36,7 +36,7 @@ def recorded(rate: Rate) -> bool:
     return rate.per > RECORDED_S
 
 
-class Window:
+class RateWindow:
     """The grants of one limit, oldest first; times are the home's monotonic seconds."""
 
     __slots__ = ("_granted", "_known", "not_before")
@@ -91,7 +91,7 @@ def age(now_ms: int, granted_ms: int) -> float:
     return max((now_ms - granted_ms) / 1000 - SKEW_S, 0.0)
 
 
-class Demand:
+class RateDemand:
     """Who else waits for a limit, so that a worker near its home does not take all of it."""
 
     __slots__ = ("_others",)

@@ -30,7 +30,7 @@ Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 Ranks = Callable[[int], list[int]]  # of so many who wait, lowest first
 
 
-class Room(NamedTuple):
+class Semaphore(NamedTuple):
     """A limit's pool, where its home is, its name and its number of places."""
 
     pool: str
@@ -38,13 +38,25 @@ class Room(NamedTuple):
     size: int
 
 
-class _Hall:
+class _LocalPermits:
     """What this worker holds and wants of one limit."""
 
-    __slots__ = ("again", "asking", "changed", "held", "queue", "ranks", "room", "silent", "timer", "told", "waiting")
+    __slots__ = (
+        "again",
+        "asking",
+        "changed",
+        "held",
+        "queue",
+        "ranks",
+        "semaphore",
+        "silent",
+        "timer",
+        "told",
+        "waiting",
+    )
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, semaphore: Semaphore) -> None:
+        self.semaphore = semaphore
         self.held = 0
         self.waiting: set[asyncio.Future[None]] = set()
         self.queue: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap by rank, with some who have given up
@@ -62,7 +74,7 @@ class _Hall:
 
     def wanted(self) -> list[int]:
         """Return the ranks that the home is to know: no more than it can let in."""
-        return self.ranks(min(len(self.waiting), self.room.size, RANKS))
+        return self.ranks(min(len(self.waiting), self.semaphore.size, RANKS))
 
     def give_up(self, future: asyncio.Future[None]) -> None:
         """Wait no more; the heap is made anew when most of it has given up."""
@@ -81,7 +93,7 @@ class _Hall:
         return None
 
 
-class Places:
+class SemaphoreClient:
     """All places that this worker holds."""
 
     def __init__(
@@ -96,170 +108,172 @@ class Places:
         self._send = send
         self._spawn = spawn
         self._worker = worker
-        self._halls: dict[str, _Hall] = {}
+        self._locals: dict[str, _LocalPermits] = {}
         self.url = url
         self._number = itertools.count()
-        self.now: Callable[[Room, str, int, list[int]], int | None] = _elsewhere
+        self.now: Callable[[Semaphore, str, int, list[int]], int | None] = _elsewhere
 
-    def take_now(self, room: Room, rank: int) -> bool:
+    def take_now(self, semaphore: Semaphore, rank: int) -> bool:
         """Take a place if the home is here and has one for us; nobody who waits is overtaken."""
-        hall = self._hall(room)
-        if hall.asking or hall.waiting or self.now(room, self._worker, hall.held, [rank]) != 1:
+        local = self._local(semaphore)
+        if local.asking or local.waiting or self.now(semaphore, self._worker, local.held, [rank]) != 1:
             return False
-        hall.held += 1
-        self._arm(hall, RENEW_S)
+        local.held += 1
+        self._arm(local, RENEW_S)
         return True
 
-    async def take(self, room: Room, ranks: Ranks | None = None) -> None:
+    async def take(self, semaphore: Semaphore, ranks: Ranks | None = None) -> None:
         """Wait for a place; cancelling gives up waiting.
 
         Who waits is ranked by its time, or by `ranks`, the same for all who wait for this room.
         """
-        hall = self._hall(room)
+        local = self._local(semaphore)
         if ranks is not None:
-            hall.ranks = ranks
+            local.ranks = ranks
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        hall.waiting.add(future)
-        heapq.heappush(hall.queue, (clock.now_ms(), next(self._number), future))
-        self._touch(hall)
+        local.waiting.add(future)
+        heapq.heappush(local.queue, (clock.now_ms(), next(self._number), future))
+        self._touch(local)
         try:
             await future
         except asyncio.CancelledError:
-            if future in hall.waiting:
-                hall.give_up(future)
-                self._touch(hall)  # nothing is to be reserved for it
+            if future in local.waiting:
+                local.give_up(future)
+                self._touch(local)  # nothing is to be reserved for it
             else:
-                self.free(room)  # it had been given
+                self.free(semaphore)  # it had been given
             raise
 
-    def reordered(self, room: Room) -> None:
+    def reordered(self, semaphore: Semaphore) -> None:
         """Hear that others may be first now of those who wait by a queue; the home is told if that is so."""
-        hall = self._hall(room)
-        if hall.waiting and hall.wanted() != hall.told:
-            self._touch(hall)
+        local = self._local(semaphore)
+        if local.waiting and local.wanted() != local.told:
+            self._touch(local)
 
-    def force(self, room: Room) -> None:
+    def force(self, semaphore: Semaphore) -> None:
         """Take a place though none may be free: a run that has begun goes on; no other begins until there are fewer."""
-        hall = self._hall(room)
-        hall.held += 1
-        self._touch(hall)
+        local = self._local(semaphore)
+        local.held += 1
+        self._touch(local)
 
-    def free(self, room: Room) -> None:
+    def free(self, semaphore: Semaphore) -> None:
         """Give a place back."""
-        hall = self._hall(room)
-        hall.held -= 1
-        self._touch(hall)
+        local = self._local(semaphore)
+        local.held -= 1
+        self._touch(local)
 
     def called(self, names: list[str]) -> None:
         """Hear from a home that something is free."""
         for name in names:
-            if (hall := self._halls.get(name)) is not None and hall.waiting:
-                hall.again = True
-                self._touch(hall)
+            if (local := self._locals.get(name)) is not None and local.waiting:
+                local.again = True
+                self._touch(local)
 
     def held(self, names: list[str]) -> dict[str, int]:
         """Return what is held of these limits, for a home that takes over."""
-        return {name: self._halls[name].held for name in names if name in self._halls}
+        return {name: self._locals[name].held for name in names if name in self._locals}
 
     def figures(self) -> dict[str, tuple[int, int]]:
         """Return how many places are held and waited for, by limit."""
-        return {name: (hall.held, len(hall.waiting)) for name, hall in self._halls.items()}
+        return {name: (local.held, len(local.waiting)) for name, local in self._locals.items()}
 
-    def _hall(self, room: Room) -> _Hall:
-        hall = self._halls.get(room.name)
-        if hall is None:
-            hall = self._halls[room.name] = _Hall(room)
-        hall.room = room
-        return hall
+    def _local(self, semaphore: Semaphore) -> _LocalPermits:
+        local = self._locals.get(semaphore.name)
+        if local is None:
+            local = self._locals[semaphore.name] = _LocalPermits(semaphore)
+        local.semaphore = semaphore
+        return local
 
-    def _touch(self, hall: _Hall) -> None:
+    def _touch(self, local: _LocalPermits) -> None:
         """Tell the home: at once if it is here, else in the next turn of the loop, with all that changes until then."""
-        hall.changed = True
-        if hall.asking:
+        local.changed = True
+        if local.asking:
             return
-        while hall.changed or hall.again:
-            hall.told = hall.wanted()
-            given = self.now(hall.room, self._worker, hall.held, hall.told)
+        while local.changed or local.again:
+            local.told = local.wanted()
+            given = self.now(local.semaphore, self._worker, local.held, local.told)
             if given is None:
                 break
-            hall.changed = hall.again = False
-            self._give(hall, given)
+            local.changed = local.again = False
+            self._give(local, given)
         else:
-            self._arm(hall, RENEW_S)
+            self._arm(local, RENEW_S)
             return
-        hall.asking = True
-        if hall.timer is not None:
-            hall.timer.cancel()
-            hall.timer = None
-        self._spawn(self._talk(hall))
+        local.asking = True
+        if local.timer is not None:
+            local.timer.cancel()
+            local.timer = None
+        self._spawn(self._talk(local))
 
-    async def _talk(self, hall: _Hall) -> None:
+    async def _talk(self, local: _LocalPermits) -> None:
         """Tell and ask until there is nothing new; one message of a limit is under way at a time, so none overtakes."""
         wait = RENEW_S
-        while hall.changed or hall.again:
-            hall.changed = hall.again = False
-            wait = await self._tell(hall)
-        hall.asking = False
-        self._arm(hall, wait)
+        while local.changed or local.again:
+            local.changed = local.again = False
+            wait = await self._tell(local)
+        local.asking = False
+        self._arm(local, wait)
 
-    def _arm(self, hall: _Hall, seconds: float) -> None:
+    def _arm(self, local: _LocalPermits, seconds: float) -> None:
         """Tell again in a while, as long as there is something to tell."""
-        if hall.timer is None and (hall.held or hall.waiting):
-            hall.timer = asyncio.get_running_loop().call_later(seconds, self._ring, hall)
+        if local.timer is None and (local.held or local.waiting):
+            local.timer = asyncio.get_running_loop().call_later(seconds, self._ring, local)
 
-    def _ring(self, hall: _Hall) -> None:
-        hall.timer = None
-        self._touch(hall)
+    def _ring(self, local: _LocalPermits) -> None:
+        local.timer = None
+        self._touch(local)
 
-    def _give(self, hall: _Hall, given: int) -> None:
+    def _give(self, local: _LocalPermits, given: int) -> None:
         """Let the first who wait in."""
         for _ in range(given):
-            future = hall.first()
+            future = local.first()
             if future is None:
-                hall.changed = True  # somebody has given up meanwhile: the next message takes less
+                local.changed = True  # somebody has given up meanwhile: the next message takes less
                 break
-            hall.held += 1  # also for one that is being cancelled: it gives the place back itself
+            local.held += 1  # also for one that is being cancelled: it gives the place back itself
             if not future.done():
                 future.set_result(None)
-        if given and given == len(hall.told) and hall.waiting:
-            hall.changed = True  # the home has not heard of those behind
+        if given and given == len(local.told) and local.waiting:
+            local.changed = True  # the home has not heard of those behind
 
-    async def _tell(self, hall: _Hall) -> float:
-        room = hall.room
-        url = self._place(room.pool, room.name)
+    async def _tell(self, local: _LocalPermits) -> float:
+        semaphore = local.semaphore
+        url = self._place(semaphore.pool, semaphore.name)
         if url is None:
-            return self._silence(hall)
-        hall.told = hall.wanted()
+            return self._silence(local)
+        local.told = local.wanted()
         body = {
             "worker": self._worker,
             "url": self.url,
-            "limit": room.name,
-            "pool": room.pool,
-            "size": room.size,
-            "held": hall.held,
-            "wanted": len(hall.waiting),
-            "ranks": hall.told,
+            "limit": semaphore.name,
+            "pool": semaphore.pool,
+            "size": semaphore.size,
+            "held": local.held,
+            "wanted": len(local.waiting),
+            "ranks": local.told,
         }
         try:
             answer = await self._send(url, body)
         except StreamsError as error:
             log.debug("no places from %s: %s", url, error)
-            return self._silence(hall)
+            return self._silence(local)
         if answer.get("away"):
-            return self._silence(hall)
-        hall.silent = 0
-        self._give(hall, int(answer["given"] or 0))
+            return self._silence(local)
+        local.silent = 0
+        self._give(local, int(answer["given"] or 0))
         return RENEW_S
 
     @staticmethod
-    def _silence(hall: _Hall) -> float:
+    def _silence(local: _LocalPermits) -> float:
         """Return when to ask again; say once that a home is away for so long that somebody should look."""
-        hall.silent += 1
-        if hall.silent == _WORRY and hall.waiting:
-            room, count = hall.room, len(hall.waiting)
-            log.warning("%d wait for a place: no worker of pool %r answers for %s", count, room.pool, room.name)
+        local.silent += 1
+        if local.silent == _WORRY and local.waiting:
+            semaphore, count = local.semaphore, len(local.waiting)
+            log.warning(
+                "%d wait for a place: no worker of pool %r answers for %s", count, semaphore.pool, semaphore.name
+            )
         return AGAIN_S
 
 
-def _elsewhere(_room: Room, _worker: str, _held: int, _ranks: list[int]) -> None:
+def _elsewhere(_semaphore: Semaphore, _worker: str, _held: int, _ranks: list[int]) -> None:
     return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
 from streams.errors import StreamsError
-from streams.limits.permits import LEASE_S, Slots
+from streams.limits.permits import LEASE_S, PermitAllocator
 
 if TYPE_CHECKING:
     from streams.limits.peers import Peers
@@ -23,7 +23,7 @@ Held = Callable[[list[str]], dict[str, int]]
 Wake = Callable[[str, list[str]], Coroutine[Any, Any, bool]]
 
 
-class Rooms:
+class SemaphoreHome:
     """The places of all limits whose home is one slice; a new home first asks all live workers what they hold."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Rooms:
         self._peers = peers
         self._spawn = spawn
         self._call = call
-        self._slots: dict[str, Slots] = {}
+        self._slots: dict[str, PermitAllocator] = {}
         self._sizes: dict[str, int] = {}
         self._urls: dict[str, str] = {}
         self.live = True
@@ -73,11 +73,11 @@ class Rooms:
             if slots.left(worker):
                 self._call_next(limit, slots)
 
-    def _call_next(self, limit: str, slots: Slots) -> None:
+    def _call_next(self, limit: str, slots: PermitAllocator) -> None:
         for other, number in slots.to_call(self._sizes.get(limit, 0), clock.monotonic()).items():
             self._spawn(self._offer(limit, slots, other, number))
 
-    async def _offer(self, limit: str, slots: Slots, worker: str, number: int) -> None:
+    async def _offer(self, limit: str, slots: PermitAllocator, worker: str, number: int) -> None:
         """Call a worker that is next; if it does not come, its place goes to the next one."""
         if await self._call(self._urls.get(worker, self._peers.url), [limit]):
             await asyncio.sleep(COME_S)
@@ -86,7 +86,7 @@ class Rooms:
 
     async def _take_over(self, limit: str) -> None:
         """Learn who holds places of a limit; who asks meanwhile waits, too."""
-        slots, asked = Slots(), set[str]()
+        slots, asked = PermitAllocator(), set[str]()
         end = clock.monotonic() + LEASE_S
         while self.live:
             missing = sorted(set(self._peers.others()) - asked)

@@ -10,11 +10,11 @@ import orjson
 from streams import clock
 from streams.journal import store_keys
 from streams.journal.store_keys import LEDGER
-from streams.runtime.commit_unit import MAX_RECORD_BYTES, Unit
+from streams.runtime.commit_unit import MAX_RECORD_BYTES, CommitUnit
 from streams.runtime.commit_wait import committed
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
 
 HOLD_S: Final = 20.0  # how long a question waits here for somebody else's answer before it is put again
@@ -41,7 +41,7 @@ def expiry(row: bytes) -> int:
     return int(row.partition(b" ")[0])
 
 
-class _Lease:
+class Lease:
     """Somebody computes an answer, or gave up and nobody has asked since; `done` is set at each change of that."""
 
     __slots__ = ("done", "holder", "run_id", "until")
@@ -59,7 +59,7 @@ class _Lease:
         self.done = asyncio.Event()
 
 
-class Answers:
+class SharedAnswerHome:
     """The answers whose home is one slice.
 
     A lease belongs to one question of one process, `<process>#<number>`, and is for a run. It ends with its answer or
@@ -68,11 +68,11 @@ class Answers:
     lease is another's by then is not kept: it may be older than what the other one finds.
     """
 
-    def __init__(self, owned: Slice, committer: Committer) -> None:
+    def __init__(self, owned: PartitionAssignment, committer: Committer) -> None:
         """Leases live in memory: when the home moves, one more call may be made."""
         self._owned = owned
         self._committer = committer
-        self._leases: dict[str, _Lease] = {}
+        self._leases: dict[str, Lease] = {}
         self._waiting: set[str] = set()  # questions that are held here; one that is withdrawn gets no lease
 
     async def ask(self, call: str, holder: str, seconds: float, run_id: str = "") -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Answers:
         row = b"%d %b" % (expiry_ms, orjson.dumps(value))
         kept = len(row) < MAX_RECORD_BYTES // 2
         if kept:
-            unit = Unit(self._owned)
+            unit = CommitUnit(self._owned)
             unit.put(self._owned.stores[LEDGER], key_of(call), row)
             unit.put(self._owned.stores[LEDGER], listed_key(call, expiry_ms), b"1")
             await committed(self._committer, unit)
@@ -146,7 +146,7 @@ class Answers:
         return row is not None and expiry(row) > clock.now_ms()
 
     def _give(self, call: str, holder: str, until: float, run_id: str) -> None:
-        lease = self._leases.setdefault(call, _Lease())  # who waits goes on waiting, for the new holder
+        lease = self._leases.setdefault(call, Lease())  # who waits goes on waiting, for the new holder
         lease.holder, lease.until, lease.run_id = holder, until, run_id
 
     def _end(self, call: str) -> None:
@@ -160,7 +160,7 @@ def process_of(holder: str) -> str:
     return holder.rpartition("#")[0]
 
 
-def _is_of(lease: _Lease, holder: str, run_id: str) -> bool:
+def _is_of(lease: Lease, holder: str, run_id: str) -> bool:
     """Return whether a question may have a lease that is held: its own, or what its run held in another process."""
     if lease.holder == holder:
         return True

@@ -22,7 +22,7 @@ Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]  # the call's h
 Found = tuple[Any]
 
 
-class Cached(NamedTuple):
+class SharedCall(NamedTuple):
     """A kind of call: the hash of one, how long its answer is good and how long it may take, in seconds; for a run."""
 
     call: str
@@ -36,7 +36,7 @@ Compute = Callable[[Confirm], Awaitable[tuple[Any, bool]]]
 Prove = Callable[[str], Awaitable[None]]
 
 
-class Flights:
+class SingleFlight:
     """All answers that this worker waits for."""
 
     def __init__(
@@ -57,10 +57,10 @@ class Flights:
         self.hits = 0
         self.misses = 0
 
-    async def through(self, cached: Cached, compute: Compute) -> tuple[Any, bool]:
+    async def through(self, cached: SharedCall, compute: Compute) -> tuple[Any, bool]:
         """Return the answer and whether it was found; `compute` makes the call, and is given a last look to take."""
-        while (flight := self._flying.get(cached.call)) is not None:
-            outcome = await asyncio.shield(flight)
+        while (future := self._flying.get(cached.call)) is not None:
+            outcome = await asyncio.shield(future)
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
@@ -69,7 +69,7 @@ class Flights:
         if (untold := self._untold.get(cached.call)) is not None:
             self.hits += 1
             return untold[0], True
-        flight = self._flying[cached.call] = asyncio.get_running_loop().create_future()
+        future = self._flying[cached.call] = asyncio.get_running_loop().create_future()
         outcome = None
         try:
             value, found = await self._lead(cached, compute)
@@ -81,10 +81,10 @@ class Flights:
             raise
         finally:
             del self._flying[cached.call]
-            flight.set_result(outcome)  # None: the leader was cancelled or has lost its run, and the next one leads
+            future.set_result(outcome)  # None: the leader was cancelled or has lost its run, and the next one leads
         return value, found
 
-    async def _lead(self, cached: Cached, compute: Compute) -> tuple[Any, bool]:
+    async def _lead(self, cached: SharedCall, compute: Compute) -> tuple[Any, bool]:
         holder = f"{self._process}#{next(self._number)}"
         lease = 2 * cached.timeout
         failed = {"do": "fail", "holder": holder}
@@ -111,7 +111,7 @@ class Flights:
             await self._share(cached, holder, value)
         return value, recorded
 
-    async def _share(self, cached: Cached, holder: str, value: Any) -> None:
+    async def _share(self, cached: SharedCall, holder: str, value: Any) -> None:
         """Give an answer to its home; it is told in the background if the home moves or this task is cancelled."""
         told: dict[str, Any] = {"do": "fail", "holder": holder}
         arrived = False
@@ -134,7 +134,7 @@ class Flights:
         finally:
             self._untold.pop(call, None)
 
-    async def _look(self, cached: Cached, holder: str, lease: float) -> Found | None:
+    async def _look(self, cached: SharedCall, holder: str, lease: float) -> Found | None:
         """Return what is found; None when this worker is to compute it, or when there is no home to ask."""
         question = {"do": "ask", "holder": holder, "seconds": lease, "run_id": cached.run_id}
         end = clock.monotonic() + PATIENCE_S

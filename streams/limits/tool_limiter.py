@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from streams import clock
 from streams.define.policies import Reject
 from streams.limits.breakers import OF_HOST
-from streams.limits.rate_limit_client import Limit, Tickets
-from streams.limits.semaphore_client import Places, Room
-from streams.limits.single_flight import Cached, Confirm, Flights
+from streams.limits.rate_limit_client import RateLimit, RateLimitClient
+from streams.limits.semaphore_client import Semaphore, SemaphoreClient
+from streams.limits.single_flight import Confirm, SharedCall, SingleFlight
 from streams.model.hash import tool_hash
 from streams.model.reach import host_of
 from streams.runtime.errors import WorkerError
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
-    from streams.limits.breakers import Breakers
-    from streams.limits.circuit import Circuit
+    from streams.limits.breakers import BreakerRegistry
+    from streams.limits.circuit import CircuitBreaker
 
 HOME: str = "default"  # tools are shared by all pools, so their limits live in one
 
@@ -39,14 +39,21 @@ def limited(tool: Tool[Any]) -> bool:
     return tool.rate is not None or tool.cache is not None or tool.breaker is not None or tool.concurrency is not None
 
 
-class Guard:
+class ToolLimiter:
     """The limits of tools in one worker."""
 
-    def __init__(self, tickets: Tickets, places: Places, flights: Flights, breakers: Breakers, prove: Prove) -> None:
+    def __init__(
+        self,
+        rate_limits: RateLimitClient,
+        semaphores: SemaphoreClient,
+        shared_calls: SingleFlight,
+        breakers: BreakerRegistry,
+        prove: Prove,
+    ) -> None:
         """`prove` waits until this worker is sure that it owns the partition of a run."""
-        self._tickets = tickets
-        self._places = places
-        self._flights = flights
+        self._rate_limits = rate_limits
+        self._semaphores = semaphores
+        self._shared_calls = shared_calls
         self._breakers = breakers
         self._prove = prove
 
@@ -61,49 +68,51 @@ class Guard:
         limit = scope.when()
         span = None if limit is None else limit - asyncio.get_running_loop().time()
         scope.reschedule(None)
-        passage = _Passage(self, run_id, tool, scope, span, begin, circuit_name(tool, args))
+        limited_call = _LimitedCall(self, run_id, tool, scope, span, begin, circuit_name(tool, args))
         if tool.cache is None:
-            return await passage.through(_nothing)
-        cached = Cached(tool_hash(tool.name, tool.version, args), tool.cache, span or tool.timeout, run_id)
-        return await self._flights.through(cached, passage.through)
+            return await limited_call.through(_nothing)
+        cached = SharedCall(tool_hash(tool.name, tool.version, args), tool.cache, span or tool.timeout, run_id)
+        return await self._shared_calls.through(cached, limited_call.through)
 
-    async def placed(self, passage: _Passage, confirm: Confirm) -> tuple[Any, bool]:
+    async def placed(self, limited_call: _LimitedCall, confirm: Confirm) -> tuple[Any, bool]:
         """Hold a place of the tool's concurrency around the call and its wait for a grant."""
-        tool = passage.tool
-        circuit = None if tool.breaker is None else self._breakers.circuit(passage.circuit, tool.breaker)
+        tool = limited_call.tool
+        circuit = None if tool.breaker is None else self._breakers.circuit(limited_call.circuit, tool.breaker)
         if tool.concurrency is None:
-            return await self._admitted(passage, confirm, circuit)
-        room = Room(HOME, f"tool:{tool.name}", tool.concurrency)
-        await self._places.take(room)
+            return await self._admitted(limited_call, confirm, circuit)
+        semaphore = Semaphore(HOME, f"tool:{tool.name}", tool.concurrency)
+        await self._semaphores.take(semaphore)
         try:
-            return await self._admitted(passage, confirm, circuit)
+            return await self._admitted(limited_call, confirm, circuit)
         finally:
-            self._places.free(room)
+            self._semaphores.free(semaphore)
 
-    async def _admitted(self, passage: _Passage, confirm: Confirm, circuit: Circuit | None) -> tuple[Any, bool]:
+    async def _admitted(
+        self, limited_call: _LimitedCall, confirm: Confirm, circuit: CircuitBreaker | None
+    ) -> tuple[Any, bool]:
         """Wait for a grant, make the call; again if the grant was used too late."""
-        tool = passage.tool
+        tool = limited_call.tool
         while True:
             if circuit is not None:
                 self._breakers.require_not_forced(tool.name)
                 await self._breakers.clear(circuit)
             deadline = None
             if tool.rate is not None:
-                deadline = await self._tickets.take(Limit(HOME, f"tool:{tool.name}", tool.rate))
+                deadline = await self._rate_limits.take(RateLimit(HOME, f"tool:{tool.name}", tool.rate))
             found = await confirm()
             if found is not None:
                 return found[0], True
-            await self._prove(passage.run_id)
+            await self._prove(limited_call.run_id)
             if circuit is not None and not self._breakers.enter(circuit):
                 continue
             try:
                 with self._counted(circuit):
-                    return await passage.make(deadline), False
+                    return await limited_call.make(deadline), False
             except GrantLateError:
                 continue
 
     @contextlib.contextmanager
-    def _counted(self, circuit: Circuit | None) -> Iterator[None]:
+    def _counted(self, circuit: CircuitBreaker | None) -> Iterator[None]:
         """Tell the breaker how a call ended; a refusal, a late grant or a cancelled run says nothing of the tool."""
         ok: bool | None = None
         try:
@@ -119,14 +128,14 @@ class Guard:
                 self._breakers.ended(circuit, ok=ok)
 
 
-class _Passage:
+class _LimitedCall:
     """One attempt on its way through the limits."""
 
     __slots__ = ("_begin", "_guard", "_scope", "_span", "circuit", "run_id", "tool")
 
     def __init__(
         self,
-        guard: Guard,
+        guard: ToolLimiter,
         run_id: str,
         tool: Tool[Any],
         scope: asyncio.Timeout,

@@ -26,7 +26,7 @@ ENFORCED_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", 
 UNCONSTRAINED = (str, Any, None)
 
 
-class Wanted:
+class StructuredReply:
     """The type of an answer, with its schema; what is no object travels inside `{"value": …}`, as endpoints ask."""
 
     def __init__(self, returns: Any) -> None:
@@ -85,15 +85,15 @@ def _places(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=512)
-def wanted(returns: Any) -> Wanted | None:
+def wanted(returns: Any) -> StructuredReply | None:
     """Return what a type asks for, or None for plain text (`str`, `Any`, None); TypeError if it has no schema."""
-    return None if returns in UNCONSTRAINED else Wanted(returns)
+    return None if returns in UNCONSTRAINED else StructuredReply(returns)
 
 
 async def complete(
     model: ChatModel,
     request: ChatRequest,
-    expected: Wanted,
+    expected: StructuredReply,
     record: Callable[[ChatRequest, ChatAnswer], None],
     on_delta: Callable[[str], None] | None = None,
     *,

@@ -32,7 +32,7 @@ _KINDS: Final[dict[str, type[DeadLettered | DeadRedriven | DeadDiscarded]]] = {
 
 
 @dataclass(slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter as it was written last, and what was done about it since.
 
     `redrives` counts over all its letterings; `mark` is the event id of the order that gave it its state.
@@ -48,14 +48,14 @@ class Letter:
     mark: str | None = None
 
 
-class Page(NamedTuple):
+class DeadLetterPage(NamedTuple):
     """Letters, the newest first; `complete` is False where older ones were not looked at."""
 
-    letters: list[Letter]
+    letters: list[DeadLetter]
     complete: bool
 
 
-class Said(NamedTuple):
+class DeadLetterMention(NamedTuple):
     """What a record says of a letter: its place, without the bytes."""
 
     topic: str
@@ -66,20 +66,20 @@ class Said(NamedTuple):
     event_id: str
 
 
-class Fold:
+class DeadLetterFold:
     """Takes what is said of dead letters, newest first, and keeps the wanted ones with the state that follows from it.
 
     A letter's state is final as soon as it is met, since all that changed it is newer.
     """
 
-    def __init__(self, wanted: Callable[[Letter], bool]) -> None:
-        self.letters: dict[str, Letter] = {}
+    def __init__(self, wanted: Callable[[DeadLetter], bool]) -> None:
+        self.letters: dict[str, DeadLetter] = {}
         self._wanted = wanted
         self._met: set[str] = set()
         self._orders: dict[str, tuple[DeadRedriven | DeadDiscarded, str]] = {}
         self._redrives: dict[str, int] = {}
 
-    def take(self, said: Said) -> None:
+    def take(self, said: DeadLetterMention) -> None:
         """Take in the next older record."""
         event = said.event
         if event is None:
@@ -98,8 +98,8 @@ class Fold:
         else:
             self._orders.setdefault(dead_id, (event, said.event_id))
 
-    def _letter(self, said: Said, event: DeadLettered) -> Letter:
-        letter = Letter(event, said.topic, said.partition, said.offset, said.at_ms)
+    def _letter(self, said: DeadLetterMention, event: DeadLettered) -> DeadLetter:
+        letter = DeadLetter(event, said.topic, said.partition, said.offset, said.at_ms)
         letter.redrives = self._redrives.get(event.dead_id, 0)
         order, mark = self._orders.get(event.dead_id, (None, None))
         # a redrive may fail before the order to it is noted: such a letter lies before the note and is later than it
@@ -109,7 +109,7 @@ class Fold:
         return letter
 
 
-class LetterBook:
+class DeadLetterIndex:
     """Reads the topic of dead letters; blocking, so it is called in a thread. Raises TopicError."""
 
     def __init__(self, config: KafkaConfig, names: Names, codec: Codec) -> None:
@@ -117,12 +117,12 @@ class LetterBook:
         self._topic = names.dead_letters
         self._codec = codec
 
-    def newest(self, wanted: Callable[[Letter], bool], limit: int) -> Page:
+    def newest(self, wanted: Callable[[DeadLetter], bool], limit: int) -> DeadLetterPage:
         """Return the newest letters that are wanted, from the ends of the log backwards, no further than needed.
 
         They come without their value, headers and traceback, which `whole` reads: ten thousand may be large.
         """
-        fold, oldest, looked = Fold(wanted), dict[int, int](), 0
+        fold, oldest, looked = DeadLetterFold(wanted), dict[int, int](), 0
         for step in backwards(self._config, self._topic, self._light):
             for said in reversed(step.kept):
                 oldest[said.partition] = said.at_ms
@@ -131,11 +131,11 @@ class LetterBook:
             floor = max((oldest.get(number, 1 << 62) for number in step.unread), default=0)
             enough = sum(letter.at_ms >= floor for letter in fold.letters.values()) >= limit
             if (enough or looked >= MOST) and step.unread:
-                return Page(_newest_first(fold)[:limit], complete=False)
+                return DeadLetterPage(_newest_first(fold)[:limit], complete=False)
         found = _newest_first(fold)
-        return Page(found[:limit], complete=len(found) <= limit)
+        return DeadLetterPage(found[:limit], complete=len(found) <= limit)
 
-    def whole(self, letters: Sequence[Letter]) -> list[Letter]:
+    def whole(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Return letters with all that their records hold; those that retention has taken meanwhile are left out."""
         places: dict[int, list[int]] = {}
         for letter in letters:
@@ -154,9 +154,9 @@ class LetterBook:
             if (letter.partition, letter.offset) in found
         ]
 
-    def find(self, dead_id: str) -> Letter | None:
+    def find(self, dead_id: str) -> DeadLetter | None:
         """Return the whole letter with this id, wherever it lies; None if there is none."""
-        fold = Fold(lambda _: True)
+        fold = DeadLetterFold(lambda _: True)
         said = [self._light(record) for record in read(self._config, self._topic, key=dead_id)]
         for one in reversed(said):
             fold.take(one)
@@ -178,7 +178,7 @@ class LetterBook:
         """Return what bytes hold as plain values; raises SchemaError with the cause."""
         return self._codec.decode_dict(value)
 
-    def _said(self, record: RawRecord) -> Said:
+    def _said(self, record: RawRecord) -> DeadLetterMention:
         event, event_id = None, ""
         try:
             attributes = Attributes.from_headers(record.headers, default_time=record.timestamp)
@@ -187,14 +187,14 @@ class LetterBook:
                 event, event_id = self._codec.decode(record.value, kind), attributes.id
         except SchemaError:
             event = None  # somebody else's record; `GET /topics/dead-letters/events` shows it
-        return Said(record.topic, record.partition, record.offset, record.timestamp, event, event_id)
+        return DeadLetterMention(record.topic, record.partition, record.offset, record.timestamp, event, event_id)
 
-    def _light(self, record: RawRecord) -> Said:
+    def _light(self, record: RawRecord) -> DeadLetterMention:
         said = self._said(record)
         if isinstance(said.event, DeadLettered):
             return said._replace(event=said.event.model_copy(update={"value": None, "headers": {}, "traceback": ""}))
         return said
 
 
-def _newest_first(fold: Fold) -> list[Letter]:
+def _newest_first(fold: DeadLetterFold) -> list[DeadLetter]:
     return sorted(fold.letters.values(), key=lambda letter: (letter.at_ms, letter.offset), reverse=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from streams.query.letters import Letter
+    from streams.query.letters import DeadLetter
 
     class Reader(Protocol):
         """Knows what bytes hold."""
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         def fields(self, value: bytes) -> dict[str, Any]: ...  # noqa: D102
 
 
-def shown(found: Letter) -> dict[str, Any]:
+def shown(found: DeadLetter) -> dict[str, Any]:
     """Return what a list shows: the cause and the place, without the record itself."""
     letter = found.letter
     return {
@@ -46,7 +46,7 @@ def shown(found: Letter) -> dict[str, Any]:
     }
 
 
-def whole(found: Letter, book: Reader) -> dict[str, Any]:
+def whole(found: DeadLetter, book: Reader) -> dict[str, Any]:
     """Return everything: the value decoded as `data`, or why it cannot be read, with its bytes in base64."""
     letter = found.letter
     headers = {name: plain(value) for name, value in letter.headers.items()}
@@ -60,7 +60,7 @@ def whole(found: Letter, book: Reader) -> dict[str, Any]:
         return {**kept, "data": None, "undecodable": str(error), "value": raw}
 
 
-def grouped(letters: Sequence[Letter]) -> list[dict[str, Any]]:
+def grouped(letters: Sequence[DeadLetter]) -> list[dict[str, Any]]:
     """Return one row for each fingerprint of letters that come newest first, the most frequent first."""
     rows: dict[str, dict[str, Any]] = {}
     for found in letters:

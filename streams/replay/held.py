@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streams.journal import store_keys
-from streams.query.letters import MOST, LetterBook
+from streams.query.letters import MOST, DeadLetterIndex
 from streams.replay.errors import ReplayError
 from topics.admin import topic_names
 from topics.groups import committed
@@ -13,19 +13,19 @@ from topics.reader import Time, read
 
 if TYPE_CHECKING:
     from streams.define.reactions import Reaction
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
     from topics.reader import RawRecord
 
 _SKEW_MS: Final = 60_000
 
 
-class Held:
+class WaitingEvents:
     """Events that wait at a worker: not yet read by it, parked by a reaction, or given up and open to be redriven.
 
     Read it before what reactions wrote: an event that is not held here has its outputs on the log already. Blocking.
     """
 
-    def __init__(self, log: Log, since_ms: int) -> None:
+    def __init__(self, log: ReplayLog, since_ms: int) -> None:
         self._topic = log.names.events
         self._passed = committed(log.config, log.names.topic("streams.default"))
         self._parked = _parked(log, max(since_ms - _SKEW_MS, 0))
@@ -44,7 +44,7 @@ class Held:
         return None
 
 
-def _parked(log: Log, since_ms: int) -> set[tuple[str, int, int]]:
+def _parked(log: ReplayLog, since_ms: int) -> set[tuple[str, int, int]]:
     """Return reaction, partition and offset of what is parked; its rows are younger than the events."""
     topic = log.names.journal("default")
     if topic not in topic_names(log.config):
@@ -61,10 +61,10 @@ def _parked(log: Log, since_ms: int) -> set[tuple[str, int, int]]:
     return found
 
 
-def _open(log: Log) -> set[tuple[str, int, int]]:
+def _open(log: ReplayLog) -> set[tuple[str, int, int]]:
     """Return reaction, partition and offset of events that were given up and may still be redriven."""
     topic = log.names.events
-    page = LetterBook(log.config, log.names, log.codec).newest(
+    page = DeadLetterIndex(log.config, log.names, log.codec).newest(
         lambda letter: letter.state == "open" and letter.letter.source_topic == topic, MOST
     )
     if not page.complete:

@@ -53,7 +53,7 @@ class Arrival:
     error: str | None = None
 
 
-class Log:
+class ReplayLog:
     """Reads committed records only, in no group: nothing that reads or writes live notices."""
 
     def __init__(self, config: KafkaConfig, codec: Codec, names: Names, catalog: Catalog) -> None:
@@ -63,7 +63,7 @@ class Log:
         self.catalog = catalog
 
     @classmethod
-    def of(cls, settings: Settings, catalog: Catalog) -> Log:
+    def of(cls, settings: Settings, catalog: Catalog) -> ReplayLog:
         """Return the log that settings name; SettingsError when they name none."""
         return cls(settings.kafka(), codec_of(settings, catalog), Names(settings.topic_prefix), catalog)
 

@@ -15,14 +15,14 @@ from streams.errors import ForkError
 from streams.replay.answers import CallMode
 from streams.replay.bus import BusReplay
 from streams.replay.errors import ReplayError
-from streams.replay.held import Held
-from streams.replay.log import Arrival, Log, Stretch
-from streams.replay.pace import Marks, Pace, side_by_side
+from streams.replay.held import WaitingEvents
+from streams.replay.log import Arrival, ReplayLog, Stretch
+from streams.replay.pace import Marks, ReplayPace, side_by_side
 from streams.replay.position import Position as Places
 from streams.replay.recordings import Recordings
 from streams.replay.repair import Repair
-from streams.replay.report import Report
-from streams.replay.runs import Known, Rerun, Submission, roots
+from streams.replay.report import ReplayReport
+from streams.replay.runs import LoggedRuns, Rerun, Submission, roots
 from streams.replay.shadow import Shadow
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReplayPlan:
     """What to replay: a topic by its name without prefix, from `start` (inclusive) to `end` (exclusive).
 
     `agent` runs the submissions instead of the queue's own, or, for `events`, is run for what reactions start.
@@ -76,8 +76,8 @@ class Replay:
 
     def __init__(
         self,
-        log: Log,
-        plan: Plan,
+        log: ReplayLog,
+        plan: ReplayPlan,
         sink: Shadow | Repair,
         progress: Progress = lambda _what, _done, _of: None,
         position: Places | None = None,
@@ -88,16 +88,16 @@ class Replay:
         self._sink = sink
         self._progress = progress
         self._position = position
-        self._pace = Pace(plan.rate)
+        self._pace = ReplayPace(plan.rate)
         self._roots = 0
         self._marks = Marks(sink.flush, None if position is None else position.note)
-        self.report = Report(plan.topic, plan.calls, plan.dry_run, sink.into, in_place=plan.in_place)
+        self.report = ReplayReport(plan.topic, plan.calls, plan.dry_run, sink.into, in_place=plan.in_place)
 
     def stop(self) -> None:
         """Let `run` return soon, with all that was begun done and its place noted."""
         self._pace.stop()
 
-    async def run(self) -> Report:
+    async def run(self) -> ReplayReport:
         """Replay and return the report.
 
         Raises ReplayError for a topic that nobody handles, TopicError for one that does not exist.
@@ -187,7 +187,7 @@ class Replay:
         outside = self._plan.mode == "live"
         if not self._plan.in_place:
             return BusReplay(self._log.catalog, self._log.codec, outside=outside)
-        held = Held(self._log, self._log.first_ms(stretch))
+        held = WaitingEvents(self._log, self._log.first_ms(stretch))
         return BusReplay(self._log.catalog, self._log.codec, outside=outside, held=held.why)
 
     async def _bus_lane(self, stretch: Stretch, partition: int, bus: BusReplay, started: list[Submission]) -> None:
@@ -283,7 +283,7 @@ class Replay:
                 return
             await asyncio.sleep(0)  # a recorded run waits for nothing, and the other lanes for their turn
 
-    def _known(self, submissions: list[Submission]) -> Known:
+    def _known(self, submissions: list[Submission]) -> LoggedRuns:
         since = min(one.at_ms for one in submissions)
         self._progress("reading journals", 0, None)
         runs = self._log.runs([one.event.run_id for one in submissions], since)
@@ -293,7 +293,7 @@ class Replay:
                 recordings.add(call)
                 if number % _CHUNK == 0:
                     self._progress("reading calls", number, None)
-        return Known(runs, recordings)
+        return LoggedRuns(runs, recordings)
 
     async def _write(self, world: World) -> None:
         for at_ms, output in world.outputs:

@@ -13,7 +13,7 @@ from topics.reader import Time, offsets, read
 if TYPE_CHECKING:
     from schemas import Event
     from schemas.avro.codec import Codec
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
 
 _SKEW_MS: Final = 60_000  # clocks of producers and brokers differ
 
@@ -31,10 +31,10 @@ def substance(codec: Codec, event: Event) -> bytes:
     return _digest(codec.encode(event))
 
 
-class Written:
+class WrittenRecords:
     """The records of some topics from a time on (ms since the epoch), read as they are asked for; blocking."""
 
-    def __init__(self, log: Log, since_ms: int = 0) -> None:
+    def __init__(self, log: ReplayLog, since_ms: int = 0) -> None:
         self._log = log
         self._since_ms = max(since_ms - _SKEW_MS, 0)
         self._topics: dict[str, dict[Identity, bytes]] = {}

@@ -10,23 +10,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from streams.runtime.batch import Batch
-    from streams.runtime.partition_store import PartitionDb, Store
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.partition_store import PartitionDatabase, PartitionStore
 
 
 OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 
 
-class Source:
+class SourcePartition:
     """One source topic's partition within a slice: batches in order, and how far they are committed."""
 
-    __slots__ = ("_waiting", "applied", "end", "given", "queue", "slice", "topic")
+    __slots__ = ("_waiting", "applied", "assignment", "end", "given", "queue", "topic")
 
     def __init__(self, topic: str) -> None:
         """Make the source; its slice sets `slice`."""
         self.topic = topic
-        self.slice: Slice | None = None
-        self.queue: deque[Batch] = deque()
+        self.assignment: PartitionAssignment | None = None
+        self.queue: deque[RecordBatch] = deque()
         self.applied = -1  # next offset to process, as committed; -1: nothing known yet
         self.given = -1  # offset behind the last record that the consumer gave; written by its thread only, as `end`
         self.end = (-1, -1)  # `given` when the consumer last came to the partition's end, and where that was
@@ -40,7 +40,7 @@ class Source:
 
     async def reached(self, offset: int) -> None:
         """Wait until the record at `offset` is applied, or the slice is buried."""
-        if self.applied > offset or (self.slice is not None and not self.slice.live):
+        if self.applied > offset or (self.assignment is not None and not self.assignment.live):
             return
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (offset, id(waiter), waiter))
@@ -64,14 +64,14 @@ class Source:
         return self.owner.partition
 
     @property
-    def owner(self) -> Slice:
+    def owner(self) -> PartitionAssignment:
         """Return the slice."""
-        if self.slice is None:
+        if self.assignment is None:
             raise RuntimeError(f"source {self.topic} has no slice yet")
-        return self.slice
+        return self.assignment
 
 
-class Slice:
+class PartitionAssignment:
     """Everything of partition number `partition` that this process owns, from assignment to revocation.
 
     The sources of one number are owned together (the group shares out numbers, see `streams.runtime.consumer_thread`),
@@ -82,18 +82,18 @@ class Slice:
 
     __slots__ = ("db", "guard", "live", "on_death", "partition", "ready", "sources", "stores")
 
-    def __init__(self, partition: int, sources: dict[str, Source]) -> None:
+    def __init__(self, partition: int, sources: dict[str, SourcePartition]) -> None:
         """Bind `sources` (topic to source) to a new assignment of `partition`."""
         self.partition = partition
         self.sources = sources
         self.live = True
         self.ready = False
-        self.db: PartitionDb | None = None
-        self.stores: dict[str, Store] = {}
+        self.db: PartitionDatabase | None = None
+        self.stores: dict[str, PartitionStore] = {}
         self.guard = threading.Lock()  # held while the store is written, and to die
         self.on_death: list[Callable[[], None]] = []
         for source in sources.values():
-            source.slice = self
+            source.assignment = self
 
     def __repr__(self) -> str:
         """Show number and state."""
@@ -104,7 +104,7 @@ class Slice:
         with self.guard:
             self.live = False
 
-    def bury(self) -> None:
+    def close(self) -> None:
         """Release what hangs on a dead slice (event loop)."""
         self.ready = False
         for source in self.sources.values():
@@ -116,7 +116,7 @@ class Slice:
             self.db.close()
             self.db = None
 
-    def fence(self) -> Source:
+    def fence(self) -> SourcePartition:
         """Return the source whose current offset proves ownership when a transaction moves none."""
         return next(iter(self.sources.values()))
 

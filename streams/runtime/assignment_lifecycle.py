@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.record import weight_of
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice, Source
+    from streams.runtime.assignment import PartitionAssignment, SourcePartition
     from streams.runtime.committer import Committer
     from streams.runtime.consumer_thread import ConsumerThread
-    from streams.runtime.record import Record
+    from streams.runtime.record import ConsumedRecord
     from streams.runtime.restore import Restorer
     from streams.runtime.standbys import Standbys
-    from streams.runtime.store_index import Index
+    from streams.runtime.store_index import StoreIndex
 
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
 _LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock than the event loop's
 
-Deliver = Callable[["Source", "list[Record]"], None]
-SliceHook = Callable[["Slice"], Awaitable[None] | None]
+Deliver = Callable[["SourcePartition", "list[ConsumedRecord]"], None]
+AssignmentHook = Callable[["PartitionAssignment"], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class StoreSpec:
 
     name: str
     topic: str
-    index: Index | None = None
+    index: StoreIndex | None = None
 
 
-class Ownership:
+class AssignmentLifecycle:
     """Receive slices from the consumer's thread and carry them through their life."""
 
     def __init__(
@@ -68,14 +68,16 @@ class Ownership:
         self._spawn = spawn
         self._say = say
         self._probe = probe
-        self._waiting: list[Slice] = []
+        self._waiting: list[PartitionAssignment] = []
         self._restoring = False
-        self._opening: list[Slice] = []  # in the hands of the restoring thread, which must not lose its database
+        self._opening: list[
+            PartitionAssignment
+        ] = []  # in the hands of the restoring thread, which must not lose its database
         self.thread: ConsumerThread | None = None
         self.committer: Committer | None = None
-        self.slices: dict[int, Slice] = {}
+        self.assignments: dict[int, PartitionAssignment] = {}
         self.progress = asyncio.Event()  # set whenever a batch was finished
-        self.on_ready: list[SliceHook] = []
+        self.on_ready: list[AssignmentHook] = []
         self.on_change: list[Callable[[], None]] = []
 
     @property
@@ -85,11 +87,11 @@ class Ownership:
 
     # -- called in the consumer's thread
 
-    def assigned(self, owned: Slice) -> None:
+    def assigned(self, owned: PartitionAssignment) -> None:
         """Queue a slice for restore."""
         self._loop.call_soon_threadsafe(self._queue, owned)
 
-    def leave(self, gone: Sequence[Slice]) -> None:
+    def leave(self, gone: Sequence[PartitionAssignment]) -> None:
         """Let what was started finish and commit, for some seconds at most, also when the event loop is blocked."""
         drained = asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop)
         try:
@@ -98,11 +100,11 @@ class Ownership:
             drained.cancel()
             self._say("the event loop is blocked: partitions that had to go were not drained")
 
-    def died(self, gone: Sequence[Slice]) -> None:
+    def died(self, gone: Sequence[PartitionAssignment]) -> None:
         """Release what hung on `gone`, which no transaction takes any more."""
-        self._loop.call_soon_threadsafe(self._bury, gone)
+        self._loop.call_soon_threadsafe(self._close_all, gone)
 
-    def deliver(self, records: dict[Source, list[Record]]) -> None:
+    def deliver(self, records: dict[SourcePartition, list[ConsumedRecord]]) -> None:
         """Pass a fetch on, in one hop."""
         self._loop.call_soon_threadsafe(self._hand, records)
 
@@ -112,9 +114,9 @@ class Ownership:
 
     # -- in the event loop
 
-    def _hand(self, records: dict[Source, list[Record]]) -> None:
+    def _hand(self, records: dict[SourcePartition, list[ConsumedRecord]]) -> None:
         for source, messages in records.items():
-            owned = source.slice
+            owned = source.assignment
             if owned is not None and owned.live and owned.ready:
                 self._deliver(source, messages)
             else:
@@ -124,7 +126,7 @@ class Ownership:
         if self.thread is not None:
             self.thread.release(weight)
 
-    def _queue(self, owned: Slice) -> None:
+    def _queue(self, owned: PartitionAssignment) -> None:
         self._waiting.append(owned)
         if not self._restoring:
             self._restoring = True
@@ -147,58 +149,58 @@ class Ownership:
         finally:
             self._restoring = False
 
-    async def _await_predecessor(self, one: Slice) -> None:
+    async def _await_predecessor(self, one: PartitionAssignment) -> None:
         """Bury a former slice of this number first: two handles on one database are refused by its lock."""
-        former = self.slices.get(one.partition)
+        former = self.assignments.get(one.partition)
         if former is not None and former is not one:
-            self._bury([former])
+            self._close_all([former])
 
-    def _open(self, batch: Sequence[Slice]) -> None:
+    def _open(self, batch: Sequence[PartitionAssignment]) -> None:
         for one in batch:
             one.db = db = self._database(one.partition)
             one.stores = {
-                spec.name: Store(db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
+                spec.name: PartitionStore(db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
             }
         self._probe("restoring")
         self._restorer.restore(batch)
         self._probe("restored")
 
-    def _database(self, number: int) -> PartitionDb:
+    def _database(self, number: int) -> PartitionDatabase:
         """Open the database of a partition, or take over the open one of its standby."""
         warm = None if self._standbys is None else self._standbys.claim(number)
         if warm is not None:
             self._say(f"partition {number} is taken over from the standby here")
             return warm
-        db = PartitionDb(self._folder / str(number), self._options, damaged=self._crash)
+        db = PartitionDatabase(self._folder / str(number), self._options, damaged=self._crash)
         if db.rebuilt:
             self._say(f"store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
         return db
 
-    def _close(self, one: Slice) -> None:
+    def _close(self, one: PartitionAssignment) -> None:
         """Bury a slice; once its database is closed a copy may be kept of it."""
         held = one.db is not None
-        one.bury()
+        one.close()
         if held and self._standbys is not None:
             self._standbys.free(one.partition)
 
-    async def _start(self, one: Slice) -> None:
+    async def _start(self, one: PartitionAssignment) -> None:
         if not one.live:
             self._close(one)
             return
-        self.slices[one.partition] = one
+        self.assignments[one.partition] = one
         await self.opened(one)
         if self.thread is not None:
             self.thread.begin(one)
         self._changed()
 
-    async def opened(self, one: Slice) -> None:
+    async def opened(self, one: PartitionAssignment) -> None:
         """Tell those who have work to go on with in a slice, before any record of it comes."""
         for hook in self.on_ready:
             pending = hook(one)
             if pending is not None:
                 await pending
 
-    async def _drain(self, gone: Sequence[Slice]) -> None:
+    async def _drain(self, gone: Sequence[PartitionAssignment]) -> None:
         self._probe("draining")
         for one in gone:
             one.ready = False
@@ -216,13 +218,13 @@ class Ownership:
             self._say("handlers were still at work when their partitions had to go; their records come again elsewhere")
         await self.committer.drain(_DRAIN_S)
 
-    def _bury(self, gone: Sequence[Slice]) -> None:
+    def _close_all(self, gone: Sequence[PartitionAssignment]) -> None:
         for one in gone:
             for source in one.sources.values():
                 self._release(sum(batch.weight() for batch in source.queue if not batch.taken))
                 source.queue.clear()
-            if self.slices.get(one.partition) is one:
-                del self.slices[one.partition]
+            if self.assignments.get(one.partition) is one:
+                del self.assignments[one.partition]
             if one not in self._opening:
                 self._close(one)
         self._changed()

@@ -5,23 +5,23 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.record import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.runtime.assignment import Source
-    from streams.runtime.record import Record
+    from streams.runtime.assignment import SourcePartition
+    from streams.runtime.record import ConsumedRecord
 
 # The batch that the running handler was given: sends and table writes made meanwhile belong to it.
-CURRENT: ContextVar[Batch | None] = ContextVar("streams_current_batch", default=None)
+CURRENT: ContextVar[RecordBatch | None] = ContextVar("streams_current_batch", default=None)
 
 GROW_LIMIT: Final = 2000  # records a batch may grow to while nobody has begun it
 SHORT: Final = 100  # the same for records that are not handled in microseconds: the loop serves others in between
 
 
-class Batch(Unit):
+class RecordBatch(CommitUnit):
     """Records handed to a Faust stream as a whole.
 
     `open` counts the agents that have not finished it; at zero it is sealed and joins the group commit behind its
@@ -32,7 +32,13 @@ class Batch(Unit):
 
     __slots__ = ("_weight", "finish", "messages", "next", "open", "rejected", "source", "started", "taken")
 
-    def __init__(self, source: Source, messages: list[Record], agents: int, finish: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        source: SourcePartition,
+        messages: list[ConsumedRecord],
+        agents: int,
+        finish: Callable[[RecordBatch], None],
+    ) -> None:
         """Take `messages` of `source` for `agents` streams; `finish` is called when all are done with them."""
         super().__init__(source.owner)
         self.source = source
@@ -45,7 +51,7 @@ class Batch(Unit):
         self.rejected = False  # its handler failed: nothing of it counts, and its records are read again one by one
         self.finish = finish
 
-    def grow(self, messages: list[Record], most: int = GROW_LIMIT) -> bool:
+    def grow(self, messages: list[ConsumedRecord], most: int = GROW_LIMIT) -> bool:
         """Append records that came in before anybody began, so that slow handlers get large batches."""
         if self.started or len(self.messages) >= most:
             return False

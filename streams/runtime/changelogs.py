@@ -12,15 +12,15 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from streams import clock
 from streams.runtime.cluster_queries import answered
 from streams.runtime.errors import RestoreError
-from streams.runtime.partition_store import Mark
+from streams.runtime.partition_store import ChangelogMark
 from streams.runtime.store_index import with_entries
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.client_config import Config
     from streams.runtime.commit_unit import Write
-    from streams.runtime.partition_store import Store
-    from streams.runtime.record import Record
+    from streams.runtime.partition_store import PartitionStore
+    from streams.runtime.record import ConsumedRecord
 
 CHUNK: Final = 5000  # records taken at once
 _ANSWER_S: Final = 5.0
@@ -31,18 +31,18 @@ Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Reading:
+class ChangelogReading:
     """One changelog partition being read into the store of a slice that lives."""
 
-    owner: Slice
-    store: Store
+    owner: PartitionAssignment
+    store: PartitionStore
     topic_id: str
     position: int
     end: int  # the high watermark when the reading began, at `listed_ms`
     listed_ms: int
     as_of_ms: int  # no deletion of this time or younger can be missing from what is still to be read
     marked: int = -1  # the position that the store's mark says
-    rows: list[tuple[Store, bytes, bytes | None]] = field(default_factory=list)
+    rows: list[tuple[PartitionStore, bytes, bytes | None]] = field(default_factory=list)
     count: int = 0
 
     @property
@@ -51,7 +51,7 @@ class Reading:
         return self.store.topic, self.store.partition
 
 
-class Changelogs:
+class ChangelogReader:
     """Brings stores nearer to the ends of their changelogs; all calls block and may come from any one thread."""
 
     def __init__(self, client: Config, say: Say) -> None:
@@ -59,7 +59,7 @@ class Changelogs:
         self._client = client
         self._say = say
 
-    def readings(self, owned: Sequence[Slice]) -> list[Reading]:
+    def readings(self, owned: Sequence[PartitionAssignment]) -> list[ChangelogReading]:
         """Return where each store goes on; one that does not fit its changelog is cleared and begins anew."""
         stores = [(one, store) for one in owned if one.live for store in one.stores.values()]
         if not stores:
@@ -80,10 +80,10 @@ class Changelogs:
                     store.db.clear(store)  # what is there without a mark is no prefix of the changelog
             position = lows[place] if mark is None else max(mark.next_offset, lows[place])
             as_of = now if mark is None else mark.at_ms
-            readings.append(Reading(one, store, ids[store.topic], position, highs[place], now, as_of))
+            readings.append(ChangelogReading(one, store, ids[store.topic], position, highs[place], now, as_of))
         return readings
 
-    def _fitting(self, store: Store, topic_id: str, end: int) -> Mark | None:
+    def _fitting(self, store: PartitionStore, topic_id: str, end: int) -> ChangelogMark | None:
         """Return the mark of a store that can go on from it, None for one that does not fit its changelog."""
         mark = store.db.mark(store.name)
         if mark is None:
@@ -100,14 +100,14 @@ class Changelogs:
         self._say(f"rebuilding {store.name}/{store.partition}: {why}")
         return None
 
-    def take(self, reader: Consumer, open_: Mapping[Place, Reading], seconds: float) -> int:
+    def take(self, reader: Consumer, open_: Mapping[Place, ChangelogReading], seconds: float) -> int:
         """Write what `reader` has, waiting `seconds` at most; return how many records that were.
 
         Raises RestoreError when the library says that it can read no more.
         """
         messages = reader.consume(CHUNK, seconds)
         for message in messages:
-            record = cast("Record", message)  # an end of partition has its place and offset, too
+            record = cast("ConsumedRecord", message)  # an end of partition has its place and offset, too
             reading = open_.get((record.topic(), record.partition()))
             error = message.error()
             if error is not None:
@@ -126,25 +126,25 @@ class Changelogs:
                 self.write(reading)
         return len(messages)
 
-    def write(self, reading: Reading) -> None:
+    def write(self, reading: ChangelogReading) -> None:
         """Write what was read with its mark, unless the slice has died."""
         if reading.position >= reading.end:
             reading.as_of_ms = max(reading.as_of_ms, reading.listed_ms)
-        mark = Mark(reading.topic_id, reading.position, reading.as_of_ms)
+        mark = ChangelogMark(reading.topic_id, reading.position, reading.as_of_ms)
         with reading.owner.guard:
             if reading.owner.live:
                 reading.store.db.apply(self._rows(reading), [(reading.store.name, mark)])
         reading.marked = reading.position
         reading.rows.clear()
 
-    def finish(self, reading: Reading) -> None:
+    def finish(self, reading: ChangelogReading) -> None:
         """Make an index that a new store lacks, or that was made for other lookups: all rows are there now."""
         self.write(reading)
         with reading.owner.guard:
             if reading.owner.live and not reading.store.db.indexed(reading.store):
                 reading.store.db.index(reading.store)
 
-    def _rows(self, reading: Reading) -> Iterable[Write]:
+    def _rows(self, reading: ChangelogReading) -> Iterable[Write]:
         """Return what to write for the rows read: with their index entries, unless that is made at the end."""
         store = reading.store
         return with_entries(store, reading.rows) if store.index and store.db.indexed(store) else reading.rows

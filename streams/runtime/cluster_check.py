@@ -11,7 +11,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streams.runtime import client_config
-from streams.runtime.cluster_queries import PATIENCE_S, Pauses
+from streams.runtime.cluster_queries import PATIENCE_S, RetryPauses
 from streams.runtime.errors import ClusterUnfitError
 
 _NEEDS = (
@@ -58,7 +58,7 @@ def _metadata(client: client_config.Config, group: str) -> object:
 
 def _told(client: client_config.Config, group: str, place: TopicPartition) -> bool:
     """Return whether the coordinator answers at all, asked for a minute: while it comes up it refuses at once."""
-    pauses = Pauses(PATIENCE_S)
+    pauses = RetryPauses(PATIENCE_S)
     while _answer(client, group, place, 3) is None:
         if pauses.over():
             return False

@@ -22,7 +22,7 @@ _FIRST_PAUSE_S: Final = 0.1  # doubled with each try: a broker that loads its gr
 _LAST_PAUSE_S: Final = 2.0
 
 
-class Pauses:
+class RetryPauses:
     """The pauses between tries, each twice as long as the last, within a time limit in seconds."""
 
     def __init__(self, seconds: float) -> None:
@@ -45,7 +45,7 @@ def answered(client: client_config.Config, ask: Callable[[AdminClient], T], say:
     Raises KafkaException for a topic that does not exist, ClusterUnfitError for a connection or a request that the
     broker refuses (credentials, TLS, ACLs), RestoreError after a minute.
     """
-    pauses = Pauses(PATIENCE_S)
+    pauses = RetryPauses(PATIENCE_S)
     while True:
         refusals: list[str] = []
         settings = client_config.quiet(client) | {"error_cb": partial(_note, refusals)}

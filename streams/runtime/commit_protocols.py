@@ -6,30 +6,30 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.commit_unit import Out
-    from streams.runtime.group_snapshot import Pair
+    from streams.runtime.group_snapshot import GroupSnapshot
 
 
-class Owner(Protocol):
+class AssignmentOwner(Protocol):
     """What the committer asks of the consumer's side."""
 
     @property
-    def pair(self) -> Pair:
+    def snapshot(self) -> GroupSnapshot:
         """The latest metadata and live slices."""
 
-    async def next_pair(self) -> None:
+    async def next_snapshot(self) -> None:
         """Wait for a younger pair."""
 
     def release(self, weight: int) -> None:
         """Give credit for records of this weight that are done with."""
 
-    def renew(self, old: Slice) -> None:
+    def renew(self, old: PartitionAssignment) -> None:
         """Read a slice again from what is committed."""
 
 
 class Transactor(Protocol):
-    """What commits: `streams.runtime.transactions.Transactions` is one. All calls block."""
+    """What commits: `streams.runtime.transactions.TransactionalProducer` is one. All calls block."""
 
     def open(self) -> None:
         """Fence a predecessor."""

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 from streams.runtime.errors import OverlayConflictError, RecordTooLargeError, UnitTooLargeError
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
-    from streams.runtime.partition_store import Store
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.partition_store import PartitionStore
 
 Headers = Sequence[tuple[str, str | bytes | None]]
 # topic, value, key, partition (-1: by key), headers. A tuple because tens of thousands a second are made.
 Out = tuple[str, bytes | None, bytes | None, int, Headers | None]
-Write = tuple["Store", bytes, bytes | None]
+Write = tuple["PartitionStore", bytes, bytes | None]
 Callback = Callable[[], None]
 
 
-class Late(Protocol):
+class DeferredRow(Protocol):
     """A change of a row whose bytes are made at the commit, once for all changes of that row in a transaction."""
 
-    store: Store
+    store: PartitionStore
     key: bytes
 
     def data(self) -> bytes | None:
@@ -32,7 +32,7 @@ MAX_RECORD_BYTES: Final = 1_000_000  # the topics' max.message.bytes less room f
 WHOLE_EVENT_BYTES: Final = 27 * 1024 * 1024  # of a record that holds an event as it came, such as a dead letter
 
 
-class Unit:
+class CommitUnit:
     """Collect what must be committed together for one slice.
 
     Everything is added before `seal`; the committer takes sealed units in the order in which they were handed to it.
@@ -41,6 +41,7 @@ class Unit:
     LIMIT: ClassVar[int] = 8 * 1024 * 1024  # bytes that may become true together
 
     __slots__ = (
+        "assignment",
         "behind",
         "committed",
         "culprit",
@@ -53,23 +54,24 @@ class Unit:
         "outs",
         "sealed",
         "size",
-        "slice",
         "writes",
     )
 
-    def __init__(self, owner: Slice) -> None:
+    def __init__(self, owner: PartitionAssignment) -> None:
         """Start an empty unit of `owner`."""
-        self.slice = owner
+        self.assignment = owner
         self.outs: list[Out] = []
         self.writes: list[Write] = []
-        self.late: list[Late] = []
+        self.late: list[DeferredRow] = []
         self.size = 0
         self.large = 0  # of it in records with a limit of their own, which do not count among LIMIT
         self.sealed = False
         self.committed = False
         self.on_commit: list[Callback] = []
         self.on_add: list[Callback] = []  # called once it is handed over: what they hand over comes behind it
-        self.behind: Unit | None = None  # a unit, of another slice perhaps, without which this one must not be true
+        self.behind: CommitUnit | None = (
+            None  # a unit, of another slice perhaps, without which this one must not be true
+        )
         self.lost = False  # it never became true, and never will
         self.culprit: str | None = None  # the run whose decision this is
         # Set where nothing rests on the unit; without it a refusal ends the slice.
@@ -104,7 +106,7 @@ class Unit:
             )
         self.outs.append((topic, value, key, partition, headers))
 
-    def put(self, store: Store, key: bytes, value: bytes | None, *, limit: int | None = None) -> None:
+    def put(self, store: PartitionStore, key: bytes, value: bytes | None, *, limit: int | None = None) -> None:
         """Write a row (None deletes it): into the overlay now, into changelog and store at the commit.
 
         Of several writes of a row the last one counts: the others would become true in the same moment, for nobody.
@@ -130,7 +132,7 @@ class Unit:
             self.outs[place[0]] = self.outs.pop()
             self.writes[place[1]] = (store, key, value)
 
-    def change(self, late: Late) -> None:
+    def change(self, late: DeferredRow) -> None:
         """Change a row with this unit: readers through the overlay see it now, its bytes are made at the commit."""
         self.late.append(late)
         late.store.dirty[late.key] = (late, self, None)

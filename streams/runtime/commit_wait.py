@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streams.runtime.commit_unit import Unit
+    from streams.runtime.commit_unit import CommitUnit
     from streams.runtime.committer import Committer
 
 
-async def committed(committer: Committer, unit: Unit) -> None:
+async def committed(committer: Committer, unit: CommitUnit) -> None:
     """Hand a unit over and wait until it is committed; raises DeadAssignmentError when its partition went away."""
     done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams import clock
 from streams.runtime.assignment import OFFSET_KEY
-from streams.runtime.commit_unit import Late, Unit, Write
+from streams.runtime.commit_unit import CommitUnit, DeferredRow, Write
 from streams.runtime.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -25,13 +25,13 @@ from streams.runtime.errors import (
     TransactionAbortedError,
     TransactionStuckError,
 )
-from streams.runtime.member_refusals import Refusals
-from streams.runtime.partition_store import Mark
+from streams.runtime.member_refusals import MemberRefusals
+from streams.runtime.partition_store import ChangelogMark
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
-    from streams.runtime.commit_protocols import Owner, Transactor
-    from streams.runtime.group_snapshot import Pair
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_protocols import AssignmentOwner, Transactor
+    from streams.runtime.group_snapshot import GroupSnapshot
 
 MAX_RECORDS: Final = 10_000  # of one transaction; a unit is never split
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -47,8 +47,8 @@ IDLE_S: Final = 1.0  # an idle worker proves its ownership this often
 _TURNS: Final = 16  # of the loop, at most, that a transaction is begun later to take along what is about to be ready
 _TURNS_S: Final = 0.002  # the same in seconds
 
-LedgerRow = tuple["Slice", Write]
-Rows = Callable[["Slice", Sequence[Late]], tuple[list[Write], list[Write]]]
+LedgerRow = tuple["PartitionAssignment", Write]
+Rows = Callable[["PartitionAssignment", Sequence[DeferredRow]], tuple[list[Write], list[Write]]]
 """Makes rows of changes in their order: those that have a changelog, and those that only the store has."""
 
 
@@ -58,15 +58,15 @@ class Committer:
     def __init__(
         self,
         transactions: Transactor,
-        owner: Owner,
+        owner: AssignmentOwner,
         *,
         ledger: str,
         topic_ids: dict[str, str],
         crash: Callable[[Exception], None],
-        refused: Callable[[Unit, Exception], None],
+        refused: Callable[[CommitUnit, Exception], None],
         say: Callable[[str], None],
         probe: Callable[[str], None],
-        rows: Rows = lambda _slice, _changes: ([], []),
+        rows: Rows = lambda _assignment, _changes: ([], []),
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process.
@@ -84,7 +84,7 @@ class Committer:
         self._refused = refused
         self._say = say
         self._probe = probe
-        self._ready: deque[Unit] = deque()
+        self._ready: deque[CommitUnit] = deque()
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -93,16 +93,16 @@ class Committer:
         self._work: asyncio.Future[None] | None = None
         self._between: list[Callable[[], None]] = []
         self.accepted_at = -PROOF_S  # begin of the last accepted transaction; counts on while the machine sleeps
-        self._refusals = Refusals()
+        self._refusals = MemberRefusals()
         self.commits = 0
         self.records = 0
 
     # -- for those who make units
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         """Hand over a unit; it is sealed by that. Order of hand-over is order on the log."""
         unit.sealed = True
-        if not unit.slice.live:
+        if not unit.assignment.live:
             self._drop(unit)
             return
         self._ready.append(unit)
@@ -175,9 +175,9 @@ class Committer:
 
     def _prove(self) -> None:
         """Queue an empty unit a live slice: its transaction carries current offsets and so proves that we own them."""
-        for owned in self._owner.pair.live:
+        for owned in self._owner.snapshot.live:
             if owned.ready:
-                self.add(Unit(owned))
+                self.add(CommitUnit(owned))
                 return
 
     async def _gather(self) -> None:
@@ -190,17 +190,17 @@ class Committer:
 
     async def _round(self, loop: asyncio.AbstractEventLoop) -> None:
         await self._gather()
-        pair = self._owner.pair
-        units = self._take(pair)
+        snapshot = self._owner.snapshot
+        units = self._take(snapshot)
         if not units:
             if self._ready:
-                await self._owner.next_pair()
+                await self._owner.next_snapshot()
             return
-        await self._commit(loop, units, pair)
+        await self._commit(loop, units, snapshot)
 
-    def _take(self, pair: Pair) -> list[Unit]:
+    def _take(self, snapshot: GroupSnapshot) -> list[CommitUnit]:
         """Take the longest head run that fits a transaction and whose slices are in `pair`."""
-        units: list[Unit] = []
+        units: list[CommitUnit] = []
         records = size = 0
         ready = self._ready
         while ready:
@@ -208,7 +208,7 @@ class Committer:
             if not self._stands(unit):
                 self._drop(ready.popleft())
                 continue
-            if unit.slice not in pair.live:
+            if unit.assignment not in snapshot.live:
                 break  # assigned a moment ago: the next pair has it
             records += len(unit.outs) + len(unit.late)
             size += unit.size
@@ -217,25 +217,25 @@ class Committer:
             units.append(ready.popleft())
         return units
 
-    async def _commit(self, loop: asyncio.AbstractEventLoop, units: list[Unit], pair: Pair) -> None:
+    async def _commit(self, loop: asyncio.AbstractEventLoop, units: list[CommitUnit], snapshot: GroupSnapshot) -> None:
         """Commit `units`; a refusal is narrowed down to its unit by halves, in order."""
         careful, alone = False, 0
         while True:
             began = clock.boottime()
             try:
-                await self._watched(loop.run_in_executor(self._thread, self._transact, units, pair, careful))
+                await self._watched(loop.run_in_executor(self._thread, self._transact, units, snapshot, careful))
             except MemberRefusedError as error:
-                units, pair = await self._still_ours(units, error)
+                units, snapshot = await self._still_ours(units, error)
             except TransactionAbortedError as error:
                 self._say(f"transaction aborted ({error}); sending again")
                 if len(units) > 1:
                     half = len(units) // 2
-                    await self._commit(loop, units[:half], pair)
+                    await self._commit(loop, units[:half], snapshot)
                 else:
                     half, alone = 0, alone + 1
                     await self._wait_again(alone, error)
-                pair = self._owner.pair
-                units = self._alive(units[half:], pair)
+                snapshot = self._owner.snapshot
+                units = self._alive(units[half:], snapshot)
                 careful = len(units) == 1
             except RecordRefusedError as error:
                 self._refuse(units[0], error)
@@ -248,17 +248,19 @@ class Committer:
             if not units:
                 return
 
-    async def _still_ours(self, units: Sequence[Unit], error: MemberRefusedError) -> tuple[list[Unit], Pair]:
+    async def _still_ours(
+        self, units: Sequence[CommitUnit], error: MemberRefusedError
+    ) -> tuple[list[CommitUnit], GroupSnapshot]:
         """Wait for the consumer's callbacks after a refusal; raises MembershipLostError when they do not come."""
         pause = self._refusals.another(error)
         self._say(f"refused as a group member ({error}); sending what is still ours again")
         await asyncio.sleep(pause)
-        await self._owner.next_pair()
-        pair = self._owner.pair
-        kept = self._alive(units, pair)
+        await self._owner.next_snapshot()
+        snapshot = self._owner.snapshot
+        kept = self._alive(units, snapshot)
         if len(kept) < len(units):
             self._refusals.over()  # the callbacks came: a refusal of what is left is another matter
-        return kept, pair
+        return kept, snapshot
 
     async def _wait_again(self, aborts: int, error: TransactionAbortedError) -> None:
         """Give the cluster more time with each abort of one unit; raises TransactionStuckError when that was no help.
@@ -291,83 +293,85 @@ class Committer:
                 )
         await work
 
-    def _alive(self, units: Sequence[Unit], pair: Pair) -> list[Unit]:
+    def _alive(self, units: Sequence[CommitUnit], snapshot: GroupSnapshot) -> list[CommitUnit]:
         kept = []
         for unit in units:
-            if self._stands(unit) and unit.slice in pair.live:
+            if self._stands(unit) and unit.assignment in snapshot.live:
                 kept.append(unit)
             else:
                 self._drop(unit)
         return kept
 
-    def _stands(self, unit: Unit) -> bool:
+    def _stands(self, unit: CommitUnit) -> bool:
         """Return whether a unit may be committed; one whose base is lost takes its slice with it, to be read again."""
-        if unit.behind is not None and unit.behind.lost and unit.slice.live:
-            unit.slice.kill()
-            self._owner.renew(unit.slice)
-        return unit.slice.live
+        if unit.behind is not None and unit.behind.lost and unit.assignment.live:
+            unit.assignment.kill()
+            self._owner.renew(unit.assignment)
+        return unit.assignment.live
 
     # -- in the commit thread
 
-    def _transact(self, units: Sequence[Unit], pair: Pair, careful: bool) -> None:
+    def _transact(self, units: Sequence[CommitUnit], snapshot: GroupSnapshot, careful: bool) -> None:
         offsets, ledger = self._offsets(units)
         unlogged = self._late(units, ledger)
         outs = [out for unit in units for out in unit.outs]
         outs += [(store.topic, value, key, store.partition, None) for _, (store, key, value) in ledger]
         changelogs = frozenset(self._topic_ids)
-        ends = self._transactions.commit(outs, offsets, pair.metadata, changelogs, careful=careful)
+        ends = self._transactions.commit(outs, offsets, snapshot.metadata, changelogs, careful=careful)
         self.commits += 1
         self.records += len(outs)
         self._write(units, ledger + unlogged, ends)
         self._probe("stored")
 
-    def _late(self, units: Sequence[Unit], ledger: list[LedgerRow]) -> list[LedgerRow]:
+    def _late(self, units: Sequence[CommitUnit], ledger: list[LedgerRow]) -> list[LedgerRow]:
         """Add the rows that units change late to `ledger`; return those that no changelog has."""
-        changes: dict[Slice, list[Late]] = {}
+        changes: dict[PartitionAssignment, list[DeferredRow]] = {}
         for unit in units:
             if unit.late:
-                changes.setdefault(unit.slice, []).extend(unit.late)
+                changes.setdefault(unit.assignment, []).extend(unit.late)
         unlogged: list[LedgerRow] = []
-        for owned, of_slice in changes.items():
-            rows, entries = self._rows(owned, of_slice)
+        for owned, of_assignment in changes.items():
+            rows, entries = self._rows(owned, of_assignment)
             ledger += [(owned, row) for row in rows]
             unlogged += [(owned, row) for row in entries]
         return unlogged
 
-    def _offsets(self, units: Sequence[Unit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
+    def _offsets(self, units: Sequence[CommitUnit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
         """Return the offsets that fence each slice touched, and their rows for the ledger where one moved."""
         offsets: dict[tuple[str, int], int] = {}
-        moved: dict[tuple[str, int], Slice] = {}
+        moved: dict[tuple[str, int], PartitionAssignment] = {}
         for unit in units:
             if (move := unit.moves()) is not None:
-                place = (move[0], unit.slice.partition)
+                place = (move[0], unit.assignment.partition)
                 offsets[place] = max(move[1], offsets.get(place, 0))
-                moved[place] = unit.slice
+                moved[place] = unit.assignment
         fenced = {number for _, number in offsets}
         for unit in units:
-            if unit.slice.partition not in fenced:
-                fenced.add(unit.slice.partition)
-                source = unit.slice.fence()
-                offsets[source.topic, unit.slice.partition] = max(source.applied, 0)
+            if unit.assignment.partition not in fenced:
+                fenced.add(unit.assignment.partition)
+                source = unit.assignment.fence()
+                offsets[source.topic, unit.assignment.partition] = max(source.applied, 0)
         rows: list[LedgerRow] = []
         for (topic, number), owned in moved.items():
             if (store := owned.stores.get(self._ledger)) is not None:
                 rows.append((owned, (store, OFFSET_KEY + topic.encode(), b"%d" % offsets[topic, number])))
         return offsets, rows
 
-    def _write(self, units: Sequence[Unit], ledger: Sequence[LedgerRow], ends: dict[tuple[str, int], int]) -> None:
+    def _write(
+        self, units: Sequence[CommitUnit], ledger: Sequence[LedgerRow], ends: dict[tuple[str, int], int]
+    ) -> None:
         """Write each live slice's committed rows and marks; what died meanwhile reads them from the changelog."""
-        by_slice: dict[Slice, list[Write]] = {}
+        by_assignment: dict[PartitionAssignment, list[Write]] = {}
         for unit in units:
-            by_slice.setdefault(unit.slice, []).extend(unit.writes)
+            by_assignment.setdefault(unit.assignment, []).extend(unit.writes)
         for owned, row in ledger:
-            by_slice[owned].append(row)
+            by_assignment[owned].append(row)
         now = clock.now_ms()
-        for owned, writes in by_slice.items():
+        for owned, writes in by_assignment.items():
             if not writes:
                 continue
             marks = [
-                (store.name, Mark(self._topic_ids[store.topic], end, now))
+                (store.name, ChangelogMark(self._topic_ids[store.topic], end, now))
                 for store in owned.stores.values()
                 if (end := ends.get((store.topic, owned.partition))) is not None
             ]
@@ -377,18 +381,18 @@ class Committer:
 
     # -- back in the event loop
 
-    def _settle(self, units: Sequence[Unit]) -> None:
+    def _settle(self, units: Sequence[CommitUnit]) -> None:
         for unit in units:
             unit.settle(committed=True)
             if (move := unit.moves()) is not None:
-                unit.slice.sources[move[0]].advance(move[1])
+                unit.assignment.sources[move[0]].advance(move[1])
             if weight := unit.weight():
                 self._owner.release(weight)
             for callback in unit.on_commit:
                 callback()
             unit.release()
 
-    def _refuse(self, unit: Unit, error: Exception) -> None:
+    def _refuse(self, unit: CommitUnit, error: Exception) -> None:
         unit.settle(committed=False)
         if weight := unit.weight():
             self._owner.release(weight)
@@ -396,13 +400,13 @@ class Committer:
             unit.on_refuse(error)  # it stood alone
             return
         # What came after it in its slice may rest on it: the slice ends here and is read again without the culprit.
-        unit.slice.kill()
+        unit.assignment.kill()
         self._refused(unit, error)
 
-    def _drop(self, unit: Unit) -> None:
+    def _drop(self, unit: CommitUnit) -> None:
         """Forget a unit whose assignment ended: its records come again to the next owner."""
         unit.settle(committed=False)
         if weight := unit.weight():
             self._owner.release(weight)
         if unit.on_refuse is not None:
-            unit.on_refuse(DeadAssignmentError(f"partition {unit.slice.partition} moved to another worker"))
+            unit.on_refuse(DeadAssignmentError(f"partition {unit.assignment.partition} moved to another worker"))

@@ -13,14 +13,14 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.client_config import Config
 
 
 _ANSWER_S: Final = 6.0  # longer than the request may take
 
 
-class Lag:
+class ConsumerLag:
     """Asks the broker how far slices are behind; keeps its connection as long as it answers."""
 
     def __init__(self, client: Config) -> None:
@@ -28,14 +28,14 @@ class Lag:
         self._client = client
         self._admin: AdminClient | None = None
 
-    def of(self, slices: Sequence[Slice]) -> dict[tuple[str, int], int] | None:
+    def of(self, assignments: Sequence[PartitionAssignment]) -> dict[tuple[str, int], int] | None:
         """Return the lag of each source partition in offsets, None while the broker does not answer; blocks.
 
         After a failure the next question is asked by a new client: one that was told of no broker at all, as a lone
         broker does that has just come back, never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
         places = {
-            TopicPartition(topic, one.partition): source for one in slices for topic, source in one.sources.items()
+            TopicPartition(topic, one.partition): source for one in assignments for topic, source in one.sources.items()
         }
         if not places:
             return {}

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.runtime.assignment import Slice, Source
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.errors import ClientLostError
-from streams.runtime.group_snapshot import Pair
-from streams.runtime.record import Record, weight_of
+from streams.runtime.group_snapshot import GroupSnapshot
+from streams.runtime.record import ConsumedRecord, weight_of
 from topics.contact import Contact
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ _EXPECTED: Final = frozenset(
 Rebalance = Callable[[Consumer, "list[TopicPartition]"], None]
 
 
-class Handler(Protocol):
+class AssignmentListener(Protocol):
     """What the thread tells; all methods are called in the thread and must not block, but for `leave`."""
 
-    def assigned(self, owned: Slice) -> None:
+    def assigned(self, owned: PartitionAssignment) -> None:
         """Restore a partition number, then call `ConsumerThread.begin`."""
 
-    def leave(self, gone: Sequence[Slice]) -> None:
+    def leave(self, gone: Sequence[PartitionAssignment]) -> None:
         """Finish and commit what is ready of these, which are being revoked, within two seconds."""
 
-    def died(self, gone: Sequence[Slice]) -> None:
+    def died(self, gone: Sequence[PartitionAssignment]) -> None:
         """Release what hangs on these, which are dead now."""
 
-    def deliver(self, records: dict[Source, list[Record]]) -> None:
+    def deliver(self, records: dict[SourcePartition, list[ConsumedRecord]]) -> None:
         """Take records that came."""
 
     def failed(self, error: Exception) -> None:
@@ -69,7 +69,9 @@ class Handler(Protocol):
 class ConsumerThread:
     """Own the librdkafka consumers and turn assignments into slices."""
 
-    def __init__(self, settings: Config, fetching: Config, handler: Handler, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Config, fetching: Config, handler: AssignmentListener, warn: Callable[[str], None]
+    ) -> None:
         """Prepare; `settings` are the group member's, `fetching` those of the consumer that fetches."""
         contacts = Contact(settings), Contact(fetching)
         self._consumer = Consumer(settings, error_cb=self._errors_of(contacts[0]), logger=None)
@@ -80,15 +82,15 @@ class ConsumerThread:
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._topics: tuple[str, ...] = ()
         self._subscription = ""
-        self._sources: dict[tuple[str, int], Source] = {}  # what is fetched
-        self._slices: dict[int, Slice] = {}
+        self._sources: dict[tuple[str, int], SourcePartition] = {}  # what is fetched
+        self._assignments: dict[int, PartitionAssignment] = {}
         self._halt = False
         self._failure: Exception | None = None  # of a rebalance callback
         self._taken = 0  # written by the thread only
         self._released = 0  # written by the event loop only
         self._stalled = False
         self._credit = threading.Event()
-        self.pair = Pair(None, frozenset())
+        self.snapshot = GroupSnapshot(None, frozenset())
         self.polls = 0  # a watchdog sees by it that the thread turns
         self.member: str | None = None  # our id in the group, None before the subscription and after the end
         self._thread = threading.Thread(target=self._run, name="streams-consumer", daemon=True)
@@ -121,13 +123,13 @@ class ConsumerThread:
     @property
     def numbers(self) -> frozenset[int]:
         """Return the partition numbers that the group has given to this member."""
-        return frozenset(self._slices)
+        return frozenset(self._assignments)
 
-    def begin(self, owned: Slice) -> None:
+    def begin(self, owned: PartitionAssignment) -> None:
         """Start fetching a restored slice, each source from what is applied of it."""
         self._commands.put(lambda: self._begin(owned))
 
-    def renew(self, old: Slice, new: Slice) -> None:
+    def renew(self, old: PartitionAssignment, new: PartitionAssignment) -> None:
         """Replace a slice whose open work was dropped: its sources are read again from what is committed."""
         self._commands.put(lambda: self._renew(old, new))
 
@@ -216,7 +218,9 @@ class ConsumerThread:
 
     def _resume(self, places: Sequence[tuple[str, int]]) -> None:
         ready = [
-            place for place in places if (source := self._sources.get(place)) and source.slice and source.slice.ready
+            place
+            for place in places
+            if (source := self._sources.get(place)) and source.assignment and source.assignment.ready
         ]
         self._fetcher.resume([TopicPartition(*place) for place in ready])
 
@@ -231,16 +235,16 @@ class ConsumerThread:
         except RuntimeError:  # "Consumer group metadata not available"
             if not self._halt:
                 raise
-            self.pair = Pair(None, frozenset())
+            self.snapshot = GroupSnapshot(None, frozenset())
         else:
-            self.pair = Pair(metadata, frozenset(s for s in self._slices.values() if s.live))
+            self.snapshot = GroupSnapshot(metadata, frozenset(s for s in self._assignments.values() if s.live))
 
     def _hand_over(self, messages: list[Message]) -> None:
-        parts: dict[Source, list[Record]] = {}
+        parts: dict[SourcePartition, list[ConsumedRecord]] = {}
         sources = self._sources
         for message in messages:
             error = message.error()
-            record = cast("Record", message)
+            record = cast("ConsumedRecord", message)
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF and (  # noqa: SLF001 - the library names local errors so
                     ended := sources.get((record.topic(), record.partition()))
@@ -249,7 +253,7 @@ class ConsumerThread:
                 self._on_error(error)
                 continue
             source = sources.get((record.topic(), record.partition()))
-            if source is None or source.slice is None:
+            if source is None or source.assignment is None:
                 continue
             source.given = record.offset() + 1
             if (part := parts.get(source)) is not None:
@@ -290,8 +294,8 @@ class ConsumerThread:
         if places:
             consumer.pause(places)
         for place in partitions:
-            owned = Slice(place.partition, {topic: Source(topic) for topic in self._topics})
-            self._slices[place.partition] = owned
+            owned = PartitionAssignment(place.partition, {topic: SourcePartition(topic) for topic in self._topics})
+            self._assignments[place.partition] = owned
             self._handler.assigned(owned)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -303,14 +307,14 @@ class ConsumerThread:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._end(consumer, partitions, self._leaving(partitions))
 
-    def _leaving(self, partitions: list[TopicPartition]) -> list[Slice]:
+    def _leaving(self, partitions: list[TopicPartition]) -> list[PartitionAssignment]:
         numbers = {place.partition for place in partitions}
-        return [owned for number, owned in self._slices.items() if number in numbers]
+        return [owned for number, owned in self._assignments.items() if number in numbers]
 
-    def _end(self, consumer: Consumer, partitions: list[TopicPartition], gone: Sequence[Slice]) -> None:
+    def _end(self, consumer: Consumer, partitions: list[TopicPartition], gone: Sequence[PartitionAssignment]) -> None:
         for owned in gone:
             owned.kill()
-            del self._slices[owned.partition]
+            del self._assignments[owned.partition]
         fetched = [(topic, owned.partition) for owned in gone for topic in owned.sources]
         ended = [place for place in fetched if self._sources.pop(place, None) is not None]
         if ended:
@@ -319,7 +323,7 @@ class ConsumerThread:
         self._publish()
         self._handler.died(gone)
 
-    def _begin(self, owned: Slice) -> None:
+    def _begin(self, owned: PartitionAssignment) -> None:
         if not owned.live:
             return
         for topic, source in owned.sources.items():
@@ -329,21 +333,21 @@ class ConsumerThread:
             [TopicPartition(topic, owned.partition, place_of(source)) for topic, source in owned.sources.items()]
         )
 
-    def _renew(self, old: Slice, new: Slice) -> None:
-        if self._slices.get(old.partition) is not old:  # it was revoked meanwhile: its successor ends unpublished
+    def _renew(self, old: PartitionAssignment, new: PartitionAssignment) -> None:
+        if self._assignments.get(old.partition) is not old:  # it was revoked meanwhile: its successor ends unpublished
             new.kill()
             self._handler.died([new])
             return
         if not self._seek(new):
             self._commands.put(lambda: self._renew(old, new))
             return
-        self._slices[new.partition] = new
+        self._assignments[new.partition] = new
         for topic, source in new.sources.items():
             self._sources[topic, new.partition] = source
         new.ready = True
         self._resume([(topic, new.partition) for topic in new.sources])  # they may be held back, for the former one
 
-    def _seek(self, owned: Slice) -> bool:
+    def _seek(self, owned: PartitionAssignment) -> bool:
         """Move positions; False while the fetchers of a fresh assignment have not started ('erroneous state')."""
         try:
             for topic, source in owned.sources.items():
@@ -355,6 +359,6 @@ class ConsumerThread:
         return True
 
 
-def place_of(source: Source) -> int:
+def place_of(source: SourcePartition) -> int:
     """Return the offset from which a source is fetched: what is applied of it, else the log's beginning."""
     return source.applied if source.applied >= 0 else OFFSET_BEGINNING

@@ -25,7 +25,7 @@ Partition = tuple[str, int]
 _KEPT_S: Final = 12 * 3600.0
 
 
-class Firsts:
+class FirstDeliveryGuard:
     """Which partitions know this producer; used by the commit thread alone."""
 
     def __init__(self, partitions: Callable[[str], int]) -> None:

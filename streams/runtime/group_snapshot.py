@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streams.runtime.assignment import Slice
+from streams.runtime.assignment import PartitionAssignment
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class GroupSnapshot:
     """Group metadata and the slices that were live when it was taken."""
 
     metadata: object
-    live: frozenset[Slice]
+    live: frozenset[PartitionAssignment]

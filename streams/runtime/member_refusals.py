@@ -21,7 +21,7 @@ _FIRST_PAUSE_S: Final = 0.05  # doubled with each refusal in a row
 _LAST_PAUSE_S: Final = 1.0
 
 
-class Refusals:
+class MemberRefusals:
     """The refusals in a row, since the last accepted commit or change of assignments."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ MISSING_S: Final = 6.0
 JOIN_S: Final = 60.0
 
 
-class Membership:
+class MembershipWatch:
     """Looks every two seconds, unless a commit has proven the membership meanwhile."""
 
     def __init__(self, runtime: Runtime, crash: Callable[[Exception], None]) -> None:

@@ -19,8 +19,8 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Rdic
 from streams.runtime.errors import StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
-    from streams.runtime.commit_unit import Late, Unit
-    from streams.runtime.store_index import Index
+    from streams.runtime.commit_unit import CommitUnit, DeferredRow
+    from streams.runtime.store_index import StoreIndex
 
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
 _INDEX = b"\x00index\x00"  # how the index of a store is made, once it is whole
@@ -30,7 +30,7 @@ _CHUNK: Final = 5000  # rows indexed in one write
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ChangelogMark:
     """How far a store follows its changelog: `next_offset` of the topic with `topic_id`, as of `at_ms` (epoch)."""
 
     topic_id: str
@@ -42,7 +42,7 @@ class Mark:
         return f"{self.topic_id} {self.next_offset} {self.at_ms}".encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> Mark:
+    def decode(cls, data: bytes) -> ChangelogMark:
         """Read the stored form; raises ValueError for anything else."""
         topic_id, next_offset, at_ms = data.decode().split(" ")
         return cls(topic_id, int(next_offset), int(at_ms))
@@ -71,7 +71,7 @@ class StoreOptions:
         return options
 
 
-class PartitionDb:
+class PartitionDatabase:
     """The database of one partition number: journal and tables side by side, written in one batch a commit."""
 
     def __init__(
@@ -111,17 +111,19 @@ class PartitionDb:
         """Close the database; its files stay for the next owner in this state folder."""
         self._db.close()
 
-    def mark(self, store: str) -> Mark | None:
+    def mark(self, store: str) -> ChangelogMark | None:
         """Return how far `store` follows its changelog, None if it must be built from the start."""
         data = self.get(_MARK + store.encode())
         if data is None:
             return None
         try:
-            return Mark.decode(data)
+            return ChangelogMark.decode(data)
         except ValueError:
             return None
 
-    def apply(self, writes: Iterable[tuple[Store, bytes, bytes | None]], marks: Iterable[tuple[str, Mark]]) -> None:
+    def apply(
+        self, writes: Iterable[tuple[PartitionStore, bytes, bytes | None]], marks: Iterable[tuple[str, ChangelogMark]]
+    ) -> None:
         """Write committed rows and the marks that they bring their stores to, atomically."""
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
@@ -186,11 +188,11 @@ class PartitionDb:
             self._damaged(made)
         return made
 
-    def indexed(self, store: Store) -> bool:
+    def indexed(self, store: PartitionStore) -> bool:
         """Return whether the index of `store` is whole and made as its rows are to be found now."""
         return store.index is None or self.get(_INDEX + store.name.encode()) == store.index.definition
 
-    def index(self, store: Store) -> None:
+    def index(self, store: PartitionStore) -> None:
         """Make the index of `store` anew from its rows."""
         if store.index is None:
             return
@@ -210,7 +212,7 @@ class PartitionDb:
         """Keep a note."""
         self._db.put(_NOTE + name, value)
 
-    def clear(self, store: Store) -> None:
+    def clear(self, store: PartitionStore) -> None:
         """Delete all rows, the index and the mark of `store`, so that it is built anew."""
         for kept in (_MARK, _INDEX):
             self._db.delete(kept + store.name.encode())
@@ -230,13 +232,19 @@ def _after(prefix: bytes) -> bytes:
     return head[:-1] + bytes([head[-1] + 1])
 
 
-class Store:
+class PartitionStore:
     """One changelogged key-value store of one partition: committed rows below, the overlay of open units above."""
 
     __slots__ = ("db", "dirty", "entries", "hints", "index", "name", "partition", "prefix", "topic")
 
     def __init__(
-        self, db: PartitionDb, name: str, topic: str, partition: int, index: Index | None = None, mark: bytes = b"\x00"
+        self,
+        db: PartitionDatabase,
+        name: str,
+        topic: str,
+        partition: int,
+        index: StoreIndex | None = None,
+        mark: bytes = b"\x00",
     ) -> None:
         """Name the store within its partition's database and the changelog `topic` that backs it.
 
@@ -249,13 +257,15 @@ class Store:
         self.prefix = name.encode() + mark
         self.index = index
         self.hints = index.keys if index is not None and index.hints else None
-        self.entries: Store = self if index is None else Store(db, name, topic, partition, None, b"\x01")
+        self.entries: PartitionStore = (
+            self if index is None else PartitionStore(db, name, topic, partition, None, b"\x01")
+        )
         # What open units have written: the row, whose it is, and where it stands among that one's records and rows.
-        self.dirty: dict[bytes, tuple[bytes | Late | None, Unit, tuple[int, int] | None]] = {}
+        self.dirty: dict[bytes, tuple[bytes | DeferredRow | None, CommitUnit, tuple[int, int] | None]] = {}
 
-    def clean(self) -> Store:
+    def clean(self) -> PartitionStore:
         """Return the same store without what is uncommitted, for the slice that follows on this one."""
-        return Store(self.db, self.name, self.topic, self.partition, self.index)
+        return PartitionStore(self.db, self.name, self.topic, self.partition, self.index)
 
     def get(self, key: bytes) -> bytes | None:
         """Read through the overlay: what the handler itself and units before it have written."""
@@ -285,5 +295,5 @@ class Store:
                 yield key, row
 
 
-def _bytes_of(fresh: bytes | Late | None) -> bytes | None:
+def _bytes_of(fresh: bytes | DeferredRow | None) -> bytes | None:
     return fresh if fresh is None or isinstance(fresh, bytes) else fresh.data()

@@ -17,27 +17,27 @@ from streams.runtime import client_config
 from streams.runtime.errors import QueuesUnreadError
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
-    from streams.runtime.tasks import Tasks
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.tasks import BackgroundTasks
 
 _CHUNK: Final = 1000
 PATIENCE_S: Final = 2.5  # of a question: the gateway asks again after three
 _LOOK_S: Final = 10.0  # a consumer that is silent for longer is replaced
 
 
-class Queued:
+class QueueLookup:
     """Looks for keys between what is applied of some topics and their committed ends."""
 
-    def __init__(self, client: client_config.Config, group: str, topics: Sequence[str], tasks: Tasks) -> None:
+    def __init__(self, client: client_config.Config, group: str, topics: Sequence[str], tasks: BackgroundTasks) -> None:
         """Look in `topics`; nothing connects before the first look. `tasks` keeps the looks that are under way."""
         self._tasks = tasks
         self._settings = client_config.reader(client, group)
         self._topics = tuple(topics)
         self._turn = asyncio.Lock()
-        self._next: dict[Slice, asyncio.Task[frozenset[bytes] | QueuesUnreadError]] = {}
+        self._next: dict[PartitionAssignment, asyncio.Task[frozenset[bytes] | QueuesUnreadError]] = {}
         self._kept: list[Consumer] = []  # the one consumer, while it is well
 
-    async def has(self, owned: Slice, key: bytes) -> bool:
+    async def has(self, owned: PartitionAssignment, key: bytes) -> bool:
         """Return whether a record with `key` is on the way; raises QueuesUnreadError when that cannot be seen in time.
 
         What was acknowledged before the call is found: the look begins after it. A look goes on after who asked has
@@ -59,7 +59,7 @@ class Queued:
         while self._kept:
             self._kept.pop().close()
 
-    async def _look(self, owned: Slice) -> frozenset[bytes] | QueuesUnreadError:
+    async def _look(self, owned: PartitionAssignment) -> frozenset[bytes] | QueuesUnreadError:
         async with self._turn:
             del self._next[owned]  # who asks from here on needs a younger look
             places = [
@@ -67,7 +67,7 @@ class Queued:
             ]
             return await asyncio.to_thread(self._read, owned, places) if places else frozenset()
 
-    def _read(self, owned: Slice, places: list[TopicPartition]) -> frozenset[bytes] | QueuesUnreadError:
+    def _read(self, owned: PartitionAssignment, places: list[TopicPartition]) -> frozenset[bytes] | QueuesUnreadError:
         consumer = self._kept.pop() if self._kept else Consumer(self._settings, logger=None)
         try:
             consumer.assign(places)
@@ -80,7 +80,7 @@ class Queued:
         return found
 
     @staticmethod
-    def _to_the_ends(consumer: Consumer, owned: Slice, left: set[str]) -> frozenset[bytes]:
+    def _to_the_ends(consumer: Consumer, owned: PartitionAssignment, left: set[str]) -> frozenset[bytes]:
         found: set[bytes] = set()
         end = clock.monotonic() + _LOOK_S
         while left:

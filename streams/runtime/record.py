@@ -9,7 +9,7 @@ from typing import Final, Protocol
 _RECORD_BYTES: Final = 2048
 
 
-class Record(Protocol):
+class ConsumedRecord(Protocol):
     """One record that was read; librdkafka's `Message` is one once `error()` is None."""
 
     def __len__(self) -> int:
@@ -37,6 +37,6 @@ class Record(Protocol):
         """Return the kind of timestamp and the milliseconds since the epoch."""
 
 
-def weight_of(records: Sequence[Record]) -> int:
+def weight_of(records: Sequence[ConsumedRecord]) -> int:
     """Return what records weigh while they are in flight, in bytes."""
     return sum(map(len, records)) + _RECORD_BYTES * len(records)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Source
-    from streams.runtime.batch import Batch
-    from streams.runtime.record import Record
+    from streams.runtime.assignment import SourcePartition
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.record import ConsumedRecord
 
 Place = tuple[str, int]
 
 
-class Poison:
+class RejectedOutputIsolation:
     """What is known of refusals; it outlives slices, since a refusal ends the slice that met it."""
 
     def __init__(self) -> None:
@@ -24,15 +24,15 @@ class Poison:
         self._alone_until: dict[Place, int] = {}
         self._refused: dict[tuple[str, int, int], Exception] = {}
 
-    def refused(self, batch: Batch, error: Exception) -> None:
+    def refused(self, batch: RecordBatch, error: Exception) -> None:
         """Note a batch that was refused by itself."""
-        place = (batch.source.topic, batch.slice.partition)
+        place = (batch.source.topic, batch.assignment.partition)
         if len(batch.messages) == 1:
             self._refused[(*place, batch.messages[0].offset())] = error
         else:
             self._alone_until[place] = batch.next
 
-    def split(self, source: Source, messages: list[Record]) -> list[list[Record]]:
+    def split(self, source: SourcePartition, messages: list[ConsumedRecord]) -> list[list[ConsumedRecord]]:
         """Return the messages as the batches they may form: whole, unless their source is being looked through."""
         place = (source.topic, source.partition)
         until = self._alone_until.get(place)
@@ -44,7 +44,7 @@ class Poison:
         del self._alone_until[place]
         return [*single, messages[len(single) :]]
 
-    def error(self, messages: list[Record]) -> Exception | None:
+    def error(self, messages: list[ConsumedRecord]) -> Exception | None:
         """Return why a record that comes alone was refused before, if it was; it is forgotten by that."""
         if not self._refused or len(messages) != 1:
             return None

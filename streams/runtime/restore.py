@@ -19,15 +19,15 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from streams import clock
 from streams.runtime import client_config
 from streams.runtime.assignment import OFFSET_KEY
-from streams.runtime.changelogs import Changelogs
-from streams.runtime.cluster_queries import Pauses
+from streams.runtime.changelogs import ChangelogReader
+from streams.runtime.cluster_queries import RetryPauses
 from streams.runtime.errors import RestoreError
 from streams.runtime.fencing import Departed, fence, nobody
-from streams.runtime.retention_gaps import Gap, Gaps
+from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
-    from streams.runtime.changelogs import Place, Reading, Say
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.changelogs import ChangelogReading, Place, Say
 
 _WAIT_S: Final = 0.1  # for records of changelogs
 _FIRST_ANSWER_S: Final = 1.5
@@ -47,7 +47,13 @@ class Restorer:
     """Restore slices with a handle of its own that never joins the group."""
 
     def __init__(
-        self, client: client_config.Config, group: str, ledger: str, say: Say, gaps: Gaps, departed: Departed = nobody
+        self,
+        client: client_config.Config,
+        group: str,
+        ledger: str,
+        say: Say,
+        gaps: RetentionGaps,
+        departed: Departed = nobody,
     ) -> None:
         """Read for `group`; `ledger` names the store that keeps applied offsets; `say` gets progress lines.
 
@@ -59,9 +65,9 @@ class Restorer:
         self._group = group
         self._ledger = ledger
         self._say = say
-        self._changelogs = Changelogs(client, say)
+        self._changelogs = ChangelogReader(client, say)
 
-    def restore(self, owned: Sequence[Slice]) -> None:
+    def restore(self, owned: Sequence[PartitionAssignment]) -> None:
         """Bring `owned` up to date and set what is applied of each source (blocks; any thread).
 
         Raises RestoreError when a source has fewer records than were committed of it (it was made anew).
@@ -74,7 +80,7 @@ class Restorer:
             if one.live:
                 self._starts(one, committed)
 
-    def _committed(self, owned: Sequence[Slice]) -> dict[tuple[str, int], int]:
+    def _committed(self, owned: Sequence[PartitionAssignment]) -> dict[tuple[str, int], int]:
         """Return the group's offsets, asked again until the broker answers: going on without them would lose work.
 
         Each time by a new handle: one that first asked while the broker was loading its groups was seen to get no
@@ -82,7 +88,7 @@ class Restorer:
         holds the answer back, and is ended then.
         """
         wanted = [TopicPartition(topic, one.partition) for one in owned for topic in one.sources]
-        began, pauses, patience = clock.monotonic(), Pauses(math.inf), _FIRST_ANSWER_S
+        began, pauses, patience = clock.monotonic(), RetryPauses(math.inf), _FIRST_ANSWER_S
         while True:
             asker = Consumer(client_config.reader(self._client, self._group), logger=None)
             try:
@@ -101,7 +107,7 @@ class Restorer:
             finally:
                 asker.close()
 
-    def _read(self, readings: list[Reading]) -> None:
+    def _read(self, readings: list[ChangelogReading]) -> None:
         """Read until all ends are reached; a reader that stands still is replaced by a new one."""
         open_ = {r.place: r for r in readings if r.position < r.end}
         self._finish([r for r in readings if r.position >= r.end])
@@ -115,7 +121,7 @@ class Restorer:
             finally:
                 reader.close()
 
-    def _read_on(self, reader: Consumer, open_: dict[Place, Reading], began: float, total: int) -> None:
+    def _read_on(self, reader: Consumer, open_: dict[Place, ChangelogReading], began: float, total: int) -> None:
         """Read by one reader until all is read, nobody wants it any more, or nothing came for long."""
         told = moved = clock.monotonic()
         reader.assign([TopicPartition(topic, p, r.position) for (topic, p), r in open_.items()])
@@ -134,13 +140,13 @@ class Restorer:
                 left = sum(r.end - r.position for r in open_.values())
                 self._say(f"restoring: {total - left} of {total} changelog records, {told - began:.0f} s")
 
-    def _finish(self, readings: list[Reading]) -> None:
+    def _finish(self, readings: list[ChangelogReading]) -> None:
         for reading in readings:
             self._changelogs.finish(reading)
             if reading.count:
                 self._say(f"restored {reading.store.name}/{reading.store.partition}: {reading.count} records")
 
-    def _starts(self, one: Slice, committed: dict[tuple[str, int], int]) -> None:
+    def _starts(self, one: PartitionAssignment, committed: dict[tuple[str, int], int]) -> None:
         """Set each source's applied offset: the group's, or the ledger's where that one is missing or behind."""
         places = {(topic, one.partition) for topic in one.sources}
         offsets = self._changelogs.offsets
@@ -157,5 +163,5 @@ class Restorer:
                     f"anew; reset the group {self._group} and its journal, or restore the topic"
                 )
             if 0 <= start < lows[place]:
-                self._gaps.found(Gap(topic, one.partition, start, lows[place]))
+                self._gaps.found(RetentionGap(topic, one.partition, start, lows[place]))
             source.applied = max(start, lows[place])

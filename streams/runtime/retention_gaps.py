@@ -7,7 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 
-class Gap(NamedTuple):
+class RetentionGap(NamedTuple):
     """Offsets of a partition from `start` up to `end`, which is not one of them; markers of transactions count."""
 
     topic: str
@@ -16,17 +16,17 @@ class Gap(NamedTuple):
     end: int
 
 
-class Gaps:
+class RetentionGaps:
     """The gaps that this worker has found; may be used from any thread."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = threading.Lock()
-        self._untold: list[Gap] = []
-        self._known: set[Gap] = set()
+        self._untold: list[RetentionGap] = []
+        self._known: set[RetentionGap] = set()
         self.offsets: Counter[str] = Counter()  # that were deleted unread, by topic
 
-    def found(self, gap: Gap) -> None:
+    def found(self, gap: RetentionGap) -> None:
         """Take note of a gap; one that is known is not counted again."""
         with self._lock:
             if gap not in self._known:
@@ -34,13 +34,13 @@ class Gaps:
                 self._untold.append(gap)
                 self.offsets[gap.topic] += gap.end - gap.start
 
-    def take(self) -> list[Gap]:
+    def take(self) -> list[RetentionGap]:
         """Return the gaps that nobody was told of; whoever takes them gives back those that could not be told."""
         with self._lock:
             untold, self._untold = self._untold, []
         return untold
 
-    def give_back(self, gap: Gap) -> None:
+    def give_back(self, gap: RetentionGap) -> None:
         """Keep a gap to be told of later."""
         with self._lock:
             self._untold.append(gap)

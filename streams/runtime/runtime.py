@@ -13,29 +13,29 @@ from confluent_kafka.admin import AdminClient
 
 from streams.error_text import error_message
 from streams.runtime import client_config
-from streams.runtime.assignment import Slice, Source
-from streams.runtime.assignment_lifecycle import Ownership, StoreSpec
-from streams.runtime.batch import GROW_LIMIT, SHORT, Batch
-from streams.runtime.changelogs import Changelogs
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
+from streams.runtime.assignment_lifecycle import AssignmentLifecycle, StoreSpec
+from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch
+from streams.runtime.changelogs import ChangelogReader
 from streams.runtime.cluster_check import probe
 from streams.runtime.cluster_queries import answered
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.committer import Committer, Rows
 from streams.runtime.consumer_thread import ConsumerThread
 from streams.runtime.errors import ClusterUnfitError
 from streams.runtime.fencing import Departed, nobody, transactional_id
-from streams.runtime.group_snapshot import Pair
+from streams.runtime.group_snapshot import GroupSnapshot
 from streams.runtime.partition_store import StoreOptions
-from streams.runtime.rejected_output import Poison
+from streams.runtime.rejected_output import RejectedOutputIsolation
 from streams.runtime.restore import Restorer
-from streams.runtime.retention_gaps import Gaps
+from streams.runtime.retention_gaps import RetentionGaps
 from streams.runtime.standbys import Standbys
-from streams.runtime.tasks import Tasks
-from streams.runtime.transactions import Transactions
+from streams.runtime.tasks import BackgroundTasks
+from streams.runtime.transactions import TransactionalProducer
 from topics.contact import Contact
 
 if TYPE_CHECKING:
-    from streams.runtime.record import Record
+    from streams.runtime.record import ConsumedRecord
 T = TypeVar("T")
 
 _PATIENCE_S: Final = 10.0
@@ -59,7 +59,7 @@ class RuntimeSettings:
     client_id: str = "streams"  # of the group's member: unique to this start of the process
     options: StoreOptions = field(default_factory=StoreOptions)
     departed: Departed = nobody  # whose open transactions a new owner of their partitions may end
-    rows: Rows = lambda _slice, _changes: ([], [])  # see Committer
+    rows: Rows = lambda _assignment, _changes: ([], [])  # see Committer
     busy: Callable[[], bool] = lambda: False  # see Committer
 
 
@@ -71,26 +71,26 @@ class Runtime:
     ) -> None:
         """Prepare; `crash` ends the process with an error, `say` takes one line for people."""
         self.settings = settings
-        self.gaps = Gaps()
-        self.tasks = Tasks(crash)
+        self.gaps = RetentionGaps()
+        self.tasks = BackgroundTasks(crash)
         self.crash = crash
         self._say = say
         self._thread: ConsumerThread | None = None
-        self._ownership: Ownership | None = None
+        self._ownership: AssignmentLifecycle | None = None
         self._committer: Committer | None = None
-        self.deliver: Callable[[Source, list[Record]], None] = _nobody
-        self.bury: Callable[[Unit, Exception], None] = self._cannot_bury
+        self.deliver: Callable[[SourcePartition, list[ConsumedRecord]], None] = _nobody
+        self.keep_rejected: Callable[[CommitUnit, Exception], None] = self._cannot_keep
         self.refusals: dict[tuple[int, str], Exception] = {}  # runs whose decision the broker refused, by partition
-        self._poison = Poison()
+        self._poison = RejectedOutputIsolation()
         self.standbys: Standbys | None = None
         self.topics: tuple[str, ...] = ()
         self.partitions = 0
         self.opened = asyncio.Event()
 
     @property
-    def pair(self) -> Pair:
+    def snapshot(self) -> GroupSnapshot:
         """Return the latest metadata and live slices."""
-        return _running(self._thread).pair
+        return _running(self._thread).snapshot
 
     @property
     def committer(self) -> Committer:
@@ -103,7 +103,7 @@ class Runtime:
         return self._committer is not None and self._committer.at_work
 
     @property
-    def ownership(self) -> Ownership:
+    def ownership(self) -> AssignmentLifecycle:
         """Return the life of the slices."""
         return _running(self._ownership)
 
@@ -123,11 +123,11 @@ class Runtime:
         return frozenset() if self._thread is None else self._thread.numbers
 
     @property
-    def slices(self) -> dict[int, Slice]:
+    def assignments(self) -> dict[int, PartitionAssignment]:
         """Return the restored slices by partition number."""
-        return {} if self._ownership is None else self._ownership.slices
+        return {} if self._ownership is None else self._ownership.assignments
 
-    async def next_pair(self) -> None:
+    async def next_snapshot(self) -> None:
         """Wait until the consumer's thread has published a pair that is younger than this call."""
         loop, fresh = asyncio.get_running_loop(), asyncio.Event()
         _running(self._thread).after_publish(lambda: _wake(loop, fresh))
@@ -150,7 +150,7 @@ class Runtime:
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
         restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps, s.departed)
         self.standbys = self._copies(specs) if s.standbys else None
-        self._ownership = Ownership(
+        self._ownership = AssignmentLifecycle(
             specs=specs,
             folder=s.folder,
             options=s.options,
@@ -169,7 +169,7 @@ class Runtime:
         self._thread = ConsumerThread(member, fetching, self._ownership, self._say)
         self._ownership.thread = self._thread
         self._committer = Committer(
-            Transactions(s.client, transactional_id(s.group, s.slot), s.probe),
+            TransactionalProducer(s.client, transactional_id(s.group, s.slot), s.probe),
             self,
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},
@@ -200,9 +200,9 @@ class Runtime:
         if self._committer is not None:
             await self._committer.drain(5)
             self._committer.stop()
-        for owned in list(self.slices.values()):
+        for owned in list(self.assignments.values()):
             owned.kill()
-            owned.bury()
+            owned.close()
         await self.tasks.stop()
 
     def _copies(self, specs: tuple[StoreSpec, ...]) -> Standbys:
@@ -212,7 +212,7 @@ class Runtime:
             specs=specs,
             folder=s.folder,
             options=s.options,
-            changelogs=Changelogs(s.client, self._say),
+            changelogs=ChangelogReader(s.client, self._say),
             reader=self._follower,
             busy=lambda: self.ownership.restoring,
             say=self._say,
@@ -224,62 +224,66 @@ class Runtime:
         contact = Contact(settings)
         return Consumer(settings, error_cb=contact.noted, logger=None), contact
 
-    def _cannot_bury(self, _batch: Unit, error: Exception) -> None:
+    def _cannot_keep(self, _batch: CommitUnit, error: Exception) -> None:
         self.crash(error)  # nobody keeps dead letters here
 
-    def _deliver(self, source: Source, messages: list[Record]) -> None:
+    def _deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
         self.deliver(source, messages)  # the conductor takes over after the parts were made
 
     # -- batches
 
-    def batches(self, source: Source, messages: list[Record], agents: int) -> list[Batch]:
+    def batches(self, source: SourcePartition, messages: list[ConsumedRecord], agents: int) -> list[RecordBatch]:
         """Queue `messages` behind what the source has open; return what is new: an unstarted batch may take them up."""
         made = []
         for part in self._poison.split(source, messages):
             error = self._poison.error(part)
             if error is not None:
-                self._pass_by(Batch(source, part, 1, self._finished), error)
+                self._pass_by(RecordBatch(source, part, 1, self._finished), error)
             else:
                 made += self._queued(source, part, agents, grow=len(part) == len(messages))
         return made
 
-    def _queued(self, source: Source, part: list[Record], agents: int, *, grow: bool) -> list[Batch]:
+    def _queued(
+        self, source: SourcePartition, part: list[ConsumedRecord], agents: int, *, grow: bool
+    ) -> list[RecordBatch]:
         made = []
         most = SHORT if source.topic in self.settings.slow else GROW_LIMIT
         for start in range(0, len(part), most):
             piece = part[start : start + most]
             if not (grow and source.queue and source.queue[-1].grow(piece, most)):
-                made.append(Batch(source, piece, agents, self._finished))
+                made.append(RecordBatch(source, piece, agents, self._finished))
                 source.queue.append(made[-1])
         return made
 
-    def _pass_by(self, batch: Batch, error: Exception) -> None:
+    def _pass_by(self, batch: RecordBatch, error: Exception) -> None:
         """Commit a refused record's dead letter and offset, and nothing else of it."""
         batch.started = True
         batch.source.queue.append(batch)
-        self.bury(batch, error)
+        self.keep_rejected(batch, error)
         batch.done()
 
-    def reject(self, batch: Batch, error: Exception) -> None:
+    def reject(self, batch: RecordBatch, error: Exception) -> None:
         """Drop a batch whose handler failed by one of its records, and read it again without that record.
 
         Its records are given out one by one; the one that fails alone becomes a dead letter, its neighbours pass.
         """
-        self._say(f"a record of {batch.source.topic}/{batch.slice.partition} cannot be handled: {error_message(error)}")
+        self._say(
+            f"a record of {batch.source.topic}/{batch.assignment.partition} cannot be handled: {error_message(error)}"
+        )
         batch.rejected = True
         self._poison.refused(batch, error)
-        self.renew(batch.slice)
+        self.renew(batch.assignment)
 
-    def _refused(self, unit: Unit, error: Exception) -> None:
+    def _refused(self, unit: CommitUnit, error: Exception) -> None:
         """Remember the culprit of a refused transaction, and read its slice again without it."""
-        self._say(f"the broker refuses a record of partition {unit.slice.partition}: {error}")
-        if isinstance(unit, Batch):
+        self._say(f"the broker refuses a record of partition {unit.assignment.partition}: {error}")
+        if isinstance(unit, RecordBatch):
             self._poison.refused(unit, error)
         elif unit.culprit is not None:
-            self.refusals[unit.slice.partition, unit.culprit] = error
-        self.renew(unit.slice)
+            self.refusals[unit.assignment.partition, unit.culprit] = error
+        self.renew(unit.assignment)
 
-    def _finished(self, batch: Batch) -> None:
+    def _finished(self, batch: RecordBatch) -> None:
         """Hand the finished head run of a source to the committer: offsets never pass unfinished work."""
         queue = batch.source.queue
         while queue and queue[0].sealed:
@@ -290,29 +294,29 @@ class Runtime:
 
     # -- after a handler failed, or a record was refused
 
-    def renew(self, old: Slice) -> None:
+    def renew(self, old: PartitionAssignment) -> None:
         """Drop the open work of a slice and read its sources again from what is committed.
 
         Nothing uncommitted survives: rows in the overlay may have been read by others of the same slice.
         """
         self.committer.between(lambda: self._renew(old))
 
-    def _renew(self, old: Slice) -> None:
-        if self.slices.get(old.partition) is not old:
+    def _renew(self, old: PartitionAssignment) -> None:
+        if self.assignments.get(old.partition) is not old:
             return
         old.kill()
-        new = Slice(old.partition, {topic: Source(topic) for topic in old.sources})
+        new = PartitionAssignment(old.partition, {topic: SourcePartition(topic) for topic in old.sources})
         for topic, source in old.sources.items():
             new.sources[topic].applied = source.applied
             self.release(sum(batch.weight() for batch in source.queue))
             source.queue.clear()
         new.db, old.db = old.db, None
         new.stores = {name: store.clean() for name, store in old.stores.items()}
-        old.bury()
-        self.ownership.slices[new.partition] = new
+        old.close()
+        self.ownership.assignments[new.partition] = new
         self.tasks.spawn(self._renewed(old, new))
 
-    async def _renewed(self, old: Slice, new: Slice) -> None:
+    async def _renewed(self, old: PartitionAssignment, new: PartitionAssignment) -> None:
         await self.ownership.opened(new)
         _running(self._thread).renew(old, new)
 
@@ -356,5 +360,5 @@ def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     loop.call_soon_threadsafe(event.set)
 
 
-def _nobody(_source: Source, _messages: list[Record]) -> None:
+def _nobody(_source: SourcePartition, _messages: list[ConsumedRecord]) -> None:
     raise RuntimeError("no conductor took over delivery")

@@ -28,7 +28,7 @@ class PoolWorkers(Protocol):
         """Return the partitions that each worker owns, by its id."""
 
 
-class Placing:
+class StandbyPlacement:
     """Chooses by the heartbeats of the pool."""
 
     def __init__(self, runtime: Runtime, workers: PoolWorkers) -> None:

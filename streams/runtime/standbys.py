@@ -21,14 +21,14 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from streams import clock
-from streams.runtime.assignment import Slice
+from streams.runtime.assignment import PartitionAssignment
 from streams.runtime.changelogs import CHUNK
 from streams.runtime.errors import ClientLostError
-from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 
 if TYPE_CHECKING:
     from streams.runtime.assignment_lifecycle import StoreSpec
-    from streams.runtime.changelogs import Changelogs, Place, Reading
+    from streams.runtime.changelogs import ChangelogReader, ChangelogReading, Place
     from streams.runtime.errors import StoreDamagedError
     from topics.contact import Contact
 
@@ -48,7 +48,7 @@ class Standbys:
         specs: Sequence[StoreSpec],
         folder: Path,
         options: StoreOptions,
-        changelogs: Changelogs,
+        changelogs: ChangelogReader,
         reader: Callable[[], tuple[Consumer, Contact]],
         busy: Callable[[], bool],
         say: Callable[[str], None],
@@ -70,8 +70,8 @@ class Standbys:
         self._lock = threading.Lock()  # held to open, to close and to claim
         self._wanted: frozenset[int] = frozenset()
         self._claimed: set[int] = set()
-        self._kept: dict[int, Slice] = {}
-        self._readings: dict[Place, Reading] = {}  # of the thread alone
+        self._kept: dict[int, PartitionAssignment] = {}
+        self._readings: dict[Place, ChangelogReading] = {}  # of the thread alone
         self._growing: set[Place] = set()  # not yet at the end that they had when they were opened
         self._looked_at = 0.0
         self._halted = threading.Event()
@@ -92,11 +92,11 @@ class Standbys:
         """Return the partitions that a copy is kept of."""
         return frozenset(self._kept)
 
-    def find(self, number: int) -> Slice | None:
+    def find(self, number: int) -> PartitionAssignment | None:
         """Return the copy of a partition; hold its guard and look whether it lives while you read."""
         return self._kept.get(number)
 
-    def claim(self, number: int) -> PartitionDb | None:
+    def claim(self, number: int) -> PartitionDatabase | None:
         """Make partition `number` this worker's own (any thread): keep no copy, and return the open database of one.
 
         Blocks while a copy is being written.
@@ -108,7 +108,7 @@ class Standbys:
                 return None
             copy.kill()
             warm, copy.db = copy.db, None
-            copy.bury()
+            copy.close()
             return warm
 
     def free(self, number: int) -> None:
@@ -182,13 +182,15 @@ class Standbys:
         reader.assign([TopicPartition(*place, reading.position) for place, reading in self._readings.items()])
         self.lags = {number: lag for number, lag in self.lags.items() if number in self._kept}
 
-    def _open(self, number: int) -> Slice | None:
+    def _open(self, number: int) -> PartitionAssignment | None:
         with self._lock:
             if number in self._claimed or self._halted.is_set():
                 return None
-            copy = Slice(number, {})
-            copy.db = db = PartitionDb(self._folder / str(number), self._options, damaged=self._damaged)
-            copy.stores = {spec.name: Store(db, spec.name, spec.topic, number, spec.index) for spec in self._specs}
+            copy = PartitionAssignment(number, {})
+            copy.db = db = PartitionDatabase(self._folder / str(number), self._options, damaged=self._damaged)
+            copy.stores = {
+                spec.name: PartitionStore(db, spec.name, spec.topic, number, spec.index) for spec in self._specs
+            }
             self._kept[number] = copy
         if db.rebuilt:  # not the copy's any more, if it was claimed meanwhile
             self._say(f"standby store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
@@ -201,7 +203,7 @@ class Standbys:
                 copy = self._kept.pop(number, None)
                 if copy is not None:
                     copy.kill()
-                    copy.bury()
+                    copy.close()
 
     def _look(self, reader: Consumer) -> None:
         if clock.monotonic() - self._looked_at < _LOOK_S:
@@ -213,7 +215,7 @@ class Standbys:
                 lags[place[1]] += max(self._end(reader, place, reading) - reading.position, 0)
         self.lags = lags
 
-    def _end(self, reader: Consumer, place: Place, reading: Reading) -> int:
+    def _end(self, reader: Consumer, place: Place, reading: ChangelogReading) -> int:
         """Return the end of a changelog as the last fetch told it; before the first one, as it was at the opening."""
         try:
             return max(reader.get_watermark_offsets(TopicPartition(*place), cached=True)[1], reading.end)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from streams.runtime.commit_unit import Unit, Write
-    from streams.runtime.partition_store import Store
+    from streams.runtime.commit_unit import CommitUnit, Write
+    from streams.runtime.partition_store import PartitionStore
 
 _LONGEST: Final = 200  # bytes of a value in an entry; a longer one is found by its digest
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class StoreIndex:
     """How entries are made: `keys` of a key and its row; another `definition` makes them all anew.
 
     With `hints` the store writes them itself beside each row, and no entry goes with its row: who finds one looks at
@@ -37,7 +37,7 @@ def term(text: str) -> bytes:
     return data if len(data) <= _LONGEST else b"\xff" + hashlib.sha256(data).hexdigest().encode()
 
 
-def put_row(unit: Unit, store: Store, key: bytes, before: bytes | None, after: bytes | None) -> None:
+def put_row(unit: CommitUnit, store: PartitionStore, key: bytes, before: bytes | None, after: bytes | None) -> None:
     """Write a row (None deletes it) and its entries with `unit`; `before` is the row as the overlay has it."""
     unit.put(store, key, after)
     index = store.index
@@ -47,19 +47,19 @@ def put_row(unit: Unit, store: Store, key: bytes, before: bytes | None, after: b
         move_entries(unit, store, old - new, new - old)
 
 
-def move_entries(unit: Unit, store: Store, gone: Iterable[bytes], come: Iterable[bytes]) -> None:
+def move_entries(unit: CommitUnit, store: PartitionStore, gone: Iterable[bytes], come: Iterable[bytes]) -> None:
     """Write entries with `unit`, whose row it writes, too."""
     entries = store.entries
     unit.writes += [(entries, at, None) for at in gone]
     unit.writes += [(entries, at, b"") for at in come]
 
 
-def drop_entries(unit: Unit, store: Store, gone: Iterable[bytes]) -> None:
+def drop_entries(unit: CommitUnit, store: PartitionStore, gone: Iterable[bytes]) -> None:
     """Take entries away with `unit`."""
     unit.writes += [(store.entries, at, None) for at in gone]
 
 
-def with_entries(store: Store, rows: Iterable[Write]) -> Iterator[Write]:
+def with_entries(store: PartitionStore, rows: Iterable[Write]) -> Iterator[Write]:
     """Yield rows read from the changelog with the entries that they take away and bring."""
     index, entries = store.index, store.entries
     fresh: dict[bytes, bytes | None] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from streams.user_code import cancel, user_code_exit
 
 
-class Tasks:
+class BackgroundTasks:
     """Background tasks of one owner."""
 
     def __init__(self, crash: Callable[[Exception], None]) -> None:

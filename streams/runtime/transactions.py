@@ -21,12 +21,12 @@ from streams.runtime.errors import (
     RecordRefusedError,
     TransactionAbortedError,
 )
-from streams.runtime.first_delivery import Firsts
+from streams.runtime.first_delivery import FirstDeliveryGuard
 from topics.contact import Contact
 
 if TYPE_CHECKING:
     from streams.runtime.commit_unit import Out
-    from streams.runtime.record import Record
+    from streams.runtime.record import ConsumedRecord
 
 Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
@@ -74,14 +74,14 @@ _RECORD: Final = frozenset(
 )
 
 
-class Transactions:
+class TransactionalProducer:
     """The transactional producer of this process (exactly-once v2, KIP-447: fenced by the consumer group's member)."""
 
     def __init__(self, client: client_config.Config, transactional_id: str, probe: Callable[[str], None]) -> None:
         """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there)."""
         self.id = transactional_id
         self._producer = Producer(client_config.producer(client, transactional_id), logger=None)
-        self._firsts = Firsts(self._partitions)
+        self._firsts = FirstDeliveryGuard(self._partitions)
         self._refused: KafkaError | None = None
         self._untold = 0  # records asked for of which the broker has not said where they lie
         self._probe = probe
@@ -178,7 +178,7 @@ class Transactions:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                record = cast("Record", message)
+                record = cast("ConsumedRecord", message)
                 if (offset := record.offset()) is not None and offset >= 0:
                     self._untold -= 1
                     self._firsts.learnt(record.topic(), record.partition())

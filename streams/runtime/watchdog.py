@@ -21,7 +21,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from streams import clock
 from streams.activity import BOARD
 from streams.error_text import LIBRARIES
-from streams.runtime.consumer_lag import Lag
+from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class StalledError(WorkerError):
     """Raised when the worker has records to read and reads none, for a time that nothing explains."""
 
 
-class LoopWatch:
+class LoopLagWatch:
     """Measures how late the event loop is, from a thread of its own."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -110,14 +110,14 @@ class LoopWatch:
         return " in ".join(dict.fromkeys(names))
 
 
-class Stall:
+class StallWatch:
     """Ends the process when it has stopped working through its partitions without a reason."""
 
     def __init__(self, runtime: Runtime, crash: Callable[[Exception], None]) -> None:
         """Watch `runtime`; `crash` ends the process."""
         self._runtime = runtime
         self._crash = crash
-        self._lags = Lag(runtime.settings.client)
+        self._lags = ConsumerLag(runtime.settings.client)
         self._moved_at = self._turned_at = clock.monotonic()
         self._polls = -1
         self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
@@ -135,8 +135,8 @@ class Stall:
     async def look(self) -> None:
         """Compare with the last look."""
         self._look_at_thread()
-        slices = [owned for owned in self._runtime.slices.values() if owned.ready]
-        found = await asyncio.to_thread(self._lags.of, slices)
+        assignments = [owned for owned in self._runtime.assignments.values() if owned.ready]
+        found = await asyncio.to_thread(self._lags.of, assignments)
         if found is None:
             self._moved_at, self.trouble = clock.monotonic(), None  # the broker does not answer: that explains it
             return
@@ -144,9 +144,9 @@ class Stall:
         if self.on_lag is not None:
             self.on_lag(found)
         places = tuple(
-            (owned.partition, topic, source.applied) for owned in slices for topic, source in owned.sources.items()
+            (owned.partition, topic, source.applied) for owned in assignments for topic, source in owned.sources.items()
         )
-        working = any(source.queue for owned in slices for source in owned.sources.values())
+        working = any(source.queue for owned in assignments for source in owned.sources.values())
         now = (self._runtime.polls, places)
         thread_turns = now[0] != self._seen[0]
         if thread_turns and (now[1] != self._seen[1] or working or self.lag == 0):

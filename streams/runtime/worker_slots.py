@@ -18,7 +18,7 @@ class SlotTakenError(WorkerError):
     """Raised when another process of this machine runs in the slot."""
 
 
-class Slot:
+class WorkerSlot:
     """A locked folder; the lock goes with the process, however it ends."""
 
     def __init__(self, name: str, identity: str, folder: Path, handle: int) -> None:
@@ -33,7 +33,7 @@ class Slot:
         os.close(self._handle)
 
 
-def take(state_dir: Path, pool: str, name: str | None) -> Slot:
+def take(state_dir: Path, pool: str, name: str | None) -> WorkerSlot:
     """Lock slot `name`, or the first free number; raises SlotTakenError."""
     home = private_folder(state_dir) / "workers" / pool
     for candidate in [name] if name is not None else [str(number) for number in range(_MOST)]:
@@ -47,7 +47,7 @@ def take(state_dir: Path, pool: str, name: str | None) -> Slot:
     )
 
 
-def _lock(folder: Path, name: str, *, given: bool) -> Slot | None:
+def _lock(folder: Path, name: str, *, given: bool) -> WorkerSlot | None:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -55,7 +55,7 @@ def _lock(folder: Path, name: str, *, given: bool) -> Slot | None:
     except BlockingIOError:
         os.close(handle)
         return None
-    return Slot(name, name if given else f"{name}-{_mark(folder)}", folder, handle)
+    return WorkerSlot(name, name if given else f"{name}-{_mark(folder)}", folder, handle)
 
 
 def _mark(folder: Path) -> str:

@@ -19,7 +19,7 @@ import threading
 from typing import Any, Final
 
 from streams import clock
-from streams.tools._threads import Threads
+from streams.tools._threads import FunctionThreads
 from streams.tools.errors import LimitExceededError, QueryRefusedError, ToolError
 
 PROCESSES: Final = 4  # at a time; each takes some 100 MB while it has work
@@ -156,7 +156,7 @@ class BoundedProcesses:
 
 _PROCESSES: Final = BoundedProcesses()
 atexit.register(_PROCESSES.close)
-_THREADS: Final = Threads(PROCESSES)
+_THREADS: Final = FunctionThreads(PROCESSES)
 
 
 def bounded(job: str, seconds: float, arguments: dict[str, Any], body: bytes = b"") -> Any:

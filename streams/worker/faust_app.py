@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaException
 
 from streams.journal.store_keys import LEDGER
-from streams.runtime.batch import Batch
+from streams.runtime.batch import RecordBatch
 from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, StoreError
 from streams.runtime.faust.app import App
 
 if TYPE_CHECKING:
     from streams.runtime.runtime import Runtime
-    from streams.worker.events.event_bus import Bus
-    from streams.worker.events.table_folds import Folds
-    from streams.worker.runs.intake import Intake
-    from streams.worker.runs.signals import Signals
+    from streams.worker.events.event_bus import EventBus
+    from streams.worker.events.table_folds import TableFolds
+    from streams.worker.runs.intake import RunIntake
+    from streams.worker.runs.signals import SignalHandler
     from topics.names import Names
 
 
@@ -26,10 +26,10 @@ def build(
     names: Names,
     pool: str,
     *,
-    intakes: dict[str, Intake],
-    signals: Signals,
-    bus: Bus | None,
-    folds: Folds,
+    intakes: dict[str, RunIntake],
+    signals: SignalHandler,
+    bus: EventBus | None,
+    folds: TableFolds,
 ) -> App:
     """Return an app that takes in runs, hears signals and, in the default pool, handles the bus."""
     app = App(runtime.settings.group, runtime=runtime)
@@ -53,7 +53,7 @@ def _source(app: App, topic: str) -> Any:
     return app.topic(topic, key_type=bytes, value_type=bytes, value_serializer="raw")
 
 
-def _agent(app: App, topic: str, name: str, take: Callable[[Batch], Awaitable[None] | None]) -> None:
+def _agent(app: App, topic: str, name: str, take: Callable[[RecordBatch], Awaitable[None] | None]) -> None:
     async def handle(stream: Any) -> None:
         async for batch in stream.batches():
             await handled(app.runtime, batch, take)
@@ -61,7 +61,7 @@ def _agent(app: App, topic: str, name: str, take: Callable[[Batch], Awaitable[No
     app.agent(_source(app, topic), name=name)(handle)
 
 
-async def handled(runtime: Runtime, batch: Batch, take: Callable[[Batch], Awaitable[None] | None]) -> None:
+async def handled(runtime: Runtime, batch: RecordBatch, take: Callable[[RecordBatch], Awaitable[None] | None]) -> None:
     """Have a batch handled. An error that is no assignment's and not the infrastructure's is one of its records'.
 
     That record becomes a dead letter. The infrastructure's errors end the process: no record is to blame, and the

@@ -18,7 +18,7 @@ from streams import clock
 from streams.runtime.errors import WorkerError
 
 if TYPE_CHECKING:
-    from streams.tools._threads import Held, Threads
+    from streams.tools._threads import FunctionThreads, RunningFunction
 
 _LOOK_S: Final = 5.0
 _TOLD_S: Final = 15.0  # without any return, while functions wait: from then on the worker is not ready
@@ -32,7 +32,7 @@ class ThreadsHeldError(WorkerError):
 class HandlerThreads:
     """Looks at the threads every few seconds."""
 
-    def __init__(self, threads: Threads, after_s: float, crash: Callable[[Exception], None]) -> None:
+    def __init__(self, threads: FunctionThreads, after_s: float, crash: Callable[[Exception], None]) -> None:
         """End the process by `crash` when none has returned for `after_s` seconds while others wait; 0: never."""
         self._threads = threads
         self._after_s = after_s
@@ -77,7 +77,7 @@ class HandlerThreads:
         held = self._threads.held()
         counts = Counter(one.function for one in held).most_common(_NAMED)
         names = ", ".join(f"{count} by {function}" for function, count in counts)
-        first: Held = held[0]
+        first: RunningFunction = held[0]
         caller = f", the first for {first.caller}" if first.caller else ""
         return (
             f"{self._threads.waiting} plain functions wait for a thread and none has returned for "

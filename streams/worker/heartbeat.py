@@ -86,7 +86,7 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""
-        slices, standbys = self._runtime.slices, self._runtime.standbys
+        assignments, standbys = self._runtime.assignments, self._runtime.standbys
         beat = WorkerHeartbeat(
             worker_id=self._holder.worker_id,
             pool=self._holder.pool,
@@ -97,7 +97,7 @@ class Heartbeat:
             started_ms=self._holder.started_ms,
             at_ms=clock.now_ms(),
             state=self.state,
-            partitions=sorted(number for number, owned in slices.items() if owned.ready),
+            partitions=sorted(number for number, owned in assignments.items() if owned.ready),
             running=self._running(),
             version=_VERSION,
             standbys=[] if standbys is None else sorted(standbys.kept()),

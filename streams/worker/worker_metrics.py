@@ -11,27 +11,31 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from streams.runtime.runtime import Runtime
-    from streams.worker.runs.dispatcher import Dispatcher
-    from streams.worker.runs.effects import Effects
-    from streams.worker.runs.run_manager import Desk
-    from streams.worker.runs.run_timers import Timers
+    from streams.worker.runs.dispatcher import RunDispatcher
+    from streams.worker.runs.effects import EffectRunner
+    from streams.worker.runs.run_manager import RunManager
+    from streams.worker.runs.run_timers import RunTimers
 
 
-class Figures:
+class WorkerMetrics:
     """A collector over the parts of a worker."""
 
-    def __init__(self, runtime: Runtime, desk: Desk, dispatcher: Dispatcher, timers: Timers, effects: Effects) -> None:
+    def __init__(
+        self, runtime: Runtime, manager: RunManager, dispatcher: RunDispatcher, timers: RunTimers, effects: EffectRunner
+    ) -> None:
         """Read from these parts."""
         self._runtime = runtime
-        self._desk = desk
+        self._manager = manager
         self._dispatcher = dispatcher
         self._timers = timers
         self._effects = effects
 
     def collect(self) -> Iterator[Metric]:
         """Yield all figures as they are now."""
-        yield GaugeMetricFamily("streams_worker_partitions", "Partition numbers owned", len(self._runtime.slices))
-        yield GaugeMetricFamily("streams_worker_runs_in_memory", "Runs with a machine in memory", len(self._desk.live))
+        yield GaugeMetricFamily("streams_worker_partitions", "Partition numbers owned", len(self._runtime.assignments))
+        yield GaugeMetricFamily(
+            "streams_worker_runs_in_memory", "Runs with a machine in memory", len(self._manager.live)
+        )
         yield GaugeMetricFamily("streams_worker_runs_executing", "Runs that hold a place", self._dispatcher.executing())
         yield GaugeMetricFamily("streams_worker_timers", "Timers that wait", len(self._timers))
         yield GaugeMetricFamily("streams_worker_effects_running", "Attempts under way", self._effects.running)
@@ -54,7 +58,12 @@ class Figures:
 
 
 def register(
-    registry: CollectorRegistry, runtime: Runtime, desk: Desk, dispatcher: Dispatcher, timers: Timers, effects: Effects
+    registry: CollectorRegistry,
+    runtime: Runtime,
+    manager: RunManager,
+    dispatcher: RunDispatcher,
+    timers: RunTimers,
+    effects: EffectRunner,
 ) -> None:
     """Add the worker's figures to `registry`."""
-    registry.register(Figures(runtime, desk, dispatcher, timers, effects))
+    registry.register(WorkerMetrics(runtime, manager, dispatcher, timers, effects))

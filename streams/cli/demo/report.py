@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TIMELINE = ("seq", "path", "kind", "name", "status", "attempt", "took", "output")
 
 
-class Report:
+class DemoReport:
     """Prints as it goes; seconds are counted from its making."""
 
     def __init__(self) -> None:

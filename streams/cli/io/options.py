@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 
-class Output(StrEnum):
+class OutputFormat(StrEnum):
     """How a reading command prints."""
 
     TEXT = "text"
     JSON = "json"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs")]
+OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="text for people, json for programs")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="at most so many")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="only say how much it would touch")]
 PoolOption = Annotated[str | None, typer.Option("--pool", help="pool of dedicated workers (default: STREAMS_POOL)")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.cli.io.options import Output
+from streams.cli.io.options import OutputFormat
 from streams.printable import block, json_text
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def print_json(value: Any) -> None:
     print(to_json(value))
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], output: Output, *, empty: str) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], output: OutputFormat, *, empty: str) -> None:
     """Print rows as a table with `columns`, or as a JSON list; `empty` says what to do when there are none."""
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(list(rows))
     elif not rows:
         print(empty)
@@ -70,9 +70,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], output
         _print_table(rows, list(columns))
 
 
-def print_record(record: Mapping[str, Any], output: Output) -> None:
+def print_record(record: Mapping[str, Any], output: OutputFormat) -> None:
     """Print one thing: a line for each of its members that has a value, or JSON."""
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(record)
         return
     shown = {name: cell(_brief(value)) for name, value in record.items() if value not in (None, [], {}, "")}

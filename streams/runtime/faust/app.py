@@ -10,7 +10,7 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
-from streams.runtime.assignment_lifecycle import SliceHook
+from streams.runtime.assignment_lifecycle import AssignmentHook
 from streams.runtime.faust.assignor import Assignor
 from streams.runtime.faust.consumer import Consumer
 from streams.runtime.faust.stream import Stream
@@ -42,9 +42,9 @@ class App(faust.App):
             **options,
         )
         self.runtime = runtime
-        self.on_slice_ready: list[SliceHook] = []
+        self.on_assignment_ready: list[AssignmentHook] = []
 
-    def on_slices_changed(self) -> None:
+    def on_assignments_changed(self) -> None:
         """Tell Faust what this worker owns now."""
         owned = self.consumer.assignment()
         self._assignment: set[TP] = owned

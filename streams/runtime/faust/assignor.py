@@ -24,8 +24,8 @@ class Assignor(PartitionAssignorT):
 
     def assigned_actives(self) -> set[TP]:
         """Return owned source and changelog partitions."""
-        slices = self.app.runtime.slices.values()
-        stores = {TP(store.topic, one.partition) for one in slices for store in one.stores.values()}
+        assignments = self.app.runtime.assignments.values()
+        stores = {TP(store.topic, one.partition) for one in assignments for store in one.stores.values()}
         owned: set[TP] = self.app.consumer.assignment()
         return owned | stores
 
@@ -35,7 +35,7 @@ class Assignor(PartitionAssignorT):
 
     def is_active(self, tp: TP) -> bool:
         """Return whether this worker owns the partition number."""
-        return tp.partition in self.app.runtime.slices
+        return tp.partition in self.app.runtime.assignments
 
     def is_standby(self, tp: TP) -> bool:
         """Return False."""

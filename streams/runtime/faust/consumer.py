@@ -28,8 +28,8 @@ class Consumer(consumer.Consumer):
             runtime.crash(error)
             return
         runtime.deliver = app.topics.deliver
-        runtime.ownership.on_change.append(app.on_slices_changed)
-        for hook in app.on_slice_ready:
+        runtime.ownership.on_change.append(app.on_assignments_changed)
+        for hook in app.on_assignment_ready:
             runtime.ownership.on_ready.append(hook)
         runtime.start()
 
@@ -43,7 +43,9 @@ class Consumer(consumer.Consumer):
 
     def assignment(self) -> set[TP]:
         """Return the source partitions of restored slices."""
-        return {TP(topic, owned.partition) for owned in self.app.runtime.slices.values() for topic in owned.sources}
+        return {
+            TP(topic, owned.partition) for owned in self.app.runtime.assignments.values() for topic in owned.sources
+        }
 
     def topic_partitions(self, topic: str) -> int | None:
         """Return the partition count that all co-partitioned topics share."""
@@ -81,7 +83,7 @@ class Consumer(consumer.Consumer):
 
     async def position(self, tp: TP) -> int | None:
         """Return the next offset to process, as committed."""
-        owned = self.app.runtime.slices.get(tp.partition)
+        owned = self.app.runtime.assignments.get(tp.partition)
         source = owned.sources.get(tp.topic) if owned else None
         return source.applied if source else None
 

@@ -10,7 +10,7 @@ from faust.types import TP
 from faust.types.tuples import RecordMetadata
 
 from streams.runtime.batch import CURRENT
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import DeadAssignmentError
 
 
@@ -36,8 +36,8 @@ class Producer(producer.Producer):
         """
         runtime = self.app.runtime
         batch = CURRENT.get()
-        own = batch is None or batch.sealed or not batch.slice.live
-        unit: Unit = Unit(self._any_slice()) if batch is None or own else batch
+        own = batch is None or batch.sealed or not batch.assignment.live
+        unit: CommitUnit = CommitUnit(self._any_assignment()) if batch is None or own else batch
         pairs = list(headers.items()) if isinstance(headers, dict) else list(headers or []) or None
         unit.send(topic, value, key, -1 if partition is None else partition, pairs)
         done: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
@@ -56,8 +56,8 @@ class Producer(producer.Producer):
             runtime.committer.add(unit)
         return done
 
-    def _any_slice(self) -> Any:
-        for owned in self.app.runtime.slices.values():
+    def _any_assignment(self) -> Any:
+        for owned in self.app.runtime.assignments.values():
             if owned.live and owned.ready:
                 return owned
         raise DeadAssignmentError("this worker owns no partition now, so it cannot prove a write; send from an agent")

@@ -14,11 +14,11 @@ from faust.streams import _current_event
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
-from streams.runtime.batch import CURRENT, Batch
+from streams.runtime.batch import CURRENT, RecordBatch
 from streams.runtime.faust.conductor import inbox_of
 
 if TYPE_CHECKING:
-    from streams.runtime.record import Record
+    from streams.runtime.record import ConsumedRecord
 
 
 class BatchEvent(FaustEvent):
@@ -28,7 +28,7 @@ class BatchEvent(FaustEvent):
 
     __slots__ = ("batch", "record")
 
-    def __init__(self, app: Any, batch: Batch, record: Record) -> None:
+    def __init__(self, app: Any, batch: RecordBatch, record: ConsumedRecord) -> None:
         """Show `record` of `batch` as an event; keys and values are bytes."""
         self.app = app
         self.batch = batch
@@ -49,7 +49,7 @@ class BatchEvent(FaustEvent):
     @property
     def message(self) -> Any:
         """Return Faust's message."""
-        place = TP(self.batch.source.topic, self.batch.slice.partition)
+        place = TP(self.batch.source.topic, self.batch.assignment.partition)
         return self.app.consumer._to_message(place, self.record)  # noqa: SLF001 - the same seam
 
     @message.setter
@@ -70,12 +70,12 @@ class Stream(faust.Stream):
 
     app: Any
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncIterator[RecordBatch]:
         """Yield whole batches, for handlers that want to pay per batch and not per event."""
         self._finalized = True
         started = await self.maybe_start()
         inbox = inbox_of(self.channel)
-        batch: Batch | None = None
+        batch: RecordBatch | None = None
         try:
             while not self.should_stop:
                 batch = await inbox.get()
@@ -91,10 +91,10 @@ class Stream(faust.Stream):
                 batch is not None
                 and not batch.sealed
                 and not batch.rejected
-                and batch.slice.live
+                and batch.assignment.live
                 and not self.app.should_stop
             ):
-                self.app.runtime.renew(batch.slice)
+                self.app.runtime.renew(batch.assignment)
             if started:
                 await self.stop()
                 self.service_reset()
@@ -104,7 +104,7 @@ class Stream(faust.Stream):
         app, processors, current = self.app, self._processors, _current_event.set
         async for batch in self.batches():
             for record in batch.messages:
-                if not batch.slice.live:
+                if not batch.assignment.live:
                     break
                 event = BatchEvent(app, batch, record)
                 current(weakref.ref(event))

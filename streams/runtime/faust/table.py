@@ -8,13 +8,13 @@ from typing import Any
 import faust
 from faust.tables import manager
 
-from streams.runtime.batch import CURRENT, Batch
+from streams.runtime.batch import CURRENT, RecordBatch
 
 
 class Table(faust.Table):
     """A table of bytes, owned per partition; a write is a row, a changelog record and the batch's offset in one."""
 
-    def _batch(self) -> Batch:
+    def _batch(self) -> RecordBatch:
         batch = CURRENT.get()
         if batch is None:
             raise TypeError(f"table {self.name} is read and written within an agent; query it over HTTP elsewhere")
@@ -22,7 +22,7 @@ class Table(faust.Table):
 
     def get(self, key: bytes, default: Any = None) -> Any:
         """Return the row of the partition in hand."""
-        value = self._batch().slice.stores[self.name].get(key)
+        value = self._batch().assignment.stores[self.name].get(key)
         return default if value is None else value
 
     def __getitem__(self, key: bytes) -> Any:
@@ -37,19 +37,19 @@ class Table(faust.Table):
     def __setitem__(self, key: bytes, value: bytes) -> None:
         """Write the row with the batch in hand."""
         batch = self._batch()
-        batch.put(batch.slice.stores[self.name], key, value)
+        batch.put(batch.assignment.stores[self.name], key, value)
 
     def __delitem__(self, key: bytes) -> None:
         """Delete the row with the batch in hand."""
         batch = self._batch()
-        batch.put(batch.slice.stores[self.name], key, None)
+        batch.put(batch.assignment.stores[self.name], key, None)
 
     def __contains__(self, key: object) -> bool:
         """Return whether the partition in hand has the row."""
         return isinstance(key, bytes) and self.get(key) is not None
 
 
-class _Restored:
+class _CompletedRecovery:
     """What Faust asks of a recovery service; slices are restored one by one by the runtime."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class _Restored:
 class TableManager(manager.TableManager):
     """Declares tables to Faust; recovery is the runtime's."""
 
-    _restored: _Restored | None = None
+    _restored: _CompletedRecovery | None = None
 
     @property
     def recovery(self) -> Any:
         """Return a recovery that is complete: agents only get records of restored slices."""
         if self._restored is None:
-            self._restored = _Restored()
+            self._restored = _CompletedRecovery()
         return self._restored
 
     async def on_start(self) -> None:

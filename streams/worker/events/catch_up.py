@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.parked import ParkedEvent
 from streams.journal.dead_letters import dead_letter
-from streams.journal.parked_record import Kept
-from streams.runtime.commit_unit import Unit
+from streams.journal.parked_record import ParkedRecord
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError, RecordRefusedError
-from streams.runtime.retention_gaps import Gap, Gaps
+from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
 from topics.errors import TopicError
 from topics.reader import offsets, read
 
 if TYPE_CHECKING:
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.runtime import Runtime
-    from streams.worker.events.consumer_positions import Positions
-    from streams.worker.events.event_bus import Bus
+    from streams.worker.events.consumer_positions import ConsumerPositions
+    from streams.worker.events.event_bus import EventBus
     from topics.kafka import KafkaConfig
     from topics.reader import RawRecord
 
@@ -44,22 +44,24 @@ Read = Callable[[int, int, int], Iterator["RawRecord"]]
 class CatchUp:
     """One task a slice, for as long as a consumer of it is behind."""
 
-    def __init__(self, runtime: Runtime, bus: Bus, positions: Positions, courier: Courier, read_: Read) -> None:
+    def __init__(
+        self, runtime: Runtime, bus: EventBus, positions: ConsumerPositions, writer: RecordWriter, read_: Read
+    ) -> None:
         """Handle by `bus` what `read_` finds."""
         self._runtime = runtime
         self._bus = bus
         self._positions = positions
-        self._courier = courier
+        self._writer = writer
         self._read = read_
 
-    def restored(self, owned: Slice) -> None:
+    def restored(self, owned: PartitionAssignment) -> None:
         """Begin with a restored slice, whose positions are known."""
         unit = self._positions.restored(owned)
         if unit is not None:
             self._runtime.committer.add(unit)
         self._runtime.tasks.spawn(self._run(owned))
 
-    async def _run(self, owned: Slice) -> None:
+    async def _run(self, owned: PartitionAssignment) -> None:
         """Read until nobody is behind; while no broker answers that is said once, and tried again."""
         pause = _FIRST_S
         while owned.live:
@@ -77,7 +79,7 @@ class CatchUp:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _MOST_S)
 
-    async def _pass(self, owned: Slice, start: int, end: int) -> None:
+    async def _pass(self, owned: PartitionAssignment, start: int, end: int) -> None:
         """Read from `start` to `end`, and handle what is found a piece at a time."""
         log.info("partition %d: events %d to %d are read again for who missed them", owned.partition, start, end)
         found = await asyncio.to_thread(self._read, owned.partition, start, end)
@@ -90,14 +92,16 @@ class CatchUp:
             if last:
                 return
 
-    async def _handle(self, owned: Slice, records: Sequence[Kept], end: int, before: set[bytes]) -> set[bytes]:
+    async def _handle(
+        self, owned: PartitionAssignment, records: Sequence[ParkedRecord], end: int, before: set[bytes]
+    ) -> set[bytes]:
         """Handle `records`, behind which `end` comes, in one unit; return their ids, `before` are those just before.
 
         A unit that the broker refuses is cut in halves, until the record to blame is alone and a dead letter.
         """
         late = self._positions.late(owned)[0]
         names = {name for name, offset in late.items() if offset < end}
-        unit, recent = Unit(owned), set[bytes]()
+        unit, recent = CommitUnit(owned), set[bytes]()
         for record in records:
             wanting = {name for name in names if late[name] <= record.offset()}
             self._bus.late(unit, record, wanting, before, recent)
@@ -109,7 +113,12 @@ class CatchUp:
         return recent
 
     async def _refused(
-        self, owned: Slice, records: Sequence[Kept], end: int, before: set[bytes], error: RecordRefusedError
+        self,
+        owned: PartitionAssignment,
+        records: Sequence[ParkedRecord],
+        end: int,
+        before: set[bytes],
+        error: RecordRefusedError,
     ) -> None:
         half = len(records) // 2
         if half:
@@ -117,26 +126,26 @@ class CatchUp:
             await self._handle(owned, records[half:], end, before | recent)
             return
         late = self._positions.late(owned)[0]
-        unit = Unit(owned)
+        unit = CommitUnit(owned)
         for name in late if records else ():
-            dead_letter(unit, self._courier, records[0], error, self._bus.consumer(name))
+            dead_letter(unit, self._writer, records[0], error, self._bus.consumer(name))
         self._positions.advance(unit, late, end)
         await committed(self._runtime.committer, unit)
 
 
-def reading(kafka: KafkaConfig, topic: str, gaps: Gaps) -> Read:
+def reading(kafka: KafkaConfig, topic: str, gaps: RetentionGaps) -> Read:
     """Return what reads the bus; `gaps` gets what retention has deleted meanwhile."""
 
     def records(number: int, start: int, end: int) -> Iterator[RawRecord]:
         first = offsets(kafka, topic, "earliest", partitions=[number])[number]
         if first > start:
-            gaps.found(Gap(topic, number, start, min(first, end)))
+            gaps.found(RetentionGap(topic, number, start, min(first, end)))
         return read(kafka, topic, start=start, end=end, partitions=[number])
 
     return records
 
 
-def _kept(raw: RawRecord) -> Kept:
+def _kept(raw: RawRecord) -> ParkedRecord:
     headers = {name: value or b"" for name, value in raw.headers}
     row = ParkedEvent(
         reaction="",
@@ -150,7 +159,7 @@ def _kept(raw: RawRecord) -> Kept:
         headers=headers,
         timestamp_ms=raw.timestamp,
     )
-    return Kept(row)
+    return ParkedRecord(row)
 
 
 def _names(late: dict[str, int]) -> str:

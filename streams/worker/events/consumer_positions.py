@@ -16,36 +16,36 @@ from typing import TYPE_CHECKING, Final
 
 from streams.journal import store_keys
 from streams.journal.store_keys import LEDGER
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from streams.runtime.assignment import Slice
-    from streams.runtime.batch import Batch
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
 
 _IN_STEP: Final = b"="
 _NOTHING: Final = sys.maxsize
 
 
-class Positions:
+class ConsumerPositions:
     """The positions of the consumers that this worker's code has, in the slices that it owns."""
 
     def __init__(self, consumers: Collection[str], topic: str) -> None:
         """Follow `consumers` of `topic`."""
         self._consumers = tuple(sorted(consumers))
         self._topic = topic
-        self._behind: dict[Slice, dict[str, int]] = {}  # the next offset of each that is not in step
-        self._taken: dict[Slice, int] = {}  # the offset behind the last batch that was begun
+        self._behind: dict[PartitionAssignment, dict[str, int]] = {}  # the next offset of each that is not in step
+        self._taken: dict[PartitionAssignment, int] = {}  # the offset behind the last batch that was begun
 
-    def restored(self, owned: Slice) -> Unit | None:
+    def restored(self, owned: PartitionAssignment) -> CommitUnit | None:
         """Read a slice's rows; return what has to be committed before a batch of it, None if nothing changes."""
         store, applied = owned.stores[LEDGER], max(owned.sources[self._topic].applied, 0)
         rows = {
             key.removeprefix(store_keys.CONSUMER_POSITION).decode(): row
             for key, row in store.scan_committed(store_keys.CONSUMER_POSITION)
         }
-        unit = Unit(owned)
+        unit = CommitUnit(owned)
         for name, row in rows.items():
             if name not in self._consumers and row == _IN_STEP:
                 unit.put(store, _key(name), b"%d" % applied)
@@ -59,12 +59,12 @@ class Positions:
         owned.on_death.append(lambda: self._forget(owned))
         return unit if unit.outs else None
 
-    def begin(self, batch: Batch) -> dict[str, int]:
+    def begin(self, batch: RecordBatch) -> dict[str, int]:
         """Take note of a batch that is begun; return the first offset that each consumer out of step handles.
 
         One that has read as far as the batch begins is in step with the batch's commit.
         """
-        owned = batch.slice
+        owned = batch.assignment
         position, self._taken[owned] = self._taken.get(owned, 0), batch.next
         behind = self._behind.get(owned)
         if not behind:
@@ -76,20 +76,20 @@ class Positions:
                 del behind[name]
         return first
 
-    def late(self, owned: Slice) -> tuple[dict[str, int], int]:
+    def late(self, owned: PartitionAssignment) -> tuple[dict[str, int], int]:
         """Return who has to read from the log, from which offset on, and up to which offset."""
         position = self._taken.get(owned, 0)
         behind = self._behind.get(owned, {})
         return {name: offset for name, offset in behind.items() if offset < position}, position
 
-    def advance(self, unit: Unit, names: Collection[str], offset: int) -> None:
+    def advance(self, unit: CommitUnit, names: Collection[str], offset: int) -> None:
         """Note with `unit` that these have handled all before `offset`; it counts from the unit's commit on."""
-        owned = unit.slice
+        owned = unit.assignment
         for name in names:
             unit.put(owned.stores[LEDGER], _key(name), b"%d" % offset)
         unit.on_commit.append(lambda: self._behind.get(owned, {}).update(dict.fromkeys(names, offset)))
 
-    def of(self, owned: Slice, consumer: str) -> int | None:
+    def of(self, owned: PartitionAssignment, consumer: str) -> int | None:
         """Return the next offset of a consumer that is out of step, None for one in step."""
         return self._behind.get(owned, {}).get(consumer)
 
@@ -102,7 +102,7 @@ class Positions:
                 found[name] = found.get(name, 0) + position - offset
         return found
 
-    def _forget(self, owned: Slice) -> None:
+    def _forget(self, owned: PartitionAssignment) -> None:
         self._behind.pop(owned, None)
         self._taken.pop(owned, None)
 

@@ -17,13 +17,13 @@ from streams.journal import store_keys
 from streams.journal.dead_letters import dead_letter
 from streams.journal.deduplication import cause_of, identity, remember, remembered_at, seen_key
 from streams.journal.errors import UnknownConsumerError
-from streams.journal.parked_record import Kept
+from streams.journal.parked_record import ParkedRecord
 from streams.journal.store_keys import LEDGER
 from streams.user_code import called
-from streams.worker.events.consumer_positions import Positions, of_reaction, of_table
-from streams.worker.reactions.event_item import Item
+from streams.worker.events.consumer_positions import ConsumerPositions, of_reaction, of_table
+from streams.worker.reactions.event_item import ReactionItem
 
-__all__ = ["ALL", "TABLE", "Bus", "seen_key"]
+__all__ = ["ALL", "TABLE", "EventBus", "seen_key"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     from streams.app import Catalog
     from streams.define.reactions import Reaction
-    from streams.journal.record_writer import Arrived, Courier
-    from streams.runtime.assignment import Slice
-    from streams.runtime.batch import Batch
-    from streams.runtime.commit_unit import Unit
-    from streams.runtime.record import Record
-    from streams.worker.events.table_folds import Folds
-    from streams.worker.reactions.lanes import Lanes
+    from streams.journal.record_writer import DecodedRecord, RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.runtime.record import ConsumedRecord
+    from streams.worker.events.table_folds import TableFolds
+    from streams.worker.reactions.lanes import ReactionLanes
 
 TABLE = "table:"
 """How the consumer of an event that a table failed at begins."""
@@ -48,16 +48,21 @@ ALL = "events"
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-class Bus:
+class EventBus:
     """Takes batches of the topic `events`."""
 
     def __init__(
-        self, catalog: Catalog, folds: Folds, lanes: Lanes, courier: Courier, warn: Callable[[str], None]
+        self,
+        catalog: Catalog,
+        folds: TableFolds,
+        lanes: ReactionLanes,
+        writer: RecordWriter,
+        warn: Callable[[str], None],
     ) -> None:
         """Serve the catalogue's reactions, and `folds`."""
         self._folds = folds
         self._lanes = lanes
-        self._courier = courier
+        self._writer = writer
         self._warn = warn
         self._by_name = dict(catalog.reactions)
         self._reactions: dict[str, list[Reaction]] = defaultdict(list)
@@ -66,27 +71,27 @@ class Bus:
                 self._reactions[kind.event_type].append(reaction)
         self._tables = {of_table(name): table for name, table in folds.consumers.items()}
         consumers = [*self._tables, *map(of_reaction, self._by_name)]
-        self.positions = Positions(consumers, courier.names.events)
+        self.positions = ConsumerPositions(consumers, writer.names.events)
         self.unknown: dict[str, int] = {}
-        self._read_ms: dict[Slice, int] = {}
+        self._read_ms: dict[PartitionAssignment, int] = {}
 
-    def read_ms(self, owned: Slice) -> int:
+    def read_ms(self, owned: PartitionAssignment) -> int:
         """Return the time of the newest record that all consumers of a slice have read; 0 if that is not known."""
         return 0 if self.positions.late(owned)[0] else self._read_ms.get(owned, 0)
 
-    async def take(self, batch: Batch) -> None:
+    async def take(self, batch: RecordBatch) -> None:
         """Fold the batch's records in order, then run their reactions."""
-        await self._lanes.room(batch.slice)
-        if batch.slice.live:
-            self._read_ms[batch.slice] = batch.messages[-1].timestamp()[1]
-        items: list[Item] = []
+        await self._lanes.room(batch.assignment)
+        if batch.assignment.live:
+            self._read_ms[batch.assignment] = batch.messages[-1].timestamp()[1]
+        items: list[ReactionItem] = []
         first = self.positions.begin(batch)
         for message in batch.messages:
             passed = {name for name, offset in first.items() if message.offset() < offset} if first else _NONE
             try:
-                arrived = called(self._courier.read, message)
+                arrived = called(self._writer.read, message)
             except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
-                dead_letter(batch, self._courier, message, error, ALL)
+                dead_letter(batch, self._writer, message, error, ALL)
                 continue
             if arrived.event is None:
                 self._count_unknown(arrived.attributes.type)
@@ -95,14 +100,14 @@ class Bus:
         if items:
             await self._lanes.handle(batch, items)
 
-    def again(self, batch: Batch, message: Record, consumer: str) -> None:
+    def again(self, batch: RecordBatch, message: ConsumedRecord, consumer: str) -> None:
         """Handle a redriven event: by one reaction, by one table, or (nobody has handled it at all) by all.
 
         That its id is known stops neither of the first two: it was handled then, but for them. What goes to all is
         remembered now, so that its sender may repeat it, and is dropped if somebody has brought it whole meanwhile.
         Raises SchemaError when it still cannot be read, UnknownConsumerError for a reaction that this code lacks.
         """
-        arrived = self._courier.read(message)
+        arrived = self._writer.read(message)
         if arrived.event is None:
             return
         event_id, reaction = _cause(batch, message, arrived), self._by_name.get(consumer)
@@ -118,12 +123,17 @@ class Bus:
             for item in self._handle(batch, message, _cause(batch, message, arrived), arrived.event):
                 self._lanes.park(batch, item)
 
-    async def room(self, owned: Slice) -> None:
+    async def room(self, owned: PartitionAssignment) -> None:
         """Wait while the partition has too many parked events."""
         await self._lanes.room(owned)
 
     def late(
-        self, unit: Unit, message: Record, consumers: AbstractSet[str], before: AbstractSet[bytes], recent: set[bytes]
+        self,
+        unit: CommitUnit,
+        message: ConsumedRecord,
+        consumers: AbstractSet[str],
+        before: AbstractSet[bytes],
+        recent: set[bytes],
     ) -> None:
         """Handle a record that its partition has passed, for these consumers alone; `recent` gets its id.
 
@@ -131,7 +141,7 @@ class Bus:
         within one millisecond, `before` and `recent` have the ids of the records just before.
         """
         try:
-            arrived = called(self._courier.read, message)
+            arrived = called(self._writer.read, message)
         except Exception:  # noqa: BLE001 - whatever it was, the record is a dead letter since it was first read
             return
         if arrived.event is None or not consumers or self._repeats(unit, message, arrived, before, recent):
@@ -144,11 +154,17 @@ class Bus:
                 self._lanes.park_at_commit(unit, item)
 
     @staticmethod
-    def _repeats(unit: Unit, message: Record, arrived: Arrived, before: AbstractSet[bytes], recent: set[bytes]) -> bool:
+    def _repeats(
+        unit: CommitUnit,
+        message: ConsumedRecord,
+        arrived: DecodedRecord,
+        before: AbstractSet[bytes],
+        recent: set[bytes],
+    ) -> bool:
         if not arrived.foreign:
             return False
         topic, at_ms = message.topic(), message.timestamp()[1]
-        known, key = remembered_at(unit.slice, topic, arrived.attributes), identity(topic, arrived.attributes)
+        known, key = remembered_at(unit.assignment, topic, arrived.attributes), identity(topic, arrived.attributes)
         if known is None:
             remember(unit, topic, arrived.attributes, at_ms)
         elif known < at_ms or key in before or key in recent:
@@ -161,11 +177,11 @@ class Bus:
         table = self._tables.get(position)
         return position.partition("/")[2] if table is None else TABLE + table
 
-    def restored(self, owned: Slice) -> None:
+    def restored(self, owned: PartitionAssignment) -> None:
         """Go on with the parked events of a restored slice."""
         owned.on_death.append(lambda: self._gone(owned))
         rows = [
-            self._courier.codec.decode(row, ParkedEvent)
+            self._writer.codec.decode(row, ParkedEvent)
             for _, row in owned.stores[LEDGER].scan_committed(store_keys.PARKED_EVENT)
         ]
         for row in sorted(rows, key=lambda row: row.source_offset):
@@ -173,14 +189,14 @@ class Bus:
             if item is not None:
                 self._lanes.resume(item)
 
-    def _gone(self, owned: Slice) -> None:
+    def _gone(self, owned: PartitionAssignment) -> None:
         self._lanes.forget(owned)
         self._read_ms.pop(owned, None)
 
-    def _item_of(self, owned: Slice, row: ParkedEvent) -> Item | None:
-        reaction, record = self._by_name.get(row.reaction), Kept(row)
+    def _item_of(self, owned: PartitionAssignment, row: ParkedEvent) -> ReactionItem | None:
+        reaction, record = self._by_name.get(row.reaction), ParkedRecord(row)
         try:
-            event = called(self._courier.read, record).event
+            event = called(self._writer.read, record).event
         except Exception as error:  # noqa: BLE001 - one row that cannot be read must not hold its partition up
             why = error_message(error)
             self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {why}")
@@ -188,7 +204,9 @@ class Bus:
         if reaction is None or event is None:
             self._warn(f"a parked event waits for reaction {row.reaction!r}, which this worker does not have")
             return None
-        item = Item(reaction, owned, row.lane, row.event_id, event, record, row.attempt, row.due_ms, row.first_ms)
+        item = ReactionItem(
+            reaction, owned, row.lane, row.event_id, event, record, row.attempt, row.due_ms, row.first_ms
+        )
         item.stored = True
         return item
 
@@ -197,13 +215,13 @@ class Bus:
             self._warn(f"events of type {kind!r} are not declared here: they are kept on the log and counted")
         self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
-    def _seen(self, batch: Batch, message: Record, arrived: Arrived, at_ms: int) -> bool:
+    def _seen(self, batch: RecordBatch, message: ConsumedRecord, arrived: DecodedRecord, at_ms: int) -> bool:
         """Remember the id of a record from outside as of a time; True if it was known."""
         return arrived.foreign and remember(batch, message.topic(), arrived.attributes, at_ms)
 
     def _handle(
-        self, batch: Batch, message: Record, event_id: str, event: Event, passed: AbstractSet[str] = _NONE
-    ) -> list[Item]:
+        self, batch: RecordBatch, message: ConsumedRecord, event_id: str, event: Event, passed: AbstractSet[str] = _NONE
+    ) -> list[ReactionItem]:
         """Fold an event and return what its reactions have to do; consumers in `passed` have it, or will read it."""
         tables = {self._tables[name] for name in passed & self._tables.keys()} if passed else _NONE
         self._fold(batch, message, event, passed=tables)
@@ -215,24 +233,26 @@ class Bus:
 
     def _fold(
         self,
-        batch: Unit,
-        message: Record,
+        batch: CommitUnit,
+        message: ConsumedRecord,
         event: Event,
         only: str | None = None,
         passed: AbstractSet[str] = _NONE,
     ) -> None:
         """Fold an event; a table that fails is a dead letter of its own, so that a redrive counts it nowhere twice."""
         for name, error in self._folds.fold(batch, event, message.key(), only, passed):
-            dead_letter(batch, self._courier, message, error, TABLE + name)
+            dead_letter(batch, self._writer, message, error, TABLE + name)
 
-    def _item(self, batch: Unit, reaction: Reaction, event_id: str, event: Event, message: Record) -> Item:
+    def _item(
+        self, batch: CommitUnit, reaction: Reaction, event_id: str, event: Event, message: ConsumedRecord
+    ) -> ReactionItem:
         lane = (message.key() or b"").decode("utf-8", "replace")
         if reaction.by is not None:
             lane = called(lambda field: str(getattr(event, field)), reaction.by)
-        return Item(reaction, batch.slice, lane, event_id, event, message)
+        return ReactionItem(reaction, batch.assignment, lane, event_id, event, message)
 
 
-def _cause(unit: Unit, message: Record, arrived: Arrived) -> str:
+def _cause(unit: CommitUnit, message: ConsumedRecord, arrived: DecodedRecord) -> str:
     """Return the id from which those of a record's outputs are derived."""
     attributes = arrived.attributes
-    return cause_of(unit.slice, message.topic(), attributes) if arrived.foreign else attributes.id
+    return cause_of(unit.assignment, message.topic(), attributes) if arrived.foreign else attributes.id

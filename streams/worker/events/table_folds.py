@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from streams.engine.jsonable import to_json
 from streams.runtime.assignment_lifecycle import StoreSpec
-from streams.runtime.store_index import Index, put_row, term
+from streams.runtime.store_index import StoreIndex, put_row, term
 from streams.user_code import called
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from schemas import Event
     from schemas.avro.codec import Codec
     from streams.define.tables import TableDef
-    from streams.runtime.commit_unit import Unit
+    from streams.runtime.commit_unit import CommitUnit
     from topics.names import Names
 
 
@@ -34,7 +34,7 @@ def entry_of(field: str, value: str, key: bytes = b"") -> bytes:
     return field.encode() + b"\x00" + term(value) + b"\x00" + key
 
 
-class Folds:
+class TableFolds:
     """The tables of one pool."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Folds:
         names: Names,
         codec: Codec,
         pool: str = "default",
-        indexes: dict[str, Index] | None = None,
+        indexes: dict[str, StoreIndex] | None = None,
     ) -> None:
         """Fold into `tables` of `pool`; rows are Avro by the row type's schema.
 
@@ -77,7 +77,7 @@ class Folds:
 
     def fold(
         self,
-        batch: Unit,
+        batch: CommitUnit,
         event: Event,
         key: bytes | None,
         only: str | None = None,
@@ -98,15 +98,15 @@ class Folds:
                     failed.append((table.name, error))
         return failed
 
-    def _apply(self, batch: Unit, table: TableDef, event: Event, row_key: bytes) -> None:
-        store = batch.slice.stores[store_name(table)]
+    def _apply(self, batch: CommitUnit, table: TableDef, event: Event, row_key: bytes) -> None:
+        store = batch.assignment.stores[store_name(table)]
         before = store.get(row_key)
         row = table.fn(None if before is None else self.decode(table, before), event)
         after = None if row is None else self._codec.encode(row)
         if after != before:
             put_row(batch, store, row_key, before, after)
 
-    def _index(self, table: TableDef) -> Index | None:
+    def _index(self, table: TableDef) -> StoreIndex | None:
         """Return the index of a table's lookups: a list is found by each of its items, null by nothing."""
         if not table.lookups:
             return None
@@ -119,7 +119,7 @@ class Folds:
                     if item is not None:
                         yield entry_of(field, text_of(item), key)
 
-        return Index(" ".join(table.lookups).encode(), keys)
+        return StoreIndex(" ".join(table.lookups).encode(), keys)
 
     def decode(self, table: TableDef, data: bytes) -> Any:
         """Return a row as the table's type."""

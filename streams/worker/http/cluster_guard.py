@@ -61,7 +61,7 @@ class ClusterGuard:
         if body is None:
             await self._too_large()(scope, receive, send)
             return
-        await self._app(scope, _Given(body, receive), send)
+        await self._app(scope, _BufferedBody(body, receive), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         hosts = headers.getlist("host")
@@ -107,7 +107,7 @@ class ClusterGuard:
         return problem(413, f"the body is over the cap of {self._cap} bytes")
 
 
-class _Given:
+class _BufferedBody:
     """Gives a body that has been read, and after it what the connection gives."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:

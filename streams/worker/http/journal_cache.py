@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from streams.engine.entry import Entry
-    from streams.journal.journal_store import Journal
-    from streams.runtime.assignment import Slice
+    from streams.journal.journal_store import JournalStore
+    from streams.runtime.assignment import PartitionAssignment
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of rows whose entries are kept, over all runs; decoded they take a few times that."""
 
 
-class _Kept(NamedTuple):
-    owned: Slice
+class _CachedJournal(NamedTuple):
+    owned: PartitionAssignment
     rows: dict[bytes, tuple[bytes, Entry]]
     size: int
 
 
-class Decoded:
+class JournalCache:
     """The committed entries of runs, those looked at last; a row is decoded anew only where its bytes have changed."""
 
-    def __init__(self, journal: Journal, most: int = MOST_BYTES) -> None:
+    def __init__(self, journal: JournalStore, most: int = MOST_BYTES) -> None:
         self._journal = journal
         self._most = most
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _CachedJournal] = OrderedDict()
         self._size = 0
 
-    def entries(self, owned: Slice, run_id: str) -> list[Entry]:
+    def entries(self, owned: PartitionAssignment, run_id: str) -> list[Entry]:
         """Return a run's committed entries in log order; they belong to all who ask, so nobody may change them."""
         known = self._forget(run_id, owned)
         rows: dict[bytes, tuple[bytes, Entry]] = {}
@@ -38,17 +38,17 @@ class Decoded:
             before = known.get(key)
             rows[key] = before if before is not None and before[0] == row else (row, self._journal.decode(row))
             size += len(row)
-        self._keep(run_id, _Kept(owned, rows, size))
+        self._keep(run_id, _CachedJournal(owned, rows, size))
         return sorted((entry for _, entry in rows.values()), key=lambda entry: entry.seq)
 
-    def _forget(self, run_id: str, owned: Slice) -> dict[bytes, tuple[bytes, Entry]]:
+    def _forget(self, run_id: str, owned: PartitionAssignment) -> dict[bytes, tuple[bytes, Entry]]:
         kept = self._kept.pop(run_id, None)
         if kept is None:
             return {}
         self._size -= kept.size
         return kept.rows if kept.owned is owned else {}
 
-    def _keep(self, run_id: str, kept: _Kept) -> None:
+    def _keep(self, run_id: str, kept: _CachedJournal) -> None:
         if not kept.rows or kept.size > self._most:
             return
         self._kept[run_id] = kept

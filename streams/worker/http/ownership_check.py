@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.runtime import Runtime
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class NotReadyError(Exception):
     """Raised when this worker cannot answer yet: it is restoring, or has not proven its ownership lately."""
 
 
-class Proof:
+class OwnershipCheck:
     """Finds the slice of a key and refuses to answer from one that may be another's by now."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -35,31 +35,31 @@ class Proof:
         """Return the shared count of partitions."""
         return self._runtime.partitions
 
-    def slice_of(self, key: str) -> Slice:
+    def assignment_of(self, key: str) -> PartitionAssignment:
         """Return the slice that owns `key`; raises NotOwnerError or NotReadyError."""
         if not self._runtime.opened.is_set():
             raise NotReadyError("this worker is starting")
-        owned = self._runtime.slices.get(partition_of(key.encode(), self._runtime.partitions))
+        owned = self._runtime.assignments.get(partition_of(key.encode(), self._runtime.partitions))
         if owned is None:
             raise NotOwnerError("another worker owns this key")
         self.check(owned)
         return owned
 
-    def slices(self) -> list[Slice]:
+    def assignments(self) -> list[PartitionAssignment]:
         """Return all slices, for scans; raises NotReadyError."""
-        owned = [one for one in self._runtime.slices.values() if one.live]
+        owned = [one for one in self._runtime.assignments.values() if one.live]
         if owned:
             self.check(owned[0])
         return owned
 
-    def check(self, owned: Slice) -> None:
+    def check(self, owned: PartitionAssignment) -> None:
         """Raise NotReadyError unless the slice is live and an accepted transaction lately proved the membership."""
         if not (owned.live and owned.ready):
             raise NotReadyError("this partition is being restored")
         if not self._runtime.committer.proven():
             raise NotReadyError("this worker has not reached the broker lately")
 
-    def of_copy(self, key: str, store: str, read: Callable[[Slice], T]) -> tuple[T, dict[str, Any]]:
+    def of_copy(self, key: str, store: str, read: Callable[[PartitionAssignment], T]) -> tuple[T, dict[str, Any]]:
         """Return what `read` finds in the copy of the key's partition, and how far that is; blocks while it is written.
 
         Raises NotOwnerError where no copy is kept, NotReadyError while its `store` is empty.
@@ -77,7 +77,7 @@ class Proof:
             place = {"topic": copy.stores[store].topic, "partition": copy.partition, "offset": mark.next_offset - 1}
             return read(copy), {**place, "stale": True}
 
-    async def applied(self, owned: Slice, topic: str, offset: int, seconds: float) -> None:
+    async def applied(self, owned: PartitionAssignment, topic: str, offset: int, seconds: float) -> None:
         """Wait until the slice has applied `offset` of `topic`; raises NotReadyError when it has not in time."""
         source = owned.sources.get(topic)
         if source is None:

@@ -12,7 +12,7 @@ from streams.query.wire import PARTITIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
 
 
 def answer(body: Any, status: int = 200) -> Response:
@@ -27,7 +27,7 @@ def problem(status: int, detail: str, *, type: str = "about:blank", **more: Any)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
-def of(slices: Iterable[Slice], said: Response) -> Response:
+def of(assignments: Iterable[PartitionAssignment], said: Response) -> Response:
     """Name the partitions that an answer over all of a worker's speaks for, so that none is missed or counted twice."""
-    said.headers[PARTITIONS] = ",".join(str(one.partition) for one in slices)
+    said.headers[PARTITIONS] = ",".join(str(one.partition) for one in assignments)
     return said

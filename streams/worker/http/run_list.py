@@ -21,19 +21,19 @@ from streams.worker.runs.run_index import ALL, BY_AGENT, RUNS, agents_in, by_key
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
-    from streams.journal.journal_store import Journal
-    from streams.runtime.assignment import Slice
-    from streams.worker.http.ownership_check import Proof
+    from streams.journal.journal_store import JournalStore
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.worker.http.ownership_check import OwnershipCheck
 
 _STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 _NOT_LISTED: Final = frozenset({"children", "forks", "started_by"})
 
-Place = tuple[bytes, "Slice"]
+Place = tuple[bytes, "PartitionAssignment"]
 """Where a run is in lists, and its slice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunQuery:
     """What a list is asked for: runs submitted at `since` (ms) or later, that come behind the place `after`."""
 
     agent: str | None = None
@@ -44,7 +44,7 @@ class Wanted:
     after: bytes | None = None
 
     @classmethod
-    def of(cls, query: dict[str, str]) -> Wanted:
+    def of(cls, query: dict[str, str]) -> RunQuery:
         """Read a query; the gateway has checked it."""
         since, cursor = query.get("since"), query.get("cursor")
         created, _, run_id = (cursor or "").partition("~")
@@ -63,10 +63,10 @@ class Wanted:
         return all(wish is None or run[name] == wish for name, wish in wishes)
 
 
-class RunList:
+class RunListPages:
     """`/owner/runs`."""
 
-    def __init__(self, proof: Proof, journal: Journal, codec: Codec) -> None:
+    def __init__(self, proof: OwnershipCheck, journal: JournalStore, codec: Codec) -> None:
         """List the runs of the owned partitions."""
         self._proof = proof
         self._journal = journal
@@ -75,14 +75,14 @@ class RunList:
     async def page(self, request: Request) -> Response:
         """Answer the newest runs of the owned partitions that match."""
         query = dict(request.query_params)
-        limit, slices = int(query.get("limit", "100")), self._proof.slices()
-        found = await asyncio.to_thread(self._found, slices, Wanted.of(query), limit + 1)
-        for owned in slices:
+        limit, assignments = int(query.get("limit", "100")), self._proof.assignments()
+        found = await asyncio.to_thread(self._found, assignments, RunQuery.of(query), limit + 1)
+        for owned in assignments:
             self._proof.check(owned)  # what was read while its partition went is nobody's word
-        return of(slices, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
+        return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
-    def _found(self, slices: list[Slice], wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-        each = [places for owned in slices for places in lists(owned, wanted)]
+    def _found(self, assignments: list[PartitionAssignment], wanted: RunQuery, limit: int) -> list[dict[str, Any]]:
+        each = [places for owned in assignments for places in lists(owned, wanted)]
         found: list[dict[str, Any]] = []
         for place, owned in heapq.merge(*each, key=lambda item: item[0]):
             run = self._run(owned, run_at(place))
@@ -92,7 +92,7 @@ class RunList:
                     break
         return found
 
-    def _run(self, owned: Slice, run_id: bytes) -> dict[str, Any] | None:
+    def _run(self, owned: PartitionAssignment, run_id: bytes) -> dict[str, Any] | None:
         """Return a run as lists show it: one that ended by its row, one under way with what its journal says now."""
         data = owned.stores[RUNS].committed(run_id)
         if data is None:
@@ -107,7 +107,7 @@ class RunList:
         return {**shown, "error": short(shown["error"]), "key": row.key}
 
 
-def lists(owned: Slice, wanted: Wanted) -> Iterator[Iterator[Place]]:
+def lists(owned: PartitionAssignment, wanted: RunQuery) -> Iterator[Iterator[Place]]:
     """Yield lists, newest first, that together have what is wanted: one for each agent and status, or that of all."""
     store = owned.stores[RUNS]
     if wanted.parent is not None:
@@ -124,7 +124,7 @@ def lists(owned: Slice, wanted: Wanted) -> Iterator[Iterator[Place]]:
             yield _places(owned, base + group(agent, status), wanted)
 
 
-def _places(owned: Slice, base: bytes, wanted: Wanted) -> Iterator[Place]:
+def _places(owned: PartitionAssignment, base: bytes, wanted: RunQuery) -> Iterator[Place]:
     store = owned.stores[RUNS]
     prefix = store.entries.prefix + base
     oldest = place_of(wanted.since) if wanted.since else None

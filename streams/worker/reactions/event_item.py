@@ -11,20 +11,20 @@ from streams.journal import store_keys
 if TYPE_CHECKING:
     from schemas import Event
     from streams.define.reactions import Reaction
-    from streams.runtime.assignment import Slice
-    from streams.runtime.record import Record
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.record import ConsumedRecord
 
 
 @dataclass(slots=True)
-class Item:
+class ReactionItem:
     """An event in a lane. `stored` means: its row is on the log, so its outcome is a unit of its own."""
 
     reaction: Reaction
-    owned: Slice
+    owned: PartitionAssignment
     lane: str
     event_id: str
     event: Event
-    record: Record
+    record: ConsumedRecord
     attempt: int = 1
     due_ms: int = 0
     first_ms: int = 0
@@ -34,7 +34,7 @@ class Item:
     retrying: bool = False
     replaced: bool = False
     headers: dict[str, bytes] = field(default_factory=dict)
-    others: list[Item] = field(default_factory=list)  # handed over with it; its outcome is theirs
+    others: list[ReactionItem] = field(default_factory=list)  # handed over with it; its outcome is theirs
 
     @property
     def given(self) -> Any:

@@ -9,16 +9,16 @@ from streams import clock
 from streams.engine.starts import outputs_of
 
 if TYPE_CHECKING:
-    from streams.journal.record_writer import Courier
-    from streams.runtime.commit_unit import Unit
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.commit_unit import CommitUnit
 
 
-def put(unit: Unit, courier: Courier, cause: str, name: str, made: list[Any]) -> list[RunSubmitted]:
+def put(unit: CommitUnit, writer: RecordWriter, cause: str, name: str, made: list[Any]) -> list[RunSubmitted]:
     """Add what reaction `name` made of the event with id `cause`; return the runs that it starts.
 
     Raises what encoding and limits raise.
     """
     outputs = outputs_of(cause, name, made, clock.now_ms())
     for output in outputs:
-        courier.send(unit, output)
+        writer.send(unit, output)
     return [output.event for output in outputs if isinstance(output.event, RunSubmitted)]

@@ -18,18 +18,18 @@ from streams.errors import StreamsError
 from streams.journal import store_keys
 from streams.journal.dead_letters import dead_letter
 from streams.journal.expiry_index import EARLY_FLAG
-from streams.journal.parked_record import Kept
+from streams.journal.parked_record import ParkedRecord
 from streams.journal.store_keys import LEDGER
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.worker.runs.signal_messages import message_of
 
 if TYPE_CHECKING:
     from streams.engine.messages import Message
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
-    from streams.runtime.batch import Batch
-    from streams.runtime.record import Record
-    from streams.worker.runs.run_manager import Desk, Live
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.record import ConsumedRecord
+    from streams.worker.runs.run_manager import ActiveRun, RunManager
 
 EARLY_HOURS: Final = 24
 CONSUMER: Final = "signals"
@@ -49,7 +49,7 @@ def flag(run_id: str) -> bytes:
     return store_keys.EARLY_SIGNAL + run_id.encode()
 
 
-def keep(batch: Batch, run_id: str, message: Message, record: Record, courier: Courier) -> bool:
+def keep(batch: RecordBatch, run_id: str, message: Message, record: ConsumedRecord, writer: RecordWriter) -> bool:
     """Keep a signal or cancel for a run that is not known yet, whole; return False for anything else."""
     if not isinstance(message, SignalArrived | CancelAsked):
         return False
@@ -69,49 +69,53 @@ def keep(batch: Batch, run_id: str, message: Message, record: Record, courier: C
         timestamp_ms=record.timestamp()[1],
         first_ms=clock.now_ms(),
     )
-    store = batch.slice.stores[LEDGER]
-    batch.put(store, prefix(run_id) + message.id.encode(), courier.codec.encode(row))
+    store = batch.assignment.stores[LEDGER]
+    batch.put(store, prefix(run_id) + message.id.encode(), writer.codec.encode(row))
     batch.put(store, flag(run_id), EARLY_FLAG)
     return True
 
 
-def joined(batch: Batch, live: Live, desk: Desk, courier: Courier) -> None:
+def joined(batch: RecordBatch, live: ActiveRun, manager: RunManager, writer: RecordWriter) -> None:
     """Give a run that was just taken in what came for it before, in the order of the log, in the same unit."""
-    store = batch.slice.stores[LEDGER]
+    store = batch.assignment.stores[LEDGER]
     if store.get(flag(live.run_id)) is None:  # nearly always: a look-up, not a scan
         return
     batch.put(store, flag(live.run_id), None)
-    kept = [(courier.codec.decode(value, ParkedEvent), key) for key, value in store.scan(prefix(live.run_id))]
+    kept = [(writer.codec.decode(value, ParkedEvent), key) for key, value in store.scan(prefix(live.run_id))]
     for row, key in sorted(kept, key=lambda one: one[0].source_offset):
-        record = Kept(row)
+        record = ParkedRecord(row)
         try:
-            desk.tell(live, message_of(courier.read(record).event), batch)
+            manager.tell(live, message_of(writer.read(record).event), batch)
         except (StreamsError, SchemaError) as error:
-            dead_letter(batch, courier, record, error, CONSUMER)
+            dead_letter(batch, writer, record, error, CONSUMER)
         batch.put(store, key, None)
 
 
-def given_up(owned: Slice, rows: Iterable[tuple[bytes, bytes]], courier: Courier, now_ms: int) -> Iterator[Unit]:
+def given_up(
+    owned: PartitionAssignment, rows: Iterable[tuple[bytes, bytes]], writer: RecordWriter, now_ms: int
+) -> Iterator[CommitUnit]:
     """Yield units that turn what waited for too long among committed `rows` into dead letters, one a run."""
     store = owned.stores[LEDGER]
     late: dict[str, list[tuple[bytes, ParkedEvent]]] = defaultdict(list)
     for key, value in rows:
         if value == EARLY_FLAG:
             continue
-        row = courier.codec.decode(value, ParkedEvent)
+        row = writer.codec.decode(value, ParkedEvent)
         if now_ms - row.first_ms > EARLY_HOURS * 3600 * 1000:
             late[row.lane].append((key, row))
     for run_id, waited in late.items():
         if flag(run_id) not in store.dirty and not any(key in store.dirty for key, _ in waited):
-            yield _letters(owned, run_id, waited, courier)  # else the run has come, or another signal comes
+            yield _letters(owned, run_id, waited, writer)  # else the run has come, or another signal comes
 
 
-def _letters(owned: Slice, run_id: str, waited: list[tuple[bytes, ParkedEvent]], courier: Courier) -> Unit:
+def _letters(
+    owned: PartitionAssignment, run_id: str, waited: list[tuple[bytes, ParkedEvent]], writer: RecordWriter
+) -> CommitUnit:
     store = owned.stores[LEDGER]
-    unit = Unit(owned)
+    unit = CommitUnit(owned)
     error = RunNeverCameError(f"no run with this id was submitted within {EARLY_HOURS} hours")
     for key, row in waited:
-        dead_letter(unit, courier, Kept(row), error, CONSUMER)
+        dead_letter(unit, writer, ParkedRecord(row), error, CONSUMER)
         unit.put(store, key, None)
     if next(store.scan(prefix(run_id)), None) is None:
         unit.put(store, flag(run_id), None)

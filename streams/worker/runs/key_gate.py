@@ -14,7 +14,7 @@ from streams.engine.decision import Output
 from streams.engine.entry import END
 from streams.engine.jsonable import from_json, to_json
 from streams.engine.messages import ResumeAsked, TimerFired
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.worker.runs.dispatcher import HEAD_START_MS
 
 if TYPE_CHECKING:
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.messages import Message
     from streams.engine.view import RunView
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
-    from streams.worker.runs.dispatcher import Dispatcher
-    from streams.worker.runs.run_manager import Desk, Live
+    from streams.worker.runs.dispatcher import RunDispatcher
+    from streams.worker.runs.run_manager import ActiveRun, RunManager
 
 _OURS: Final = "key/"  # a resume that has its lock
 
 
-class Gate:
+class KeyGate:
     """Stands before the dispatcher."""
 
     def __init__(
         self,
         agents: dict[str, Agent[Any, Any]],
-        dispatcher: Dispatcher,
-        desk: Desk,
-        courier: Courier,
+        dispatcher: RunDispatcher,
+        manager: RunManager,
+        writer: RecordWriter,
         committer: Callable[[], Committer],
     ) -> None:
         """Let runs of `agents` through to `dispatcher`."""
         self._agents = agents
         self._dispatcher = dispatcher
-        self._desk = desk
-        self._courier = courier
+        self._manager = manager
+        self._writer = writer
         self._committer = committer
 
-    def enqueue(self, owned: Slice, view: RunView, unit: Unit | None = None) -> None:
+    def enqueue(self, owned: PartitionAssignment, view: RunView, unit: CommitUnit | None = None) -> None:
         """Queue a run that is due, once it holds its lock if it needs one; the wish joins `unit` if there is one."""
         lock = lock_of(self._agents[view.agent], view.input)
         if lock is None:
@@ -58,23 +58,23 @@ class Gate:
         elif view.status == "queued":
             self._want(owned, view, lock, unit)
 
-    def ended(self, live: Live, unit: Unit) -> None:
+    def ended(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Free the lock of a run in the unit of its end."""
         lock = lock_of(live.agent, live.machine.journal.view.input)
         if lock is not None:
             self._release(live.machine.journal.view, lock, unit)
 
-    def holds_back(self, live: Live, message: Message, unit: Unit | None) -> bool:
+    def holds_back(self, live: ActiveRun, message: Message, unit: CommitUnit | None) -> bool:
         """Return whether a message would resume a run that has to get its lock first; it is wanted then."""
         view = live.machine.journal.view
         if view.status != "failed" or not _resumes(message, view):
             return False
         lock = lock_of(live.agent, view.input)
         if lock is not None:
-            self._want(live.slice, view, lock, unit)
+            self._want(live.assignment, view, lock, unit)
         return lock is not None
 
-    def granted(self, live: Live | None, event: KeyGranted, unit: Unit) -> None:
+    def granted(self, live: ActiveRun | None, event: KeyGranted, unit: CommitUnit) -> None:
         """Begin or resume the run that holds its lock now; give the lock back if the run needs it no more."""
         if live is None:
             released = KeyReleased(lock=event.lock, run_id=event.run_id, ending=event.ending + 1)
@@ -83,29 +83,29 @@ class Gate:
         view = live.machine.journal.view
         if view.status == "queued":
             priority = view.meta.get("priority", "default")
-            self._dispatcher.add(live.slice, live.run_id, view.agent, priority, view.created_ms)
+            self._dispatcher.add(live.assignment, live.run_id, view.agent, priority, view.created_ms)
         elif view.status == "failed" and view.ended == event.ending:
-            self._desk.tell(live, ResumeAsked(f"{_OURS}{event.lock}/{event.ending}", event.ending), unit)
+            self._manager.tell(live, ResumeAsked(f"{_OURS}{event.lock}/{event.ending}", event.ending), unit)
         elif view.status in ("succeeded", "failed", "cancelled"):
             self._release(view, event.lock, unit)
 
-    def _want(self, owned: Slice, view: RunView, lock: str, unit: Unit | None) -> None:
+    def _want(self, owned: PartitionAssignment, view: RunView, lock: str, unit: CommitUnit | None) -> None:
         rank = view.created_ms + HEAD_START_MS.get(view.meta.get("priority", "default"), 0)
         root = view.meta.get("root") or view.run_id
         event = KeyWanted(lock=lock, run_id=view.run_id, root=root, rank=rank, ending=view.ended)
-        target = Unit(owned) if unit is None else unit
+        target = CommitUnit(owned) if unit is None else unit
         self._send(target, event, f"{view.run_id}/wanted/{view.ended}", lock)
         if unit is None:
             self._committer().add(target)
 
-    def _release(self, view: RunView, lock: str, unit: Unit) -> None:
+    def _release(self, view: RunView, lock: str, unit: CommitUnit) -> None:
         event = KeyReleased(lock=lock, run_id=view.run_id, ending=view.ended)
         self._send(unit, event, f"{view.run_id}/released/{view.ended}", lock)
 
-    def _send(self, unit: Unit, event: Event, name: str, lock: str) -> None:
+    def _send(self, unit: CommitUnit, event: Event, name: str, lock: str) -> None:
         agent = lock.partition("/")[0]
         found = self._agents.get(agent)
-        self._courier.send(unit, Output("signals", event, name, lock, agent, found.pool if found else None))
+        self._writer.send(unit, Output("signals", event, name, lock, agent, found.pool if found else None))
 
 
 def lock_of(agent: Agent[Any, Any], value: Any) -> str | None:

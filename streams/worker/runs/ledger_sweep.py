@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 from streams import clock
 from streams.engine.entry import END, EXPIRED, Entry, run_prefix
 from streams.journal import store_keys
-from streams.journal.expiry_index import ENDS, MARKERS, Hint, is_current, older
+from streams.journal.expiry_index import ENDS, MARKERS, ExpiryHint, is_current, older
 from streams.journal.fork_histories import left
 from streams.journal.journal_store import over
 from streams.journal.store_keys import LEDGER
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError
 from streams.runtime.store_index import drop_entries
@@ -28,10 +28,10 @@ from streams.worker.runs.early_signals import EARLY_HOURS, given_up
 from topics.catalogue import BUS_MS, REMEMBERED_MS
 
 if TYPE_CHECKING:
-    from streams.journal.journal_store import Journal
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
-    from streams.runtime.partition_store import Store
+    from streams.journal.journal_store import JournalStore
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.partition_store import PartitionStore
     from streams.runtime.runtime import Runtime
 
 _PERIOD_S: Final = 30.0  # at most; a shorter retention is swept more often
@@ -39,24 +39,24 @@ _LOOK: Final = 500  # entries looked at in one go
 _ROWS: Final = 1000  # rows written by one unit, about
 _HOUR_MS: Final = 3600 * 1000
 
-Units = Iterator[Unit]
+Units = Iterator[CommitUnit]
 
 
-class Sweep:
+class LedgerSweep:
     """Goes round over the owned slices."""
 
     def __init__(
         self,
         runtime: Runtime,
-        journal: Journal,
-        courier: Courier,
+        journal: JournalStore,
+        writer: RecordWriter,
         *,
         dedupe_hours: float,
         history_days: float,
         say: Callable[[str], None],
-        forget: Callable[[Unit, str], None] = lambda _unit, _run_id: None,
-        in_memory: Callable[[Slice, str], bool] = lambda _slice, _run_id: False,
-        read_ms: Callable[[Slice], int] = lambda _slice: 0,
+        forget: Callable[[CommitUnit, str], None] = lambda _unit, _run_id: None,
+        in_memory: Callable[[PartitionAssignment, str], bool] = lambda _assignment, _run_id: False,
+        read_ms: Callable[[PartitionAssignment], int] = lambda _assignment: 0,
     ) -> None:
         """Forget outside ids after `dedupe_hours`, journals `history_days` after their run ended.
 
@@ -68,7 +68,7 @@ class Sweep:
         self._read_ms = read_ms
         self._runtime = runtime
         self._journal = journal
-        self._courier = courier
+        self._writer = writer
         self._dedupe_ms = int(dedupe_hours * _HOUR_MS)
         self._history_ms = int(history_days * 24 * _HOUR_MS)
         self._remembered_ms = max(self._history_ms, REMEMBERED_MS)
@@ -80,11 +80,11 @@ class Sweep:
         """Sweep until cancelled."""
         while True:
             await asyncio.sleep(self._period)
-            for owned in list(self._runtime.slices.values()):
+            for owned in list(self._runtime.assignments.values()):
                 if owned.live and owned.ready:
                     await self.sweep(owned, clock.now_ms())
 
-    async def sweep(self, owned: Slice, now_ms: int) -> None:
+    async def sweep(self, owned: PartitionAssignment, now_ms: int) -> None:
         """Delete all that is over in a slice."""
         for units in (
             self.ids(owned, now_ms),
@@ -99,7 +99,7 @@ class Sweep:
             except DeadAssignmentError:
                 return  # the new owner goes on with it
 
-    def ids(self, owned: Slice, now_ms: int) -> Units:
+    def ids(self, owned: PartitionAssignment, now_ms: int) -> Units:
         """Delete ids of outside events that came before the window, and of redrives that cannot come again.
 
         The window counts in the time of the log: while the bus is read late, what comes again is read late, too.
@@ -108,25 +108,25 @@ class Sweep:
         yield from self._rows(owned, store_keys.OUTSIDE_ID, max(read, now_ms - BUS_MS) - self._dedupe_ms)
         yield from self._rows(owned, store_keys.REDRIVEN, now_ms - self._remembered_ms)
 
-    def histories(self, owned: Slice, now_ms: int) -> Units:
+    def histories(self, owned: PartitionAssignment, now_ms: int) -> Units:
         """Delete the histories of forks whose submission was refused before the retention."""
         yield from self._rows(owned, store_keys.FORK_WAITING, now_ms - self._history_ms, left)
 
-    def early(self, owned: Slice, now_ms: int) -> Units:
+    def early(self, owned: PartitionAssignment, now_ms: int) -> Units:
         """Turn signals whose run has not come for a day into dead letters."""
         store = owned.stores[LEDGER]
         for hints in self._pieces(owned, store_keys.EARLY_SIGNAL, now_ms - EARLY_HOURS * _HOUR_MS):
             rows = [(hint.key, row) for hint in hints if (row := store.committed(hint.key)) is not None]
-            for unit in given_up(owned, rows, self._courier, now_ms):
+            for unit in given_up(owned, rows, self._writer, now_ms):
                 self._say(f"partition {owned.partition}: signals for a run that never came are dead letters now")
                 yield unit
             gone = [hint.at for hint in hints if not is_current(store, hint)]
             if gone:
-                unit = Unit(owned)
+                unit = CommitUnit(owned)
                 drop_entries(unit, store, gone)
                 yield unit
 
-    def journals(self, owned: Slice, now_ms: int) -> Units:
+    def journals(self, owned: PartitionAssignment, now_ms: int) -> Units:
         """Delete the entries of runs that ended before the retention; leave a marker with the submission's digest.
 
         The marker is in the first unit of its run, the ends are in the last: whatever is left after a crash belongs to
@@ -134,7 +134,7 @@ class Sweep:
         """
         store, before_ms = owned.stores[LEDGER], now_ms - self._history_ms
         for hints in self._pieces(owned, ENDS, before_ms):
-            unit, changing = Unit(owned), _changing(store)
+            unit, changing = CommitUnit(owned), _changing(store)
             for hint in hints:
                 run_id = _run_of(hint.key)
                 if run_id in changing or self._in_memory(owned, run_id) or self._ended_ms(owned, run_id) >= before_ms:
@@ -144,18 +144,18 @@ class Sweep:
                     self.forgotten += 1
                     if len(unit.writes) >= _ROWS:
                         yield unit
-                        unit, changing = Unit(owned), _changing(store)
+                        unit, changing = CommitUnit(owned), _changing(store)
                 drop_entries(unit, store, [hint.at])
             if unit.writes:
                 yield unit
 
-    def _ended_ms(self, owned: Slice, run_id: str) -> int:
+    def _ended_ms(self, owned: PartitionAssignment, run_id: str) -> int:
         """Return when a run ended last, or will resume itself after that; 0 if it has no end any more."""
         return max((max(end.recorded_ms, end.due_ms or 0) for end in self._journal.ends(owned, run_id)), default=0)
 
-    def _expire(self, unit: Unit, run_id: str, now_ms: int) -> Iterator[bytes]:
+    def _expire(self, unit: CommitUnit, run_id: str, now_ms: int) -> Iterator[bytes]:
         """Add the marker of a run to `unit` if it is over; yield the keys of its rows, ends last."""
-        store, cut = unit.slice.stores[LEDGER], len(run_prefix(run_id))
+        store, cut = unit.assignment.stores[LEDGER], len(run_prefix(run_id))
         paths = {key[cut:].decode(): key for key in _keys(store, run_id)}
         if not over(paths):
             return  # it was resumed: its next end has an entry of its own
@@ -164,8 +164,8 @@ class Sweep:
         yield from (key for path, key in paths.items() if path != EXPIRED and not path.startswith(END))
         yield from (key for path, key in paths.items() if path.startswith(END))
 
-    def _mark(self, unit: Unit, run_id: str, now_ms: int) -> None:
-        owned = unit.slice
+    def _mark(self, unit: CommitUnit, run_id: str, now_ms: int) -> None:
+        owned = unit.assignment
         submitted = self._journal.known(owned, run_id) or self._journal.ends(owned, run_id)[0]
         marker = {
             "run_id": run_id,
@@ -177,10 +177,10 @@ class Sweep:
             "recorded_ms": now_ms,
         }
         self._journal.write(unit, Entry.from_dict(marker))
-        unit.send(self._courier.names.runs, None, run_id.encode())
+        unit.send(self._writer.names.runs, None, run_id.encode())
         self._forget(unit, run_id)
 
-    def markers(self, owned: Slice, now_ms: int) -> Units:
+    def markers(self, owned: PartitionAssignment, now_ms: int) -> Units:
         """Delete markers that no record can ask for any more."""
         store = owned.stores[LEDGER]
         yield from self._rows(
@@ -190,7 +190,7 @@ class Sweep:
             lambda _, key: iter((key,)) if list(_keys(store, _run_of(key))) == [key] else iter(()),
         )
 
-    def _pieces(self, owned: Slice, kind: bytes, before_ms: int) -> Iterator[list[Hint]]:
+    def _pieces(self, owned: PartitionAssignment, kind: bytes, before_ms: int) -> Iterator[list[ExpiryHint]]:
         """Yield what is older, piece by piece; each is looked up when the one before it was dealt with."""
         start: bytes | None = None
         while owned.live and owned.ready:
@@ -202,15 +202,15 @@ class Sweep:
 
     def _rows(
         self,
-        owned: Slice,
+        owned: PartitionAssignment,
         kind: bytes,
         before_ms: int,
-        keys: Callable[[Store, bytes], Iterator[bytes]] = lambda _, key: iter((key,)),
+        keys: Callable[[PartitionStore, bytes], Iterator[bytes]] = lambda _, key: iter((key,)),
     ) -> Units:
         """Delete the rows that hold an older time, with what `keys` gives for each."""
         store = owned.stores[LEDGER]
         for hints in self._pieces(owned, kind, before_ms):
-            unit = Unit(owned)
+            unit = CommitUnit(owned)
             for hint in hints:
                 if hint.key in store.dirty:
                     continue  # looked at again by the next sweep
@@ -227,11 +227,11 @@ def _run_of(key: bytes) -> str:
     return key.split(b"/", 2)[1].decode()
 
 
-def _keys(store: Store, run_id: str) -> Iterator[bytes]:
+def _keys(store: PartitionStore, run_id: str) -> Iterator[bytes]:
     """Yield the committed keys of a run."""
     yield from (key[len(store.prefix) :] for key in store.db.keys(store.prefix + run_prefix(run_id)))
 
 
-def _changing(store: Store) -> set[str]:
+def _changing(store: PartitionStore) -> set[str]:
     """Return the runs of which something is on its way to the log."""
     return {_run_of(key) for key in store.dirty if key.startswith(store_keys.RUN)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from schemas.run import RunSubmitted
     from streams.runtime.runtime import Runtime
-    from streams.worker.runs.intake import Intake
+    from streams.worker.runs.intake import RunIntake
 
 
-class Ahead:
+class LocalIntake:
     """Takes runs in by the intakes of this worker."""
 
-    def __init__(self, runtime: Runtime, intakes: Mapping[str, Intake]) -> None:
+    def __init__(self, runtime: Runtime, intakes: Mapping[str, RunIntake]) -> None:
         """Know which partitions and which agents are here."""
         self._runtime = runtime
         self._intakes = intakes
 
-    def __call__(self, base: Unit, started: Sequence[RunSubmitted]) -> None:
+    def __call__(self, base: CommitUnit, started: Sequence[RunSubmitted]) -> None:
         """Take in the runs among `started` that live here, behind `base`, which holds their submissions.
 
         A base that deals with its own refusal (a parked event's) stays alone: in one slice with it, what is behind it
@@ -38,13 +38,13 @@ class Ahead:
             return
         for event in started:
             intake = self._intakes.get(event.agent)
-            owned = self._runtime.slices.get(partition_of(event.run_id.encode(), self._runtime.partitions))
+            owned = self._runtime.assignments.get(partition_of(event.run_id.encode(), self._runtime.partitions))
             if intake is None or owned is None or not (owned.live and owned.ready):
                 continue
-            unit = Unit(owned)
+            unit = CommitUnit(owned)
             unit.behind = base
             try:
-                intake.ahead(unit, event)
+                intake.take_in_locally(unit, event)
             except Exception:  # noqa: BLE001 - what is wrong is found, and said, when it comes by the queue
                 if unit.writes or unit.late:  # half of it is in the overlay
                     self._runtime.renew(owned)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.call import CallRecorded
 from streams.errors import StreamsError
-from streams.limits.budget_account import Amount
-from streams.limits.budget_client import Spender, Spending, at_least, counted
-from streams.limits.single_flight import Cached
+from streams.limits.budget_account import BudgetAmount
+from streams.limits.budget_client import BudgetClient, Spender, at_least, counted
+from streams.limits.single_flight import SharedCall
 from streams.model.ask import ask, question
 from streams.model.chat import ChatRequest, Usage
 from streams.model.hash import call_hash, meant, request_hash
@@ -20,12 +20,12 @@ from streams.telemetry import conceal, redact_json
 if TYPE_CHECKING:
     from streams.engine.decision import Perform
     from streams.engine.messages import EffectDone
-    from streams.limits.budget_client import Held
-    from streams.limits.single_flight import Confirm, Flights
+    from streams.limits.budget_client import BudgetReservation
+    from streams.limits.single_flight import Confirm, SingleFlight
     from streams.model.ask import CallMade
     from streams.model.chat import ChatModel
     from streams.model.prices import Price
-    from streams.worker.runs.token_buffer import Spoken
+    from streams.worker.runs.token_buffer import TokenBuffer
 
 _LONGEST_S: Final = 300.0  # for which others wait for an answer that a worker has promised and does not give
 
@@ -34,38 +34,38 @@ class _ParkedError(StreamsError):
     """Raised where a call has to wait for a budget; the message says for which."""
 
 
-class Asking:
+class ModelCaller:
     """One attempt at a time, for all runs of a worker."""
 
     def __init__(
         self,
         model: Callable[[], ChatModel],
-        spending: Spending,
-        spoken: Spoken | None = None,
-        flights: Flights | None = None,
+        budget_client: BudgetClient,
+        tokens: TokenBuffer | None = None,
+        shared_calls: SingleFlight | None = None,
     ) -> None:
         """`model` gives the chat model at its first use; `spending` knows the budgets.
 
         `spoken` knows who listens, `flights` the answers that runs share.
         """
         self._model = model
-        self._spending = spending
-        self._spoken = spoken
-        self._flights = flights
+        self._budget_client = budget_client
+        self._tokens = tokens
+        self._shared_calls = shared_calls
 
     async def __call__(self, spender: Spender, perform: Perform, report: EffectDone) -> None:
         """Fill `report` with the answer, its cost and its records, or with the budget that the call has to wait for."""
         ttl = perform.args.get("cache")
         try:
-            if ttl is None or self._flights is None:
+            if ttl is None or self._shared_calls is None:
                 report.value = await self._paid(spender, perform, report)
                 return
 
             async def compute(_: Confirm) -> tuple[Any, bool]:
                 return await self._paid(spender, perform, report), False
 
-            cached = Cached(self._hash(perform), float(ttl), perform.timeout or _LONGEST_S, spender.run_id)
-            report.value, report.recorded = await self._flights.through(cached, compute)
+            cached = SharedCall(self._hash(perform), float(ttl), perform.timeout or _LONGEST_S, spender.run_id)
+            report.value, report.recorded = await self._shared_calls.through(cached, compute)
         except _ParkedError as parked:
             report.parked = str(parked)
 
@@ -80,16 +80,16 @@ class Asking:
         """Ask, within the budgets."""
         given, model = perform.args, self._model()
         attempt = f"{spender.run_id}/{perform.path}/{perform.resume}/{perform.attempt}"
-        held: Held | None = None
-        if self._spending.claims(spender):
+        held: BudgetReservation | None = None
+        if self._budget_client.claims(spender):
             price, known = _price(model, given)
-            got = await self._spending.hold(spender, attempt, at_least(given, price), priced=known)
+            got = await self._budget_client.hold(spender, attempt, at_least(given, price), priced=known)
             if isinstance(got, str):
                 raise _ParkedError(got)
             held = got
         made: list[CallMade] = []
         try:
-            with nullcontext() if self._spoken is None else self._spoken.call(spender.run_id, perform.path) as tell:
+            with nullcontext() if self._tokens is None else self._tokens.call(spender.run_id, perform.path) as tell:
                 answer = await ask(
                     model,
                     given["prompt"],
@@ -110,19 +110,19 @@ class Asking:
         report: EffectDone,
         attempt: str,
         made: list[CallMade],
-        held: Held | None,
+        held: BudgetReservation | None,
     ) -> None:
         if not made:
             if held is not None:
-                self._spending.free(held)
+                self._budget_client.free(held)
             return
         usage = sum((call.usage for call in made), Usage())
         report.usage = usage.to_json()
         report.calls.extend(_recorded(spender.run_id, perform, call) for call in made)
         report.also += counted(spender, attempt, len(made), report.usage)
         if held is not None:
-            used = Amount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, len(made))
-            report.also += self._spending.settled(held, used)
+            used = BudgetAmount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, len(made))
+            report.also += self._budget_client.settled(held, used)
 
 
 def _price(model: ChatModel, given: dict[str, object]) -> tuple[Price | None, bool]:

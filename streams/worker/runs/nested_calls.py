@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from streams.define.tools import Tool
     from streams.engine.decision import Perform
     from streams.engine.messages import EffectDone
-    from streams.limits.tool_limiter import Guard
+    from streams.limits.tool_limiter import ToolLimiter
 
 
-class Nested:
+class NestedCalls:
     """The inner calls of one attempt, numbered in the order in which they begin."""
 
-    def __init__(self, guard: Guard, run_id: str, perform: Perform, report: EffectDone) -> None:
+    def __init__(self, guard: ToolLimiter, run_id: str, perform: Perform, report: EffectDone) -> None:
         """Keep the limits by `guard` and put the records into `report`."""
         self._guard = guard
         self._run_id = run_id

@@ -21,64 +21,71 @@ from streams.journal.store_keys import LEDGER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
-    from streams.runtime.batch import Batch
-    from streams.worker.runs.dispatcher import Dispatcher
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
+    from streams.worker.runs.dispatcher import RunDispatcher
 
 _REMEMBERED: Final = 50  # request ids of an agent
 
 
-class Pauses:
+class QueuePauses:
     """Takes orders and tells the dispatcher."""
 
     def __init__(
-        self, agents: Iterable[str], dispatcher: Dispatcher, courier: Courier, pool: str, partitions: Callable[[], int]
+        self,
+        agents: Iterable[str],
+        dispatcher: RunDispatcher,
+        writer: RecordWriter,
+        pool: str,
+        partitions: Callable[[], int],
     ) -> None:
         """Serve `agents` of `pool`; the number of partitions is known once the worker is connected."""
         self._agents = frozenset(agents)
         self._dispatcher = dispatcher
-        self._courier = courier
+        self._writer = writer
         self._pool = pool
         self._partitions = partitions
 
-    def restored(self, owned: Slice) -> None:
+    def restored(self, owned: PartitionAssignment) -> None:
         """Pause what the rows of a slice say, before its runs are queued."""
         for key, _ in owned.stores[LEDGER].scan_committed(store_keys.PAUSED_AGENT):
             self._dispatcher.pause(owned, key.removeprefix(store_keys.PAUSED_AGENT).decode())
 
-    def take(self, batch: Batch, event: AgentCommanded | AgentSwitched) -> None:
+    def take(self, batch: RecordBatch, event: AgentCommanded | AgentSwitched) -> None:
         """Handle an order, or what came of it for this partition; raises SchemaError for an unknown order."""
         if isinstance(event, AgentSwitched):
             self._switch(batch, event)
         else:  # it is for this pool: whoever owns the name's partition spreads it, with or without the agent
             self._order(batch, event)
 
-    def _switch(self, batch: Batch, event: AgentSwitched) -> None:
+    def _switch(self, batch: RecordBatch, event: AgentSwitched) -> None:
         batch.put(
-            batch.slice.stores[LEDGER], store_keys.PAUSED_AGENT + event.agent.encode(), b"1" if event.paused else None
+            batch.assignment.stores[LEDGER],
+            store_keys.PAUSED_AGENT + event.agent.encode(),
+            b"1" if event.paused else None,
         )
         if event.paused:
-            self._dispatcher.pause(batch.slice, event.agent)
+            self._dispatcher.pause(batch.assignment, event.agent)
         else:
-            self._dispatcher.resume(batch.slice, event.agent)
+            self._dispatcher.resume(batch.assignment, event.agent)
 
-    def _order(self, batch: Batch, event: AgentCommanded) -> None:
+    def _order(self, batch: RecordBatch, event: AgentCommanded) -> None:
         if event.command not in ("pause", "resume"):
             raise SchemaError(f"agents know pause and resume, not {event.command!r}")
-        store, key = batch.slice.stores[LEDGER], store_keys.AGENT_ORDERS + event.agent.encode()
+        store, key = batch.assignment.stores[LEDGER], store_keys.AGENT_ORDERS + event.agent.encode()
         row = store.get(key)
         known: list[str] = [] if row is None else orjson.loads(row)
         if event.request_id in known:
             return
         batch.put(store, key, orjson.dumps([*known, event.request_id][-_REMEMBERED:]))
         switched = AgentSwitched(agent=event.agent, paused=event.command == "pause")
-        value = self._courier.codec.encode(switched)
+        value = self._writer.codec.encode(switched)
         extra = {"agent": event.agent, "pool": self._pool}
         for number in range(self._partitions()):
             name = f"{event.request_id}/{number}"
             attributes = Attributes(name, switched.event_type, OWN_SOURCE + self._pool, clock.now_ms(), extra=extra)
-            topic, headers = self._courier.names.signals, attributes.to_headers()
+            topic, headers = self._writer.names.signals, attributes.to_headers()
             batch.send(topic, value, event.agent.encode(), number, headers)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -18,57 +18,57 @@ from streams.errors import StreamsError
 from streams.journal import store_keys
 from streams.journal.dead_letters import dead_letter
 from streams.journal.errors import UnknownConsumerError
-from streams.journal.parked_record import Kept
+from streams.journal.parked_record import ParkedRecord
 from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
-    from streams.journal.record_writer import Courier
-    from streams.runtime.batch import Batch
-    from streams.worker.events.event_bus import Bus
-    from streams.worker.runs.intake import Intake
-    from streams.worker.runs.run_manager import Desk
-    from streams.worker.schedules.schedules import Schedules
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.batch import RecordBatch
+    from streams.worker.events.event_bus import EventBus
+    from streams.worker.runs.intake import RunIntake
+    from streams.worker.runs.run_manager import RunManager
+    from streams.worker.schedules.schedules import OwnedSchedules
 
 
-class Redrive:
+class DeadLetterRedrive:
     """Routes a redrive to intake, reaction or run."""
 
     def __init__(
         self,
-        intakes: Mapping[str, Intake],
-        bus: Bus | None,
-        desk: Desk,
-        courier: Courier,
-        schedules: Schedules | None = None,
+        intakes: Mapping[str, RunIntake],
+        bus: EventBus | None,
+        manager: RunManager,
+        writer: RecordWriter,
+        schedules: OwnedSchedules | None = None,
     ) -> None:
         """Serve the consumers of this pool."""
         self._schedules = schedules
         self._intakes = intakes
         self._bus = bus
-        self._desk = desk
-        self._courier = courier
+        self._manager = manager
+        self._writer = writer
 
-    def take(self, batch: Batch, asked: RedriveRequested) -> None:
+    def take(self, batch: RecordBatch, asked: RedriveRequested) -> None:
         """Handle the record again; what fails again is the same dead letter again, with more attempts."""
-        store = batch.slice.stores[LEDGER]
+        store = batch.assignment.stores[LEDGER]
         done = store_keys.REDRIVEN + f"{asked.dead_id}/{asked.attempt}".encode()
         if store.get(done) is not None:
             return
         batch.put(store, done, b"%d" % clock.now_ms())
-        record = Kept(_row(asked))
+        record = ParkedRecord(_row(asked))
         try:
             self._route(batch, asked, record)
         except (StreamsError, SchemaError, ValueError) as error:
-            dead_letter(batch, self._courier, record, error, asked.consumer, attempts=asked.attempt + 1)
+            dead_letter(batch, self._writer, record, error, asked.consumer, attempts=asked.attempt + 1)
 
-    def _route(self, batch: Batch, asked: RedriveRequested, record: Kept) -> None:
+    def _route(self, batch: RecordBatch, asked: RedriveRequested, record: ParkedRecord) -> None:
         if asked.run_id is not None:
-            live = self._desk.find(batch.slice, asked.run_id)
+            live = self._manager.find(batch.assignment, asked.run_id)
             if live is None:
-                self._desk.require_history(batch.slice, asked.run_id)
+                self._manager.require_history(batch.assignment, asked.run_id)
             else:
-                self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
-        elif asked.source_topic == self._courier.names.ticks:
+                self._manager.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
+        elif asked.source_topic == self._writer.names.ticks:
             if self._schedules is not None:
                 self._schedules.again(batch, asked)
         elif asked.consumer in self._intakes:

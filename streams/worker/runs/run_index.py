@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from streams.engine.view import ENDED, fold
-from streams.runtime.commit_unit import Unit
-from streams.runtime.store_index import Index, term
+from streams.runtime.commit_unit import CommitUnit
+from streams.runtime.store_index import StoreIndex, term
 from streams.tables.agent_stats import AgentStats, RunsMoved, agent_stats
 from streams.tables.runs import RunRow, fields_of, runs
 from streams.worker.events.table_folds import store_name
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
     from streams.engine.view import RunView
-    from streams.runtime.assignment import Slice
-    from streams.runtime.commit_unit import Late, Write
-    from streams.runtime.partition_store import Store
-    from streams.worker.runs.run_manager import Live, Shown
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_unit import DeferredRow, Write
+    from streams.runtime.partition_store import PartitionStore
+    from streams.worker.runs.run_manager import ActiveRun, Shown
 
 RUNS: Final = store_name(runs)
 STATS: Final = store_name(agent_stats)
@@ -40,14 +40,14 @@ _END: Final = b"\xff"  # behind all bytes of a turned id: of two ids the longer 
 _TIME_BYTES: Final = 8
 
 
-class Change:
+class RunRowChange:
     """What a run's row says after a decision: its fields, none if it is deleted; `before` is the status before."""
 
     __slots__ = ("_codec", "before", "fields", "gone", "key", "store")
 
     def __init__(
         self,
-        store: Store,
+        store: PartitionStore,
         codec: Codec,
         before: str | None,
         fields: dict[str, Any] | None,
@@ -66,61 +66,61 @@ class Change:
         return None if self.fields is None else self._codec.encode_fields(RunRow, self.fields)
 
 
-class Book:
+class RunIndex:
     """Writes rows of `runs` and `agent_stats`; reads them for nobody but itself."""
 
     def __init__(self, codec: Codec, agents: dict[str, Agent[Any, Any]]) -> None:
         """Write by `codec`; concurrency keys are those of `agents`."""
         self._codec = codec
         self._agents = agents
-        self._stats: dict[tuple[Slice, str], tuple[bytes, AgentStats]] = {}
-        self.index = Index(b"1", self._entries)
+        self._stats: dict[tuple[PartitionAssignment, str], tuple[bytes, AgentStats]] = {}
+        self.index = StoreIndex(b"1", self._entries)
 
     # -- in the event loop
 
-    def changed(self, live: Live, unit: Unit) -> None:
+    def changed(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Write a run's row with `unit` if the entries in it change what the row says."""
         view = live.machine.journal.view
         now: Shown = (view.status, view.stage, view.progress, view.ended)
         if live.shown == now:
             return
-        before = live.shown or self._shown(live.slice, live.run_id)
+        before = live.shown or self._shown(live.assignment, live.run_id)
         live.shown = now
         if before is UNLISTED:
             self._write(unit, view, None)
         elif before != now:
             self._write(unit, view, before)
 
-    def add(self, owned: Slice, run_id: str, entries: Sequence[Entry]) -> Unit | None:
+    def add(self, owned: PartitionAssignment, run_id: str, entries: Sequence[Entry]) -> CommitUnit | None:
         """Return a unit with the row of a run that has none yet: its journal is older than the table."""
         if owned.stores[RUNS].get(run_id.encode()) is not None:
             return None
         view = fold(sorted(entries, key=lambda entry: entry.seq))
-        unit = Unit(owned)
+        unit = CommitUnit(owned)
         self._write(unit, view, None)
         return unit
 
-    def forget(self, unit: Unit, run_id: str) -> None:
+    def forget(self, unit: CommitUnit, run_id: str) -> None:
         """Delete the row of a run whose history goes with `unit`."""
-        store = unit.slice.stores[RUNS]
+        store = unit.assignment.stores[RUNS]
         row = store.get(run_id.encode())
         if row is not None:
             fields = self._codec.decode_dict(row)
-            unit.change(Change(store, self._codec, fields["status"], None, fields))
+            unit.change(RunRowChange(store, self._codec, fields["status"], None, fields))
 
-    def _shown(self, owned: Slice, run_id: str) -> Shown | None:
+    def _shown(self, owned: PartitionAssignment, run_id: str) -> Shown | None:
         data = owned.stores[RUNS].get(run_id.encode())
         if data is None:
             return None
         row = self._codec.decode_dict(data)
         return row["status"], row["stage"], row["progress"], row["endings"]
 
-    def _write(self, unit: Unit, view: RunView, before: Shown | None) -> None:
+    def _write(self, unit: CommitUnit, view: RunView, before: Shown | None) -> None:
         agent = self._agents.get(view.agent)
         if view.key is None and agent is not None and agent.concurrency_key is not None:
             view.key = key_of(agent, view.input)
         old = None if before is None else before[0]
-        unit.change(Change(unit.slice.stores[RUNS], self._codec, old, fields_of(view)))
+        unit.change(RunRowChange(unit.assignment.stores[RUNS], self._codec, old, fields_of(view)))
 
     def _entries(self, _key: bytes, data: bytes) -> Iterable[bytes]:
         fields = self._codec.decode_dict(data)
@@ -128,13 +128,13 @@ class Book:
 
     # -- in the commit thread
 
-    def rows(self, owned: Slice, changes: Sequence[Late]) -> tuple[list[Write], list[Write]]:
+    def rows(self, owned: PartitionAssignment, changes: Sequence[DeferredRow]) -> tuple[list[Write], list[Write]]:
         """Return the rows of `runs` and `agent_stats` after what one transaction changes, and the runs' entries."""
-        first: dict[bytes, Change] = {}
-        last: dict[bytes, Change] = {}
+        first: dict[bytes, RunRowChange] = {}
+        last: dict[bytes, RunRowChange] = {}
         moves: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
         took: dict[str, list[int]] = defaultdict(list)
-        for change in cast("Sequence[Change]", changes):
+        for change in cast("Sequence[RunRowChange]", changes):
             first.setdefault(change.key, change)
             last[change.key] = change
             row = change.fields
@@ -150,7 +150,7 @@ class Book:
         entries = owned.stores[RUNS].entries
         return rows, [write for key, change in last.items() for write in moved_entries(entries, first[key], change)]
 
-    def _counted(self, owned: Slice, store: Store, moved: RunsMoved) -> bytes:
+    def _counted(self, owned: PartitionAssignment, store: PartitionStore, moved: RunsMoved) -> bytes:
         """Return an agent's row after `moved`; what was made last is not read again if it is what is committed."""
         known, data = self._stats.get((owned, moved.agent)), store.committed(moved.agent.encode())
         if data is None:
@@ -167,7 +167,7 @@ class Book:
         return data
 
 
-def moved_entries(entries: Store, first: Change, last: Change) -> Iterator[Write]:
+def moved_entries(entries: PartitionStore, first: RunRowChange, last: RunRowChange) -> Iterator[Write]:
     """Yield what becomes of a run's entries from the first change of its row in a transaction to the last."""
     old, row = first.before, last.fields
     if row is None:
@@ -220,7 +220,7 @@ def by_key(key: str) -> bytes:
     return b"k\x00" + term(key) + b"\x00"
 
 
-def with_status(store: Store, *statuses: str) -> Iterator[tuple[str, str]]:
+def with_status(store: PartitionStore, *statuses: str) -> Iterator[tuple[str, str]]:
     """Yield the ids of the committed runs with these statuses, with their status, agent by agent."""
     for agent in list(agents_in(store, BY_AGENT)):
         for status in statuses:
@@ -229,7 +229,7 @@ def with_status(store: Store, *statuses: str) -> Iterator[tuple[str, str]]:
                 yield run_at(at[len(prefix) :]).decode(), status
 
 
-def agents_in(store: Store, base: bytes) -> Iterator[str]:
+def agents_in(store: PartitionStore, base: bytes) -> Iterator[str]:
     """Yield the agents that have entries under `base`, by one seek each."""
     prefix = store.entries.prefix + base
     at: bytes | None = prefix

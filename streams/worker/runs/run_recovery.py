@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
-    from streams.journal.journal_store import Journal
-    from streams.runtime.assignment import Slice
+    from streams.journal.journal_store import JournalStore
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
-    from streams.worker.runs.key_gate import Gate
-    from streams.worker.runs.run_index import Book
-    from streams.worker.runs.run_manager import Desk
-    from streams.worker.runs.run_timers import Timers
+    from streams.worker.runs.key_gate import KeyGate
+    from streams.worker.runs.run_index import RunIndex
+    from streams.worker.runs.run_manager import RunManager
+    from streams.worker.runs.run_timers import RunTimers
 
 _CHUNK: Final = 100  # runs looked at in one turn of the loop
 _OPEN: Final = ("queued", "running", "waiting")
@@ -36,34 +36,34 @@ _FAILED: Final = "failed"
 _LISTED: Final = b"listed"
 
 
-class Reload:
+class RunRecovery:
     """Brings the runs of a slice back."""
 
     def __init__(
         self,
         agents: dict[str, Agent[Any, Any]],
-        journal: Journal,
-        desk: Desk,
-        gate: Gate,
-        timers: Timers,
+        journal: JournalStore,
+        manager: RunManager,
+        key_gate: KeyGate,
+        timers: RunTimers,
         say: Callable[[str], None],
         *,
-        book: Book,
+        run_index: RunIndex,
         committer: Callable[[], Committer],
     ) -> None:
         """Serve `agents`; runs of agents that this code does not have stay as they are."""
-        self._book = book
+        self._run_index = run_index
         self._committer = committer
         self._agents = agents
         self._journal = journal
-        self._desk = desk
-        self._gate = gate
+        self._manager = manager
+        self._key_gate = key_gate
         self._timers = timers
         self._say = say
 
-    async def __call__(self, owned: Slice) -> None:
+    async def __call__(self, owned: PartitionAssignment) -> None:
         """Go on with everything that has not ended; the loop serves others in between, for there may be many."""
-        owned.on_death.append(lambda: self._desk.forget(owned))
+        owned.on_death.append(lambda: self._manager.forget(owned))
         running: list[str] = []
         unserved: Counter[str] = Counter()
         waiting = 0
@@ -86,7 +86,7 @@ class Reload:
 
     # which runs those are
 
-    async def _by_rows(self, owned: Slice) -> AsyncIterator[tuple[str, list[Entry]]]:
+    async def _by_rows(self, owned: PartitionAssignment) -> AsyncIterator[tuple[str, list[Entry]]]:
         """Yield runs that have not ended, and failed ones that resume themselves, as the index of `runs` finds them.
 
         All are found before the first is yielded: from then on they move.
@@ -102,7 +102,7 @@ class Reload:
             if not failed or self._resumes_itself(self._journal.ends(owned, run_id)):
                 yield run_id, self._journal.committed(owned, run_id)
 
-    async def _by_journals(self, owned: Slice) -> AsyncIterator[tuple[str, list[Entry]]]:
+    async def _by_journals(self, owned: PartitionAssignment) -> AsyncIterator[tuple[str, list[Entry]]]:
         """Yield the same having looked at all journals, which shows whether each run has its row in `runs`."""
         lacking = 0
         for seen, (run_id, rows) in enumerate(self._journal.runs(owned.stores[LEDGER]), 1):
@@ -125,21 +125,21 @@ class Reload:
         last = max(ends, key=lambda end: end.attempt, default=None)
         return last is not None and last.due_ms is not None
 
-    def _lists(self, owned: Slice, run_id: str, rows: list[tuple[str, bytes]]) -> bool:
+    def _lists(self, owned: PartitionAssignment, run_id: str, rows: list[tuple[str, bytes]]) -> bool:
         """Give a run its row in `runs` if it has none: its journal was written before there was that table."""
         if owned.stores[RUNS].committed(run_id.encode()) is not None or all(path != SUBMITTED for path, _ in rows):
             return False
-        unit = self._book.add(owned, run_id, [self._journal.decode(row) for _, row in rows])
+        unit = self._run_index.add(owned, run_id, [self._journal.decode(row) for _, row in rows])
         if unit is not None:
             self._committer().add(unit)
         return True
 
-    def _is_listed(self, owned: Slice) -> bool:
+    def _is_listed(self, owned: PartitionAssignment) -> bool:
         """Say whether each journal was once seen to have its row: since then both are written in one unit."""
         topics = _topics(owned)
         return topics is not None and owned.db is not None and owned.db.note(_LISTED) == topics
 
-    def _note_listed(self, owned: Slice) -> None:
+    def _note_listed(self, owned: PartitionAssignment) -> None:
         topics = _topics(owned)
         with owned.guard:
             if owned.live and owned.db is not None and topics is not None:
@@ -147,33 +147,33 @@ class Reload:
 
     # what becomes of them
 
-    async def _revive(self, owned: Slice, running: list[str]) -> None:
+    async def _revive(self, owned: PartitionAssignment, running: list[str]) -> None:
         for count, run_id in enumerate(running, 1):
-            self._desk.revive(owned, run_id)
+            self._manager.revive(owned, run_id)
             if count % _CHUNK == 0:
                 await asyncio.sleep(0)
                 if not owned.live:
                     return
 
-    def _place(self, owned: Slice, run_id: str, entries: list[Entry]) -> str | None:
+    def _place(self, owned: PartitionAssignment, run_id: str, entries: list[Entry]) -> str | None:
         """Set a run's timers and queue it if it has not begun; return its id if it was under way."""
         view = fold(sorted(entries, key=lambda entry: entry.seq))
         timers = timers_of(entries)
         for timer in timers:
             self._timers.add(owned, run_id, timer)
         if view.status == "queued" and all(timer.path != NOT_BEFORE for timer in timers):
-            self._gate.enqueue(owned, view)
+            self._key_gate.enqueue(owned, view)
         return run_id if view.status == "running" else None
 
 
-async def _goes_on(owned: Slice, count: int) -> bool:
+async def _goes_on(owned: PartitionAssignment, count: int) -> bool:
     """Let the loop serve others now and then; False when the slice died meanwhile."""
     if count % _CHUNK == 0:
         await asyncio.sleep(0)
     return owned.live and owned.db is not None
 
 
-def _topics(owned: Slice) -> bytes | None:
+def _topics(owned: PartitionAssignment) -> bytes | None:
     """Return which topics back the journal and the table: another one may lack what was seen in the former."""
     marks = [None if owned.db is None else owned.db.mark(name) for name in (LEDGER, RUNS)]
     return None if None in marks else b" ".join(mark.topic_id.encode() for mark in marks if mark is not None)

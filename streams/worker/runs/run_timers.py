@@ -18,48 +18,50 @@ from streams.engine.timers import NOT_BEFORE, settles
 if TYPE_CHECKING:
     from streams.engine.decision import Timer
     from streams.engine.entry import Entry
-    from streams.runtime.assignment import Slice
+    from streams.runtime.assignment import PartitionAssignment
 
 _SPARE: Final = 64  # dropped timers that are worth no new heap
 _LOOK_S: Final = 60.0  # the longest rest: a machine that slept has no later timer than that
 
-Fire = Callable[["Slice", str, "Timer"], None]
+Fire = Callable[["PartitionAssignment", str, "Timer"], None]
 
 
-class _Set:
+class _ScheduledTimer:
     """One timer in the heap; `due` is its steady time. Without a timer it is dropped."""
 
     __slots__ = ("due", "order", "owned", "run_id", "timer")
 
-    def __init__(self, due: int, order: int, owned: Slice, run_id: str, timer: Timer) -> None:
+    def __init__(self, due: int, order: int, owned: PartitionAssignment, run_id: str, timer: Timer) -> None:
         self.due = due
         self.order = order
         self.owned = owned
         self.run_id = run_id
         self.timer: Timer | None = timer
 
-    def __lt__(self, other: _Set) -> bool:
+    def __lt__(self, other: _ScheduledTimer) -> bool:
         """Order by due time, then as they were set."""
         return (self.due, self.order) < (other.due, other.order)
 
 
-_OfRun = dict[tuple[str, int], _Set]  # by path and due time: a run brought back asks again for what it asked before
+_OfRun = dict[
+    tuple[str, int], _ScheduledTimer
+]  # by path and due time: a run brought back asks again for what it asked before
 
 
-class Timers:
+class RunTimers:
     """A heap of due times. What is dropped before it is due stays there until half of the heap is of that kind."""
 
     def __init__(self, fire: Fire) -> None:
         """Call `fire` for each timer that is due, in the event loop."""
         self._fire = fire
-        self._heap: list[_Set] = []
+        self._heap: list[_ScheduledTimer] = []
         self._order = itertools.count()
-        self._known: dict[Slice, dict[str, _OfRun]] = {}
+        self._known: dict[PartitionAssignment, dict[str, _OfRun]] = {}
         self._waiting = 0
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for = 0
 
-    def add(self, owned: Slice, run_id: str, timer: Timer) -> None:
+    def add(self, owned: PartitionAssignment, run_id: str, timer: Timer) -> None:
         """Remember a timer of a run, as long as its slice lives."""
         if not owned.live:
             return
@@ -71,12 +73,12 @@ class Timers:
         if (timer.path, timer.due_ms) in known:
             return
         due = clock.steady_ms() + timer.due_ms - clock.now_ms()
-        one = known[timer.path, timer.due_ms] = _Set(due, next(self._order), owned, run_id, timer)
+        one = known[timer.path, timer.due_ms] = _ScheduledTimer(due, next(self._order), owned, run_id, timer)
         heapq.heappush(self._heap, one)
         self._waiting += 1
         self._arm()
 
-    def settle(self, owned: Slice, run_id: str, entries: Iterable[Entry], *, ended: bool) -> None:
+    def settle(self, owned: PartitionAssignment, run_id: str, entries: Iterable[Entry], *, ended: bool) -> None:
         """Drop what nobody waits for any more: all of a run that has ended, else what `entries` have settled."""
         runs = self._known.get(owned, {})
         known = runs.get(run_id)
@@ -94,11 +96,11 @@ class Timers:
         """Return how many are in memory, with those that were dropped."""
         return len(self._heap)
 
-    def _forget(self, owned: Slice) -> None:
+    def _forget(self, owned: PartitionAssignment) -> None:
         self._drop([one for known in self._known.get(owned, {}).values() for one in known.values()])
         self._known.pop(owned, None)
 
-    def _drop(self, gone: Sequence[_Set]) -> None:
+    def _drop(self, gone: Sequence[_ScheduledTimer]) -> None:
         for one in gone:
             self._take(one)
             one.timer = None
@@ -106,7 +108,7 @@ class Timers:
             self._heap = [one for one in self._heap if one.timer is not None]
             heapq.heapify(self._heap)
 
-    def _take(self, one: _Set) -> None:
+    def _take(self, one: _ScheduledTimer) -> None:
         """Remember a timer no more."""
         timer, runs = one.timer, self._known.get(one.owned, {})
         known = runs.get(one.run_id)
@@ -138,7 +140,7 @@ class Timers:
     def _ring(self, *_: Any) -> None:
         self._handle = None
         now = clock.steady_ms()
-        early: list[_Set] = []
+        early: list[_ScheduledTimer] = []
         while self._heap and self._heap[0].due <= now:
             one = heapq.heappop(self._heap)
             timer = one.timer

@@ -19,7 +19,7 @@ A streamed call costs more than one that is answered whole: beyond this number o
 """
 
 
-class Spoken:
+class TokenBuffer:
     """What is said to the runs that somebody watches, and what is being said to the first of the others."""
 
     def __init__(self) -> None:

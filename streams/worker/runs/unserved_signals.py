@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from schemas.parked import ParkedEvent
 from streams import clock
 from streams.journal import store_keys
-from streams.journal.parked_record import Kept
+from streams.journal.parked_record import ParkedRecord
 from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
-    from streams.runtime.commit_unit import Unit
-    from streams.runtime.record import Record
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.runtime.record import ConsumedRecord
 
 
-def set_aside(unit: Unit, record: Record, courier: Courier) -> None:
+def set_aside(unit: CommitUnit, record: ConsumedRecord, writer: RecordWriter) -> None:
     """Keep a record whole, under its offset."""
     headers = {
         name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in record.headers() or ()
@@ -39,18 +39,18 @@ def set_aside(unit: Unit, record: Record, courier: Courier) -> None:
         timestamp_ms=record.timestamp()[1],
         first_ms=clock.now_ms(),
     )
-    unit.put(unit.slice.stores[LEDGER], _key(record.offset()), courier.codec.encode(row))
+    unit.put(unit.assignment.stores[LEDGER], _key(record.offset()), writer.codec.encode(row))
 
 
-def taken_up(unit: Unit, record: Record) -> None:
+def taken_up(unit: CommitUnit, record: ConsumedRecord) -> None:
     """Delete a record's row."""
-    unit.put(unit.slice.stores[LEDGER], _key(record.offset()), None)
+    unit.put(unit.assignment.stores[LEDGER], _key(record.offset()), None)
 
 
-def set_aside_in(owned: Slice, courier: Courier) -> list[Kept]:
+def set_aside_in(owned: PartitionAssignment, writer: RecordWriter) -> list[ParkedRecord]:
     """Return what a slice keeps, in the order of the log."""
     rows = owned.stores[LEDGER].scan_committed(store_keys.UNSERVED_SIGNAL)
-    return [Kept(courier.codec.decode(row, ParkedEvent)) for _, row in rows]
+    return [ParkedRecord(writer.codec.decode(row, ParkedEvent)) for _, row in rows]
 
 
 def _key(offset: int) -> bytes:

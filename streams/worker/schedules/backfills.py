@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.schedule import ScheduleBackfill
 from streams.engine.ids import derived, slot_id
-from streams.worker.schedules.schedule_state import Entry
+from streams.worker.schedules.schedule_state import DueSlot
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
-    from streams.runtime.tasks import Tasks
-    from streams.worker.schedules.schedule_runner import Keeper
+    from streams.runtime.tasks import BackgroundTasks
+    from streams.worker.schedules.schedule_runner import ScheduleRunner
 
 AT_ONCE: Final = 5  # slots of backfills that wait or run
 CAUSE: Final = "backfill"
@@ -28,7 +28,7 @@ Fired = Callable[[str, int, int], set[str]]  # schedule, from, to (ms): ids of t
 class Backfills:
     """The backfills of one keeper, one after the other."""
 
-    def __init__(self, keeper: Keeper, tasks: Tasks, fired: Fired) -> None:
+    def __init__(self, keeper: ScheduleRunner, tasks: BackgroundTasks, fired: Fired) -> None:
         """Ask `fired` in a thread which slots are on the log."""
         self._keeper = keeper
         self._tasks = tasks
@@ -63,16 +63,16 @@ class Backfills:
     def _step(self, job: ScheduleBackfill, room: int) -> ScheduleBackfill:
         """Add up to `room` slots; return the job with how far it is."""
         keeper, known = self._keeper, self._known.get(job.request_id, set())
-        found: list[Entry] = []
+        found: list[DueSlot] = []
         at_ms = job.at_ms
         slots = keeper.slots.between(at_ms + 1, job.to_ms, _PIECE)
         for slot in slots:
             id = slot_id(keeper.schedule.name, slot)
             at_ms = slot
             if job.force:
-                found.append(Entry(f"{id}~{derived('', job.request_id)[:8]}", slot, CAUSE))
+                found.append(DueSlot(f"{id}~{derived('', job.request_id)[:8]}", slot, CAUSE))
             elif id not in known and all(entry.id != id for entry in keeper.state.waiting):
-                found.append(Entry(id, slot, CAUSE))
+                found.append(DueSlot(id, slot, CAUSE))
             if len(found) == room:
                 break
         else:

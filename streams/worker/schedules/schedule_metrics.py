@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import CounterMetricFamily, Metric
 
 if TYPE_CHECKING:
-    from streams.worker.schedules.schedules import Schedules
+    from streams.worker.schedules.schedules import OwnedSchedules
 
 _COUNTS: Final = {
     "fired": "Slots that fired",
@@ -18,10 +18,10 @@ _COUNTS: Final = {
 }
 
 
-class ScheduleFigures:
+class ScheduleMetrics:
     """A collector over the schedules that this worker owns."""
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, schedules: OwnedSchedules) -> None:
         """Read from `schedules`."""
         self._schedules = schedules
 

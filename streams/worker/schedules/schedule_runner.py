@@ -19,12 +19,12 @@ from streams.engine.slots import Slots, look
 from streams.engine.starts import listed
 from streams.error_text import error_message
 from streams.journal.store_keys import LEDGER
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.tools._threads import in_thread
 from streams.user_code import awaited, called, is_cancelled, user_code_exit
 from streams.user_code import cancel as stop_task
 from streams.worker.schedules.overlap import turn
-from streams.worker.schedules.schedule_state import CLOCK, Entry, State, state_key
+from streams.worker.schedules.schedule_state import CLOCK, DueSlot, ScheduleProgress, state_key
 from streams.worker.schedules.slot_outputs import REDRIVE, write_letter, write_outputs, write_tick
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from schemas.schedule import ScheduleRun
     from streams.define.schedules import Schedule
-    from streams.journal.record_writer import Courier
-    from streams.runtime.assignment import Slice
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
-    from streams.runtime.tasks import Tasks
+    from streams.runtime.tasks import BackgroundTasks
 
 POLICY: Final = RetryPolicy(attempts=3, first=1.0, cap=30.0)
 LIMIT_S: Final = 900.0  # after that a function counts as hanging
@@ -44,30 +44,37 @@ _LOOK_S: Final = 5.0  # the longest rest, so that a clock that was set is notice
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ScheduleDependencies:
     """What keepers need of their worker."""
 
-    tasks: Tasks
-    courier: Courier
+    tasks: BackgroundTasks
+    writer: RecordWriter
     committer: Callable[[], Committer]
     say: Callable[[str], None]
 
 
-class Keeper:
+class ScheduleRunner:
     """Keeps one schedule while its slice lives."""
 
-    def __init__(self, parts: Parts, owned: Slice, schedule: Schedule, slots: Slots, state: State | None) -> None:
+    def __init__(
+        self,
+        parts: ScheduleDependencies,
+        owned: PartitionAssignment,
+        schedule: Schedule,
+        slots: Slots,
+        state: ScheduleProgress | None,
+    ) -> None:
         """Go on from the committed `state`; None for a schedule that is new on this log."""
         self._parts = parts
         self._owned = owned
         self.schedule = schedule
         self.slots = slots
         self.new = state is None
-        self.state = state or State(schedule.name, clock.now_ms())
+        self.state = state or ScheduleProgress(schedule.name, clock.now_ms())
         self.on_finish: Callable[[], None] = _nothing  # a slot leaves; the row is written after this
         self.on_look: Callable[[], None] = _nothing  # every few seconds, and first after a restore
         self._unsaid = 0  # missed slots that were not told of yet
-        self._promised: list[Entry] = []  # slots that the next row holds for the first time
+        self._promised: list[DueSlot] = []  # slots that the next row holds for the first time
         self._moved = asyncio.Event()  # there is a reason to look before the time
         self._cancelled: set[str] = set()  # runs that were asked to end
         self._task: asyncio.Task[None] | None = None
@@ -116,7 +123,7 @@ class Keeper:
             self._unsaid = 0
         room = max(MOST_WAITING - len(state.waiting), 0)
         state.skipped += max(len(found.due) - room, 0)
-        self.promise([Entry(slot_id(state.schedule, slot), slot) for slot in found.due[:room]])
+        self.promise([DueSlot(slot_id(state.schedule, slot), slot) for slot in found.due[:room]])
         self.save()
         return found.more
 
@@ -137,16 +144,16 @@ class Keeper:
 
     # -- the row
 
-    def promise(self, entries: list[Entry]) -> None:
+    def promise(self, entries: list[DueSlot]) -> None:
         """Add slots that are to fire; they start once the row that is written next is committed."""
         self.state.waiting += entries
         self._promised += entries
 
-    def save(self, unit: Unit | None = None) -> None:
+    def save(self, unit: CommitUnit | None = None) -> None:
         """Write the row into `unit`, or into one of its own."""
         entries, self._promised = self._promised, []
-        target = unit or Unit(self._owned)
-        row = self._parts.courier.codec.encode(self.state.row())
+        target = unit or CommitUnit(self._owned)
+        row = self._parts.writer.codec.encode(self.state.row())
         target.put(self._owned.stores[LEDGER], state_key(self.state.schedule), row)
         if entries:
             target.on_commit.append(lambda: self._committed(entries))
@@ -155,12 +162,12 @@ class Keeper:
 
     async def settled(self) -> None:
         """Wait until all that was written so far is committed; never returns on a dead slice."""
-        done, proof = asyncio.Event(), Unit(self._owned)
+        done, proof = asyncio.Event(), CommitUnit(self._owned)
         proof.on_commit.append(done.set)
         self._parts.committer().add(proof)
         await done.wait()
 
-    def _committed(self, entries: list[Entry]) -> None:
+    def _committed(self, entries: list[DueSlot]) -> None:
         for entry in entries:
             entry.durable = True
         self.pump()
@@ -186,16 +193,16 @@ class Keeper:
             if entry.durable:
                 self._start(entry)
 
-    def _give_up(self, dropped: list[Entry], cancel: list[ScheduleRun]) -> None:
-        unit = Unit(self._owned)
+    def _give_up(self, dropped: list[DueSlot], cancel: list[ScheduleRun]) -> None:
+        unit = CommitUnit(self._owned)
         for run in cancel:
             self._cancelled.add(run.run_id)
             asked = CancelRequested(
                 run_id=run.run_id, request_id=f"{run.run_id}/overlap", reason="the next slot of its schedule has come"
             )
-            self._parts.courier.write(
+            self._parts.writer.write(
                 unit,
-                self._parts.courier.names.signals,
+                self._parts.writer.names.signals,
                 asked,
                 id=asked.request_id,
                 key=run.run_id,
@@ -206,7 +213,7 @@ class Keeper:
         self.save(unit)
         self._parts.committer().add(unit)
 
-    def _start(self, entry: Entry) -> None:
+    def _start(self, entry: DueSlot) -> None:
         """Run the function now, or after a transaction that proves the partition to be ours still."""
         entry.began_ms = clock.now_ms()
         entry.first_ms = entry.first_ms or entry.began_ms
@@ -214,15 +221,15 @@ class Keeper:
         if self._parts.committer().proven():
             self._call(entry)
             return
-        proof = Unit(self._owned)
+        proof = CommitUnit(self._owned)
         proof.on_commit.append(lambda: self._call(entry))
         self._parts.committer().add(proof)
 
-    def _call(self, entry: Entry) -> None:
+    def _call(self, entry: DueSlot) -> None:
         if self._owned.live:
             entry.task = self._parts.tasks.spawn(self._attempt(entry))
 
-    async def _attempt(self, entry: Entry) -> None:
+    async def _attempt(self, entry: DueSlot) -> None:
         own = asyncio.current_task()
         try:
             async with asyncio.timeout(LIMIT_S):
@@ -245,7 +252,7 @@ class Keeper:
         made = fn() if inspect.iscoroutinefunction(fn) else await in_thread(fn)
         return await awaited(made) if inspect.isawaitable(made) else made
 
-    def _failed(self, entry: Entry, error: Exception) -> None:
+    def _failed(self, entry: DueSlot, error: Exception) -> None:
         wait = pause_after(entry, error)
         if wait is None:
             self._parts.say(
@@ -260,22 +267,22 @@ class Keeper:
             self.save()
             self.changed()
 
-    def _finish(self, entry: Entry, outputs: list[Any], data: Any = None, error: Exception | None = None) -> None:
+    def _finish(self, entry: DueSlot, outputs: list[Any], data: Any = None, error: Exception | None = None) -> None:
         """Commit the slot: tick, outputs or dead letter, and the row without it."""
         if not self._owned.live:
             return
-        courier, runs = self._parts.courier, []
+        writer, runs = self._parts.writer, []
         if data is None and entry.cause != CLOCK:
             data = {"cause": entry.cause}
-        unit = Unit(self._owned)
+        unit = CommitUnit(self._owned)
         try:
-            write_tick(unit, courier, self.schedule, entry, data)
-            runs = called(write_outputs, unit, courier, self.schedule, entry, outputs)
+            write_tick(unit, writer, self.schedule, entry, data)
+            runs = called(write_outputs, unit, writer, self.schedule, entry, outputs)
         except Exception as refused:  # noqa: BLE001 - an output that cannot be sent is its slot's dead letter
-            error, unit = refused, Unit(self._owned)
-            write_tick(unit, courier, self.schedule, entry, {"failed": error_message(refused, 500)})
+            error, unit = refused, CommitUnit(self._owned)
+            write_tick(unit, writer, self.schedule, entry, {"failed": error_message(refused, 500)})
         if error is not None:
-            write_letter(unit, courier, self.schedule, entry, error)
+            write_letter(unit, writer, self.schedule, entry, error)
         state = self.state
         state.waiting.remove(entry)
         state.fired += entry.cause != REDRIVE
@@ -289,7 +296,7 @@ class Keeper:
         self.pump()
 
 
-def pause_after(entry: Entry, error: Exception) -> float | None:
+def pause_after(entry: DueSlot, error: Exception) -> float | None:
     """Return the seconds until the next attempt, None when there is none."""
     if isinstance(error, Reject) or entry.attempt >= POLICY.attempts:
         return None

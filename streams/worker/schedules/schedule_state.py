@@ -16,7 +16,7 @@ CLOCK: Final = "clock"
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class DueSlot:
     """A slot that is to fire. Its function starts once the row that holds it is committed (`durable`)."""
 
     id: str
@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class State:
+class ScheduleProgress:
     """Fields as in `ScheduleState`."""
 
     schedule: str
@@ -50,18 +50,18 @@ class State:
     failed: int = 0
     missed: int = 0
     skipped: int = 0
-    waiting: list[Entry] = field(default_factory=list)
+    waiting: list[DueSlot] = field(default_factory=list)
     running: list[ScheduleRun] = field(default_factory=list)
     backfills: list[ScheduleBackfill] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, row: ScheduleState) -> State:
+    def of(cls, row: ScheduleState) -> ScheduleProgress:
         """Return the state that a committed row holds."""
         values: dict[str, Any] = {name: getattr(row, name) for name in ScheduleState.model_fields}
         values |= {name: list(values[name]) for name in ("running", "backfills", "requests")}
         values["waiting"] = [
-            Entry(slot.id, slot.slot_ms, slot.cause, slot.attempt, slot.due_ms, durable=True) for slot in row.waiting
+            DueSlot(slot.id, slot.slot_ms, slot.cause, slot.attempt, slot.due_ms, durable=True) for slot in row.waiting
         ]
         return cls(**values)
 

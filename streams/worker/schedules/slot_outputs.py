@@ -18,22 +18,22 @@ from streams.journal.record_writer import OWN_SOURCE
 
 if TYPE_CHECKING:
     from streams.define.schedules import Schedule
-    from streams.journal.record_writer import Courier
-    from streams.runtime.commit_unit import Unit
-    from streams.worker.schedules.schedule_state import Entry
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.worker.schedules.schedule_state import DueSlot
 
 REDRIVE: Final = "redrive"
 
 
-def write_tick(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry, data: Any = None) -> None:
+def write_tick(unit: CommitUnit, writer: RecordWriter, schedule: Schedule, entry: DueSlot, data: Any = None) -> None:
     """Add the slot's one record on `ticks`; a slot that is redriven has it already."""
     if entry.cause != REDRIVE:
         ticked = Ticked(schedule=schedule.name, slot_ms=entry.slot_ms, data=data)
-        courier.write(unit, courier.names.ticks, ticked, id=entry.id, key=schedule.name)
+        writer.write(unit, writer.names.ticks, ticked, id=entry.id, key=schedule.name)
 
 
 def write_outputs(
-    unit: Unit, courier: Courier, schedule: Schedule, entry: Entry, outputs: list[Any]
+    unit: CommitUnit, writer: RecordWriter, schedule: Schedule, entry: DueSlot, outputs: list[Any]
 ) -> list[ScheduleRun]:
     """Add what the function returned, ids made of the slot's; return the runs whose ending later slots look at.
 
@@ -45,7 +45,7 @@ def write_outputs(
     for index, output in enumerate(outputs):
         if not isinstance(output, StartRun):
             id = f"{entry.id}/{schedule.name}/{index}"
-            courier.write(unit, courier.names.events, output, id=id, key=output.key_text() or id)
+            writer.write(unit, writer.names.events, output, id=id, key=output.key_text() or id)
             continue
         run_id = output.run_id or (entry.id if started == 0 else started_id(entry.id, schedule.name, index))
         started += 1
@@ -54,21 +54,21 @@ def write_outputs(
         if told:
             event = event.model_copy(update={"schedule": schedule.name})
             runs.append(ScheduleRun(run_id=run_id, agent=output.agent.name, pool=output.agent.pool))
-        courier.write(unit, courier.names.agents(output.agent.name), event, id=f"{run_id}/submitted/0", key=run_id)
+        writer.write(unit, writer.names.agents(output.agent.name), event, id=f"{run_id}/submitted/0", key=run_id)
     return runs
 
 
-def write_letter(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry, error: Exception) -> None:
+def write_letter(unit: CommitUnit, writer: RecordWriter, schedule: Schedule, entry: DueSlot, error: Exception) -> None:
     """Add the dead letter of a slot whose function was given up."""
     kind, text = error_type(error), error_message(error, 2_000)
     attributes = Attributes(entry.id, Ticked.event_type, OWN_SOURCE + "default", clock.now_ms())
     letter = DeadLettered(
         dead_id=f"{entry.id}/failed/{entry.attempt}" + ("/again" if entry.cause == REDRIVE else ""),
-        source_topic=courier.names.ticks,
-        source_partition=unit.slice.partition,
+        source_topic=writer.names.ticks,
+        source_partition=unit.assignment.partition,
         source_offset=-1,
         key=schedule.name.encode(),
-        value=courier.codec.encode(Ticked(schedule=schedule.name, slot_ms=entry.slot_ms)),
+        value=writer.codec.encode(Ticked(schedule=schedule.name, slot_ms=entry.slot_ms)),
         headers=dict(attributes.to_headers()),
         consumer=schedule.name,
         error=text,
@@ -78,4 +78,4 @@ def write_letter(unit: Unit, courier: Courier, schedule: Schedule, entry: Entry,
         fingerprint=fingerprint(schedule.name, kind, text),
         first_ms=clock.now_ms(),
     )
-    courier.write(unit, courier.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id)
+    writer.write(unit, writer.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id)

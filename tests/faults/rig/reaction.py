@@ -56,7 +56,7 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
 
     async def react(stream: Any) -> None:
         async for batch in stream.batches():
-            store = batch.slice.stores[COUNTS]
+            store = batch.assignment.stores[COUNTS]
             for record in batch.messages:
                 key = record.key()
                 before = store.get(key)

@@ -11,7 +11,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from streams.app import discover
-from streams.journal.record_writer import Courier
+from streams.journal.record_writer import RecordWriter
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
 from tests.faults.rig.pipeline import Pipeline
@@ -38,7 +38,7 @@ class Clock(Pipeline):
             )
         self.catalog = discover(self.settings.apps)
         self.codec = codec_of(self.settings, self.catalog)
-        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+        self.writer = RecordWriter(self.names, self.codec, self.catalog.events, "default")
 
 
 @pytest_asyncio.fixture

@@ -12,13 +12,13 @@ from streams.engine.machine import Machine
 from streams.engine.messages import ResumeAsked
 from streams.journal.blocked_code import MOST_BLOCKS, BlockedCode
 from streams.journal.store_keys import BLOCKED_CODE
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
 from tests.unit.engine.test_machine import stored, submitted
-from tests.unit.runtime._fakes import owned_slice
+from tests.unit.runtime._fakes import owned_assignment
 
 
-def _rows(owned: Slice, name: str, count: int) -> None:
+def _rows(owned: PartitionAssignment, name: str, count: int) -> None:
     """Write what monitors of other processes have written."""
     store = owned.stores["journal"]
     what = json.dumps({"what": "agent", "where": "/app/agents.py:7 in work", "seconds": 60.0}).encode()
@@ -27,7 +27,7 @@ def _rows(owned: Slice, name: str, count: int) -> None:
 
 @pytest.mark.parametrize("blocks", range(MOST_BLOCKS + 2))
 def test_a_run_and_an_event_are_given_up_after_three_times(tmp_path: Path, blocks: int) -> None:
-    owned = owned_slice(tmp_path)
+    owned = owned_assignment(tmp_path)
     _rows(owned, "run/r-1", blocks)
     _rows(owned, "event/events/7/count", blocks)
     _rows(owned, "run/r-10", 1)
@@ -42,11 +42,11 @@ def test_a_run_and_an_event_are_given_up_after_three_times(tmp_path: Path, block
 
 
 def test_the_end_of_a_run_deletes_its_rows_and_it_is_counted_anew(tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
+    owned = owned_assignment(tmp_path)
     _rows(owned, "run/r-1", MOST_BLOCKS)
     known = BlockedCode()
     known.restored(owned)
-    unit = Unit(owned)
+    unit = CommitUnit(owned)
     known.run_ended("r-1", unit)
     assert [value for _, _, value in unit.writes] == [None] * MOST_BLOCKS
     assert known.refuses_run(owned, "r-1") is None

@@ -15,7 +15,7 @@ from tests.unit.worker.test_redrive import GOOD, Consumer, letter
 def consumer(tmp_path: Path) -> Iterator[Consumer]:
     made = Consumer(tmp_path)
     yield made
-    made.owned.bury()
+    made.owned.close()
 
 
 PAIRS = [("/shop-a", "/shop-b"), ("/gateway", "/shop-a"), ("/shop-a", "/gateway"), ("", "/"), ("/a", "/a/1")]

@@ -1,3 +1,5 @@
+"""No two kinds of rows of the journal store can be mistaken for each other."""
+
 from __future__ import annotations
 
 import pytest

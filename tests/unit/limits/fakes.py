@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from streams.journal.store_keys import LEDGER
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import DeadAssignmentError
 
 
@@ -16,7 +16,7 @@ class Store:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.dirty: dict[bytes, tuple[bytes | None, Unit, tuple[int, int] | None]] = {}
+        self.dirty: dict[bytes, tuple[bytes | None, CommitUnit, tuple[int, int] | None]] = {}
         self.name, self.topic, self.partition = LEDGER, "journal.default", 0
 
     def committed(self, key: bytes) -> bytes | None:
@@ -51,10 +51,10 @@ class Committer:
     def proven(self) -> bool:
         return True
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         unit.sealed = True
         self.units += 1
-        if not unit.slice.live:
+        if not unit.assignment.live:
             if unit.on_refuse is not None:
                 unit.on_refuse(DeadAssignmentError("gone"))
             return

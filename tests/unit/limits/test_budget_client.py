@@ -16,12 +16,12 @@ from streams.define.policies import RetryPolicy
 from streams.engine.decision import Perform
 from streams.engine.messages import EffectDone
 from streams.errors import DefinitionError
-from streams.limits.budget_account import Amount
-from streams.limits.budget_client import Held, Spender, Spending, counted
-from streams.limits.single_flight import Flights
+from streams.limits.budget_account import BudgetAmount
+from streams.limits.budget_client import BudgetClient, BudgetReservation, Spender, counted
+from streams.limits.single_flight import SingleFlight
 from streams.model.errors import InvalidAnswerError
 from streams.model.scripted import ScriptedModel
-from streams.worker.runs.model_caller import Asking
+from streams.worker.runs.model_caller import ModelCaller
 
 
 class Task(BaseModel):
@@ -53,21 +53,21 @@ class Homes:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.ensure_future(coroutine))
 
-    def spending(self, agents: dict[str, Agent[Any, Any]] | None = None, **usual: Budget) -> Spending:
-        return Spending(usual, self.ask, self.spawn, lease=60, agents=agents)
+    def budget_client(self, agents: dict[str, Agent[Any, Any]] | None = None, **usual: Budget) -> BudgetClient:
+        return BudgetClient(usual, self.ask, self.spawn, lease=60, agents=agents)
 
 
-def scopes(spending: Spending, spender: Spender) -> list[str]:
-    return [claim.scope for claim in spending.claims(spender)]
+def scopes(budget_client: BudgetClient, spender: Spender) -> list[str]:
+    return [claim.scope for claim in budget_client.claims(spender)]
 
 
 async def test_a_run_draws_on_the_budgets_that_its_agent_declares_or_all_have() -> None:
     homes = Homes()
     given = Spender.of(worker, "r", {"customer": "c"})
-    assert scopes(homes.spending(), given) == ["agent:worker", "key:worker/c"]
-    assert scopes(homes.spending(run=Budget(calls=1)), given) == ["run:r", "agent:worker", "key:worker/c"]
-    assert scopes(homes.spending(), Spender.of(worker, "r", {"customer": None})) == ["agent:worker"]
-    assert scopes(homes.spending(), Spender.of(free, "r", None)) == []
+    assert scopes(homes.budget_client(), given) == ["agent:worker", "key:worker/c"]
+    assert scopes(homes.budget_client(run=Budget(calls=1)), given) == ["run:r", "agent:worker", "key:worker/c"]
+    assert scopes(homes.budget_client(), Spender.of(worker, "r", {"customer": None})) == ["agent:worker"]
+    assert scopes(homes.budget_client(), Spender.of(free, "r", None)) == []
 
 
 def test_a_budget_of_keys_needs_keys() -> None:
@@ -81,7 +81,7 @@ def test_a_budget_of_keys_needs_keys() -> None:
 async def test_what_was_held_is_let_go_when_another_budget_is_spent() -> None:
     homes = Homes(spent="key:worker/c")
     spender = Spender.of(worker, "r", {"customer": "c"})
-    assert await homes.spending().hold(spender, "call", Amount(calls=1), priced=True) == "no more"
+    assert await homes.budget_client().hold(spender, "call", BudgetAmount(calls=1), priced=True) == "no more"
     await asyncio.gather(*homes.tasks)
     assert [(one["do"], one["scope"]) for one in homes.asked] == [
         ("hold", "agent:worker"),
@@ -92,7 +92,7 @@ async def test_what_was_held_is_let_go_when_another_budget_is_spent() -> None:
 
 async def test_a_budget_in_money_lets_no_model_pass_whose_price_nobody_knows() -> None:
     homes = Homes()
-    why = await homes.spending().hold(Spender.of(worker, "r", {}), "call", Amount(), priced=False)
+    why = await homes.budget_client().hold(Spender.of(worker, "r", {}), "call", BudgetAmount(), priced=False)
     assert isinstance(why, str)
     assert "no price" in why
     assert homes.asked == []
@@ -102,21 +102,21 @@ async def test_a_refusal_stands_for_a_moment(monkeypatch: pytest.MonkeyPatch) ->
     now = [100.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     homes = Homes(spent="agent:worker")
-    spending, spender = homes.spending(), Spender.of(worker, "r", {})
+    budget_client, spender = homes.budget_client(), Spender.of(worker, "r", {})
     for number in range(5):
-        assert await spending.hold(spender, f"call{number}", Amount(), priced=True) == "no more"
+        assert await budget_client.hold(spender, f"call{number}", BudgetAmount(), priced=True) == "no more"
     assert len(homes.asked) == 1
     now[0] += 1.1
-    assert await spending.hold(spender, "later", Amount(), priced=True) == "no more"
+    assert await budget_client.hold(spender, "later", BudgetAmount(), priced=True) == "no more"
     assert len(homes.asked) == 2
 
 
 async def test_what_was_used_is_told_to_each_home_once() -> None:
     homes = Homes()
-    spending, spender = homes.spending(), Spender.of(worker, "r", {"customer": "c"})
-    held = await spending.hold(spender, "call", Amount(), priced=True)
-    assert isinstance(held, Held)
-    told = spending.settled(held, Amount(30, 0.5, 1))
+    budget_client, spender = homes.budget_client(), Spender.of(worker, "r", {"customer": "c"})
+    held = await budget_client.hold(spender, "call", BudgetAmount(), priced=True)
+    assert isinstance(held, BudgetReservation)
+    told = budget_client.settled(held, BudgetAmount(30, 0.5, 1))
     assert [(one.to, one.key, one.pool) for one in told] == [
         ("signals", "agent:worker", "default"),
         ("signals", "key:worker/c", "default"),
@@ -136,7 +136,7 @@ def asked_for(kind: type) -> Perform:
 
 async def test_an_answer_that_is_no_good_is_paid_for_all_the_same() -> None:
     homes = Homes()
-    asking = Asking(lambda: ScriptedModel("no number", "neither"), homes.spending())
+    asking = ModelCaller(lambda: ScriptedModel("no number", "neither"), homes.budget_client())
     perform = Perform(
         "1", 0, "llm", "int", {"prompt": "?"}, int, RetryPolicy(), None, 1, pure=False, idempotency_key=""
     )
@@ -160,7 +160,7 @@ async def test_equal_questions_are_asked_once_while_their_answer_is_good() -> No
     async def owns(_run_id: str) -> None:
         """Own all runs."""
 
-    asking = Asking(lambda: model, homes.spending(), None, Flights(home, homes.spawn, "w", owns))
+    asking = ModelCaller(lambda: model, homes.budget_client(), None, SingleFlight(home, homes.spawn, "w", owns))
     reports = [EffectDone("1", 0, 1) for _ in range(3)]
     perform = asked_for(str)
     perform.args["cache"] = 60
@@ -172,7 +172,7 @@ async def test_equal_questions_are_asked_once_while_their_answer_is_good() -> No
 
 async def test_a_call_that_must_wait_is_not_made() -> None:
     model = ScriptedModel("yes")
-    asking = Asking(lambda: model, Homes(spent="agent:worker").spending())
+    asking = ModelCaller(lambda: model, Homes(spent="agent:worker").budget_client())
     perform = Perform(
         "1", 0, "llm", "text", {"prompt": "?"}, str, RetryPolicy(), None, 1, pure=False, idempotency_key=""
     )

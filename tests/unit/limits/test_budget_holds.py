@@ -16,8 +16,8 @@ class World:
         self.owned = Owned()
         runtime = SimpleNamespace(committer=Committer())
         peers = SimpleNamespace(here=lambda _pool, _scope: self.owned)
-        courier = SimpleNamespace(send=lambda *_: None)
-        parts: tuple[Any, Any, Any] = (runtime, peers, courier)
+        writer = SimpleNamespace(send=lambda *_: None)
+        parts: tuple[Any, Any, Any] = (runtime, peers, writer)
         self.homes = BudgetHomes(*parts, "default", days=30)
         self.homes.restored(cast("Any", self.owned))
 

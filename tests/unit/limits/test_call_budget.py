@@ -12,9 +12,9 @@ from streams.define.policies import RetryPolicy
 from streams.engine.decision import Perform
 from streams.engine.messages import EffectDone
 from streams.limits.budget_client import Spender
-from streams.runtime.tasks import Tasks
+from streams.runtime.tasks import BackgroundTasks
 from streams.tools._inner import inner
-from streams.worker.runs.effects import Effects
+from streams.worker.runs.effects import EffectRunner
 from tests.unit.limits.test_budget_client import Homes, scopes
 
 
@@ -51,19 +51,19 @@ CHILD = Spender.of(below, "child", None, {"root": "r", "root_agent": "top"})
 
 def test_a_run_that_was_called_draws_on_the_budget_at_the_top_of_its_family() -> None:
     homes = Homes()
-    spending = homes.spending()
-    assert scopes(spending, CHILD) == []
-    spending = homes.spending(agents={"top": top})
-    assert scopes(spending, CHILD) == ["run:r"]
-    assert scopes(spending, Spender.of(below, "lone", None, {})) == []
-    spending = homes.spending(agents={"top": top}, run=Budget(calls=1))
-    assert scopes(spending, CHILD) == ["run:child", "run:r"]
+    budget_client = homes.budget_client()
+    assert scopes(budget_client, CHILD) == []
+    budget_client = homes.budget_client(agents={"top": top})
+    assert scopes(budget_client, CHILD) == ["run:r"]
+    assert scopes(budget_client, Spender.of(below, "lone", None, {})) == []
+    budget_client = homes.budget_client(agents={"top": top}, run=Budget(calls=1))
+    assert scopes(budget_client, CHILD) == ["run:child", "run:r"]
 
 
 async def performed(homes: Homes, made: Any, **args: Any) -> EffectDone:
-    tasks = Tasks(lambda error: None)
-    effects = Effects(
-        tasks, cast("Any", None), cast("Any", None), homes.spending(agents={"top": top}), lambda stage: None
+    tasks = BackgroundTasks(lambda error: None)
+    effects = EffectRunner(
+        tasks, cast("Any", None), cast("Any", None), homes.budget_client(agents={"top": top}), lambda stage: None
     )
     perform = Perform(
         "1", 0, "tool", made.name, args, None, made.retry, 5, 1, pure=False, idempotency_key="", tool=made

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.define.policies import Breaker
-from streams.limits.circuit import GOSSIP_S, Circuit, Word
+from streams.limits.circuit import GOSSIP_S, BreakerState, CircuitBreaker
 
 POLICY = Breaker(failures=3, cooldown=10.0)
 
 
-def circuit(worker: str = "a") -> Circuit:
-    return Circuit("scrape", POLICY, worker)
+def circuit(worker: str = "a") -> CircuitBreaker:
+    return CircuitBreaker("scrape", POLICY, worker)
 
 
-def opened(at_ms: int = 0, worker: str = "a") -> tuple[Circuit, Word]:
+def opened(at_ms: int = 0, worker: str = "a") -> tuple[CircuitBreaker, BreakerState]:
     made = circuit(worker)
     word = None
     for _ in range(3):
@@ -105,7 +105,7 @@ def test_an_old_word_changes_nothing() -> None:
 @given(st.permutations(range(6)), st.permutations(range(6)))
 def test_whatever_the_order_of_words_all_come_to_the_same(one: list[int], two: list[int]) -> None:
     words = [
-        Word(number, worker, "scrape", open=number % 2 == 1, since_ms=number, cooldown=10.0)
+        BreakerState(number, worker, "scrape", open=number % 2 == 1, since_ms=number, cooldown=10.0)
         for number, worker in itertools.product((1, 2, 3), ("a", "b"))
     ]
     first, second = circuit("x"), circuit("y")

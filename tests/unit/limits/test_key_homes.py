@@ -9,11 +9,11 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
-from streams.journal.record_writer import Courier
+from streams.journal.record_writer import RecordWriter
 from streams.limits.key_homes import KeyHomes
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit
-from tests.unit.runtime._fakes import batch_of, owned_slice
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
+from tests.unit.runtime._fakes import batch_of, owned_assignment
 from topics.names import Names
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ LOCK = "pay/acme"
 class Home:
     """A home whose units are committed as they come."""
 
-    def __init__(self, owned: Slice, *agents: str) -> None:
+    def __init__(self, owned: PartitionAssignment, *agents: str) -> None:
         self.owned = owned
-        self.units: list[Unit] = []
-        courier = Courier(Names(""), CODEC, events(), "default")
-        self.homes = KeyHomes(agents or ("pay",), courier, lambda: cast("Committer", self), "default")
+        self.units: list[CommitUnit] = []
+        writer = RecordWriter(Names(""), CODEC, events(), "default")
+        self.homes = KeyHomes(agents or ("pay",), writer, lambda: cast("Committer", self), "default")
         self.homes.restored(owned)
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         """Be the committer."""
         db = self.owned.db
         assert db is not None
@@ -53,7 +53,7 @@ class Home:
         return len(list(self.owned.stores["journal"].scan_committed(b"k/")))
 
 
-def granted(unit: Unit) -> list[KeyGranted]:
+def granted(unit: CommitUnit) -> list[KeyGranted]:
     return [CODEC.decode(value or b"", KeyGranted) for topic, value, _, _, _ in unit.outs if topic == "signals"]
 
 
@@ -62,7 +62,7 @@ def wants(run_id: str, rank: int = 0) -> KeyWanted:
 
 
 def test_a_lock_goes_from_hand_to_hand_and_leaves_no_row(tmp_path: Path) -> None:
-    home = Home(owned_slice(tmp_path))
+    home = Home(owned_assignment(tmp_path))
     assert [one.run_id for one in home.say(wants("a"), wants("b", 2), wants("c", 1))] == ["a"]
     assert (home.rows(), home.homes.waiting()) == (3, 2)
     for run_id, following in (("a", ["c"]), ("c", ["b"]), ("b", [])):
@@ -72,7 +72,7 @@ def test_a_lock_goes_from_hand_to_hand_and_leaves_no_row(tmp_path: Path) -> None
 
 
 def test_a_new_home_finds_who_holds_and_waits_and_tells_holders_again(tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
+    owned = owned_assignment(tmp_path)
     Home(owned).say(wants("a"), wants("b"))
     moved = Home(owned)
     assert [one.run_id for unit in moved.units for one in granted(unit)] == ["a"]
@@ -81,7 +81,7 @@ def test_a_new_home_finds_who_holds_and_waits_and_tells_holders_again(tmp_path: 
 
 
 def test_holders_of_an_agent_that_this_code_does_not_have_are_left_alone(tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
+    owned = owned_assignment(tmp_path)
     Home(owned).say(wants("a"))
     moved = Home(owned, "other")
     assert (moved.units, moved.rows()) == ([], 1)

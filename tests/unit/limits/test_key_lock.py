@@ -5,19 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.limits.key_lock import Claim, Lock
+from streams.limits.key_lock import KeyLock, LockClaim
 
 
-def claim(run_id: str, root: str | None = None, rank: int = 0, ending: int = 0) -> Claim:
-    return Claim(run_id, root or run_id, rank, ending)
+def claim(run_id: str, root: str | None = None, rank: int = 0, ending: int = 0) -> LockClaim:
+    return LockClaim(run_id, root or run_id, rank, ending)
 
 
-def names(claims: list[Claim]) -> list[str]:
+def names(claims: list[LockClaim]) -> list[str]:
     return [one.run_id for one in claims]
 
 
 def test_the_first_holds_and_the_lowest_rank_is_next() -> None:
-    lock = Lock()
+    lock = KeyLock()
     assert names(lock.want(claim("a", rank=5))) == ["a"]
     assert lock.want(claim("b", rank=9)) == []
     assert lock.want(claim("c", rank=7)) == []
@@ -28,7 +28,7 @@ def test_the_first_holds_and_the_lowest_rank_is_next() -> None:
 
 
 def test_descendants_pass_and_the_lock_is_free_when_all_of_the_family_have_ended() -> None:
-    lock = Lock()
+    lock = KeyLock()
     lock.want(claim("a"))
     lock.want(claim("other"))
     assert names(lock.want(claim("child", root="a"))) == ["child"]
@@ -37,7 +37,7 @@ def test_descendants_pass_and_the_lock_is_free_when_all_of_the_family_have_ended
 
 
 def test_a_waiting_family_comes_in_together() -> None:
-    lock = Lock()
+    lock = KeyLock()
     lock.want(claim("a"))
     lock.want(claim("b1", root="b", rank=3))
     lock.want(claim("c", rank=2))
@@ -48,7 +48,7 @@ def test_a_waiting_family_comes_in_together() -> None:
 
 
 def test_a_repeated_wish_is_told_again_and_a_waiting_one_is_not_doubled() -> None:
-    lock = Lock()
+    lock = KeyLock()
     lock.want(claim("a"))
     assert names(lock.want(claim("a"))) == ["a"]
     assert lock.want(claim("b")) == lock.want(claim("b")) == []
@@ -57,7 +57,7 @@ def test_a_repeated_wish_is_told_again_and_a_waiting_one_is_not_doubled() -> Non
 
 
 def test_who_gives_up_waiting_is_passed_over() -> None:
-    lock = Lock()
+    lock = KeyLock()
     lock.want(claim("a"))
     lock.want(claim("b"))
     lock.want(claim("c"))
@@ -69,7 +69,7 @@ def test_who_gives_up_waiting_is_passed_over() -> None:
 
 def test_a_late_release_of_an_earlier_life_frees_nothing() -> None:
     """A run that failed once and was resumed holds again, also when its first release comes twice."""
-    lock = Lock()
+    lock = KeyLock()
     lock.want(claim("a"))
     lock.release("a", 1)
     assert names(lock.want(claim("a", ending=1))) == ["a"]
@@ -83,7 +83,7 @@ ACTIONS = st.lists(st.tuples(st.sampled_from("wr"), st.integers(0, 7), st.intege
 
 @given(ACTIONS)
 def test_one_family_holds_whatever_comes_and_a_move_changes_nothing(actions: list[tuple[str, int, int]]) -> None:
-    lock = Lock()
+    lock = KeyLock()
     for kind, number, root in actions:
         run_id = f"r{number}"
         if kind == "w":
@@ -93,6 +93,6 @@ def test_one_family_holds_whatever_comes_and_a_move_changes_nothing(actions: lis
         held = [one for one in lock.claims.values() if one.held]
         assert len({one.root for one in held}) <= 1
         assert held or not lock.claims, "free means that nobody waits"
-        moved = Lock()
-        moved.load([Claim(one.run_id, one.root, one.rank, one.ending, one.held) for one in lock.claims.values()])
+        moved = KeyLock()
+        moved.load([LockClaim(one.run_id, one.root, one.rank, one.ending, one.held) for one in lock.claims.values()])
         lock = moved

@@ -8,7 +8,7 @@ from typing import Any, cast
 from streams import clock
 from streams.limits import shared_answers
 from streams.limits.limit_sweep import LimitSweep
-from streams.limits.shared_answers import Answers
+from streams.limits.shared_answers import SharedAnswerHome
 from tests.unit.limits.fakes import Committer, Owned
 
 HOUR_MS = 3_600_000
@@ -19,8 +19,8 @@ class World:
 
     def __init__(self) -> None:
         self.owned, self.committer = Owned(), Committer()
-        self.answers = Answers(cast("Any", self.owned), cast("Any", self.committer))
-        self.swept = LimitSweep(cast("Any", SimpleNamespace(committer=self.committer, slices={})))
+        self.answers = SharedAnswerHome(cast("Any", self.owned), cast("Any", self.committer))
+        self.swept = LimitSweep(cast("Any", SimpleNamespace(committer=self.committer, assignments={})))
 
     async def sweep(self, now_ms: int) -> None:
         await self.swept.sweep(cast("Any", self.owned), now_ms)

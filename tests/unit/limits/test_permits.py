@@ -5,24 +5,24 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.limits.permits import LEASE_S, Slots
+from streams.limits.permits import LEASE_S, PermitAllocator
 
 
 def test_no_more_is_given_than_is_free() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     assert slots.want("a", [1, 2, 3], 2, 0.0) == 2
     assert slots.want("b", [0], 2, 0.0) == 0
 
 
 def test_what_is_told_as_held_counts_even_beyond_the_size() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.tell("a", 3, 0.0)
     assert slots.want("b", [1], 2, 0.0) == 0
     assert slots.used(0.0) == 3
 
 
 def test_the_next_word_frees_what_is_not_held_any_more() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("a", [1, 2], 2, 0.0)
     slots.want("b", [3], 2, 0.0)
     slots.tell("a", 1, 1.0)
@@ -31,7 +31,7 @@ def test_the_next_word_frees_what_is_not_held_any_more() -> None:
 
 
 def test_what_a_worker_held_and_waited_for_is_released_when_it_is_gone() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("dead", [1, 2], 1, 0.0)
     assert slots.want("b", [3], 1, 0.1) == 0
     assert slots.left("dead")
@@ -41,14 +41,14 @@ def test_what_a_worker_held_and_waited_for_is_released_when_it_is_gone() -> None
 
 
 def test_a_lease_that_nobody_renews_ends_by_its_time() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("a", [1], 1, 0.0)
     assert slots.want("b", [2], 1, LEASE_S - 0.1) == 0
     assert slots.want("b", [2], 1, LEASE_S + 0.1) == 1
 
 
 def test_the_lowest_rank_is_next_wherever_it_waits() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("a", [1], 1, 0.0)
     assert slots.want("b", [5], 1, 0.0) == 0
     slots.tell("a", 0, 1.0)
@@ -60,7 +60,7 @@ def test_the_lowest_rank_is_next_wherever_it_waits() -> None:
 
 
 def test_permits_are_shared_by_rank_not_by_worker() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("x", [0, 0, 0], 3, 0.0)
     slots.want("a", [1, 4, 6], 3, 0.0)
     slots.want("b", [2, 3, 5], 3, 0.0)
@@ -71,7 +71,7 @@ def test_permits_are_shared_by_rank_not_by_worker() -> None:
 
 
 def test_who_does_not_come_after_a_call_is_passed_over() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("x", [0], 1, 0.0)
     slots.want("hung", [1], 1, 0.0)
     slots.want("b", [2], 1, 0.0)
@@ -83,7 +83,7 @@ def test_who_does_not_come_after_a_call_is_passed_over() -> None:
 
 
 def test_a_worker_that_came_after_a_call_is_not_passed_over() -> None:
-    slots = Slots()
+    slots = PermitAllocator()
     slots.want("x", [0], 1, 0.0)
     slots.want("a", [1], 1, 0.0)
     slots.tell("x", 0, 1.0)
@@ -101,7 +101,7 @@ def test_a_worker_that_came_after_a_call_is_not_passed_over() -> None:
 )
 def test_honest_workers_never_hold_more_than_there_are(words: list[tuple[str, int, list[int]]]) -> None:
     """Each message tells what is left of what was given, and wants some more."""
-    slots, held = Slots(), dict.fromkeys("abc", 0)
+    slots, held = PermitAllocator(), dict.fromkeys("abc", 0)
     for number, (worker, left, ranks) in enumerate(words):
         held[worker] = min(held[worker], left)
         slots.tell(worker, held[worker], number / 100)
@@ -112,7 +112,7 @@ def test_honest_workers_never_hold_more_than_there_are(words: list[tuple[str, in
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), max_size=30), st.integers(1, 4))
 def test_all_come_in_by_rank_once_all_wait(runs: list[tuple[str, int]], size: int) -> None:
     """With every worker's ranks known to the home, whoever is let in is the lowest of all that wait."""
-    slots = Slots()
+    slots = PermitAllocator()
     slots.tell("x", size, 0.0)
     waiting = {worker: sorted(rank for one, rank in runs if one == worker) for worker in "abc"}
     for worker, ranks in waiting.items():

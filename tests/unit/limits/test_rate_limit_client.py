@@ -10,7 +10,7 @@ import pytest
 from streams import clock
 from streams.define.limits import Rate
 from streams.limits.peers import HomeAwayError
-from streams.limits.rate_limit_client import Limit, Tickets
+from streams.limits.rate_limit_client import RateLimit, RateLimitClient
 from tests.unit.limits.fakes import Tasks, turns
 
 
@@ -29,7 +29,7 @@ class Home:
         self.bodies: list[dict[str, Any]] = []
         self.failures = 0
         self.tasks = Tasks()
-        self.tickets = Tickets(lambda _pool, _name: "http://home", self.send, self.tasks.spawn, "w")
+        self.rate_limits = RateLimitClient(lambda _pool, _name: "http://home", self.send, self.tasks.spawn, "w")
 
     async def send(self, _url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         self.bodies.append(body)
@@ -44,13 +44,13 @@ class Home:
         return answers
 
 
-def limit(name: str = "tool:x", count: int = 30, per: float = 60.0) -> Limit:
-    return Limit("default", name, Rate(count, per))
+def limit(name: str = "tool:x", count: int = 30, per: float = 60.0) -> RateLimit:
+    return RateLimit("default", name, Rate(count, per))
 
 
 async def test_all_that_is_ready_travels_in_one_request() -> None:
     home = Home(100)
-    await asyncio.gather(*(home.tickets.take(limit(f"tool:{number % 3}")) for number in range(30)))
+    await asyncio.gather(*(home.rate_limits.take(limit(f"tool:{number % 3}")) for number in range(30)))
     assert len(home.bodies) == 1
     assert [len(ask["ids"]) for ask in home.bodies[0]["asks"]] == [10, 10, 10]
 
@@ -60,7 +60,7 @@ async def test_who_waits_longest_is_served_first_and_asks_after_the_time_it_was_
     order: list[int] = []
 
     async def call(number: int) -> None:
-        await home.tickets.take(limit())
+        await home.rate_limits.take(limit())
         order.append(number)
         home.free += 1
 
@@ -73,7 +73,7 @@ async def test_who_waits_longest_is_served_first_and_asks_after_the_time_it_was_
 
 async def test_no_more_ids_are_sent_than_a_window_holds() -> None:
     home = Home(1000)
-    await asyncio.gather(*(home.tickets.take(limit(count=5)) for _ in range(12)))
+    await asyncio.gather(*(home.rate_limits.take(limit(count=5)) for _ in range(12)))
     assert [len(body["asks"][0]["ids"]) for body in home.bodies] == [5, 5, 2]
     assert home.bodies[0]["asks"][0]["wanted"] == 12
 
@@ -81,7 +81,7 @@ async def test_no_more_ids_are_sent_than_a_window_holds() -> None:
 async def test_a_lost_answer_is_asked_for_by_the_same_id() -> None:
     home = Home(1)
     home.failures = 1
-    await home.tickets.take(limit())
+    await home.rate_limits.take(limit())
     first, second = (body["asks"][0]["ids"] for body in home.bodies)
     assert first == second
 
@@ -90,7 +90,7 @@ async def test_a_grant_counts_from_when_its_request_was_sent(monkeypatch: pytest
     now = [50.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     home = Home(1)
-    assert await home.tickets.take(limit()) == 52.0
+    assert await home.rate_limits.take(limit()) == 52.0
 
 
 async def test_a_grant_that_comes_too_late_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,16 +104,16 @@ async def test_a_grant_that_comes_too_late_is_asked_for_anew(monkeypatch: pytest
             now[0] += 2.5
         return await send(url, body)
 
-    home.tickets = Tickets(lambda _pool, _name: "http://home", slow, home.tasks.spawn, "w")
-    assert await home.tickets.take(limit()) == 54.5
+    home.rate_limits = RateLimitClient(lambda _pool, _name: "http://home", slow, home.tasks.spawn, "w")
+    assert await home.rate_limits.take(limit()) == 54.5
     first, second = (body["asks"][0]["ids"] for body in home.bodies)
     assert first != second
 
 
 async def test_who_gives_up_waits_no_more() -> None:
     home = Home(0, retry_after=60.0)
-    task = home.tasks.spawn(home.tickets.take(limit()))
+    task = home.tasks.spawn(home.rate_limits.take(limit()))
     await turns(lambda: bool(home.bodies))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert home.tickets.waiting() == {"tool:x": 0}
+    assert home.rate_limits.waiting() == {"tool:x": 0}

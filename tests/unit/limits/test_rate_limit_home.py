@@ -8,7 +8,7 @@ import pytest
 
 from streams import clock
 from streams.limits import limit_sweep
-from streams.limits.rate_limit_home import Grants
+from streams.limits.rate_limit_home import RateLimitHome
 from streams.limits.shared_answers import listed_key
 from streams.runtime.errors import DeadAssignmentError
 from tests.unit.limits.fakes import Committer, Owned
@@ -24,8 +24,8 @@ def ask(*ids: str, limit: str = "tool:x", count: int = 3, per: float = 60.0) -> 
     return {"limit": limit, "count": count, "per": per, "ids": list(ids), "wanted": len(ids)}
 
 
-def home(owned: Owned, committer: Committer | None = None) -> Grants:
-    return Grants(cast("Any", owned), cast("Any", committer or Committer()))
+def home(owned: Owned, committer: Committer | None = None) -> RateLimitHome:
+    return RateLimitHome(cast("Any", owned), cast("Any", committer or Committer()))
 
 
 async def test_grants_are_rows_and_the_rest_is_told_when_to_come_back() -> None:

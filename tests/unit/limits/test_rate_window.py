@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.define.limits import Rate
-from streams.limits.rate_window import SKEW_S, Demand, Window, age, recorded, terms
+from streams.limits.rate_window import SKEW_S, RateDemand, RateWindow, age, recorded, terms
 
 RATES = [Rate(30, 60.0), Rate(3, 10.0), Rate(1, 2.0), Rate(5, 1.0), Rate(2, 0.5)]
 
@@ -38,11 +38,11 @@ class World:
         """Let a new home begin from the rows, with a wall clock of its own."""
         self.wall = self.chance.uniform(0, SKEW_S)
         if recorded(self.rate):
-            self.window = Window()
+            self.window = RateWindow()
             now_ms = int((self.now + self.wall + 100) * 1000)
             self.window.load([(self.now - age(now_ms, row), request) for request, row in self.rows.items()])
         else:
-            self.window = Window(not_before=float("-inf") if first else self.now + terms(self.rate).window)
+            self.window = RateWindow(not_before=float("-inf") if first else self.now + terms(self.rate).window)
 
     def ask(self, request: str, sent: float) -> None:
         """Let a request come in now; what is granted may be used until its time, or never."""
@@ -84,7 +84,7 @@ def test_never_more_than_count_in_any_window_whatever_dies(rate: Rate, seed: int
 
 @pytest.mark.parametrize(("rate", "least"), [(Rate(30, 60.0), 0.95), (Rate(30, 10.0), 0.94), (Rate(10, 30.0), 0.92)])
 def test_nearly_all_of_a_rate_can_be_used(rate: Rate, least: float) -> None:
-    window, now, given_ = Window(), 0.0, 0
+    window, now, given_ = RateWindow(), 0.0, 0
     while now < rate.per * 20:
         window.expire(now, terms(rate).window)
         for _ in range(window.free(now, rate)):
@@ -99,7 +99,7 @@ def test_a_minute_has_the_terms_that_are_promised() -> None:
 
 
 def test_a_request_that_comes_again_has_its_grant() -> None:
-    window = Window()
+    window = RateWindow()
     window.grant(1.0, "a")
     assert "a" in window
     assert window.expire(11.7, terms(Rate(1, 10.0)).window) == ["a"]
@@ -108,7 +108,7 @@ def test_a_request_that_comes_again_has_its_grant() -> None:
 
 def test_the_next_grant_comes_when_the_oldest_leaves_the_window() -> None:
     rate = Rate(2, 10.0)
-    window = Window()
+    window = RateWindow()
     window.grant(1.0, "a")
     window.grant(4.0, "b")
     assert window.free(5.0, rate) == 0
@@ -116,7 +116,7 @@ def test_the_next_grant_comes_when_the_oldest_leaves_the_window() -> None:
 
 
 def test_a_lowered_rate_waits_for_the_right_grant() -> None:
-    window = Window()
+    window = RateWindow()
     for at in range(5):
         window.grant(float(at), str(at))
     rate = Rate(2, 10.0)
@@ -124,7 +124,7 @@ def test_a_lowered_rate_waits_for_the_right_grant() -> None:
 
 
 def test_a_home_without_records_waits_for_one_window() -> None:
-    window = Window(not_before=7.0)
+    window = RateWindow(not_before=7.0)
     assert window.free(6.9, RATES[3]) == 0
     assert window.wait(6.5, RATES[3]) == pytest.approx(0.5)
     assert window.free(7.0, RATES[3]) == 5
@@ -137,7 +137,7 @@ def test_ages_are_never_negative_and_rather_too_young() -> None:
 
 
 def test_a_worker_leaves_their_share_to_those_who_are_due() -> None:
-    demand = Demand()
+    demand = RateDemand()
     assert demand.share("a", 90, 30, 0.0) == 30
     demand.waits("a", 60, 0.0, 10.0)
     demand.waits("b", 30, 0.0, 10.0)
@@ -147,7 +147,7 @@ def test_a_worker_leaves_their_share_to_those_who_are_due() -> None:
 
 
 def test_who_does_not_come_back_loses_its_share() -> None:
-    demand = Demand()
+    demand = RateDemand()
     demand.waits("dead", 50, 0.0, 10.0)
     assert demand.share("a", 30, 30, 10.05) < 30
     assert demand.share("a", 30, 30, 10.2) == 30

@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from streams.limits import semaphore_home
-from streams.limits.semaphore_client import Places, Room
-from streams.limits.semaphore_home import Rooms
+from streams.limits.semaphore_client import Semaphore, SemaphoreClient
+from streams.limits.semaphore_home import SemaphoreHome
 from tests.faults.rig.waiting import until
 from tests.unit.limits.fakes import Tasks, turns
 
-ROOM = Room("default", "tool:x", 3)
-ROOM_1 = Room("default", "agent:x", 1)
+ROOM = Semaphore("default", "tool:x", 3)
+ROOM_1 = Semaphore("default", "agent:x", 1)
 
 
 class World:
@@ -29,16 +29,16 @@ class World:
         self.workers = {f"http://w{number}": self.worker(number) for number in range(count)}
         self.home = self.new_home()
 
-    def worker(self, number: int) -> Places:
-        return Places(
+    def worker(self, number: int) -> SemaphoreClient:
+        return SemaphoreClient(
             lambda _pool, _name: "http://home", self.send, self.tasks.spawn, f"w{number}", f"http://w{number}"
         )
 
-    def new_home(self) -> Rooms:
+    def new_home(self) -> SemaphoreHome:
         peers = SimpleNamespace(
             holder="home", url="http://w0", others=lambda: list(self.workers), settled=lambda: True, post=self.post
         )
-        return Rooms(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
+        return SemaphoreHome(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
 
     async def send(self, _url: str, body: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)
@@ -53,21 +53,21 @@ class World:
         self.workers[url].called(limits)
         return True
 
-    async def run(self, places: Places, rank: int, ranks: list[int]) -> None:
+    async def run(self, semaphores: SemaphoreClient, rank: int, ranks: list[int]) -> None:
         """Wait with a queue of ranks, as the runs of an agent do; the first of the queue goes in."""
-        await places.take(ROOM_1, lambda count: sorted(ranks)[:count])
+        await semaphores.take(ROOM_1, lambda count: sorted(ranks)[:count])
         ranks.remove(min(ranks))
         self.entered.append(rank)
 
-    async def use(self, places: Places) -> None:
-        await places.take(ROOM)
+    async def use(self, semaphores: SemaphoreClient) -> None:
+        await semaphores.take(ROOM)
         self.inside += 1
         self.most = max(self.most, self.inside)
         for _ in range(7):
             await asyncio.sleep(0)
         self.inside -= 1
         self.done += 1
-        places.free(ROOM)
+        semaphores.free(ROOM)
 
 
 async def test_never_more_are_inside_than_there_are_places_and_all_come_in() -> None:
@@ -95,27 +95,27 @@ async def test_a_new_home_learns_who_is_inside() -> None:
 
 async def test_a_run_that_goes_on_has_a_place_at_once() -> None:
     world = World(1)
-    (places,) = world.workers.values()
+    (semaphores,) = world.workers.values()
     for _ in range(4):
-        places.force(ROOM)
-    waiting = world.tasks.spawn(places.take(ROOM))
+        semaphores.force(ROOM)
+    waiting = world.tasks.spawn(semaphores.take(ROOM))
     for _ in range(50):
         await asyncio.sleep(0)
     assert not waiting.done()
     for _ in range(2):
-        places.free(ROOM)
+        semaphores.free(ROOM)
     await turns(waiting.done)
 
 
 async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
     world = World(1)
-    (places,) = world.workers.values()
+    (semaphores,) = world.workers.values()
     for _ in range(3):
-        await places.take(ROOM)
-    first, second = world.tasks.spawn(places.take(ROOM)), world.tasks.spawn(places.take(ROOM))
+        await semaphores.take(ROOM)
+    first, second = world.tasks.spawn(semaphores.take(ROOM)), world.tasks.spawn(semaphores.take(ROOM))
     await asyncio.sleep(0)
     first.cancel()
-    places.free(ROOM)
+    semaphores.free(ROOM)
     await turns(second.done)
     assert first.cancelled()
 
@@ -124,7 +124,9 @@ async def test_beside_its_home_a_worker_waits_for_no_turn_of_the_loop() -> None:
     world = World(2)
     near, far = world.workers.values()
     await far.take(ROOM)  # the home knows who is inside from now on
-    near.now = lambda room, worker, held, ranks: world.home.now(room.name, worker, room.size, held, ranks)
+    near.now = lambda semaphore, worker, held, ranks: world.home.now(
+        semaphore.name, worker, semaphore.size, held, ranks
+    )
     assert [near.take_now(ROOM, 1) for _ in range(3)] == [True, True, False]
     waiting = world.tasks.spawn(near.take(ROOM))
     await turns(lambda: near.figures()["tool:x"] == (2, 1))
@@ -133,14 +135,14 @@ async def test_beside_its_home_a_worker_waits_for_no_turn_of_the_loop() -> None:
     await turns(waiting.done)
 
 
-async def queues(world: World) -> tuple[Places, Places, list[int], list[int]]:
+async def queues(world: World) -> tuple[SemaphoreClient, SemaphoreClient, list[int], list[int]]:
     """Hold the one permit at the first worker and let three runs of rank 10 wait there, three of rank 5 elsewhere."""
     one, two = world.workers.values()
     await one.take(ROOM_1)
     low, high = [10, 10, 10], [5, 5, 5]
-    for places, ranks in ((one, low), (two, high)):
+    for semaphores, ranks in ((one, low), (two, high)):
         for _ in range(3):
-            world.tasks.spawn(world.run(places, ranks[0], ranks))
+            world.tasks.spawn(world.run(semaphores, ranks[0], ranks))
     await settle()
     return one, two, low, high
 

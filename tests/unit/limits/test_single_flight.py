@@ -10,12 +10,12 @@ import pytest
 
 from streams.limits import single_flight as module
 from streams.limits.peers import HomeAwayError
-from streams.limits.shared_answers import Answers
-from streams.limits.single_flight import Cached, Confirm, Flights
+from streams.limits.shared_answers import SharedAnswerHome
+from streams.limits.single_flight import Confirm, SharedCall, SingleFlight
 from streams.runtime.errors import DeadAssignmentError
 from tests.unit.limits.fakes import Committer, Owned, Tasks, turns
 
-CALL = Cached("hash", 60.0, 30.0)
+CALL = SharedCall("hash", 60.0, 30.0)
 
 
 class Workers:
@@ -23,20 +23,20 @@ class Workers:
 
     def __init__(self, count: int = 2) -> None:
         self.owned = Owned()
-        self.answers = Answers(cast("Any", self.owned), cast("Any", Committer()))
+        self.answers = SharedAnswerHome(cast("Any", self.owned), cast("Any", Committer()))
         self.tasks = Tasks()
         self.lost: set[str] = set()  # processes that own no run any more
-        self.flights = [self.process(f"w{number}") for number in range(count)]
+        self.shared_calls = [self.process(f"w{number}") for number in range(count)]
         self.calls = 0
         self.go = asyncio.Event()
         self.fails = 0
 
-    def process(self, name: str) -> Flights:
+    def process(self, name: str) -> SingleFlight:
         async def prove(_run_id: str) -> None:
             if name in self.lost:
                 raise DeadAssignmentError(f"{name} is a member no more")
 
-        return Flights(self.ask, self.tasks.spawn, name, prove)
+        return SingleFlight(self.ask, self.tasks.spawn, name, prove)
 
     async def sure(self, _run_id: str) -> None:
         """Own every run."""
@@ -59,7 +59,7 @@ class Workers:
 
 async def test_a_hundred_equal_calls_on_two_workers_are_one() -> None:
     made = Workers()
-    tasks = [made.tasks.spawn(made.flights[number % 2].through(CALL, made.compute)) for number in range(100)]
+    tasks = [made.tasks.spawn(made.shared_calls[number % 2].through(CALL, made.compute)) for number in range(100)]
     await turns(lambda: made.calls == 1)
     made.go.set()
     found = await asyncio.gather(*tasks)
@@ -71,23 +71,23 @@ async def test_a_hundred_equal_calls_on_two_workers_are_one() -> None:
 async def test_an_answer_is_found_later_and_elsewhere() -> None:
     made = Workers()
     made.go.set()
-    assert await made.flights[0].through(CALL, made.compute) == ({"n": 1}, False)
-    assert await made.flights[1].through(CALL, made.compute) == ({"n": 1}, True)
+    assert await made.shared_calls[0].through(CALL, made.compute) == ({"n": 1}, False)
+    assert await made.shared_calls[1].through(CALL, made.compute) == ({"n": 1}, True)
 
 
 async def test_an_answer_whose_time_is_over_is_made_again() -> None:
     made = Workers()
     made.go.set()
-    await made.flights[0].through(Cached("hash", -1.0, 30.0), made.compute)
-    assert await made.flights[0].through(CALL, made.compute) == ({"n": 2}, False)
+    await made.shared_calls[0].through(SharedCall("hash", -1.0, 30.0), made.compute)
+    assert await made.shared_calls[0].through(CALL, made.compute) == ({"n": 2}, False)
 
 
 async def test_a_failure_is_told_to_those_who_waited_here_and_another_worker_tries() -> None:
     made = Workers()
     made.fails = 1
-    here = [made.tasks.spawn(made.flights[0].through(CALL, made.compute)) for _ in range(5)]
+    here = [made.tasks.spawn(made.shared_calls[0].through(CALL, made.compute)) for _ in range(5)]
     await turns(lambda: made.calls == 1)
-    there = made.tasks.spawn(made.flights[1].through(CALL, made.compute))
+    there = made.tasks.spawn(made.shared_calls[1].through(CALL, made.compute))
     made.go.set()
     assert [str(one) for one in await asyncio.gather(*here, return_exceptions=True)] == ["no luck"] * 5
     assert await there == ({"n": 2}, False)
@@ -95,9 +95,9 @@ async def test_a_failure_is_told_to_those_who_waited_here_and_another_worker_tri
 
 async def test_when_the_caller_is_cancelled_the_next_one_calls() -> None:
     made = Workers(1)
-    first = made.tasks.spawn(made.flights[0].through(CALL, made.compute))
+    first = made.tasks.spawn(made.shared_calls[0].through(CALL, made.compute))
     await turns(lambda: made.calls == 1)
-    second = made.tasks.spawn(made.flights[0].through(CALL, made.compute))
+    second = made.tasks.spawn(made.shared_calls[0].through(CALL, made.compute))
     first.cancel()
     await turns(lambda: made.calls == 2)
     made.go.set()
@@ -108,7 +108,7 @@ async def test_a_lease_ends_by_its_time_at_the_latest() -> None:
     made = Workers(1)
     assert await made.answers.ask("hash", "old version", 0.01) == {"compute": True}
     made.go.set()
-    assert await made.flights[0].through(CALL, made.compute) == ({"n": 1}, False)
+    assert await made.shared_calls[0].through(CALL, made.compute) == ({"n": 1}, False)
 
 
 async def test_the_new_owner_of_a_run_has_its_lease_at_once() -> None:
@@ -116,7 +116,7 @@ async def test_the_new_owner_of_a_run_has_its_lease_at_once() -> None:
     made = Workers(2)
     assert await made.answers.ask("hash", "dead#1", 60.0, "run-1") == {"compute": True}
     made.go.set()
-    found = made.tasks.spawn(made.flights[1].through(CALL._replace(run_id="run-1"), made.compute))
+    found = made.tasks.spawn(made.shared_calls[1].through(CALL._replace(run_id="run-1"), made.compute))
     await turns(found.done)
     assert await found == ({"n": 1}, False)
 
@@ -127,7 +127,7 @@ async def test_other_runs_wait_for_a_lease_until_its_holder_is_gone() -> None:
     made.go.set()
     waiting = [
         made.tasks.spawn(one.through(CALL._replace(run_id=f"run-{number}"), made.compute))
-        for number, one in enumerate(made.flights, 2)
+        for number, one in enumerate(made.shared_calls, 2)
     ]
     await settled()
     assert not any(one.done() for one in waiting)
@@ -159,13 +159,13 @@ async def test_an_answer_counts_at_a_home_that_does_not_know_its_lease() -> None
 async def test_who_has_lost_its_run_neither_takes_a_lease_nor_gives_an_answer() -> None:
     made = Workers(2)
     run = CALL._replace(run_id="run-1")
-    paused = made.tasks.spawn(made.flights[0].through(run, made.compute))
+    paused = made.tasks.spawn(made.shared_calls[0].through(run, made.compute))
     await turns(lambda: made.calls == 1)
     made.lost.add("w0")
-    new = made.tasks.spawn(made.flights[1].through(run, made.compute))
+    new = made.tasks.spawn(made.shared_calls[1].through(run, made.compute))
     await turns(lambda: made.calls == 2)
     with pytest.raises(DeadAssignmentError):
-        await made.flights[0].through(run._replace(call="other"), made.compute)
+        await made.shared_calls[0].through(run._replace(call="other"), made.compute)
     assert made.answers.holders() == {"w1"}
     made.go.set()
     await asyncio.gather(paused, new)
@@ -176,17 +176,17 @@ async def test_who_has_lost_its_run_neither_takes_a_lease_nor_gives_an_answer() 
 
 async def test_who_has_lost_its_run_leaves_those_who_wait_beside_it_to_lead() -> None:
     made = Workers(1)
-    first = made.tasks.spawn(made.flights[0].through(CALL, made.compute))
+    first = made.tasks.spawn(made.shared_calls[0].through(CALL, made.compute))
     await turns(lambda: made.calls == 1)
-    second = made.tasks.spawn(made.flights[0].through(CALL, made.compute))
+    second = made.tasks.spawn(made.shared_calls[0].through(CALL, made.compute))
     await settled()
 
     async def gone(_confirm: Confirm) -> tuple[Any, bool]:
         raise HomeAwayError("the run goes on elsewhere")
 
     first.cancel()
-    third = made.tasks.spawn(made.flights[0].through(CALL._replace(call="b"), gone))
-    fourth = made.tasks.spawn(made.flights[0].through(CALL._replace(call="b"), made.compute))
+    third = made.tasks.spawn(made.shared_calls[0].through(CALL._replace(call="b"), gone))
+    fourth = made.tasks.spawn(made.shared_calls[0].through(CALL._replace(call="b"), made.compute))
     made.go.set()
     with pytest.raises(HomeAwayError):
         await third
@@ -198,7 +198,7 @@ async def test_who_has_lost_its_run_leaves_those_who_wait_beside_it_to_lead() ->
 async def test_a_question_that_is_given_up_while_it_waits_gets_no_lease() -> None:
     """The home holds a question for twenty seconds, and who asked does not hear an answer that comes later."""
     made = Workers(2)
-    leader = made.tasks.spawn(made.flights[0].through(CALL, made.compute))
+    leader = made.tasks.spawn(made.shared_calls[0].through(CALL, made.compute))
     await turns(lambda: made.calls == 1)
     there = asyncio.Event()
 
@@ -213,7 +213,7 @@ async def test_a_question_that_is_given_up_while_it_waits_gets_no_lease() -> Non
     async def prove(_run_id: str) -> None:
         return
 
-    waiting = made.tasks.spawn(Flights(ask, made.tasks.spawn, "w9", prove).through(CALL, made.compute))
+    waiting = made.tasks.spawn(SingleFlight(ask, made.tasks.spawn, "w9", prove).through(CALL, made.compute))
     await there.wait()
     await settled()
     waiting.cancel()
@@ -222,7 +222,7 @@ async def test_a_question_that_is_given_up_while_it_waits_gets_no_lease() -> Non
     await settled()
     assert made.answers.holders() == set()
     made.go.set()
-    assert await made.flights[1].through(CALL, made.compute) == ({"n": 2}, False)
+    assert await made.shared_calls[1].through(CALL, made.compute) == ({"n": 2}, False)
     made.tasks.tasks -= {leader, waiting}
 
 
@@ -246,14 +246,14 @@ async def test_an_answer_whose_home_is_on_the_move_is_known_in_its_worker_meanwh
     async def ask(call: str, body: dict[str, Any]) -> dict[str, Any]:
         return {"away": True} if away[0] else await home(call, body)
 
-    flights = Flights(ask, made.tasks.spawn, "w0", made.sure)
+    shared_calls = SingleFlight(ask, made.tasks.spawn, "w0", made.sure)
     made.go.set()
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(module, "PATIENCE_S", 0.0)
-        assert await flights.through(CALL, made.compute) == ({"n": 1}, False)
-    assert await flights.through(CALL, made.compute) == ({"n": 1}, True)
+        assert await shared_calls.through(CALL, made.compute) == ({"n": 1}, False)
+    assert await shared_calls.through(CALL, made.compute) == ({"n": 1}, True)
     away[0] = False
-    await turns(lambda: not flights._untold)
+    await turns(lambda: not shared_calls._untold)
     assert made.calls == 1
-    assert await flights.through(CALL, made.compute) == ({"n": 1}, True)  # the home has it
+    assert await shared_calls.through(CALL, made.compute) == ({"n": 1}, True)  # the home has it
     assert made.calls == 1

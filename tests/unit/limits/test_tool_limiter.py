@@ -11,10 +11,10 @@ import pytest
 from streams import Breaker, Reject, clock, tool
 from streams.clock import monotonic
 from streams.define.tools import Tool
-from streams.limits.breakers import BreakerOpenError, Breakers
-from streams.limits.rate_limit_client import Limit
-from streams.limits.single_flight import Flights
-from streams.limits.tool_limiter import GrantLateError, Guard, in_time, limited
+from streams.limits.breakers import BreakerOpenError, BreakerRegistry
+from streams.limits.rate_limit_client import RateLimit
+from streams.limits.single_flight import SingleFlight
+from streams.limits.tool_limiter import GrantLateError, ToolLimiter, in_time, limited
 from streams.tools._call import call_tool
 from tests.unit.limits.fakes import Tasks
 
@@ -55,16 +55,16 @@ class World:
     def __init__(self, deadlines: list[float] | None = None) -> None:
         self.tasks = Tasks()
         self.deadlines = deadlines or []
-        self.taken: list[Limit] = []
+        self.taken: list[RateLimit] = []
         self.proofs = 0
-        self.breakers = Breakers([broken], "w", self.post, self.tasks.spawn)
+        self.breakers = BreakerRegistry([broken], "w", self.post, self.tasks.spawn)
         self.said: list[Any] = []
         self.breakers.others = lambda: ["http://other"]
-        tickets = cast("Any", self)
-        flights = Flights(self.ask, self.tasks.spawn, "w", self.prove)
-        self.guard = Guard(tickets, cast("Any", None), flights, self.breakers, self.prove)
+        rate_limits = cast("Any", self)
+        shared_calls = SingleFlight(self.ask, self.tasks.spawn, "w", self.prove)
+        self.guard = ToolLimiter(rate_limits, cast("Any", None), shared_calls, self.breakers, self.prove)
 
-    async def take(self, limit: Limit) -> float:
+    async def take(self, limit: RateLimit) -> float:
         self.taken.append(limit)
         return self.deadlines.pop(0)
 
@@ -104,7 +104,7 @@ async def test_waiting_does_not_count_against_the_time_of_the_call() -> None:
     world = World([monotonic() + 3600])
     take = world.take
 
-    async def slow(limit: Limit) -> float:
+    async def slow(limit: RateLimit) -> float:
         await asyncio.sleep(0.05)
         return await take(limit)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.dead import DeadDiscarded, DeadLettered, DeadRedriven
-from streams.query.letters import Fold, Letter, Said
+from streams.query.letters import DeadLetter, DeadLetterFold, DeadLetterMention
 
 Event = DeadLettered | DeadRedriven | DeadDiscarded
 
@@ -18,11 +18,11 @@ def redriven(attempt: int, at_ms: int) -> DeadRedriven:
     return DeadRedriven(dead_id="d", attempt=attempt, at_ms=at_ms)
 
 
-def folded(*log: tuple[int, Event]) -> Letter:
+def folded(*log: tuple[int, Event]) -> DeadLetter:
     """Fold what is on the log at these times, given in its order."""
-    fold = Fold(lambda _: True)
+    fold = DeadLetterFold(lambda _: True)
     for offset, (at_ms, event) in reversed(list(enumerate(log))):
-        fold.take(Said("dead-letters", 0, offset, at_ms, event, f"e{offset}"))
+        fold.take(DeadLetterMention("dead-letters", 0, offset, at_ms, event, f"e{offset}"))
     return fold.letters["d"]
 
 
@@ -48,15 +48,15 @@ def test_one_that_failed_again_before_its_redrive_was_noted_is_open() -> None:
 
 
 def test_orders_for_letters_that_are_gone_are_nothing() -> None:
-    fold = Fold(lambda _: True)
-    fold.take(Said("dead-letters", 0, 0, 1, redriven(1, 1), "e"))
-    fold.take(Said("dead-letters", 0, 0, 1, None, ""))
+    fold = DeadLetterFold(lambda _: True)
+    fold.take(DeadLetterMention("dead-letters", 0, 0, 1, redriven(1, 1), "e"))
+    fold.take(DeadLetterMention("dead-letters", 0, 0, 1, None, ""))
     assert fold.letters == {}
 
 
 def test_what_is_not_wanted_is_not_kept_and_its_older_letterings_are_not_met_again() -> None:
-    fold = Fold(lambda letter: letter.state == "open")
-    fold.take(Said("dead-letters", 0, 3, 9, redriven(1, 9), "e3"))
-    fold.take(Said("dead-letters", 0, 2, 5, lettered(), "e2"))
-    fold.take(Said("dead-letters", 0, 1, 1, lettered(), "e1"))
+    fold = DeadLetterFold(lambda letter: letter.state == "open")
+    fold.take(DeadLetterMention("dead-letters", 0, 3, 9, redriven(1, 9), "e3"))
+    fold.take(DeadLetterMention("dead-letters", 0, 2, 5, lettered(), "e2"))
+    fold.take(DeadLetterMention("dead-letters", 0, 1, 1, lettered(), "e1"))
     assert fold.letters == {}

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 from confluent_kafka import TopicPartition
 
-from streams.runtime.assignment import Slice
+from streams.runtime.assignment import PartitionAssignment
 from streams.runtime.assignment_lifecycle import StoreSpec
-from streams.runtime.changelogs import Changelogs
-from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
+from streams.runtime.changelogs import ChangelogReader
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.standbys import Standbys
-from streams.runtime.store_index import Index
+from streams.runtime.store_index import StoreIndex
 from topics.contact import Contact
 
 TOPIC = "t.counts"
@@ -99,12 +99,12 @@ class FakeReader:
 class Bench:
     """Standbys over the fakes, turned by hand."""
 
-    def __init__(self, folder: Path, index: Index | None = None) -> None:
+    def __init__(self, folder: Path, index: StoreIndex | None = None) -> None:
         self.reader = FakeReader()
         self.said: list[str] = []
         self.folder = folder
         self.busy = False
-        self.changelogs = Changelogs({}, self.said.append)
+        self.changelogs = ChangelogReader({}, self.said.append)
         self.index = index
         vars(self.changelogs)["_topic_ids"] = lambda topics: dict.fromkeys(topics, "id-c")
         vars(self.changelogs)["offsets"] = self._offsets
@@ -132,11 +132,11 @@ class Bench:
     def turn(self) -> None:
         self.standbys.turn(cast("Any", self.reader))
 
-    def owner(self, number: int) -> Slice:
+    def owner(self, number: int) -> PartitionAssignment:
         """Return a slice as the owner makes it, on the standby's database if there is one."""
-        made = Slice(number, {})
-        made.db = self.standbys.claim(number) or PartitionDb(self.folder / str(number), StoreOptions())
-        made.stores = {"counts": Store(made.db, "counts", TOPIC, number, self.index)}
+        made = PartitionAssignment(number, {})
+        made.db = self.standbys.claim(number) or PartitionDatabase(self.folder / str(number), StoreOptions())
+        made.stores = {"counts": PartitionStore(made.db, "counts", TOPIC, number, self.index)}
         return made
 
 

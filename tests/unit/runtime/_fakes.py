@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from streams.runtime.assignment import Slice, Source
-from streams.runtime.batch import Batch
-from streams.runtime.commit_unit import Late, Out, Unit, Write
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
+from streams.runtime.batch import RecordBatch
+from streams.runtime.commit_unit import CommitUnit, DeferredRow, Out, Write
 from streams.runtime.committer import Committer
-from streams.runtime.group_snapshot import Pair
-from streams.runtime.partition_store import PartitionDb, Store, StoreOptions
-from streams.runtime.record import Record
+from streams.runtime.group_snapshot import GroupSnapshot
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
+from streams.runtime.record import ConsumedRecord
 
 JOURNAL, COUNTS = "journal", "counts"
 TOPICS = {"t.journal": "id-j", "t.counts": "id-c"}
@@ -34,21 +34,21 @@ class Message:
         return 100
 
 
-def owned_slice(folder: Path, number: int = 0, applied: int = 10) -> Slice:
+def owned_assignment(folder: Path, number: int = 0, applied: int = 10) -> PartitionAssignment:
     """Return a ready slice with two sources and two stores."""
-    made = Slice(number, {topic: Source(topic) for topic in ("t.in", "t.signals")})
+    made = PartitionAssignment(number, {topic: SourcePartition(topic) for topic in ("t.in", "t.signals")})
     for source in made.sources.values():
         source.applied = applied
-    made.db = PartitionDb(folder / str(number), StoreOptions())
-    made.stores = {name: Store(made.db, name, f"t.{name}", number) for name in (JOURNAL, COUNTS)}
+    made.db = PartitionDatabase(folder / str(number), StoreOptions())
+    made.stores = {name: PartitionStore(made.db, name, f"t.{name}", number) for name in (JOURNAL, COUNTS)}
     made.ready = True
     return made
 
 
-def batch_of(owned: Slice, first: int, last: int, topic: str = "t.in") -> Batch:
+def batch_of(owned: PartitionAssignment, first: int, last: int, topic: str = "t.in") -> RecordBatch:
     """Return a sealed batch of the records with these offsets."""
-    messages = cast("list[Record]", [Message(at) for at in range(first, last + 1)])
-    made = Batch(owned.sources[topic], messages, 1, lambda _batch: None)
+    messages = cast("list[ConsumedRecord]", [Message(at) for at in range(first, last + 1)])
+    made = RecordBatch(owned.sources[topic], messages, 1, lambda _batch: None)
     made.started = True
     return made
 
@@ -117,7 +117,7 @@ class FakeTransactions:
 class Counting:
     """A change that adds one to the row `all`."""
 
-    store: Store
+    store: PartitionStore
     key: bytes = b"all"
 
     def data(self) -> bytes:
@@ -127,19 +127,19 @@ class Counting:
 class FakeOwner:
     """The consumer's side: a pair that the test sets, and the credit that comes back."""
 
-    def __init__(self, *slices: Slice) -> None:
-        self.slices = set(slices)
+    def __init__(self, *assignments: PartitionAssignment) -> None:
+        self.assignments = set(assignments)
         self.generation = 1
         self.released = 0
         self.next_pairs = 0
-        self.renewed: list[Slice] = []
+        self.renewed: list[PartitionAssignment] = []
         self.on_next: Callable[[], None] = lambda: None
 
     @property
-    def pair(self) -> Pair:
-        return Pair(self.generation, frozenset(one for one in self.slices if one.live))
+    def snapshot(self) -> GroupSnapshot:
+        return GroupSnapshot(self.generation, frozenset(one for one in self.assignments if one.live))
 
-    async def next_pair(self) -> None:
+    async def next_snapshot(self) -> None:
         self.next_pairs += 1
         self.generation += 1
         self.on_next()
@@ -147,7 +147,7 @@ class FakeOwner:
     def release(self, count: int) -> None:
         self.released += count
 
-    def renew(self, old: Slice) -> None:
+    def renew(self, old: PartitionAssignment) -> None:
         self.renewed.append(old)
 
 
@@ -156,7 +156,7 @@ class Bench:
 
     def __init__(self, transactions: FakeTransactions, owner: FakeOwner) -> None:
         self.crashes: list[Exception] = []
-        self.refused: list[tuple[Unit, Exception]] = []
+        self.refused: list[tuple[CommitUnit, Exception]] = []
         self.stages: list[str] = []
         self.busy: Callable[[], bool] = lambda: False
         self.committer = Committer(
@@ -176,12 +176,12 @@ class Bench:
         return self.busy()
 
     @staticmethod
-    def _rows(owned: Slice, changes: Sequence[Late]) -> tuple[list[Write], list[Write]]:
+    def _rows(owned: PartitionAssignment, changes: Sequence[DeferredRow]) -> tuple[list[Write], list[Write]]:
         """Count on from what is committed."""
         store = owned.stores[COUNTS]
         return [(store, b"all", b"%d" % (int(store.committed(b"all") or b"0") + len(changes)))], []
 
-    async def through(self, *units: Unit) -> None:
+    async def through(self, *units: CommitUnit) -> None:
         """Commit these units and end."""
         for unit in units:
             self.committer.add(unit)
@@ -189,9 +189,9 @@ class Bench:
         await self.committer.run()
 
 
-def saying(owned: Slice, value: bytes, **refusals: Any) -> Unit:
+def saying(owned: PartitionAssignment, value: bytes, **refusals: Any) -> CommitUnit:
     """Return a unit that writes one record."""
-    unit = Unit(owned)
+    unit = CommitUnit(owned)
     unit.send("t.out", value, b"k")
     for name, called in refusals.items():
         setattr(unit, name, called)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from streams.runtime.assignment import Slice, Source
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.assignment_lifecycle import StoreSpec
-from streams.runtime.batch import GROW_LIMIT, SHORT, Batch
-from streams.runtime.record import Record
+from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch
+from streams.runtime.record import ConsumedRecord
 from streams.runtime.runtime import Runtime, RuntimeSettings
 from tests.unit.runtime._fakes import Message
 
@@ -18,15 +18,15 @@ def runtime_of(folder: Path) -> Runtime:
     return Runtime(settings, crash=lambda _error: None, say=lambda _text: None)
 
 
-def source_of(topic: str) -> Source:
-    return Slice(0, {topic: Source(topic)}).sources[topic]
+def source_of(topic: str) -> SourcePartition:
+    return PartitionAssignment(0, {topic: SourcePartition(topic)}).sources[topic]
 
 
-def fetched(first: int, count: int) -> list[Record]:
-    return cast("list[Record]", [Message(at) for at in range(first, first + count)])
+def fetched(first: int, count: int) -> list[ConsumedRecord]:
+    return cast("list[ConsumedRecord]", [Message(at) for at in range(first, first + count)])
 
 
-def spans(batches: list[Batch]) -> list[tuple[int, int]]:
+def spans(batches: list[RecordBatch]) -> list[tuple[int, int]]:
     return [(batch.messages[0].offset(), batch.next) for batch in batches]
 
 

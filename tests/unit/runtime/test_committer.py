@@ -10,7 +10,7 @@ import pytest
 
 from streams import clock
 from streams.runtime import committer as module
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -27,13 +27,13 @@ from tests.unit.runtime._fakes import (
     FakeOwner,
     FakeTransactions,
     batch_of,
-    owned_slice,
+    owned_assignment,
     saying,
 )
 
 
 async def test_what_is_ready_together_is_one_transaction_in_the_order_of_hand_over(tmp_path: Path) -> None:
-    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log = FakeTransactions()
     bench = Bench(log, FakeOwner(one, two))
     await bench.through(saying(one, b"a"), saying(two, b"b"), saying(one, b"c"))
@@ -44,7 +44,7 @@ async def test_what_is_ready_together_is_one_transaction_in_the_order_of_hand_ov
 
 async def test_a_transaction_carries_an_offset_of_every_partition_that_it_writes(tmp_path: Path) -> None:
     """Also where none moved: that is the fence."""
-    one, two = owned_slice(tmp_path, 0, applied=10), owned_slice(tmp_path, 1, applied=20)
+    one, two = owned_assignment(tmp_path, 0, applied=10), owned_assignment(tmp_path, 1, applied=20)
     log = FakeTransactions()
     batch = batch_of(one, 10, 14)
     await Bench(log, FakeOwner(one, two)).through(batch, saying(two, b"x"))
@@ -52,14 +52,14 @@ async def test_a_transaction_carries_an_offset_of_every_partition_that_it_writes
 
 
 async def test_a_partition_without_any_committed_offset_is_fenced_by_zero(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path, 0, applied=-1)
+    one = owned_assignment(tmp_path, 0, applied=-1)
     log = FakeTransactions()
     await Bench(log, FakeOwner(one)).through(saying(one, b"x"))
     assert set(log.done[0].offsets.values()) == {0}
 
 
 async def test_the_moved_offset_rides_in_the_ledger_too(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions()
     await Bench(log, FakeOwner(one)).through(batch_of(one, 10, 11), batch_of(one, 12, 14))
     assert [out[1] for out in log.done[0].outs if out[2] == b"o/t.in"] == [b"15"]
@@ -68,10 +68,10 @@ async def test_the_moved_offset_rides_in_the_ledger_too(tmp_path: Path) -> None:
 
 
 async def test_rows_are_in_the_overlay_before_and_in_the_store_after_the_commit(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     seen: list[bytes | None] = []
     log = FakeTransactions(judge=lambda _: seen.append(one.stores[COUNTS].committed(b"k")))
-    unit = Unit(one)
+    unit = CommitUnit(one)
     unit.put(one.stores[COUNTS], b"k", b"1")
     assert one.stores[COUNTS].get(b"k") == b"1"
     done: list[str] = []
@@ -87,7 +87,7 @@ async def test_rows_are_in_the_overlay_before_and_in_the_store_after_the_commit(
 
 
 async def test_units_of_a_dead_slice_enter_no_transaction(tmp_path: Path) -> None:
-    one, dead = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, dead = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log, owner = FakeTransactions(), FakeOwner(one, dead)
     bench = Bench(log, owner)
     refused: list[Exception] = []
@@ -102,25 +102,25 @@ async def test_units_of_a_dead_slice_enter_no_transaction(tmp_path: Path) -> Non
 
 
 async def test_a_slice_that_is_not_published_yet_is_waited_for(tmp_path: Path) -> None:
-    fresh = owned_slice(tmp_path)
+    fresh = owned_assignment(tmp_path)
     log, owner = FakeTransactions(), FakeOwner()
-    owner.on_next = lambda: owner.slices.add(fresh)
+    owner.on_next = lambda: owner.assignments.add(fresh)
     await Bench(log, owner).through(saying(fresh, b"x"))
     assert (log.values, owner.next_pairs) == ([b"x"], 1)
     assert log.done[0].metadata == 2
 
 
 async def test_a_slice_that_dies_while_its_transaction_is_under_way_is_not_written_to(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions(judge=lambda _: one.kill())
-    unit = Unit(one)
+    unit = CommitUnit(one)
     unit.put(one.stores[COUNTS], b"k", b"1")
     await Bench(log, FakeOwner(one)).through(unit)
     assert one.stores[COUNTS].committed(b"k") is None
 
 
 async def test_after_a_refused_member_the_units_that_still_live_go_again_in_order(tmp_path: Path) -> None:
-    one, gone = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, gone = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     owner = FakeOwner(one, gone)
 
     def judge(asked: Committed) -> None:
@@ -135,7 +135,7 @@ async def test_after_a_refused_member_the_units_that_still_live_go_again_in_orde
 
 
 async def test_nothing_is_sent_when_all_were_refused(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     owner = FakeOwner(one)
     owner.on_next = one.kill
 
@@ -151,7 +151,7 @@ async def test_nothing_is_sent_when_all_were_refused(tmp_path: Path) -> None:
 async def test_the_record_that_spoils_a_transaction_is_found_and_its_neighbours_pass_in_order(
     tmp_path: Path, culprit: int
 ) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     bad = b"%d" % culprit
 
     def judge(asked: Committed) -> None:
@@ -168,7 +168,7 @@ async def test_the_record_that_spoils_a_transaction_is_found_and_its_neighbours_
 
 
 async def test_two_culprits_in_one_group_are_both_found(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
 
     def judge(asked: Committed) -> None:
         if {b"3", b"4"} & {out[1] for out in asked.outs}:
@@ -184,7 +184,7 @@ async def test_two_culprits_in_one_group_are_both_found(tmp_path: Path) -> None:
 
 async def test_a_transaction_that_was_aborted_for_no_record_is_sent_again(tmp_path: Path) -> None:
     """A message that timed out, say: bisecting costs a few transactions and loses nothing."""
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     fails = iter([True, True, False, True])
 
     def judge(_asked: Committed) -> None:
@@ -201,7 +201,7 @@ async def test_a_unit_that_is_aborted_for_no_record_again_and_again_ends_the_pro
 ) -> None:
     """To send it for ever would be a hang that nobody sees; to drop it would lose it."""
     monkeypatch.setattr(module, "_PAUSE_S", 0.0)
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     tries = 0
 
     def judge(_asked: Committed) -> None:
@@ -221,7 +221,7 @@ async def test_a_unit_that_is_aborted_for_no_record_again_and_again_ends_the_pro
 
 async def test_a_refused_unit_that_nobody_answers_for_ends_its_slice_and_no_other(tmp_path: Path) -> None:
     """What came after it in its slice may rest on it, so that is read again; other slices go on."""
-    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
 
     def judge(asked: Committed) -> None:
         if b"bad" in [out[1] for out in asked.outs]:
@@ -237,13 +237,13 @@ async def test_a_refused_unit_that_nobody_answers_for_ends_its_slice_and_no_othe
 
 
 async def test_after_an_unknown_outcome_nothing_is_concluded_and_the_process_ends(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
 
     def judge(_asked: Committed) -> None:
         raise OutcomeUnknownError("fenced")
 
     told: list[str] = []
-    unit = Unit(one)
+    unit = CommitUnit(one)
     unit.put(one.stores[COUNTS], b"k", b"1")
     unit.on_commit.append(lambda: told.append("committed"))
     unit.on_refuse = lambda _error: told.append("refused")
@@ -257,9 +257,9 @@ async def test_after_an_unknown_outcome_nothing_is_concluded_and_the_process_end
 
 async def test_a_transaction_is_bounded_and_a_unit_never_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RECORDS", 10)
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions()
-    units = [Unit(one) for _ in range(4)]
+    units = [CommitUnit(one) for _ in range(4)]
     for unit, size in zip(units, (6, 4, 25, 1), strict=True):
         for _ in range(size):
             unit.send("t.out", b"x")
@@ -271,7 +271,7 @@ async def test_what_arrives_while_a_transaction_is_under_way_is_the_next_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDLE_S", 3600.0)  # no proof of ownership in between
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions()
     log.gate.clear()
     bench = Bench(log, FakeOwner(one))
@@ -289,7 +289,7 @@ async def test_what_arrives_while_a_transaction_is_under_way_is_the_next_group(
 
 
 async def test_between_transactions_means_with_none_under_way(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions()
     bench = Bench(log, FakeOwner(one))
     order: list[str] = []
@@ -303,7 +303,7 @@ async def test_an_idle_worker_proves_its_ownership_and_then_effects_may_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.01)
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions()
     bench = Bench(log, FakeOwner(one))
     assert not bench.committer.proven()
@@ -318,7 +318,7 @@ async def test_an_idle_worker_proves_its_ownership_and_then_effects_may_start(
 
 async def test_the_proof_counts_from_the_begin_of_the_transaction(tmp_path: Path) -> None:
     """Else a transaction that took long would prove an ownership that may have ended meanwhile."""
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     began: list[float] = []
     log = FakeTransactions(judge=lambda _: began.append(clock.boottime()))
     bench = Bench(log, FakeOwner(one))
@@ -330,7 +330,7 @@ async def test_a_library_that_does_not_come_back_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LOOK_S", 0.01)
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     log = FakeTransactions()
     log.gate.clear()
     monkeypatch.setattr(log, "stuck", lambda: True)
@@ -341,7 +341,7 @@ async def test_a_library_that_does_not_come_back_ends_the_process(
 
 
 async def test_the_stages_of_a_commit_are_told(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     bench = Bench(FakeTransactions(), FakeOwner(one))
     await bench.through(saying(one, b"x"))
     assert bench.stages == ["stored"]
@@ -349,7 +349,7 @@ async def test_the_stages_of_a_commit_are_told(tmp_path: Path) -> None:
 
 async def test_a_transaction_that_is_under_way_can_be_seen_after_its_loop_was_cancelled(tmp_path: Path) -> None:
     """A process that ends by itself waits for the commit's thread, so whoever leaves must know of it."""
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     entered, answer = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
@@ -372,9 +372,9 @@ async def test_a_store_that_cannot_be_written_ends_the_process_and_nobody_is_tol
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was committed is on the log and is read from there by whoever restores; going on would lose rows."""
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     told: list[str] = []
-    unit = Unit(one)
+    unit = CommitUnit(one)
     unit.put(one.stores[COUNTS], b"k", b"1")
     unit.on_commit.append(lambda: told.append("committed"))
 
@@ -390,7 +390,7 @@ async def test_a_store_that_cannot_be_written_ends_the_process_and_nobody_is_tol
 
 async def test_a_proof_of_before_a_suspend_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The monotonic clock stands still while the machine is suspended; whoever owns the partition now does not."""
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     bench = Bench(FakeTransactions(), FakeOwner(one))
     await bench.through(saying(one, b"x"))
     assert bench.committer.proven()

@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.runtime import client_config, consumer_lag
-from streams.runtime.assignment import Slice, Source
-from streams.runtime.consumer_lag import Lag
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
+from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.consumer_thread import ConsumerThread
 
 
@@ -67,14 +67,14 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 @pytest.fixture
-def owned() -> Slice:
-    made = Slice(0, {"t": Source("t")})
+def owned() -> PartitionAssignment:
+    made = PartitionAssignment(0, {"t": SourcePartition("t")})
     made.sources["t"].applied = 10
     return made
 
 
 @pytest.fixture
-def thread(owned: Slice) -> Iterator[ConsumerThread]:
+def thread(owned: PartitionAssignment) -> Iterator[ConsumerThread]:
     handler = cast("Any", SimpleNamespace(deliver=lambda _records: None))
     client = {"bootstrap.servers": "127.0.0.1:1"}
     made = ConsumerThread(
@@ -92,49 +92,49 @@ def came(thread: ConsumerThread, *what: Came) -> None:
 
 @pytest.mark.parametrize("tail", [1, 2, 57])
 def test_markers_and_aborted_records_at_the_end_are_no_lag(
-    thread: ConsumerThread, owned: Slice, broker: Broker, tail: int
+    thread: ConsumerThread, owned: PartitionAssignment, broker: Broker, tail: int
 ) -> None:
     """Two transactions that overlap leave two markers; an aborted one leaves its records and a marker."""
     broker.ends_at = 12 + tail
     came(thread, Came(10), Came(11), Came(12 + tail, end=True))
-    asked = Lag({})
+    asked = ConsumerLag({})
     assert asked.of([owned]) == {("t", 0): 2 + tail}  # the two records are given and not applied yet
     owned.sources["t"].advance(12)
     assert asked.of([owned]) == {("t", 0): 0}
 
 
 def test_a_source_with_nothing_but_markers_is_read_to_its_end(
-    thread: ConsumerThread, owned: Slice, broker: Broker
+    thread: ConsumerThread, owned: PartitionAssignment, broker: Broker
 ) -> None:
     broker.ends_at = 13
     came(thread, Came(13, end=True))
-    assert Lag({}).of([owned]) == {("t", 0): 0}
+    assert ConsumerLag({}).of([owned]) == {("t", 0): 0}
 
 
 def test_records_that_are_there_and_were_not_given_are_lag(
-    thread: ConsumerThread, owned: Slice, broker: Broker
+    thread: ConsumerThread, owned: PartitionAssignment, broker: Broker
 ) -> None:
     came(thread, Came(10), Came(12, end=True))
     owned.sources["t"].advance(11)
     broker.ends_at = 15
-    assert Lag({}).of([owned]) == {("t", 0): 3}
+    assert ConsumerLag({}).of([owned]) == {("t", 0): 3}
 
 
 def test_records_that_were_given_and_got_lost_in_the_process_are_lag(
-    thread: ConsumerThread, owned: Slice, broker: Broker
+    thread: ConsumerThread, owned: PartitionAssignment, broker: Broker
 ) -> None:
     broker.ends_at = 13
     came(thread, Came(10), Came(11), Came(13, end=True))
-    assert Lag({}).of([owned]) == {("t", 0): 3}
+    assert ConsumerLag({}).of([owned]) == {("t", 0): 3}
 
 
 def test_the_consumer_asks_to_be_told_of_ends() -> None:
     assert client_config.fetcher({}, "g")["enable.partition.eof"] is True
 
 
-def test_after_a_failure_another_client_asks(owned: Slice, broker: Broker) -> None:
+def test_after_a_failure_another_client_asks(owned: PartitionAssignment, broker: Broker) -> None:
     """One that was told of no broker, by a broker that had just come back, never asks again."""
-    asked = Lag({})
+    asked = ConsumerLag({})
     broker.ends_at = None
     assert asked.of([owned]) is None
     assert asked.of([owned]) is None

@@ -10,23 +10,23 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from streams.runtime import client_config
-from streams.runtime.assignment import Slice
+from streams.runtime.assignment import PartitionAssignment
 from streams.runtime.consumer_thread import ConsumerThread
-from tests.unit.runtime._fakes import owned_slice
+from tests.unit.runtime._fakes import owned_assignment
 
 
 class Notes:
     """A handler that notes what it is told."""
 
     def __init__(self) -> None:
-        self.gone: list[Slice] = []
+        self.gone: list[PartitionAssignment] = []
         self.failures: list[Exception] = []
-        self.came: list[Slice] = []
+        self.came: list[PartitionAssignment] = []
 
-    def assigned(self, owned: Slice) -> None:
+    def assigned(self, owned: PartitionAssignment) -> None:
         self.came.append(owned)
 
-    def died(self, gone: Sequence[Slice]) -> None:
+    def died(self, gone: Sequence[PartitionAssignment]) -> None:
         self.gone += gone
 
     def failed(self, error: Exception) -> None:
@@ -52,7 +52,7 @@ def test_the_successor_of_a_slice_that_was_revoked_meanwhile_ends_at_once(
     thread: ConsumerThread, notes: Notes, tmp_path: Path
 ) -> None:
     """Alive and never published, its units would hold up the group commit for ever."""
-    old, new = owned_slice(tmp_path, 0), owned_slice(tmp_path / "new", 0)
+    old, new = owned_assignment(tmp_path, 0), owned_assignment(tmp_path / "new", 0)
     thread._renew(old, new)
     assert not new.live
     assert notes.gone == [new]
@@ -102,8 +102,8 @@ def test_a_stop_while_the_broker_is_away_is_clean_and_frees_what_was_owned(
     thread: ConsumerThread, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library says nothing of the group any more once the partitions are given back; nothing may commit then."""
-    owned = owned_slice(tmp_path, 0)
-    thread._slices[0] = owned
+    owned = owned_assignment(tmp_path, 0)
+    thread._assignments[0] = owned
     places = [TopicPartition("t.signals", 0)]
     ending = cast("Any", Ending(lambda: thread._told(thread._on_lost)(ending, places)))
     monkeypatch.setattr(thread, "_consumer", ending)
@@ -112,7 +112,7 @@ def test_a_stop_while_the_broker_is_away_is_clean_and_frees_what_was_owned(
     assert ending.calls == ["unassign"]
     assert notes.gone == [owned]
     assert not owned.live
-    assert (thread.pair.metadata, thread.pair.live) == (None, frozenset())
+    assert (thread.snapshot.metadata, thread.snapshot.live) == (None, frozenset())
 
 
 def test_what_a_rebalance_callback_raises_ends_the_thread_as_it_is(

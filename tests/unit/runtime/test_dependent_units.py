@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import MemberRefusedError, RecordRefusedError, TransactionAbortedError
-from tests.unit.runtime._fakes import Bench, Committed, FakeOwner, FakeTransactions, owned_slice, saying
+from tests.unit.runtime._fakes import Bench, Committed, FakeOwner, FakeTransactions, owned_assignment, saying
 
 
-def behind(base: Unit, owned: Slice, value: bytes) -> Unit:
+def behind(base: CommitUnit, owned: PartitionAssignment, value: bytes) -> CommitUnit:
     """Return a unit that must not be true without `base`."""
     unit = saying(owned, value)
     unit.behind = base
@@ -20,7 +20,7 @@ def behind(base: Unit, owned: Slice, value: bytes) -> Unit:
 
 
 async def test_what_is_handed_over_at_a_hand_over_comes_behind_it_in_the_same_transaction(tmp_path: Path) -> None:
-    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log, owner = FakeTransactions(), FakeOwner(one, two)
     bench, base = Bench(log, owner), saying(one, b"event")
     base.on_add.append(lambda: bench.committer.add(behind(base, two, b"run")))
@@ -29,7 +29,7 @@ async def test_what_is_handed_over_at_a_hand_over_comes_behind_it_in_the_same_tr
 
 
 async def test_a_unit_whose_base_went_with_its_partition_takes_its_own_slice_with_it(tmp_path: Path) -> None:
-    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log, owner = FakeTransactions(), FakeOwner(one, two)
     bench, base = Bench(log, owner), saying(one, b"event")
     run, after = behind(base, two, b"run"), saying(two, b"step of the run")
@@ -42,7 +42,7 @@ async def test_a_unit_whose_base_went_with_its_partition_takes_its_own_slice_wit
 
 
 async def test_a_base_that_moves_while_the_member_is_refused_is_noticed_by_those_behind_it(tmp_path: Path) -> None:
-    one, two, three = (owned_slice(tmp_path, number) for number in range(3))
+    one, two, three = (owned_assignment(tmp_path, number) for number in range(3))
     owner = FakeOwner(one, two, three)
     owner.on_next = one.kill
 
@@ -58,7 +58,7 @@ async def test_a_base_that_moves_while_the_member_is_refused_is_noticed_by_those
 
 @pytest.mark.parametrize("stands_alone", [True, False])
 async def test_a_base_that_the_broker_refuses_is_noticed_by_those_behind_it(tmp_path: Path, stands_alone: bool) -> None:
-    one, two, three = (owned_slice(tmp_path, number) for number in range(3))
+    one, two, three = (owned_assignment(tmp_path, number) for number in range(3))
 
     def judge(asked: Committed) -> None:
         if any(out[1] == b"event" for out in asked.outs):
@@ -72,7 +72,7 @@ async def test_a_base_that_the_broker_refuses_is_noticed_by_those_behind_it(tmp_
 
 async def test_a_base_that_is_committed_stands_for_good(tmp_path: Path) -> None:
     """Its slice may end after that: what is behind it is true."""
-    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log, owner = FakeTransactions(), FakeOwner(one, two)
     bench, base = Bench(log, owner), saying(one, b"event")
     base.on_commit.append(one.kill)

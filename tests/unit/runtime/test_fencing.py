@@ -11,8 +11,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streams.runtime import fencing
 from streams.runtime import restore as module
 from streams.runtime.restore import Restorer
-from streams.runtime.retention_gaps import Gaps
-from tests.unit.runtime._fakes import owned_slice
+from streams.runtime.retention_gaps import RetentionGaps
+from tests.unit.runtime._fakes import owned_assignment
 
 
 class FakeBroker:
@@ -62,8 +62,8 @@ def restored(tmp_path: Path, broker: FakeBroker, departed: list[str], monkeypatc
     lines: list[str] = []
     monkeypatch.setattr(module, "Consumer", broker.consumer)
     monkeypatch.setattr(fencing, "Producer", broker.producer)
-    restorer = Restorer({}, "g", "journal", lines.append, Gaps(), lambda: departed)
-    found = restorer._committed([owned_slice(tmp_path)])
+    restorer = Restorer({}, "g", "journal", lines.append, RetentionGaps(), lambda: departed)
+    found = restorer._committed([owned_assignment(tmp_path)])
     assert set(found.values()) == {7}
     return lines
 

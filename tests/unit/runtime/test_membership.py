@@ -14,10 +14,10 @@ from confluent_kafka import KafkaError, KafkaException
 from streams import clock
 from streams.runtime import group_members
 from streams.runtime.errors import MemberRefusedError, MembershipLostError, MemberUnknownError
-from streams.runtime.member_refusals import REFUSED_S, UNKNOWN_S, Refusals
-from streams.runtime.membership import JOIN_S, MISSING_S, Membership
+from streams.runtime.member_refusals import REFUSED_S, UNKNOWN_S, MemberRefusals
+from streams.runtime.membership import JOIN_S, MISSING_S, MembershipWatch
 from streams.worker.readiness import missing
-from tests.unit.runtime._fakes import Bench, Committed, FakeOwner, FakeTransactions, owned_slice, saying
+from tests.unit.runtime._fakes import Bench, Committed, FakeOwner, FakeTransactions, owned_assignment, saying
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_a_group_that_does_not_know_the_worker_any_more_ends_it_with_the_r
     tmp_path: Path, pauses: list[float]
 ) -> None:
     """The library has not noticed and never will: to send again would go on for ever, ten times a second."""
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     tries = 0
 
     def judge(_asked: Committed) -> None:
@@ -71,8 +71,8 @@ async def test_a_group_that_does_not_know_the_worker_any_more_ends_it_with_the_r
 
 async def test_a_worker_whose_partitions_were_taken_away_meanwhile_goes_on(tmp_path: Path, pauses: list[float]) -> None:
     """That is how the library tells that it has noticed; what is still ours gets all the time again."""
-    kept = owned_slice(tmp_path, 0)
-    others = [owned_slice(tmp_path, number) for number in range(1, 9)]
+    kept = owned_assignment(tmp_path, 0)
+    others = [owned_assignment(tmp_path, number) for number in range(1, 9)]
     owner = FakeOwner(kept, *others)
 
     def one_goes() -> None:
@@ -95,7 +95,7 @@ async def test_a_worker_whose_partitions_were_taken_away_meanwhile_goes_on(tmp_p
 
 def test_a_former_epoch_may_last_longer_than_an_unknown_member(now: list[float]) -> None:
     """A group in which workers come and go gives new epochs all the time, and a heartbeat takes five seconds."""
-    refusals = Refusals()
+    refusals = MemberRefusals()
     while now[0] < 1000 + REFUSED_S:
         now[0] += refusals.another(MemberRefusedError("stale"))
     refusals.over()
@@ -119,12 +119,12 @@ class Group:
             committer=committer,
             member="me",
             settings=settings,
-            slices={},
+            assignments={},
             assigned=frozenset(),
             opened=SimpleNamespace(is_set=lambda: True),
             ownership=SimpleNamespace(restoring=False),
         )
-        self.membership = Membership(cast("Any", self.runtime), self.crashes.append)
+        self.membership = MembershipWatch(cast("Any", self.runtime), self.crashes.append)
         self.membership._members = cast("Any", SimpleNamespace(of=self._of))
 
     def _of(self, group: str) -> frozenset[group_members.GroupMember] | None:

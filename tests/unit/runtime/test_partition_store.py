@@ -11,25 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import StoreDamagedError
-from streams.runtime.partition_store import Mark, PartitionDb, Store, StoreOptions
-from tests.unit.runtime._fakes import COUNTS, owned_slice
+from streams.runtime.partition_store import ChangelogMark, PartitionDatabase, PartitionStore, StoreOptions
+from tests.unit.runtime._fakes import COUNTS, owned_assignment
 
 
-def opened(folder: Path) -> tuple[PartitionDb, Store, Store]:
-    db = PartitionDb(folder / "0", StoreOptions())
-    return db, Store(db, "journal", "t.journal", 0), Store(db, "journals", "t.journals", 0)
+def opened(folder: Path) -> tuple[PartitionDatabase, PartitionStore, PartitionStore]:
+    db = PartitionDatabase(folder / "0", StoreOptions())
+    return db, PartitionStore(db, "journal", "t.journal", 0), PartitionStore(db, "journals", "t.journals", 0)
 
 
 def test_rows_and_marks_survive_a_restart(tmp_path: Path) -> None:
     db, store, _ = opened(tmp_path)
-    db.apply([(store, b"a", b"1"), (store, b"b", b"2"), (store, b"a", None)], [("journal", Mark("id", 3, 99))])
+    db.apply([(store, b"a", b"1"), (store, b"b", b"2"), (store, b"a", None)], [("journal", ChangelogMark("id", 3, 99))])
     db.close()
     db, store, _ = opened(tmp_path)
     assert db.rebuilt is None
     assert (store.committed(b"a"), store.committed(b"b")) == (None, b"2")
-    assert db.mark("journal") == Mark("id", 3, 99)
+    assert db.mark("journal") == ChangelogMark("id", 3, 99)
     db.close()
 
 
@@ -38,12 +38,12 @@ def test_stores_whose_names_begin_alike_do_not_mix(tmp_path: Path) -> None:
     db.apply([(store, b"k", b"1"), (other, b"k", b"2")], [])
     assert list(store.scan_committed()) == [(b"k", b"1")]
     assert list(other.scan_committed()) == [(b"k", b"2")]
-    db.apply([], [("journal", Mark("id", 1, 1)), ("journals", Mark("id", 2, 2))])
+    db.apply([], [("journal", ChangelogMark("id", 1, 1)), ("journals", ChangelogMark("id", 2, 2))])
     db.clear(store)
     assert list(store.scan_committed()) == []
     assert db.mark("journal") is None
     assert list(other.scan_committed()) == [(b"k", b"2")]
-    assert db.mark("journals") == Mark("id", 2, 2)
+    assert db.mark("journals") == ChangelogMark("id", 2, 2)
     db.close()
 
 
@@ -64,11 +64,11 @@ def test_a_scan_goes_on_from_a_key(tmp_path: Path) -> None:
 
 
 def test_a_scan_through_the_overlay_shows_what_will_be(tmp_path: Path) -> None:
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     store = one.stores[COUNTS]
     assert one.db is not None
     one.db.apply([(store, b"kept", b"1"), (store, b"changed", b"1"), (store, b"deleted", b"1")], [])
-    unit = Unit(one)
+    unit = CommitUnit(one)
     unit.put(store, b"changed", b"2")
     unit.put(store, b"deleted", None)
     unit.put(store, b"new", b"3")
@@ -79,7 +79,7 @@ def test_a_scan_through_the_overlay_shows_what_will_be(tmp_path: Path) -> None:
 
 def test_a_damaged_database_is_removed_and_said(tmp_path: Path) -> None:
     db, store, _ = opened(tmp_path)
-    db.apply([(store, b"k", b"v")], [("journal", Mark("id", 3, 99))])
+    db.apply([(store, b"k", b"v")], [("journal", ChangelogMark("id", 3, 99))])
     db.close()
     (tmp_path / "0" / "CURRENT").write_bytes(b"nothing\n")
     db, store, _ = opened(tmp_path)
@@ -127,8 +127,8 @@ def test_a_disk_that_takes_no_more_is_an_error_at_the_write_and_the_store_is_who
     written, _, error = done.stdout.partition(" ")
     assert 0 < int(written) < 1000
     assert error.startswith("IO error"), done.stdout
-    db = PartitionDb(tmp_path / "0", StoreOptions())
-    store = Store(db, "counts", "t.counts", 0)
+    db = PartitionDatabase(tmp_path / "0", StoreOptions())
+    store = PartitionStore(db, "counts", "t.counts", 0)
     rows = dict(store.scan_committed())
     mark = db.mark("counts")
     assert db.rebuilt is None
@@ -147,15 +147,15 @@ def _spoil(folder: Path) -> None:
     file.write_bytes(bytes(data))
 
 
-def _damaged_store(folder: Path, reported: list[StoreDamagedError]) -> tuple[PartitionDb, Store]:
+def _damaged_store(folder: Path, reported: list[StoreDamagedError]) -> tuple[PartitionDatabase, PartitionStore]:
     db, store, _ = opened(folder)
     rows = [(store, b"%05d" % number, random.Random(number).randbytes(100)) for number in range(20_000)]
-    db.apply(rows, [("journal", Mark("id", 20_000, 1))])
+    db.apply(rows, [("journal", ChangelogMark("id", 20_000, 1))])
     db._db.flush()
     db.close()
     _spoil(folder / "0")
-    db = PartitionDb(folder / "0", StoreOptions(), damaged=reported.append)
-    return db, Store(db, "journal", "t.journal", 0)
+    db = PartitionDatabase(folder / "0", StoreOptions(), damaged=reported.append)
+    return db, PartitionStore(db, "journal", "t.journal", 0)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def _damaged_store(folder: Path, reported: list[StoreDamagedError]) -> tuple[Par
     ids=["rows", "keys", "one by one"],
 )
 def test_a_block_that_cannot_be_read_is_an_error_and_never_a_short_answer(
-    tmp_path: Path, read: Callable[[Store], object]
+    tmp_path: Path, read: Callable[[PartitionStore], object]
 ) -> None:
     reported: list[StoreDamagedError] = []
     db, store = _damaged_store(tmp_path, reported)
@@ -190,9 +190,9 @@ def test_a_block_that_cannot_be_read_is_an_error_and_never_a_short_answer(
 
 def test_a_closed_store_is_not_called_damaged(tmp_path: Path) -> None:
     reported: list[StoreDamagedError] = []
-    db = PartitionDb(tmp_path / "0", StoreOptions(), damaged=reported.append)
+    db = PartitionDatabase(tmp_path / "0", StoreOptions(), damaged=reported.append)
     db.close()
     with pytest.raises(Exception, match="closed"):
         db.get(b"a")
     assert reported == []
-    assert PartitionDb(tmp_path / "0", StoreOptions()).rebuilt is None
+    assert PartitionDatabase(tmp_path / "0", StoreOptions()).rebuilt is None

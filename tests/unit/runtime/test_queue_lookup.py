@@ -12,9 +12,9 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from streams.runtime import queue_lookup
 from streams.runtime.errors import QueuesUnreadError
-from streams.runtime.queue_lookup import Queued
-from streams.runtime.tasks import Tasks
-from tests.unit.runtime._fakes import owned_slice
+from streams.runtime.queue_lookup import QueueLookup
+from streams.runtime.tasks import BackgroundTasks
+from tests.unit.runtime._fakes import owned_assignment
 
 
 class Told:
@@ -85,7 +85,7 @@ async def test_who_asks_while_the_consumer_connects_is_refused_in_time_and_the_n
     broker: Broker, tmp_path: Path
 ) -> None:
     """Were the consumer given up with the question, the next one would connect as slowly, and so for ever."""
-    looks, owned = Queued({}, "g", ["t.in"], Tasks(crash)), owned_slice(tmp_path)
+    looks, owned = QueueLookup({}, "g", ["t.in"], BackgroundTasks(crash)), owned_assignment(tmp_path)
     for _ in range(3):
         with pytest.raises(QueuesUnreadError, match=r"within 0\.2 s"):
             await looks.has(owned, b"there")
@@ -98,7 +98,7 @@ async def test_who_asks_while_the_consumer_connects_is_refused_in_time_and_the_n
 
 
 async def test_a_look_ends_with_its_partition(broker: Broker, tmp_path: Path) -> None:
-    looks, owned = Queued({}, "g", ["t.in"], Tasks(crash)), owned_slice(tmp_path)
+    looks, owned = QueueLookup({}, "g", ["t.in"], BackgroundTasks(crash)), owned_assignment(tmp_path)
     asked = asyncio.create_task(looks.has(owned, b"there"))
     await asyncio.to_thread(broker.begun.wait)
     owned.kill()
@@ -109,7 +109,7 @@ async def test_a_look_ends_with_its_partition(broker: Broker, tmp_path: Path) ->
 
 async def test_a_silent_consumer_is_replaced(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_lookup, "_LOOK_S", 0.05)
-    looks, owned = Queued({}, "g", ["t.in"], Tasks(crash)), owned_slice(tmp_path)
+    looks, owned = QueueLookup({}, "g", ["t.in"], BackgroundTasks(crash)), owned_assignment(tmp_path)
     with pytest.raises(QueuesUnreadError, match=r"longer than 0\.05 s"):
         await looks.has(owned, b"there")
     broker.connected.set()

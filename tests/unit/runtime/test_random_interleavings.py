@@ -17,13 +17,13 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import pytest
 
-from streams.runtime.assignment import OFFSET_KEY, Slice
-from streams.runtime.commit_unit import Out, Unit
+from streams.runtime.assignment import OFFSET_KEY, PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit, Out
 from streams.runtime.committer import Committer, LedgerRow
 from streams.runtime.errors import MemberRefusedError, TransactionAbortedError
-from streams.runtime.group_snapshot import Pair
-from streams.runtime.partition_store import Mark
-from tests.unit.runtime._fakes import COUNTS, JOURNAL, TOPICS, batch_of, owned_slice
+from streams.runtime.group_snapshot import GroupSnapshot
+from streams.runtime.partition_store import ChangelogMark
+from tests.unit.runtime._fakes import COUNTS, JOURNAL, TOPICS, batch_of, owned_assignment
 
 RECORDS: Final = 40
 RUNS: Final = 15  # so that most are submitted more than once
@@ -111,24 +111,24 @@ class Worker:
         self.records = records
         self.crashes: list[Exception] = []
         self.generation = 0
-        self.slice: Slice | None = None
+        self.assignment: PartitionAssignment | None = None
         self.position = 0
         self._begin()
 
     # -- what the committer asks
 
     @property
-    def pair(self) -> Pair:
-        live = frozenset() if self.slice is None or not self.slice.live else frozenset({self.slice})
-        return Pair(self.generation, live)
+    def snapshot(self) -> GroupSnapshot:
+        live = frozenset() if self.assignment is None or not self.assignment.live else frozenset({self.assignment})
+        return GroupSnapshot(self.generation, live)
 
-    async def next_pair(self) -> None:
+    async def next_snapshot(self) -> None:
         self.poll()
 
     def release(self, _count: int) -> None:
         return
 
-    def renew(self, old: Slice) -> None:
+    def renew(self, old: PartitionAssignment) -> None:
         raise AssertionError(f"{old} is given up, though nothing stands behind another slice's units")
 
     # -- its life
@@ -152,16 +152,16 @@ class Worker:
         """Run the callbacks: what was owned under another epoch is lost, and restored under the present one."""
         if self.generation == self.log.epoch:
             return
-        if self.slice is not None:
-            self.slice.kill()
-            self.slice.bury()
+        if self.assignment is not None:
+            self.assignment.kill()
+            self.assignment.close()
         self.generation = self.log.epoch
-        self.slice = owned = owned_slice(self.folder, applied=self.log.offset)
+        self.assignment = owned = owned_assignment(self.folder, applied=self.log.offset)
         assert owned.db is not None
         for store in owned.stores.values():
             mark = owned.db.mark(store.name)
             rest = self.log.rows[store.topic][mark.next_offset if mark else 0 :]
-            end = Mark(TOPICS[store.topic], len(self.log.rows[store.topic]), 0)
+            end = ChangelogMark(TOPICS[store.topic], len(self.log.rows[store.topic]), 0)
             owned.db.apply([(store, key, value) for key, value in rest], [(store.name, end)])
         self.position = self.log.offset
         ledger = owned.stores[JOURNAL].committed(LEDGER_KEY)
@@ -186,17 +186,17 @@ class Worker:
     async def die(self) -> None:
         """End as by kill -9 and start again: what was under way is gone, the disk is as it was."""
         await self.end()
-        assert self.slice is not None
-        self.slice.kill()
-        self.slice.bury()
-        self.slice = None
+        assert self.assignment is not None
+        self.assignment.kill()
+        self.assignment.close()
+        self.assignment = None
         self.log.epoch += 1
         self._begin()
 
     # -- its handlers
 
     def intake(self, count: int) -> None:
-        owned = self.slice
+        owned = self.assignment
         last = min(self.position + count, len(self.records)) - 1
         if owned is None or last < self.position:
             return
@@ -208,25 +208,25 @@ class Worker:
 
     def step(self) -> None:
         """Record a step of each run that is committed and has none."""
-        owned = self.slice
+        owned = self.assignment
         assert owned is not None
         store = owned.stores[JOURNAL]
         for key, _ in list(store.scan_committed(b"r/")):
             if store.get(b"s/" + key[2:]) is None:
-                unit = Unit(owned)
+                unit = CommitUnit(owned)
                 unit.put(store, b"s/" + key[2:], b"done")
                 self.committer.add(unit)
 
     def check(self) -> None:
         """Hold the stores to the log: they have nothing that it has not."""
-        assert self.slice is not None
-        for store in self.slice.stores.values():
+        assert self.assignment is not None
+        for store in self.assignment.stores.values():
             said = set(self.log.rows[store.topic])
             assert {(key, value) for key, value in store.scan_committed()} <= said
         assert self.crashes == []
 
 
-def take_in(batch: Unit, owned: Slice, run_id: str) -> None:
+def take_in(batch: CommitUnit, owned: PartitionAssignment, run_id: str) -> None:
     """Handle a submission: its run is recorded if it is not known, and it counts in a row."""
     journal, counts = owned.stores[JOURNAL], owned.stores[COUNTS]
     if journal.get(b"r/" + run_id.encode()) is None:
@@ -301,8 +301,8 @@ async def scheduled(folder: Path, seed: int, kind: type[Worker] = Worker) -> Non
         await finish(worker)
     finally:
         await worker.end()
-    assert worker.slice is not None
-    for store in worker.slice.stores.values():
+    assert worker.assignment is not None
+    for store in worker.assignment.stores.values():
         assert dict(store.scan_committed()) == log.fold(store.topic)
     runs = {run_id.encode() for run_id in records}
     assert {key[2:] for key in log.fold("t.journal") if key.startswith(b"r/")} == runs
@@ -321,37 +321,39 @@ class FreshMetadata(Worker):
     """Takes the member's epoch at the commit, and not together with what is owned (T5 of the model)."""
 
     @property
-    def pair(self) -> Pair:
-        return Pair(self.log.epoch, super().pair.live)
+    def snapshot(self) -> GroupSnapshot:
+        return GroupSnapshot(self.log.epoch, super().snapshot.live)
 
 
-def keep_the_dead(self: Committer, units: Sequence[Unit], pair: Pair) -> list[Unit]:
+def keep_the_dead(self: Committer, units: Sequence[CommitUnit], snapshot: GroupSnapshot) -> list[CommitUnit]:
     """Send again what an ended assignment has left."""
     return list(units)
 
 
-def take_any(self: Committer, pair: Pair) -> list[Unit]:
+def take_any(self: Committer, snapshot: GroupSnapshot) -> list[CommitUnit]:
     """Ask neither whether a slice lives nor whether the pair has it."""
     units = list(self._ready)
     self._ready.clear()
     return units
 
 
-def take_the_last_first(self: Committer, pair: Pair) -> list[Unit]:
+def take_the_last_first(self: Committer, snapshot: GroupSnapshot) -> list[CommitUnit]:
     """Commit in another order than that of the hand-over."""
     units = [self._ready.pop()] if self._ready else []
-    return self._alive(units, pair)
+    return self._alive(units, snapshot)
 
 
-def forget_the_offsets(self: Committer, units: Sequence[Unit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
+def forget_the_offsets(
+    self: Committer, units: Sequence[CommitUnit]
+) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
     """Commit the rows without the offsets that they came from."""
     return {}, []
 
 
-def write_the_store_first(self: Committer, units: Sequence[Unit], pair: Pair, careful: bool) -> None:
+def write_the_store_first(self: Committer, units: Sequence[CommitUnit], snapshot: GroupSnapshot, careful: bool) -> None:
     """Write the rows before it is known whether they are committed."""
     self._write(units, [], {})
-    TRANSACT(self, units, pair, careful)
+    TRANSACT(self, units, snapshot, careful)
 
 
 def believe_in_a_commit(self: Log, *args: Any, **how: Any) -> dict[tuple[str, int], int]:

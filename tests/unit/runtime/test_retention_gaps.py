@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from streams.runtime.restore import Restorer
-from streams.runtime.retention_gaps import Gap, Gaps
+from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
 from streams.worker.events import catch_up
-from tests.unit.runtime._fakes import owned_slice
+from tests.unit.runtime._fakes import owned_assignment
 
 
 class Changelogs:
@@ -27,13 +27,13 @@ class Changelogs:
 
 @pytest.mark.parametrize(
     ("group", "low", "gap"),
-    [(5, 9, Gap("t.in", 0, 5, 9)), (9, 9, None), (12, 9, None), (-1, 9, None)],
+    [(5, 9, RetentionGap("t.in", 0, 5, 9)), (9, 9, None), (12, 9, None), (-1, 9, None)],
     ids=["unread", "just read", "read", "a new group"],
 )
 def test_a_restore_finds_what_was_deleted_behind_the_groups_offset(
-    tmp_path: Path, group: int, low: int, gap: Gap | None
+    tmp_path: Path, group: int, low: int, gap: RetentionGap | None
 ) -> None:
-    gaps, owned = Gaps(), owned_slice(tmp_path)
+    gaps, owned = RetentionGaps(), owned_assignment(tmp_path)
     restorer = Restorer({}, "g", "journal", lambda _: None, gaps)
     vars(restorer)["_changelogs"] = Changelogs(low, 20)
     restorer._starts(owned, {("t.in", 0): group, ("t.signals", 0): low})
@@ -42,11 +42,11 @@ def test_a_restore_finds_what_was_deleted_behind_the_groups_offset(
 
 
 def test_who_catches_up_on_the_bus_finds_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    gaps = Gaps()
+    gaps = RetentionGaps()
     monkeypatch.setattr(catch_up, "offsets", lambda *_, **__: {1: 30})
     monkeypatch.setattr(catch_up, "read", lambda *_, **__: iter(()))
     read = catch_up.reading(cast("Any", None), "events", gaps)
     list(read(1, 10, 40))
     list(read(1, 30, 40))
-    assert gaps.take() == [Gap("events", 1, 10, 30)]
+    assert gaps.take() == [RetentionGap("events", 1, 10, 30)]
     assert gaps.offsets == {"events": 20}

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from streams.runtime.assignment import Slice
-from streams.runtime.changelogs import Reading
-from streams.runtime.partition_store import Mark
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.changelogs import ChangelogReading
+from streams.runtime.partition_store import ChangelogMark
 from streams.runtime.standbys import Standbys
-from streams.runtime.store_index import Index
-from streams.worker.http.ownership_check import NotOwnerError, Proof
+from streams.runtime.store_index import StoreIndex
+from streams.worker.http.ownership_check import NotOwnerError, OwnershipCheck
 from tests.unit.runtime._changelog import Bench, FakeMessage, NoWait
 
 if TYPE_CHECKING:
     from streams.runtime.runtime import Runtime
 
-BY_ROW = Index(b"by row", lambda key, row: [row + b"\x00" + key])
+BY_ROW = StoreIndex(b"by row", lambda key, row: [row + b"\x00" + key])
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.standbys.stop()
 
 
-def read(reading: Slice | None, key: bytes) -> bytes | None:
+def read(reading: PartitionAssignment | None, key: bytes) -> bytes | None:
     assert reading is not None
     return reading.stores["counts"].committed(key)
 
 
-def mark(owned: Slice) -> Mark | None:
+def mark(owned: PartitionAssignment) -> ChangelogMark | None:
     assert owned.db is not None
     return owned.db.mark("counts")
 
@@ -67,18 +67,18 @@ def test_the_owner_takes_the_open_store_over_and_reads_only_the_rest(bench: Benc
     assert (read(owner, b"9"), read(owner, b"late")) == (b"1", None)
     [reading] = bench.changelogs.readings([owner])
     assert (reading.position, reading.end) == (10, 11)
-    owner.bury()
+    owner.close()
 
 
 def test_what_is_owned_is_not_copied_until_it_is_closed_and_goes_on_from_there(bench: Bench) -> None:
     owner = bench.owner(1)
     assert owner.db is not None
-    owner.db.apply([(owner.stores["counts"], b"a", b"1")], [("counts", Mark("id-c", 1, 1 << 60))])
+    owner.db.apply([(owner.stores["counts"], b"a", b"1")], [("counts", ChangelogMark("id-c", 1, 1 << 60))])
     bench.say(1, (b"a", b"1"), (b"b", b"1"))
     bench.standbys.want(frozenset({1}))
     bench.turn()
     assert bench.standbys.kept() == frozenset()
-    owner.bury()
+    owner.close()
     bench.turn()
     assert bench.standbys.kept() == frozenset()
     bench.standbys.free(1)
@@ -92,7 +92,7 @@ def test_a_copy_writes_nothing_once_it_is_claimed(bench: Bench) -> None:
     bench.say(0, (b"a", b"1"))
     bench.standbys.want(frozenset({0}))
     bench.turn()
-    owners: list[Slice] = []
+    owners: list[PartitionAssignment] = []
     bench.say(0, (b"a", b"2"))
     take = bench.reader.consume
 
@@ -108,17 +108,17 @@ def test_a_copy_writes_nothing_once_it_is_claimed(bench: Bench) -> None:
     found = mark(owner)
     assert found is not None
     assert found.next_offset == 1
-    owner.bury()
+    owner.close()
 
 
 def test_a_store_of_another_topic_is_not_cleared_under_its_new_owner(bench: Bench) -> None:
     """Claimed while the thread asks for the ends: what does not fit is the owner's to clear."""
     owner = bench.owner(0)
     assert owner.db is not None
-    owner.db.apply([(owner.stores["counts"], b"a", b"1")], [("counts", Mark("old", 1, 1 << 60))])
-    owner.bury()
+    owner.db.apply([(owner.stores["counts"], b"a", b"1")], [("counts", ChangelogMark("old", 1, 1 << 60))])
+    owner.close()
     bench.standbys.free(0)
-    owners: list[Slice] = []
+    owners: list[PartitionAssignment] = []
     offsets = vars(bench.changelogs)["offsets"]
 
     def claimed_meanwhile(*asked: Any) -> Any:
@@ -130,7 +130,7 @@ def test_a_store_of_another_topic_is_not_cleared_under_its_new_owner(bench: Benc
     bench.standbys.want(frozenset({0}))
     bench.turn()
     assert read(owners[0], b"a") == b"1"
-    owners[0].bury()
+    owners[0].close()
 
 
 def test_a_copy_that_is_not_wanted_any_more_is_closed_and_keeps_its_files(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_a_copy_that_is_not_wanted_any_more_is_closed_and_keeps_its_files(bench:
     assert bench.standbys.kept() == {3}
     owner = bench.owner(0)
     assert read(owner, b"a") == b"1"
-    owner.bury()
+    owner.close()
 
 
 def test_an_index_is_made_once_all_rows_are_there_and_kept_from_then_on(tmp_path: Path) -> None:
@@ -230,10 +230,10 @@ def test_owners_and_copies_take_turns_under_a_running_thread(tmp_path: Path) -> 
         assert reading.position <= rows
         for at, (key, value) in enumerate(bench.reader.rows.get(0, [])[reading.position :], reading.position):
             assert owner.db is not None
-            owner.db.apply([(owner.stores["counts"], key, value)], [("counts", Mark("id-c", at + 1, 1 << 60))])
+            owner.db.apply([(owner.stores["counts"], key, value)], [("counts", ChangelogMark("id-c", at + 1, 1 << 60))])
         assert dict(owner.stores["counts"].scan_committed()) == dict(bench.reader.rows.get(0, []))
         owner.kill()
-        owner.bury()
+        owner.close()
         bench.standbys.free(0)
         bench.say(0, *((b"%d-%d" % (turn, number), b"1") for number in range(20)))
         rows += 20
@@ -264,19 +264,21 @@ def test_a_mark_is_no_younger_than_what_it_knows(bench: Bench) -> None:
     """Of what was not read to its end, deletions may be missing as of the time when the reading began."""
     owner = bench.owner(0)
     assert owner.db is not None
-    owner.db.apply([(owner.stores["counts"], b"a", b"1")], [("counts", Mark("id-c", 1, 77))])
+    owner.db.apply([(owner.stores["counts"], b"a", b"1")], [("counts", ChangelogMark("id-c", 1, 77))])
     bench.say(0, *((b"%d" % number, b"1") for number in range(10)))
-    said: list[Reading] = [Reading(owner, owner.stores["counts"], "id-c", 4, 10, listed_ms=500, as_of_ms=77)]
+    said: list[ChangelogReading] = [
+        ChangelogReading(owner, owner.stores["counts"], "id-c", 4, 10, listed_ms=500, as_of_ms=77)
+    ]
     bench.changelogs.write(said[0])
-    assert mark(owner) == Mark("id-c", 4, 77)
+    assert mark(owner) == ChangelogMark("id-c", 4, 77)
     said[0].position = 10
     bench.changelogs.write(said[0])
-    assert mark(owner) == Mark("id-c", 10, 500)
-    owner.bury()
+    assert mark(owner) == ChangelogMark("id-c", 10, 500)
+    owner.close()
 
 
 def test_a_copy_is_read_with_its_place_until_it_is_claimed(bench: Bench) -> None:
-    proof = Proof(cast("Runtime", SimpleNamespace(standbys=bench.standbys, partitions=1)))
+    proof = OwnershipCheck(cast("Runtime", SimpleNamespace(standbys=bench.standbys, partitions=1)))
 
     def asked() -> tuple[bytes | None, dict[str, Any]]:
         return proof.of_copy("a", "counts", lambda copy: read(copy, b"a"))
@@ -294,10 +296,10 @@ def test_a_copy_is_read_with_its_place_until_it_is_claimed(bench: Bench) -> None
     vars(bench.standbys)["find"] = lambda _number: copy  # found a moment before it was claimed
     with pytest.raises(NotOwnerError):
         asked()
-    owner.bury()
+    owner.close()
 
 
 def test_a_worker_without_standbys_has_no_copy() -> None:
-    proof = Proof(cast("Runtime", SimpleNamespace(standbys=None, partitions=1)))
+    proof = OwnershipCheck(cast("Runtime", SimpleNamespace(standbys=None, partitions=1)))
     with pytest.raises(NotOwnerError):
         proof.of_copy("a", "counts", lambda copy: read(copy, b"a"))

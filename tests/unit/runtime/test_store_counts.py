@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from streams import clock
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import RecordRefusedError, TransactionAbortedError
 from tests.unit.runtime._fakes import (
     COUNTS,
@@ -18,19 +18,19 @@ from tests.unit.runtime._fakes import (
     Counting,
     FakeOwner,
     FakeTransactions,
-    owned_slice,
+    owned_assignment,
     saying,
 )
 
 
-def counting(owned: Slice, value: bytes) -> Unit:
+def counting(owned: PartitionAssignment, value: bytes) -> CommitUnit:
     unit = saying(owned, value)
     unit.change(Counting(owned.stores[COUNTS]))
     return unit
 
 
 async def test_what_units_count_is_one_row_of_their_transaction(tmp_path: Path) -> None:
-    one, two = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log = FakeTransactions()
     await Bench(log, FakeOwner(one, two)).through(*(counting(owned, b"x") for owned in (one, one, two)))
     rows = [(out[3], out[1]) for out in log.done[0].outs if out[0] == "t.counts"]
@@ -49,7 +49,7 @@ async def test_a_unit_counts_once_whatever_transactions_come_to(tmp_path: Path) 
         if chance.random() < 0.4:
             raise TransactionAbortedError("for no reason")
 
-    one = owned_slice(tmp_path)
+    one = owned_assignment(tmp_path)
     bench = Bench(FakeTransactions(judge), FakeOwner(one))
     units = [counting(one, b"x") for _ in range(40)]
     bad = counting(one, b"bad")
@@ -61,7 +61,7 @@ async def test_a_unit_counts_once_whatever_transactions_come_to(tmp_path: Path) 
 
 
 async def test_a_change_is_seen_through_the_overlay_until_its_unit_is_settled(tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
+    owned = owned_assignment(tmp_path)
     store, unit = owned.stores[COUNTS], counting(owned, b"x")
     assert store.get(b"all") == b"one more"
     assert dict(store.scan(b"al")) == {b"all": b"one more"}
@@ -75,7 +75,7 @@ async def test_a_transaction_takes_along_what_is_ready_within_a_few_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "monotonic", lambda: 100.0)  # its milliseconds would be over after any pause
-    owned, log = owned_slice(tmp_path), FakeTransactions()
+    owned, log = owned_assignment(tmp_path), FakeTransactions()
     bench, left = Bench(log, FakeOwner(owned)), [saying(owned, b"second"), saying(owned, b"third")]
 
     def busy() -> bool:
@@ -89,7 +89,7 @@ async def test_a_transaction_takes_along_what_is_ready_within_a_few_turns(
 
 
 async def test_what_stays_busy_holds_no_transaction_back(tmp_path: Path) -> None:
-    owned, log = owned_slice(tmp_path), FakeTransactions()
+    owned, log = owned_assignment(tmp_path), FakeTransactions()
     bench = Bench(log, FakeOwner(owned))
     bench.busy = lambda: True
     await bench.through(saying(owned, b"first"))

@@ -19,7 +19,7 @@ from streams.runtime.errors import (
     RecordRefusedError,
     TransactionAbortedError,
 )
-from streams.runtime.transactions import Transactions
+from streams.runtime.transactions import TransactionalProducer
 
 OUTS = [("t.out", b"v", b"k", -1, None), ("t.log", b"r", b"k", 3, None)]
 
@@ -101,8 +101,8 @@ class Script:
         self._answer("init")
 
 
-def over(script: Script) -> Transactions:
-    made = Transactions({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None)
+def over(script: Script) -> TransactionalProducer:
+    made = TransactionalProducer({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None)
     made._producer = cast("Any", script)
     return made
 

@@ -13,7 +13,7 @@ import pytest
 
 from streams import clock
 from streams.runtime import watchdog
-from streams.runtime.watchdog import LoopWatch, Stall
+from streams.runtime.watchdog import LoopLagWatch, StallWatch
 
 LOOK_S = 5.0
 
@@ -27,12 +27,12 @@ class Scene:
         self.source = SimpleNamespace(applied=7, queue=[])
         self.lag: int | None = 0
         owned = SimpleNamespace(ready=True, partition=0, sources={"t": self.source})
-        self.runtime = SimpleNamespace(slices={0: owned}, polls=0, settings=SimpleNamespace(client={}))
+        self.runtime = SimpleNamespace(assignments={0: owned}, polls=0, settings=SimpleNamespace(client={}))
         self.crashes: list[Exception] = []
-        self.stall = Stall(cast("Any", self.runtime), self.crashes.append)
+        self.stall = StallWatch(cast("Any", self.runtime), self.crashes.append)
         self.stall._lags = cast("Any", self)
 
-    def of(self, _slices: Sequence[object]) -> dict[tuple[str, int], int] | None:
+    def of(self, _assignments: Sequence[object]) -> dict[tuple[str, int], int] | None:
         return None if self.lag is None else {("t", 0): self.lag}
 
     async def passes(self, seconds: float) -> None:
@@ -124,7 +124,7 @@ async def test_the_function_that_blocks_the_loop_is_named(monkeypatch: pytest.Mo
         assert heard.wait(60)
 
     monkeypatch.setattr(clock, "monotonic", late_while(slow_library))
-    watch = LoopWatch(say)
+    watch = LoopLagWatch(say)
     watch.start()
     slow_library()
     watch.stop()
@@ -140,7 +140,7 @@ def test_a_process_that_was_stopped_has_not_blocked_its_loop(monkeypatch: pytest
     monkeypatch.setattr(clock, "monotonic", lambda: next(now))
     monkeypatch.setattr(clock, "process_time", lambda: 0.0)
     said: list[str] = []
-    watch = LoopWatch(said.append)
+    watch = LoopLagWatch(said.append)
     monkeypatch.setattr(watch._stop, "wait", lambda _seconds: next(looks))
     watch._watch()
     assert said == []

@@ -13,9 +13,9 @@ from schemas import Event
 from schemas.dead import DeadLettered
 from streams import clock
 from streams.query.health import MOST_BEHIND
-from streams.query.wire import Answer
-from streams.runtime.retention_gaps import Gap, Gaps
-from streams.worker.alarms import Alarms
+from streams.query.wire import WorkerResponse
+from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
+from streams.worker.alarms import AlertWriter
 from topics.errors import TopicError
 
 
@@ -31,7 +31,7 @@ class Scene:
         self.away = False
         self.tasks: list[Coroutine[Any, Any, None]] = []
         self.refuses: TopicError | None = None
-        self.alarms = Alarms(cast("Any", self), "t.events", self.tasks.append, self)
+        self.alarms = AlertWriter(cast("Any", self), "t.events", self.tasks.append, self)
 
     async def send(self, topic: str, event: Event, *, id: str, source: str | None) -> None:
         assert topic == "t.events"
@@ -42,10 +42,10 @@ class Scene:
     def place(self, pool: str, limit: str) -> str | None:
         return None if self.away else f"http://{pool}"
 
-    async def get(self, url: str, seconds: float) -> Answer | None:
+    async def get(self, url: str, seconds: float) -> WorkerResponse | None:
         self.asked.append(url)
         row = self.rows.get(url.rpartition("/")[2])
-        return Answer(404, b"") if row is None else Answer(row.get("status", 200), orjson.dumps(row))
+        return WorkerResponse(404, b"") if row is None else WorkerResponse(row.get("status", 200), orjson.dumps(row))
 
     def settle(self) -> None:
         while self.tasks:
@@ -108,7 +108,7 @@ def test_a_lag_that_lasts_for_two_looks_is_raised(scene: Scene) -> None:
 
 def test_records_that_were_deleted_unread_are_an_alert_until_the_bus_has_it(scene: Scene) -> None:
     """Nobody else could find it again, so it is kept until it is written, and written once."""
-    gaps, gap = Gaps(), Gap("agents.work", 2, 17, 20)
+    gaps, gap = RetentionGaps(), RetentionGap("agents.work", 2, 17, 20)
     gaps.found(gap)
     gaps.found(gap)
     assert gaps.offsets == {"agents.work": 3}

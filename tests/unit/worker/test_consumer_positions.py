@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from streams.journal.store_keys import CONSUMER_POSITION, LEDGER
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit
-from streams.worker.events.consumer_positions import Positions
-from tests.unit.runtime._fakes import batch_of, owned_slice
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
+from streams.worker.events.consumer_positions import ConsumerPositions
+from tests.unit.runtime._fakes import batch_of, owned_assignment
 
 TOPIC = "t.in"
 
 
-def commit(owned: Slice, unit: Unit | None) -> None:
+def commit(owned: PartitionAssignment, unit: CommitUnit | None) -> None:
     if unit is None:
         return
     assert owned.db is not None
@@ -25,32 +25,32 @@ def commit(owned: Slice, unit: Unit | None) -> None:
         callback()
 
 
-def rows(owned: Slice) -> dict[str, str]:
+def rows(owned: PartitionAssignment) -> dict[str, str]:
     found = owned.stores[LEDGER].scan_committed(CONSUMER_POSITION)
     return {key.removeprefix(CONSUMER_POSITION).decode(): row.decode() for key, row in found}
 
 
-def taken_over(owned: Slice, applied: int, *consumers: str) -> Positions:
+def taken_over(owned: PartitionAssignment, applied: int, *consumers: str) -> ConsumerPositions:
     """Be the next owner, whose code has these consumers."""
     owned.sources[TOPIC].applied = applied
-    made = Positions(consumers, TOPIC)
+    made = ConsumerPositions(consumers, TOPIC)
     commit(owned, made.restored(owned))
     return made
 
 
 @pytest.fixture
-def owned(tmp_path: Path) -> Slice:
-    return owned_slice(tmp_path)
+def owned(tmp_path: Path) -> PartitionAssignment:
+    return owned_assignment(tmp_path)
 
 
-def test_a_new_consumer_begins_where_the_partition_is(owned: Slice) -> None:
+def test_a_new_consumer_begins_where_the_partition_is(owned: PartitionAssignment) -> None:
     positions = taken_over(owned, 10, "a")
     assert rows(owned) == {"a": "="}
     assert positions.begin(batch_of(owned, 10, 12)) == {}
-    assert Positions(["a"], TOPIC).restored(owned) is None, "nothing is written again"
+    assert ConsumerPositions(["a"], TOPIC).restored(owned) is None, "nothing is written again"
 
 
-def test_a_consumer_that_an_owner_lacks_is_read_again_by_the_next_that_has_it(owned: Slice) -> None:
+def test_a_consumer_that_an_owner_lacks_is_read_again_by_the_next_that_has_it(owned: PartitionAssignment) -> None:
     taken_over(owned, 10, "a", "b")
     taken_over(owned, 20, "a")
     assert rows(owned) == {"a": "=", "b": "20"}
@@ -62,7 +62,7 @@ def test_a_consumer_that_an_owner_lacks_is_read_again_by_the_next_that_has_it(ow
     first = positions.begin(batch_of(owned, 30, 34))
     assert first["b"] > 34, "what is missed comes first"
     assert positions.late(owned) == ({"b": 20}, 35)
-    unit = Unit(owned)
+    unit = CommitUnit(owned)
     positions.advance(unit, ["b"], 35)
     assert positions.of(owned, "b") == 20, "it counts from the commit on"
     commit(owned, unit)
@@ -73,13 +73,13 @@ def test_a_consumer_that_an_owner_lacks_is_read_again_by_the_next_that_has_it(ow
     assert (rows(owned), positions.of(owned, "b")) == ({"a": "=", "b": "="}, None)
 
 
-def test_who_read_ahead_of_open_batches_skips_what_it_has(owned: Slice) -> None:
+def test_who_read_ahead_of_open_batches_skips_what_it_has(owned: PartitionAssignment) -> None:
     """The worker died after the reading was committed and before the batches were."""
     taken_over(owned, 10, "a", "b")
     taken_over(owned, 20, "a")
     positions = taken_over(owned, 25, "a", "b")
     positions.begin(batch_of(owned, 25, 29))
-    unit = Unit(owned)
+    unit = CommitUnit(owned)
     positions.advance(unit, ["b"], 30)
     commit(owned, unit)
     after = taken_over(owned, 25, "a", "b")
@@ -91,9 +91,9 @@ def test_who_read_ahead_of_open_batches_skips_what_it_has(owned: Slice) -> None:
     assert after.of(owned, "b") is None
 
 
-def test_without_the_consumer_a_reader_ahead_stays_ahead(owned: Slice) -> None:
+def test_without_the_consumer_a_reader_ahead_stays_ahead(owned: PartitionAssignment) -> None:
     taken_over(owned, 10, "a")
-    unit = Unit(owned)
+    unit = CommitUnit(owned)
     unit.put(owned.stores[LEDGER], CONSUMER_POSITION + b"a", b"30")
     commit(owned, unit)
     taken_over(owned, 20)

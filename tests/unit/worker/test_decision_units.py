@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from streams.engine.decision import Decision
-from streams.runtime.commit_unit import Unit
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import UnitTooLargeError
-from streams.worker.runs.decision_units import MOST_RECORDS, Parts
-from tests.unit.runtime._fakes import JOURNAL, owned_slice
+from streams.worker.runs.decision_units import MOST_RECORDS, DecisionUnits
+from tests.unit.runtime._fakes import JOURNAL, owned_assignment
 
 PIECES = 2_500
 
 
-def filled(parts: Parts, pieces: int, size: int = 10) -> None:
+def filled(parts: DecisionUnits, pieces: int, size: int = 10) -> None:
     for number in range(pieces):
         unit = parts.next()
         parts.rows(unit, [(b"r/%d" % number, b"x" * size)])
@@ -24,7 +24,7 @@ def filled(parts: Parts, pieces: int, size: int = 10) -> None:
 
 
 def test_each_part_has_whole_pieces_in_order(tmp_path: Path) -> None:
-    parts = Parts(owned_slice(tmp_path), None)
+    parts = DecisionUnits(owned_assignment(tmp_path), None)
     filled(parts, PIECES)
     assert parts.write() is parts.units[-1]
     assert len(parts.units) > 1
@@ -36,7 +36,7 @@ def test_each_part_has_whole_pieces_in_order(tmp_path: Path) -> None:
 
 
 def test_large_pieces_make_small_parts(tmp_path: Path) -> None:
-    parts = Parts(owned_slice(tmp_path), None)
+    parts = DecisionUnits(owned_assignment(tmp_path), None)
     filled(parts, 40, size=300_000)
     parts.write()
     assert len(parts.units) == 20
@@ -44,10 +44,10 @@ def test_large_pieces_make_small_parts(tmp_path: Path) -> None:
 
 
 def test_what_comes_with_a_batch_stays_whole_and_is_taken_back_whole(tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
-    given = Unit(owned)
+    owned = owned_assignment(tmp_path)
+    given = CommitUnit(owned)
     given.send("t.before", b"kept")
-    parts = Parts(owned, given)
+    parts = DecisionUnits(owned, given)
     filled(parts, PIECES)
     assert parts.units == [given]
     parts.rollback()
@@ -56,8 +56,8 @@ def test_what_comes_with_a_batch_stays_whole_and_is_taken_back_whole(tmp_path: P
 
 
 def test_a_piece_that_no_transaction_takes_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
-    parts = Parts(owned, None)
+    owned = owned_assignment(tmp_path)
+    parts = DecisionUnits(owned, None)
     with pytest.raises(UnitTooLargeError):
         parts.rows(parts.next(), [(b"r/%d" % number, b"x" * 900_000) for number in range(10)])
     assert owned.stores[JOURNAL].get(b"r/0") is None

@@ -18,22 +18,22 @@ from schemas.signal import CancelRequested, ResumeRequested, SignalSent
 from streams import clock
 from streams.engine.messages import CancelAsked, Message, SignalArrived
 from streams.journal.expiry_index import by_time
-from streams.journal.journal_store import Journal
-from streams.journal.parked_record import Kept
-from streams.journal.record_writer import Courier
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit
+from streams.journal.journal_store import JournalStore
+from streams.journal.parked_record import ParkedRecord
+from streams.journal.record_writer import RecordWriter
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.errors import RecordTooLargeError
-from streams.runtime.partition_store import Store
+from streams.runtime.partition_store import PartitionStore
 from streams.worker.runs.early_signals import joined, keep
-from streams.worker.runs.ledger_sweep import Sweep
+from streams.worker.runs.ledger_sweep import LedgerSweep
 from streams.worker.runs.signal_messages import message_of
-from tests.unit.runtime._fakes import batch_of, owned_slice
+from tests.unit.runtime._fakes import batch_of, owned_assignment
 from topics.names import Names
 
 if TYPE_CHECKING:
     from streams.runtime.runtime import Runtime
-    from streams.worker.runs.run_manager import Desk, Live
+    from streams.worker.runs.run_manager import ActiveRun, RunManager
 
 HOUR = 3600 * 1000
 
@@ -43,30 +43,30 @@ class Door:
 
     def __init__(self, folder: Path) -> None:
         codec = Codec(FileRegistry())
-        self.owned = owned_slice(folder)
+        self.owned = owned_assignment(folder)
         assert self.owned.db is not None
         index = by_time(codec)
-        self.owned.stores["journal"] = Store(self.owned.db, "journal", "t.journal", 0, index)
-        self.courier = Courier(Names(), codec, events(), "default")
+        self.owned.stores["journal"] = PartitionStore(self.owned.db, "journal", "t.journal", 0, index)
+        self.writer = RecordWriter(Names(), codec, events(), "default")
         self.told: list[Message] = []
         self.refuses: Exception | None = None
         self.letters: list[DeadLettered] = []
-        self.sweep = Sweep(
-            cast("Runtime", SimpleNamespace(committer=self, slices={0: self.owned})),
-            Journal(codec),
-            self.courier,
+        self.sweep = LedgerSweep(
+            cast("Runtime", SimpleNamespace(committer=self, assignments={0: self.owned})),
+            JournalStore(codec),
+            self.writer,
             dedupe_hours=24,
             history_days=30,
             say=lambda _text: None,
         )
 
-    def tell(self, _live: object, message: Message, _unit: Unit) -> None:
+    def tell(self, _live: object, message: Message, _unit: CommitUnit) -> None:
         """Be the desk."""
         if self.refuses is not None:
             raise self.refuses
         self.told.append(message)
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         """Be the committer."""
         rows = list(unit.writes)
         unit.settle()
@@ -75,7 +75,7 @@ class Door:
         for topic, value, _, _, _ in unit.outs:
             if topic == "dead-letters":
                 assert value is not None
-                self.letters.append(self.courier.codec.decode(value, DeadLettered))
+                self.letters.append(self.writer.codec.decode(value, DeadLettered))
 
     def comes(self, event: Event, at: int = 7) -> bool:
         """Let an event come for a run that is not known; return whether it is kept."""
@@ -87,7 +87,7 @@ class Door:
             source_partition=0,
             source_offset=at,
             key=vars(event)["run_id"].encode(),
-            value=self.courier.codec.encode(event),
+            value=self.writer.codec.encode(event),
             headers={
                 "ce_id": b"x-1",
                 "ce_type": event.event_type.encode(),
@@ -97,17 +97,17 @@ class Door:
             timestamp_ms=clock.now_ms(),
         )
         batch = batch_of(self.owned, at, at, "t.signals")
-        kept = keep(batch, vars(event)["run_id"], message_of(event), Kept(row), self.courier)
+        kept = keep(batch, vars(event)["run_id"], message_of(event), ParkedRecord(row), self.writer)
         self.add(batch)
         return kept
 
     def submit(self, run_id: str) -> None:
         """Take the run in."""
         batch = batch_of(self.owned, 20, 20)
-        joined(batch, cast("Live", SimpleNamespace(run_id=run_id)), cast("Desk", self), self.courier)
+        joined(batch, cast("ActiveRun", SimpleNamespace(run_id=run_id)), cast("RunManager", self), self.writer)
         self.add(batch)
 
-    def sweeps(self, owned: Slice, now_ms: int) -> None:
+    def sweeps(self, owned: PartitionAssignment, now_ms: int) -> None:
         """Sweep as at that time."""
         for unit in self.sweep.early(owned, now_ms):
             self.add(unit)
@@ -151,7 +151,7 @@ def test_a_signal_whose_run_does_not_come_within_a_day_is_a_dead_letter_with_its
     assert (letter.consumer, letter.source_topic, letter.source_offset, letter.key) == ("signals", "signals", 7, b"r")
     assert letter.error_type == "RunNeverCameError"
     assert letter.value is not None
-    assert door.courier.codec.decode(letter.value, SignalSent) == signal("r", "s", n=1)
+    assert door.writer.codec.decode(letter.value, SignalSent) == signal("r", "s", n=1)
     assert letter.headers["ce_type"] == b"signal.sent"
     assert door.left() == []
 

@@ -21,18 +21,18 @@ from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeReq
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry
 from streams.engine.jsonable import digest, to_json
 from streams.engine.view import fold
-from streams.journal.journal_store import Journal
-from streams.journal.parked_record import Kept
-from streams.journal.record_writer import Courier
-from streams.runtime.commit_unit import Unit
-from streams.worker.runs.intake import Intake
-from streams.worker.runs.key_gate import Gate
-from streams.worker.runs.redrive import Redrive
-from streams.worker.runs.run_manager import Desk
-from streams.worker.runs.run_timers import Timers
-from streams.worker.runs.signals import Signals
+from streams.journal.journal_store import JournalStore
+from streams.journal.parked_record import ParkedRecord
+from streams.journal.record_writer import RecordWriter
+from streams.runtime.commit_unit import CommitUnit
+from streams.worker.runs.intake import RunIntake
+from streams.worker.runs.key_gate import KeyGate
+from streams.worker.runs.redrive import DeadLetterRedrive
+from streams.worker.runs.run_manager import RunManager
+from streams.worker.runs.run_timers import RunTimers
+from streams.worker.runs.signals import SignalHandler
 from tests.apps.pipeline.agents import work
-from tests.unit.runtime._fakes import batch_of, owned_slice
+from tests.unit.runtime._fakes import batch_of, owned_assignment
 from topics.names import Names
 
 CODEC = Codec(FileRegistry())
@@ -49,33 +49,33 @@ class Room:
     """A worker's parts over one slice with an expired run, of which some rows may be left."""
 
     def __init__(self, folder: Path, *left: str) -> None:
-        self.owned = owned_slice(folder)
+        self.owned = owned_assignment(folder)
         self.store = self.owned.stores["journal"]
-        self.journal = Journal(CODEC)
-        self.courier = Courier(Names(), CODEC, events(), "default")
-        self.units: list[Unit] = []
+        self.journal = JournalStore(CODEC)
+        self.writer = RecordWriter(Names(), CODEC, events(), "default")
+        self.units: list[CommitUnit] = []
         self.sent: list[tuple[str, Event]] = []
         self.rows: list[tuple[bytes, bytes | None]] = []
         agents: dict[str, Any] = {"work": work}
-        self.desk = Desk(
+        self.manager = RunManager(
             agents=agents,
             pool="default",
             journal=self.journal,
-            courier=self.courier,
+            writer=self.writer,
             committer=lambda: cast("Any", self),
             effects=cast("Any", None),
-            timers=Timers(lambda *_: None),
+            timers=RunTimers(lambda *_: None),
             refusals=dict,
         )
-        gate = Gate(agents, cast("Any", None), self.desk, self.courier, lambda: cast("Any", self))
-        intake = Intake(work, self.desk, gate, self.journal, self.courier, lambda _: None)
+        key_gate = KeyGate(agents, cast("Any", None), self.manager, self.writer, lambda: cast("Any", self))
+        intake = RunIntake(work, self.manager, key_gate, self.journal, self.writer, lambda _: None)
         none = cast("Any", SimpleNamespace())
-        self.signals = Signals(
-            self.desk,
-            self.courier,
-            Redrive({"work": intake}, None, self.desk, self.courier),
+        self.signals = SignalHandler(
+            self.manager,
+            self.writer,
+            DeadLetterRedrive({"work": intake}, None, self.manager, self.writer),
             "default",
-            gate=gate,
+            key_gate=key_gate,
             keys=none,
             pauses=none,
             budgets=none,
@@ -96,7 +96,7 @@ class Room:
             )
             self.owned.db.apply([(self.store, *self.journal.encode(entry))], [])
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         """Be the committer."""
         self.units.append(unit)
 
@@ -114,7 +114,7 @@ class Room:
             headers=raw(Attributes("id-1", event.event_type, "/there", 1)),
         )
         batch = batch_of(self.owned, 11, 11, "t.signals")
-        batch.messages[:] = [cast("Any", Kept(row))]
+        batch.messages[:] = [cast("Any", ParkedRecord(row))]
         self.signals.take(batch)
         self.rows = [(key, value) for _, key, value in batch.writes]
         for topic, value, _, _, headers_ in batch.outs:
@@ -135,7 +135,7 @@ def test_a_marker_is_a_run_that_has_expired(room: Room) -> None:
         "work",
         "its history was deleted after STREAMS_HISTORY_DAYS",
     )
-    assert room.desk.find(room.owned, "old") is None
+    assert room.manager.find(room.owned, "old") is None
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_an_order_to_an_expired_run_is_a_dead_letter_and_starts_nothing(room: Ro
     assert letter.error_type == "RunExpiredError"
     assert "STREAMS_HISTORY_DAYS" in letter.error
     assert room.units == []
-    assert room.desk.live == {}
+    assert room.manager.live == {}
     assert [key for key, _ in room.rows if key.startswith((b"r/", b"e/"))] == []
 
 
@@ -204,5 +204,5 @@ def test_a_redriven_submission_finds_the_id_taken(room: Room, same: bool) -> Non
     }
     room.comes(RedriveRequested(**letter, **place))
     assert [vars(event)["error_type"] for _, event in room.sent] == ([] if same else ["RunConflictError"])
-    assert room.desk.live == {}
+    assert room.manager.live == {}
     assert room.units == []

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from streams import clock
-from streams.tools._threads import Threads
+from streams.tools._threads import FunctionThreads
 from streams.worker.handler_threads import HandlerThreads
 from tests.faults.rig.waiting import until
 
@@ -19,7 +19,7 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         monkeypatch.setattr(clock, "monotonic", lambda: self.now)
-        self.threads = Threads(3)
+        self.threads = FunctionThreads(3)
         self.gates: list[threading.Event] = []
         self.crashes: list[Exception] = []
         self.handlers = HandlerThreads(self.threads, 600, self.crashes.append)
@@ -28,9 +28,9 @@ class Scene:
     async def calls(self, count: int) -> None:
         """Call a function that waits so many times, and wait until they are where they can be."""
         for _ in range(count):
-            gate = threading.Event()
-            self.gates.append(gate)
-            self.tasks.append(asyncio.create_task(self.threads.run(gate.wait)))
+            key_gate = threading.Event()
+            self.gates.append(key_gate)
+            self.tasks.append(asyncio.create_task(self.threads.run(key_gate.wait)))
         await asyncio.sleep(0)
         await until(lambda: len(self.threads.held()) == min(len(self.tasks), 3))
 
@@ -58,8 +58,8 @@ async def test_functions_that_never_return_are_named_and_end_the_worker(scene: S
     scene.now += 580
     scene.handlers.look()
     assert "3 by Event.wait" in str(scene.crashes[0])
-    for gate in scene.gates:
-        gate.set()
+    for key_gate in scene.gates:
+        key_gate.set()
     await asyncio.gather(*scene.tasks)
     assert scene.figures() == {"running": 0, "waiting": 0, "oldest": 0}
 
@@ -69,8 +69,8 @@ async def test_full_threads_without_anybody_who_waits_are_no_trouble(scene: Scen
     scene.now += 9_000
     scene.handlers.look()
     assert (scene.handlers.trouble, scene.crashes) == (None, [])
-    for gate in scene.gates:
-        gate.set()
+    for key_gate in scene.gates:
+        key_gate.set()
 
 
 async def test_one_that_returns_makes_room_and_the_wait_counts_anew(scene: Scene) -> None:
@@ -82,6 +82,6 @@ async def test_one_that_returns_makes_room_and_the_wait_counts_anew(scene: Scene
     scene.now += 14
     scene.handlers.look()
     assert (scene.handlers.trouble, scene.crashes) == (None, [])
-    for gate in scene.gates:
-        gate.set()
+    for key_gate in scene.gates:
+        key_gate.set()
     await asyncio.gather(*scene.tasks)

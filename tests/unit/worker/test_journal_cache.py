@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from streams.engine.entry import Entry
-from streams.runtime.assignment import Slice
-from streams.worker.http.journal_cache import Decoded
+from streams.runtime.assignment import PartitionAssignment
+from streams.worker.http.journal_cache import JournalCache
 
 
 class FakeJournal:
@@ -17,7 +17,7 @@ class FakeJournal:
         self.runs = runs
         self.decoded = 0
 
-    def rows(self, _: Slice, run_id: str) -> Any:
+    def rows(self, _: PartitionAssignment, run_id: str) -> Any:
         return iter(self.runs.get(run_id, {}).items())
 
     def decode(self, row: bytes) -> Entry:
@@ -31,7 +31,7 @@ def seqs(entries: list[Entry]) -> list[int]:
 
 def test_only_what_is_new_or_written_over_is_decoded() -> None:
     journal = FakeJournal(r={b"b": b"1", b"a": b"2"})
-    decoded, owned = Decoded(cast("Any", journal)), Slice(0, {})
+    decoded, owned = JournalCache(cast("Any", journal)), PartitionAssignment(0, {})
     assert seqs(decoded.entries(owned, "r")) == [1, 2]
     assert seqs(decoded.entries(owned, "r")) == [1, 2]
     assert journal.decoded == 2
@@ -46,15 +46,15 @@ def test_only_what_is_new_or_written_over_is_decoded() -> None:
 
 def test_another_assignment_of_the_partition_begins_anew() -> None:
     journal = FakeJournal(r={b"a": b"1"})
-    decoded = Decoded(cast("Any", journal))
+    decoded = JournalCache(cast("Any", journal))
     for _ in range(2):
-        assert seqs(decoded.entries(Slice(0, {}), "r")) == [1]
+        assert seqs(decoded.entries(PartitionAssignment(0, {}), "r")) == [1]
     assert journal.decoded == 2
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_look_goes_first() -> None:
     journal = FakeJournal(a={b"k": b"1"}, b={b"k": b"2"}, c={b"k": b"3"}, large={b"k": b"4444"})
-    decoded, owned = Decoded(cast("Any", journal), most=2), Slice(0, {})
+    decoded, owned = JournalCache(cast("Any", journal), most=2), PartitionAssignment(0, {})
     for run_id in ("a", "b", "a", "c", "large", "a", "c"):
         decoded.entries(owned, run_id)
     assert journal.decoded == 4

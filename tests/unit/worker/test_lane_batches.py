@@ -6,14 +6,14 @@ from collections import deque
 from typing import Any
 
 from streams.define.reactions import Reaction
-from streams.worker.reactions.event_item import Item
+from streams.worker.reactions.event_item import ReactionItem
 from streams.worker.reactions.lane_batches import handed_over, others
 
 
-def lane(size: int | None, *stored: bool, attempt: int = 1) -> deque[Item]:
+def lane(size: int | None, *stored: bool, attempt: int = 1) -> deque[ReactionItem]:
     reaction = Reaction("react", print, (), batch=size, within=None if size is None else 5.0)
     nothing: Any = None
-    items = deque(Item(reaction, nothing, "a", f"e{n}", nothing, nothing) for n in range(len(stored)))
+    items = deque(ReactionItem(reaction, nothing, "a", f"e{n}", nothing, nothing) for n in range(len(stored)))
     for item, kept in zip(items, stored, strict=True):
         item.stored = kept
     items[0].attempt = attempt

@@ -16,13 +16,13 @@ from schemas.journal import JournalEntry
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry
 from streams.engine.view import fold
 from streams.journal.expiry_index import by_time
-from streams.journal.journal_store import Journal, recorded_ms_of
-from streams.journal.record_writer import Courier
-from streams.runtime.assignment import Slice
-from streams.runtime.commit_unit import Unit, Write
-from streams.runtime.partition_store import Store
-from streams.worker.runs.ledger_sweep import Sweep
-from tests.unit.runtime._fakes import owned_slice
+from streams.journal.journal_store import JournalStore, recorded_ms_of
+from streams.journal.record_writer import RecordWriter
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit, Write
+from streams.runtime.partition_store import PartitionStore
+from streams.worker.runs.ledger_sweep import LedgerSweep
+from tests.unit.runtime._fakes import owned_assignment
 from topics.catalogue import catalogue
 from topics.names import Names
 
@@ -39,23 +39,23 @@ class Room:
 
     def __init__(self, folder: Path, history_days: float = 30) -> None:
         codec = Codec(FileRegistry())
-        self.journal = Journal(codec)
-        self.owned = owned_slice(folder)
+        self.journal = JournalStore(codec)
+        self.owned = owned_assignment(folder)
         assert self.owned.db is not None
-        self.store = Store(self.owned.db, "journal", "t.journal", 0, by_time(codec))
+        self.store = PartitionStore(self.owned.db, "journal", "t.journal", 0, by_time(codec))
         self.owned.stores["journal"] = self.store
-        self.courier = Courier(Names(), codec, events(), "default")
+        self.writer = RecordWriter(Names(), codec, events(), "default")
         self.said: list[str] = []
-        self.units: list[Unit] = []
+        self.units: list[CommitUnit] = []
         self.sizes: list[list[Write]] = []
         self.sent: list[tuple[str, bytes | None, bytes | None]] = []
         self.memory: set[str] = set()
         self.read = 0
-        runtime = SimpleNamespace(committer=self, slices={0: self.owned})
-        self.sweep = Sweep(
+        runtime = SimpleNamespace(committer=self, assignments={0: self.owned})
+        self.sweep = LedgerSweep(
             cast("Runtime", runtime),
             self.journal,
-            self.courier,
+            self.writer,
             dedupe_hours=24,
             history_days=history_days,
             say=self.said.append,
@@ -63,7 +63,7 @@ class Room:
             read_ms=lambda _owned: self.read,
         )
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         """Be the committer: what a unit writes is in the store at once."""
         self.units.append(unit)
         unit.sealed = True
@@ -82,7 +82,7 @@ class Room:
         assert self.owned.db is not None
         self.owned.db.apply(rows, [])
 
-    def commit(self, units: Iterator[Unit]) -> None:
+    def commit(self, units: Iterator[CommitUnit]) -> None:
         """Commit units one after the other, as the sweep does."""
         for unit in units:
             self.add(unit)
@@ -107,7 +107,7 @@ class Room:
         cuts = [at.index(b"/") + 1 for at in found]
         return [(at[:cut], at[cut + 8 :]) for at, cut in zip(found, cuts, strict=True)]
 
-    def left(self, owned: Slice | None = None) -> list[str]:
+    def left(self, owned: PartitionAssignment | None = None) -> list[str]:
         return [key.decode() for key, _ in (owned or self.owned).stores["journal"].scan_committed(b"")]
 
 
@@ -203,7 +203,7 @@ def test_a_run_that_is_in_memory_or_about_to_change_is_left_alone(tmp_path: Path
     for name in ("memory", "resumed"):
         room.run(name, SUBMITTED, "~end/1", at=NOW - 60 * DAY)
     room.memory.add("memory")
-    batch = Unit(room.owned)
+    batch = CommitUnit(room.owned)
     resume = {"run_id": "resumed", "path": "~resume/1", "kind": "resume", "agent": "a", "recorded_ms": NOW}
     room.journal.write(batch, Entry.from_dict(resume))
     room.commit(room.sweep.journals(room.owned, NOW))
@@ -253,7 +253,7 @@ def test_the_time_of_an_entry_is_read_without_the_rest(ms: int) -> None:
     """It is the last field of an entry and follows an integer, whatever other fields there are."""
     assert list(JournalEntry.model_fields)[-2:] == ["version", "recorded_ms"]
     entry = Entry.from_dict({"run_id": "r", "path": "~end/1", "kind": "end", "version": 300, "recorded_ms": ms})
-    _, row = Journal(Codec(FileRegistry())).encode(entry)
+    _, row = JournalStore(Codec(FileRegistry())).encode(entry)
     assert recorded_ms_of(row) == ms
 
 
@@ -261,7 +261,7 @@ def test_the_index_is_made_again_for_a_store_that_had_none(tmp_path: Path) -> No
     room = Room(tmp_path)
     db = room.owned.db
     assert db is not None
-    plain = Store(db, "journal", "t.journal", 0)
+    plain = PartitionStore(db, "journal", "t.journal", 0)
     kept = {b"d/a": b"5", b"x/l/1": b"6", b"fw/f": b"7", b"c/x": b"1 2", b"o/t": b"9"}
     db.apply([(plain, key, row) for key, row in kept.items()], [])
     assert room.hints() == []

@@ -14,7 +14,7 @@ from streams.engine.decision import Perform
 from streams.engine.messages import EffectDone
 from streams.tools._call import IDEMPOTENCY_KEY, call_tool
 from streams.tools._inner import inner
-from streams.worker.runs.nested_calls import Nested
+from streams.worker.runs.nested_calls import NestedCalls
 
 FAST = RetryPolicy(attempts=3, first=0, cap=0)
 FAILURES: list[Exception] = []
@@ -70,7 +70,7 @@ def records(report: EffectDone) -> list[CallRecorded]:
 
 async def performed(guard: Counting, values: list[int]) -> tuple[Any, EffectDone]:
     perform, report = attempt()
-    nested = Nested(guard, "r1", perform, report)  # type: ignore[arg-type]
+    nested = NestedCalls(guard, "r1", perform, report)  # type: ignore[arg-type]
     with nested.here():
         return await call_tool(outer, {"values": values}), report
 
@@ -136,11 +136,11 @@ async def side_by_side(order: list[int]) -> int:
 
 async def test_a_call_has_the_same_key_in_every_attempt_whatever_begins_first() -> None:
     GATES.update({value: asyncio.Event() for value in (1, 2)})
-    for gate in GATES.values():
-        gate.set()
+    for key_gate in GATES.values():
+        key_gate.set()
     for order in ([1, 2, 1], [2, 1, 1], [1, 1, 2]):
         perform, report = attempt()
-        nested = Nested(Counting(), "r1", perform, report)  # type: ignore[arg-type]
+        nested = NestedCalls(Counting(), "r1", perform, report)  # type: ignore[arg-type]
         with nested.here():
             await call_tool(side_by_side, {"order": order})
     twos, ones = KEYS[2], KEYS[1]

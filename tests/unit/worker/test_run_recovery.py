@@ -14,13 +14,13 @@ from streams import Run, agent
 from streams.engine.decision import Timer
 from streams.engine.entry import Entry
 from streams.engine.view import RunView
-from streams.journal.journal_store import Journal
+from streams.journal.journal_store import JournalStore
 from streams.journal.store_keys import LEDGER
-from streams.runtime.partition_store import Store
+from streams.runtime.partition_store import PartitionStore
 from streams.testing import Harness
 from streams.worker.runs.run_index import RUNS
-from streams.worker.runs.run_recovery import Reload
-from tests.unit.runtime._fakes import owned_slice
+from streams.worker.runs.run_recovery import RunRecovery
+from tests.unit.runtime._fakes import owned_assignment
 
 
 class Task(BaseModel):
@@ -53,16 +53,16 @@ class Room:
     """A slice with the journals of runs, and what came back of them."""
 
     def __init__(self, folder: Path, harness: Harness) -> None:
-        self.owned = owned_slice(folder)
+        self.owned = owned_assignment(folder)
         db = self.owned.db
         assert db is not None
-        self.owned.stores[RUNS] = Store(db, RUNS, "t.runs", 0)
-        self.owned.stores[LEDGER] = Store(db, LEDGER, "t.journal", 0)
+        self.owned.stores[RUNS] = PartitionStore(db, RUNS, "t.runs", 0)
+        self.owned.stores[LEDGER] = PartitionStore(db, LEDGER, "t.journal", 0)
         self.decoded: list[str] = []
         self.timers: list[tuple[str, Timer]] = []
         self.queued: list[str] = []
         self.revived: list[str] = []
-        self.journal = Journal(Codec(FileRegistry()))
+        self.journal = JournalStore(Codec(FileRegistry()))
         store = self.owned.stores[LEDGER]
         for run_id in harness.run_ids:
             rows = [self.journal.encode(entry) for entry in harness.entries(run_id)]
@@ -79,14 +79,14 @@ class Room:
         self.agents = harness.agents
 
     async def reload(self) -> None:
-        await Reload(
+        await RunRecovery(
             self.agents,
             self.journal,
             cast("Any", SimpleNamespace(revive=lambda _owned, run_id: self.revived.append(run_id))),
             cast("Any", SimpleNamespace(enqueue=self._enqueue)),
             cast("Any", SimpleNamespace(add=lambda _owned, run_id, timer: self.timers.append((run_id, timer)))),
             lambda _text: None,
-            book=cast("Any", None),
+            run_index=cast("Any", None),
             committer=cast("Any", None),
         )(self.owned)
 

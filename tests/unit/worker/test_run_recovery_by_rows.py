@@ -11,19 +11,19 @@ from typing import Any, cast
 import pytest
 
 from streams.engine.view import ENDED
-from streams.journal.journal_store import Journal
+from streams.journal.journal_store import JournalStore
 from streams.journal.store_keys import LEDGER
-from streams.runtime.assignment import Slice
-from streams.runtime.partition_store import Mark
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.partition_store import ChangelogMark
 from streams.worker.runs.run_index import RUNS
-from streams.worker.runs.run_recovery import Reload
+from streams.worker.runs.run_recovery import RunRecovery
 from tests.unit.worker.test_run_list import AGENTS, CODEC, Room
 
 Found = tuple[set[str], set[str], set[tuple[str, str, int]]]
 """Runs that go on, runs that are queued, timers."""
 
 
-class Counting(Journal):
+class Counting(JournalStore):
     """A journal that counts the runs whose entries were read."""
 
     read = 0
@@ -33,7 +33,7 @@ class Counting(Journal):
             self.read += 1
             yield one
 
-    def committed(self, owned: Slice, run_id: str) -> Any:
+    def committed(self, owned: PartitionAssignment, run_id: str) -> Any:
         self.read += 1
         return super().committed(owned, run_id)
 
@@ -50,17 +50,17 @@ class Restarts:
         queued: set[str] = set()
         timers: set[tuple[str, str, int]] = set()
         journal = Counting(CODEC)
-        reload = Reload(
+        reload = RunRecovery(
             AGENTS,
             journal,
             cast("Any", SimpleNamespace(revive=lambda _owned, run: revived.add(run), forget=_nothing)),
             cast("Any", SimpleNamespace(enqueue=lambda _owned, view: queued.add(view.run_id))),
             cast("Any", SimpleNamespace(add=lambda _owned, run, timer: timers.add((run, timer.path, timer.due_ms)))),
             _nothing,
-            book=self.room.book,
+            run_index=self.room.run_index,
             committer=lambda: cast("Any", SimpleNamespace(add=self.room.commit)),
         )
-        for owned in self.room.slices:
+        for owned in self.room.assignments:
             await reload(owned)
         self.read = journal.read
         return revived, queued, timers
@@ -73,12 +73,12 @@ def _nothing(*_: Any) -> None:
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
     made = Room(tmp_path)
-    for owned in made.slices:
+    for owned in made.assignments:
         assert owned.db is not None
-        owned.db.apply([], [(name, Mark(f"id-{name}", 1, 0)) for name in (LEDGER, RUNS)])
+        owned.db.apply([], [(name, ChangelogMark(f"id-{name}", 1, 0)) for name in (LEDGER, RUNS)])
     yield made
-    for owned in made.slices:
-        owned.bury()
+    for owned in made.assignments:
+        owned.close()
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_a_journal_without_its_row_gets_one_and_all_are_looked_at_until_no
     room: Room, restart: Restarts
 ) -> None:
     history(room, 20)
-    owned = room.slices[0]
+    owned = room.assignments[0]
     assert owned.db is not None
     owned.db.apply([(owned.stores[RUNS], b"r0", None)], [])
     first = await restart()
@@ -145,8 +145,8 @@ async def test_a_journal_without_its_row_gets_one_and_all_are_looked_at_until_no
 async def test_another_changelog_is_looked_through_again(room: Room, restart: Restarts) -> None:
     history(room, 20)
     await restart()
-    for owned in room.slices:
+    for owned in room.assignments:
         assert owned.db is not None
-        owned.db.apply([], [(RUNS, Mark("anew", 1, 0))])
+        owned.db.apply([], [(RUNS, ChangelogMark("anew", 1, 0))])
     await restart()
     assert restart.read == 20

@@ -12,9 +12,9 @@ from streams import clock
 from streams.engine.decision import Timer
 from streams.engine.entry import Entry
 from streams.engine.timers import NOT_BEFORE
-from streams.runtime.assignment import Slice
-from streams.worker.runs.run_timers import Timers
-from tests.unit.runtime._fakes import owned_slice
+from streams.runtime.assignment import PartitionAssignment
+from streams.worker.runs.run_timers import RunTimers
+from tests.unit.runtime._fakes import owned_assignment
 
 
 class Handle:
@@ -66,13 +66,13 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 Fired = list[tuple[str, str, int]]
 
 
-def clockwork(fired: Fired, loop: Loop) -> Timers:
-    return Timers(lambda _owned, run_id, timer: fired.append((run_id, timer.path, loop.now_ms)))
+def clockwork(fired: Fired, loop: Loop) -> RunTimers:
+    return RunTimers(lambda _owned, run_id, timer: fired.append((run_id, timer.path, loop.now_ms)))
 
 
 def test_timers_fire_when_they_are_due_and_never_before(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    owned, timers = owned_assignment(tmp_path), clockwork(fired, loop)
     timers.add(owned, "late", Timer("1", 1_005_000))
     timers.add(owned, "soon", Timer("1", 1_002_000))
     timers.add(owned, "soon", Timer("2", 1_002_000))
@@ -85,14 +85,14 @@ def test_timers_fire_when_they_are_due_and_never_before(loop: Loop, tmp_path: Pa
 
 def test_one_that_is_overdue_fires_at_once(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer("1", 5))
+    clockwork(fired, loop).add(owned_assignment(tmp_path), "r", Timer("1", 5))
     loop.until(1_000_000)
     assert fired == [("r", "1", 1_000_000)]
 
 
 def test_a_run_that_is_brought_back_does_not_get_its_timer_twice(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    owned, timers = owned_assignment(tmp_path), clockwork(fired, loop)
     for _ in range(3):
         timers.add(owned, "r", Timer("1", 1_002_000))
     loop.until(1_010_000)
@@ -104,7 +104,7 @@ def test_a_run_that_is_brought_back_does_not_get_its_timer_twice(loop: Loop, tmp
 
 def test_timers_of_a_dead_slice_are_dropped(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    dead, alive, timers = owned_slice(tmp_path, 0), owned_slice(tmp_path, 1), clockwork(fired, loop)
+    dead, alive, timers = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1), clockwork(fired, loop)
     timers.add(dead, "r", Timer("1", 1_001_000))
     timers.add(alive, "s", Timer("1", 1_001_000))
     dead.kill()
@@ -115,7 +115,7 @@ def test_timers_of_a_dead_slice_are_dropped(loop: Loop, tmp_path: Path) -> None:
 def test_one_that_is_a_week_away_fires_on_time(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
     week = 1_000_000 + 7 * 24 * 3600 * 1000
-    clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer("1", week))
+    clockwork(fired, loop).add(owned_assignment(tmp_path), "r", Timer("1", week))
     loop.until(week + 1)
     assert fired == [("r", "1", week)]
 
@@ -124,7 +124,7 @@ def test_one_that_is_a_week_away_fires_on_time(loop: Loop, tmp_path: Path) -> No
 def test_a_clock_that_is_set_makes_no_timer_shorter_or_longer(loop: Loop, tmp_path: Path, hours: int) -> None:
     """Some timers come before the clock is set and some after it: each lasts as long as it was to last."""
     fired: Fired = []
-    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    owned, timers = owned_assignment(tmp_path), clockwork(fired, loop)
     timers.add(owned, "before", Timer("1", 1_090_000))
     loop.until(1_030_000)
     loop.set_by_ms = hours * 3_600_000
@@ -135,7 +135,7 @@ def test_a_clock_that_is_set_makes_no_timer_shorter_or_longer(loop: Loop, tmp_pa
 
 def test_a_begin_at_a_time_of_day_waits_for_a_clock_that_was_set_back(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    clockwork(fired, loop).add(owned_slice(tmp_path), "r", Timer(NOT_BEFORE, 1_090_000))
+    clockwork(fired, loop).add(owned_assignment(tmp_path), "r", Timer(NOT_BEFORE, 1_090_000))
     loop.until(1_030_000)
     loop.set_by_ms = -60_000
     loop.until(1_149_999)
@@ -145,15 +145,15 @@ def test_a_begin_at_a_time_of_day_waits_for_a_clock_that_was_set_back(loop: Loop
 
 
 def test_a_timer_added_by_a_firing_is_not_forgotten(loop: Loop, tmp_path: Path) -> None:
-    owned = owned_slice(tmp_path)
+    owned = owned_assignment(tmp_path)
     fired: list[int] = []
 
-    def fire(where: Slice, run_id: str, timer: Timer) -> None:
+    def fire(where: PartitionAssignment, run_id: str, timer: Timer) -> None:
         fired.append(timer.due_ms)
         if len(fired) < 4:
             timers.add(where, run_id, Timer("1", timer.due_ms + 1000))
 
-    timers = Timers(fire)
+    timers = RunTimers(fire)
     timers.add(owned, "r", Timer("1", 1_001_000))
     loop.until(1_100_000)
     assert fired == [1_001_000, 1_002_000, 1_003_000, 1_004_000]
@@ -162,7 +162,7 @@ def test_a_timer_added_by_a_firing_is_not_forgotten(loop: Loop, tmp_path: Path) 
 def test_nothing_fires_after_stop(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
     timers = clockwork(fired, loop)
-    timers.add(owned_slice(tmp_path), "r", Timer("1", 1_001_000))
+    timers.add(owned_assignment(tmp_path), "r", Timer("1", 1_001_000))
     timers.stop()
     loop.until(1_100_000)
     assert fired == []
@@ -175,7 +175,7 @@ def entry(path: str, status: str = "completed", kind: str = "tool") -> Entry:
 
 def test_what_is_settled_before_it_is_due_is_dropped_and_takes_no_memory(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    owned, timers = owned_assignment(tmp_path), clockwork(fired, loop)
     for number in range(10_000):
         timers.add(owned, f"run-{number}", Timer("~deadline", 90_000_000))
         timers.add(owned, f"run-{number}", Timer("1", 90_000_000))
@@ -189,7 +189,7 @@ def test_what_is_settled_before_it_is_due_is_dropped_and_takes_no_memory(loop: L
 
 def test_entries_settle_their_own_timers_alone(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    owned, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    owned, timers = owned_assignment(tmp_path), clockwork(fired, loop)
     paths = ("~deadline", "1", "2", "3", "4")
     for path in paths:
         timers.add(owned, "r", Timer(path, 1_002_000))
@@ -203,11 +203,11 @@ def test_entries_settle_their_own_timers_alone(loop: Loop, tmp_path: Path) -> No
 
 def test_a_dead_slice_leaves_no_timers_in_memory(loop: Loop, tmp_path: Path) -> None:
     fired: Fired = []
-    dead, timers = owned_slice(tmp_path), clockwork(fired, loop)
+    dead, timers = owned_assignment(tmp_path), clockwork(fired, loop)
     for number in range(1000):
         timers.add(dead, f"run-{number}", Timer("1", 90_000_000))
     dead.kill()
-    dead.bury()
+    dead.close()
     assert (len(timers), timers.remembered()) == (0, 0)
     timers.add(dead, "late", Timer("1", 90_000_000))
     assert len(timers) == 0

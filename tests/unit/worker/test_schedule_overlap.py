@@ -9,23 +9,23 @@ import pytest
 from schemas.schedule import ScheduleRun
 from streams.define.schedules import Overlap
 from streams.worker.schedules.overlap import LONG_MS, turn
-from streams.worker.schedules.schedule_state import REQUESTS, Entry, State
+from streams.worker.schedules.schedule_state import REQUESTS, DueSlot, ScheduleProgress
 
 NOW = 100_000
 RUN = ScheduleRun(run_id="t-1", agent="work", pool="default")
 POLICIES: tuple[Overlap, ...] = get_args(Overlap)
 
 
-def entries(*slots: int) -> list[Entry]:
-    return [Entry(f"t-{slot}", slot, durable=True) for slot in slots]
+def entries(*slots: int) -> list[DueSlot]:
+    return [DueSlot(f"t-{slot}", slot, durable=True) for slot in slots]
 
 
-def began(entry: Entry) -> None:
+def began(entry: DueSlot) -> None:
     entry.first_ms = entry.since_ms = entry.began_ms = NOW
 
 
-def state(*slots: int, running: bool = False) -> State:
-    return State("digest", NOW, waiting=entries(*slots), running=[RUN] if running else [])
+def state(*slots: int, running: bool = False) -> ScheduleProgress:
+    return ScheduleProgress("digest", NOW, waiting=entries(*slots), running=[RUN] if running else [])
 
 
 @pytest.mark.parametrize("overlap", POLICIES)
@@ -77,7 +77,7 @@ def test_slots_that_came_while_a_function_was_running_for_long(overlap: Overlap,
 
 def test_what_a_person_asked_for_starts_whatever_runs() -> None:
     given = state(1, running=True)
-    given.waiting += [Entry("t-9~x", 9, "trigger", durable=True), Entry("t-8", 8, "backfill", durable=True)]
+    given.waiting += [DueSlot("t-9~x", 9, "trigger", durable=True), DueSlot("t-8", 8, "backfill", durable=True)]
     made = turn(given, "skip", NOW)
     assert [entry.slot_ms for entry in made.start] == [9, 8]
     assert [entry.slot_ms for entry in made.drop] == [1]
@@ -96,7 +96,7 @@ def test_a_state_survives_its_row() -> None:
     given = state(1, 2, running=True)
     given.waiting[0].attempt, given.waiting[0].due_ms = 2, 77
     given.last_ms, given.missed, given.paused = 5, 3, True
-    again = State.of(given.row())
+    again = ScheduleProgress.of(given.row())
     assert again.row() == given.row()
     assert all(entry.durable and entry.began_ms is None for entry in again.waiting)
 

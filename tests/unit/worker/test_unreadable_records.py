@@ -12,12 +12,12 @@ from confluent_kafka import KafkaError, KafkaException
 from schemas.run import RunSubmitted
 from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, StoreError
 from streams.worker.events import event_bus as bus_module
-from streams.worker.events.event_bus import Bus
+from streams.worker.events.event_bus import EventBus
 from streams.worker.faust_app import handled
 from streams.worker.runs import intake as intake_module
 from streams.worker.runs import signals as signals_module
-from streams.worker.runs.intake import Intake
-from streams.worker.runs.signals import Signals
+from streams.worker.runs.intake import RunIntake
+from streams.worker.runs.signals import SignalHandler
 from topics.names import Names
 
 ERRORS: list[Callable[[], BaseException]] = [
@@ -70,7 +70,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return where the numbers of dead letters go."""
     found: list[int] = []
 
-    def letter(_batch: Any, _courier: Any, message: Message, _error: Any, _consumer: str) -> None:
+    def letter(_batch: Any, _writer: Any, message: Message, _error: Any, _consumer: str) -> None:
         found.append(message.number)
 
     for module in (intake_module, signals_module, bus_module):
@@ -83,17 +83,17 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_are_handl
     make: Callable[[], BaseException], letters: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: list[Any] = []
-    nothing, courier = cast("Any", None), cast("Any", Courier(make))
+    nothing, writer = cast("Any", None), cast("Any", Courier(make))
     agent = cast("Any", SimpleNamespace(name="work"))
-    intake = Intake(agent, nothing, nothing, nothing, courier, lambda stage: None)
+    intake = RunIntake(agent, nothing, nothing, nothing, writer, lambda stage: None)
     monkeypatch.setattr(intake, "_submit", lambda batch, event: passed.append(event.input))
     intake.take(BATCH)
-    signals = Signals(
+    signals = SignalHandler(
         nothing,
-        courier,
+        writer,
         nothing,
         "default",
-        gate=nothing,
+        key_gate=nothing,
         keys=nothing,
         pauses=nothing,
         budgets=nothing,
@@ -107,7 +107,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_are_handl
 
     catalog = cast("Any", SimpleNamespace(reactions={}))
     folds = cast("Any", SimpleNamespace(consumers={}))
-    bus = Bus(catalog, folds, cast("Any", SimpleNamespace(room=room)), courier, lambda text: None)
+    bus = EventBus(catalog, folds, cast("Any", SimpleNamespace(room=room)), writer, lambda text: None)
     monkeypatch.setattr(bus.positions, "begin", lambda _batch: {})
 
     def handle(_batch: Any, _message: Any, _event_id: str, event: Any, _passed: Any) -> list[Any]:
