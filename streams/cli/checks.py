@@ -98,7 +98,7 @@ def _topics() -> CheckResult:
 
 
 def _schemas() -> CheckResult:
-    from schemas.avro.published import check
+    from schemas.avro.published_schemas import check
     from schemas.catalogue import PLAIN_RECORDS, events
 
     models: list[type[BaseModel]] = [*events().values(), *PLAIN_RECORDS]

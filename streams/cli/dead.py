@@ -39,10 +39,10 @@ def list_dead(
     output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """List dead letters, the newest first."""
+    from streams.cli.dead_letter_search import letters, lines
     from streams.cli.io.output import print_rows
-    from streams.cli.letters import letters, lines
-    from streams.query.letters import MOST
-    from streams.query.shown import grouped
+    from streams.query.dead_letter_json import grouped
+    from streams.query.dead_letters import MOST
 
     page = letters(MOST if group else limit, None if state is DeadLetterState.ALL else state.value, fingerprint)
     if group:
@@ -57,8 +57,8 @@ def show_dead(
     output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Show one dead letter with its cause and what it carried."""
+    from streams.cli.dead_letter_search import find
     from streams.cli.io.output import print_record
-    from streams.cli.letters import find
 
     print_record(find(letter), output)
 
@@ -98,9 +98,9 @@ def discard_dead(
     output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Let dead letters go: they stay on the log, and are no more listed as open."""
-    from streams.cli import letters as log
+    from streams.cli import dead_letter_search as log
     from streams.cli.pipeline import gateway
-    from streams.query.letters import MOST
+    from streams.query.dead_letters import MOST
 
     _check(letters, fingerprint)
     given = list(letters or ())
@@ -154,8 +154,8 @@ def _each(
     rate: float | None = None,
     dry_run: bool = False,
 ) -> None:
+    from streams.cli.dead_letter_search import ids_of
     from streams.cli.io.client import pause
-    from streams.cli.letters import ids_of
 
     found = ids_of(given)
     if dry_run:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from streams.cli.log import DeploymentLog as HereLog
-    from streams.replay.replaying import ReplayPlan
     from streams.replay.report import ReplayReport
+    from streams.replay.topic_replay import ReplayPlan
 
 _INTERRUPTED = 130
 """What shells return for a command that Ctrl-C ended."""
@@ -71,8 +71,8 @@ def replay(  # noqa: PLR0913 - each is an option of the command
     from streams.cli.io.output import print_json
     from streams.cli.log import open_log
     from streams.cli.positions import position
-    from streams.model.configured import chat_model
-    from streams.replay.replaying import ReplayPlan
+    from streams.model.model_from_settings import chat_model
+    from streams.replay.topic_replay import ReplayPlan
 
     if go_on and (into is None or dry_run):
         raise typer.BadParameter("--continue needs the --into of the replay that was stopped, and no --dry-run.")
@@ -110,8 +110,8 @@ async def _replay(here: HereLog, plan: ReplayPlan, into: str) -> ReplayReport:
     from streams.replay.log import ReplayLog
     from streams.replay.position import Position
     from streams.replay.repair import Repair
-    from streams.replay.replaying import Replay
     from streams.replay.shadow import Shadow
+    from streams.replay.topic_replay import Replay
 
     log = ReplayLog(here.kafka, here.codec, here.names, here.catalog)
     copies = here.settings.replication_factor

@@ -67,7 +67,7 @@ def try_model(model: ModelArgument = None, output: OutputOption = OutputFormat.T
     from streams.cli.io.output import print_record
     from streams.local.llm import model_file
     from streams.local.trial import serving, trial
-    from streams.model.configured import OPENAI_MODEL, OPENAI_URL
+    from streams.model.model_from_settings import OPENAI_MODEL, OPENAI_URL
     from streams.settings import load
 
     settings = load()

@@ -14,7 +14,7 @@ app = typer.Typer(help="Schemas: list, publish, check.", no_args_is_help=True)
 @app.command("list")
 def list_schemas(output: OutputOption = OutputFormat.TEXT) -> None:
     """List published schemas with their ids, and events of your own packages."""
-    from schemas.avro.published import load
+    from schemas.avro.published_schemas import load
     from schemas.avro.registry import content_id
     from streams.cli.io.output import print_rows
 
@@ -35,7 +35,7 @@ def publish_schemas(*, dry_run: DryRunOption = False) -> None:
     Where STREAMS_SCHEMA_REGISTRY_URL is set, all are registered there instead.
     """
     from schemas.avro.own import keep
-    from schemas.avro.published import publish
+    from schemas.avro.published_schemas import publish
 
     settings, models = _models()
     own = _owned(settings)
@@ -55,7 +55,7 @@ def publish_schemas(*, dry_run: DryRunOption = False) -> None:
 def check_schemas(output: OutputOption = OutputFormat.TEXT) -> None:
     """Check that every schema is published and reads all that earlier versions wrote; exit 1 if not."""
     from schemas.avro.own import missing
-    from schemas.avro.published import check
+    from schemas.avro.published_schemas import check
     from streams.cli.io.output import print_json
 
     settings, models = _models()

@@ -40,7 +40,7 @@ from streams.gateway.submission import Submissions
 from streams.gateway.submit import RunSubmitter
 from streams.gateway.tables import Tables
 from streams.gateway.threads import GatewayThreads
-from streams.gateway.voices import TokenFanout
+from streams.gateway.token_fanout import TokenFanout
 from streams.gateway.webhooks import Webhooks
 from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of, in_url
 from streams.serving.routes import register

@@ -10,10 +10,10 @@ from streams.engine.approvals import SIGNAL
 from streams.engine.fork import misfit
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.problem import Problem
 from streams.gateway.submit import wrong
-from streams.gateway.typed import typed_event
 from streams.gateway.write import ProducedRecord, write
 
 if TYPE_CHECKING:

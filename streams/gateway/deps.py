@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from schemas import Event
     from streams.app import Catalog
     from streams.choices import Budget
-    from streams.query.letters import DeadLetter, DeadLetterPage
+    from streams.query.dead_letters import DeadLetter, DeadLetterPage
     from streams.query.wire import WorkerResponse
     from streams.settings import ApiKey
     from topics.names import Names
@@ -97,7 +97,7 @@ class History(Protocol):
 
 
 class DeadLetterSource(Protocol):
-    """Dead letters; blocking, so the gateway calls it in a thread. `streams.query.letters.DeadLetterIndex` is one."""
+    """Dead letters; blocking, so called in a thread. `streams.query.dead_letters.DeadLetterIndex` is one."""
 
     def newest(self, wanted: Callable[[DeadLetter], bool], limit: int) -> DeadLetterPage: ...  # noqa: D102
     def whole(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]: ...  # noqa: D102

@@ -17,8 +17,8 @@ from streams.gateway.problem import Problem
 from streams.gateway.redrive import SOURCE, Edit, Redriver
 from streams.gateway.submit import wrong
 from streams.gateway.write import ProducedRecord, write
-from streams.query.letters import MOST, STATES, DeadLetter
-from streams.query.shown import grouped, shown, whole
+from streams.query.dead_letter_json import grouped, shown, whole
+from streams.query.dead_letters import MOST, STATES, DeadLetter
 
 if TYPE_CHECKING:
     from starlette.responses import Response

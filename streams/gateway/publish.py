@@ -10,12 +10,12 @@ from streams.gateway.access import Caller
 from streams.gateway.answers import answer
 from streams.gateway.body import content
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.internal import check_source, check_type
 from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.recent import Recent
 from streams.gateway.submit import IDEMPOTENCY_KEY
-from streams.gateway.typed import typed_event
 from streams.gateway.write import ProducedRecord, write_all
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from schemas.attributes import CONTENT_TYPE, SPEC_VERSION, Attributes
 from schemas.dead import DeadLettered, RedriveRequested
 from schemas.errors import SchemaError
 from schemas.run import RunSubmitted
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.problem import Problem
 from streams.gateway.submit import wrong
-from streams.gateway.typed import typed_event
 from streams.gateway.write import ProducedRecord
 
 if TYPE_CHECKING:
     from schemas import Event
     from streams.app import Catalog
     from streams.gateway.deps import DeadLetterSource
-    from streams.query.letters import DeadLetter
+    from streams.query.dead_letters import DeadLetter
     from topics.names import Names
 
 SOURCE: Final = "source:"

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.clock import monotonic
-from streams.gateway.looks import CoalescedReads
+from streams.gateway.coalesced_reads import CoalescedReads
 from streams.gateway.problem import Problem
 from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, stream, within
 from streams.gateway.submit import wrong
-from streams.gateway.voices import TokenFanout, TokenReader
+from streams.gateway.token_fanout import TokenFanout, TokenReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

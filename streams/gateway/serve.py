@@ -26,11 +26,11 @@ from streams.gateway.worker_check import WorkerCheck
 from streams.query.changes import RunChanges
 from streams.query.cluster import cluster_secret, secured
 from streams.query.codec import codec_of
-from streams.query.following import Follower, heartbeats
+from streams.query.dead_letters import DeadLetterIndex
 from streams.query.history import TopicHistory
-from streams.query.letters import DeadLetterIndex
 from streams.query.owners import Owners
 from streams.query.partitions import Partitions
+from streams.query.topic_follower import Follower, heartbeats
 from streams.query.wire import Wire
 from streams.replay.log import ReplayLog
 from streams.replay.tables import rows_of

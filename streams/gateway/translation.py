@@ -10,16 +10,16 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas import Event
-from streams.define.named import NamedEvent, NamedRun
+from streams.define.names import NamedEvent, NamedRun
 from streams.define.policies import Reject
 from streams.define.sources import MalformedBody
 from streams.define.starts import StartRun
 from streams.error_text import error_message
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.ids import hashed
 from streams.gateway.internal import check_type
 from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
-from streams.gateway.typed import typed_event
 from streams.gateway.write import ProducedRecord
 
 if TYPE_CHECKING:

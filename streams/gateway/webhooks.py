@@ -28,7 +28,7 @@ from streams.gateway.headers import kept, plain
 from streams.gateway.problem import Problem
 from streams.gateway.secrets import revealed
 from streams.gateway.translation import UNIDENTIFIED, Identity, Meaning, Translator, failed, line_of
-from streams.gateway.unverified import UnverifiedBodies
+from streams.gateway.unverified_bodies import UnverifiedBodies
 from streams.gateway.write import ProducedRecord, refused, send_all, write, write_all
 from streams.user_code import called
 from topics.errors import EventTooLargeError, TopicError

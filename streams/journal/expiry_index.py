@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams.engine.entry import END, EXPIRED
 from streams.journal import store_keys
 from streams.journal.journal_store import recorded_ms_of

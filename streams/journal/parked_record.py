@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 
 
 @dataclass(slots=True)

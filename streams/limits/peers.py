@@ -13,8 +13,8 @@ from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams import clock
 from streams.limits.holders import Holder
-from streams.query.following import Follower, heartbeats
 from streams.query.placement import Placement, Presence
+from streams.query.topic_follower import Follower, heartbeats
 from streams.runtime.errors import WorkerError
 from topics.partition import partition_of
 

@@ -17,7 +17,7 @@ from streams.local.declare import declare_topics
 from streams.local.errors import LocalError
 from streams.local.folder import Pipeline, StateFolder
 from streams.local.kafka import EmbeddedKafka
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.supervisor import Child, Supervisor
 from streams.query.cluster import secured

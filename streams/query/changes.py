@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streams.journal import store_keys
-from streams.query.following import Follower
+from streams.query.topic_follower import Follower
 from topics.reader import follow, offsets
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streams.engine.messages import ErrorInfo
 from streams.model.hash import tool_hash
-from streams.replay import live
+from streams.replay import live_calls
 from streams.replay.errors import CallNotRecordedError, ReplayError
 from streams.replay.recordings import RecordedStepModel, Recordings
-from streams.tools._softly import hard_limit_of, out_of_time
+from streams.tools._soft_timeout import hard_limit_of, out_of_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.engine.decision import Perform
     from streams.engine.entry import Entry
     from streams.model.chat import ChatModel
-    from streams.replay.observed import Observed
+    from streams.replay.run_observations import Observed
 
 CallMode: TypeAlias = Literal["recorded", "hybrid", "live"]
 
@@ -110,10 +110,10 @@ class AnswerSource:
                 raise CallNotRecordedError("the model gave no answer")
             return answer
         if perform.kind == "tool":
-            value, record = await live.tool_call(run_id, perform)
+            value, record = await live_calls.tool_call(run_id, perform)
             return RecordedAnswer(value, calls=[record], made=1)
         return RecordedAnswer(
-            await live.step(perform), made=int(not perform.pure), recorded=int(perform.pure), encoded=False
+            await live_calls.step(perform), made=int(not perform.pure), recorded=int(perform.pure), encoded=False
         )
 
     async def _asked_model(self, run_id: str, perform: Perform, outside: ChatModel | None) -> RecordedAnswer | None:
@@ -121,7 +121,7 @@ class AnswerSource:
         before = self._asked.copy() if outside is None else None
         model = RecordedStepModel(known, run_id, perform.path, lambda name: self._nth(run_id, perform, name), outside)
         try:
-            answered = await live.question(perform, model)
+            answered = await live_calls.question(perform, model)
         except CallNotRecordedError:
             if before is not None:
                 self._asked = before  # nothing was taken: the outside may be asked for the same next
@@ -132,7 +132,7 @@ class AnswerSource:
             return RecordedAnswer(error=ErrorInfo.of(error), recorded=model.hits)
         calls: list[Event] = []
         if model.calls:
-            calls.extend(live.records(run_id, perform, answered.calls[model.hits :]))
+            calls.extend(live_calls.records(run_id, perform, answered.calls[model.hits :]))
         usage = answered.usage.to_json() if model.calls else None
         return RecordedAnswer(answered.value, None, usage, calls, recorded=model.hits, made=model.calls)
 

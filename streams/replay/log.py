@@ -13,7 +13,7 @@ from schemas.errors import SchemaError
 from streams.engine.entry import Entry
 from streams.journal import store_keys
 from streams.query.codec import codec_of
-from streams.replay.observed import Observed
+from streams.replay.run_observations import Observed
 from topics.admin import topic_names
 from topics.names import Names
 from topics.partition import partition_of

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.model.chat import ChatAnswer
-from streams.model.configured import LOCAL_MODEL, OPENAI_MODEL
 from streams.model.hash import call_hash, request_hash
+from streams.model.model_from_settings import LOCAL_MODEL, OPENAI_MODEL
 from streams.replay.errors import CallNotRecordedError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from schemas.attributes import Attributes
 from schemas.run import RunSubmitted
 from streams.replay.outbox import Outbox
-from streams.replay.written import WrittenRecords, substance
+from streams.replay.written_records import WrittenRecords, substance
 
 if TYPE_CHECKING:
     from streams.engine.decision import Output

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from streams.replay.answers import AnswerSource, CallMode
 from streams.replay.compare import differences
-from streams.replay.observed import Observed, outcome_of
 from streams.replay.recordings import Recordings
 from streams.replay.report import RunReport
+from streams.replay.run_observations import Observed, outcome_of
 from streams.replay.wall import walled
 from streams.replay.world import World
 

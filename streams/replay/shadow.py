@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from schemas.attributes import Attributes
 from streams.engine.view import EFFECTS
 from streams.replay.outbox import Outbox
-from streams.replay.written import WrittenRecords, substance
+from streams.replay.written_records import WrittenRecords, substance
 from streams.telemetry import redact_json
 from topics.admin import apply, describe, plan, topic_names
 from topics.topic import Topic

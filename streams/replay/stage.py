@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.model.chat import ChatModel
     from streams.replay.log import ReplayLog
-    from streams.replay.observed import Observed
+    from streams.replay.run_observations import Observed
 
 _SILENT: Final = frozenset({"scheduled", "cancelled"})
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.engine.decision import Decision, Output, Perform, Timer
     from streams.engine.entry import Entry
     from streams.replay.answers import AnswerSource, RecordedAnswer
-    from streams.replay.observed import Moment, Observed
+    from streams.replay.run_observations import Moment, Observed
 
 _UNRANKED: Final = 1 << 60  # at the same time, what the log knows comes before what it does not
 

@@ -16,10 +16,10 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from streams.tools import _rows
-from streams.tools._bounded import bounded
-from streams.tools._checked import Checked
+from streams.tools._bounded_process import bounded
 from streams.tools._functions import ALLOWED
 from streams.tools._rows import QueryRows
+from streams.tools._statement_check import Checked
 from streams.tools.errors import QueryRefusedError, ToolError
 
 if TYPE_CHECKING:

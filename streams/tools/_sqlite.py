@@ -1,7 +1,7 @@
 """Asks an SQLite file, read-only by four means of SQLite's own, each of which would do alone.
 
 SQLite looks at the time between the steps of its machine only, and one step may be a comparison of two texts that takes
-minutes. The query therefore runs in a process that its deadline ends (`_bounded`). It sorts in memory, up to a cap.
+minutes. The query therefore runs in a process that its deadline ends (`_bounded_process`). It sorts in memory, up to a cap.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from streams import clock
 from streams.tools import _rows
-from streams.tools._bounded import bounded
+from streams.tools._bounded_process import bounded
 from streams.tools._rows import QueryRows
 from streams.tools.errors import LimitExceededError, QueryRefusedError, ToolError
 

@@ -29,7 +29,7 @@ from streams.limits.budget_homes import BudgetHomes
 from streams.limits.holders import Holder
 from streams.limits.key_homes import KeyHomes
 from streams.limits.limits import WorkerLimits
-from streams.model.configured import chat_model
+from streams.model.model_from_settings import chat_model
 from streams.query.cluster import check_worker, cluster_secret, secured
 from streams.query.codec import codec_of
 from streams.query.wire import Wire

@@ -15,10 +15,10 @@ from streams.local import llm
 from streams.local.dev import Running, local_pipeline
 from streams.local.ports import free_ports
 from streams.local.supervisor import Child, Supervisor
-from streams.model.configured import OPENAI_URL
+from streams.model.model_from_settings import OPENAI_URL
 
 if TYPE_CHECKING:
-    from streams.local.merged import MergedLog
+    from streams.local.merged_log import MergedLog
     from streams.settings import Settings
 
 WORKERS = 2

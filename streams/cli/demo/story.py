@@ -6,15 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from schemas.errors import SchemaError
-from streams.cli.demo.again import replay, tick
 from streams.cli.demo.crash import crash_and_resume
 from streams.cli.demo.crew import crew
 from streams.cli.demo.ending import rows_and_timeline, stage_again
 from streams.cli.demo.opening import deliver, follow_to_the_slow_page
 from streams.cli.demo.report import DemoReport
 from streams.cli.demo.scene import WORKERS, scene
+from streams.cli.demo.tick_and_replay import replay, tick
 from streams.errors import StreamsError
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.private_folder import private_folder
 from topics.errors import TopicError
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams.journal.dead_letters import dead_letter
 from streams.journal.parked_record import ParkedRecord
 from streams.runtime.commit_unit import CommitUnit

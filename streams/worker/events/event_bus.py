@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from schemas import Event
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams import clock
 from streams.error_text import error_message
 from streams.journal import store_keys

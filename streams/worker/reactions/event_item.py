@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams.journal import store_keys
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from schemas.errors import SchemaError
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams import clock
 from streams.engine.messages import CancelAsked, SignalArrived
 from streams.errors import StreamsError

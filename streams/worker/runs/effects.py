@@ -19,7 +19,7 @@ from streams.model.ramp import Ramp
 from streams.model.reach import reaching
 from streams.telemetry import conceal
 from streams.tools._call import call_tool
-from streams.tools._softly import hard_limit_of, out_of_time, softly
+from streams.tools._soft_timeout import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
 from streams.user_code import awaited, is_cancelled, is_closed
 from streams.worker.runs.nested_calls import NestedCalls, tool_record

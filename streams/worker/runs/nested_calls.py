@@ -19,7 +19,7 @@ from streams.model.hash import tool_hash
 from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
 from streams.tools._inner import PERFORMS
-from streams.tools._softly import hard_limit
+from streams.tools._soft_timeout import hard_limit
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams import clock
 from streams.engine.messages import ResumeAsked
 from streams.errors import StreamsError

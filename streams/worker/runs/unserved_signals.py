@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams import clock
 from streams.journal import store_keys
 from streams.journal.parked_record import ParkedRecord

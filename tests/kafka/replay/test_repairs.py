@@ -17,8 +17,8 @@ from streams.local.kafka import EmbeddedKafka
 from streams.replay.log import ReplayLog
 from streams.replay.position import Position
 from streams.replay.repair import Repair
-from streams.replay.replaying import Replay, ReplayPlan
 from streams.replay.report import ReplayReport
+from streams.replay.topic_replay import Replay, ReplayPlan
 from tests.apps.pipeline.agents import Task, work
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.faults.rig.pipeline import Pipeline

@@ -25,10 +25,10 @@ from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
 from streams.replay.errors import ReplayError, RetentionError
 from streams.replay.log import ReplayLog
-from streams.replay.replaying import Replay, ReplayPlan
 from streams.replay.shadow import Shadow
 from streams.replay.stage import run_stage
 from streams.replay.tables import At, TableHistory
+from streams.replay.topic_replay import Replay, ReplayPlan
 from streams.settings import child_environment
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import ROOT, Pipeline

@@ -10,7 +10,7 @@ from schemas import Event
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.dead import DeadLettered
-from streams.query.letters import DeadLetter, DeadLetterPage
+from streams.query.dead_letters import DeadLetter, DeadLetterPage
 
 E = TypeVar("E", bound=Event)
 CODEC = Codec(FileRegistry())

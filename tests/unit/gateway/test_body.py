@@ -17,7 +17,7 @@ from streams.gateway.endpoint import Endpoint, Guard
 from streams.gateway.meter import Meter
 from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.problem import Problem
-from streams.gateway.unverified import UnverifiedBodies
+from streams.gateway.unverified_bodies import UnverifiedBodies
 from tests.unit.gateway._gateway import Settings, problem, world
 
 

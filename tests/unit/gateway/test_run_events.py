@@ -11,7 +11,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from streams.gateway.looks import CoalescedReads
+from streams.gateway.coalesced_reads import CoalescedReads
 from streams.query.wire import WorkerResponse
 from tests.unit.gateway._gateway import FakeOwners, problem, world
 

@@ -20,7 +20,7 @@ from streams.limits.budget_account import BudgetAmount
 from streams.limits.budget_client import BudgetClient, BudgetReservation, Spender, counted
 from streams.limits.single_flight import SingleFlight
 from streams.model.errors import InvalidAnswerError
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from streams.worker.runs.model_caller import ModelCaller
 
 

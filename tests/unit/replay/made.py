@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from schemas.run import RunSubmitted
 from streams import RetryPolicy, Run, StepFailed, agent, tool
 from streams.define.agents import Agent
-from streams.model.scripted import ScriptedModel
-from streams.replay.observed import Observed
+from streams.model.scripted_model import ScriptedModel
 from streams.replay.recordings import Recordings
+from streams.replay.run_observations import Observed
 from streams.replay.runs import LoggedRuns, Rerun, Submission
 from streams.testing import BEGINNING_MS
 

@@ -16,7 +16,7 @@ from streams import on, seconds
 from streams.define.reactions import Reaction
 from streams.replay import pace
 from streams.replay.log import Arrival, ReplayLog, Stretch
-from streams.replay.replaying import Replay, ReplayPlan
+from streams.replay.topic_replay import Replay, ReplayPlan
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.unit.replay.test_bus import CODEC, TABLES, arrival, catalog
 from topics.names import Names

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.run import RunSubmitted
 from streams.engine.view import ENDED
-from streams.replay.observed import Observed
 from streams.replay.report import RunReport
+from streams.replay.run_observations import Observed
 from streams.replay.runs import LoggedRuns, Rerun, Submission
 from streams.replay.world import World
 from streams.testing import BEGINNING_MS, Harness

@@ -13,7 +13,7 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.dead import DeadLettered
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from schemas.signal import CancelRequested, ResumeRequested, SignalSent
 from streams import clock
 from streams.engine.messages import CancelAsked, Message, SignalArrived

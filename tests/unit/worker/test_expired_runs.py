@@ -15,7 +15,7 @@ from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.dead import DeadLettered, RedriveRequested
 from schemas.key import KeyGranted, KeyReleased
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from schemas.run import RunSubmitted
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from streams.engine.entry import EXPIRED, SUBMITTED, Entry

@@ -14,7 +14,7 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.dead import DeadLettered, RedriveRequested
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
 from streams.app import Catalog

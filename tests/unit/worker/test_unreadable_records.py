@@ -62,7 +62,9 @@ class Courier:
         return SimpleNamespace(event=event, attributes=SimpleNamespace(id=str(message.number)), foreign=False)
 
 
-BATCH = cast("Any", SimpleNamespace(messages=[Message(1), Message(2), Message(3)], slice=SimpleNamespace(live=False)))
+BATCH = cast(
+    "Any", SimpleNamespace(messages=[Message(1), Message(2), Message(3)], assignment=SimpleNamespace(live=False))
+)
 
 
 @pytest.fixture

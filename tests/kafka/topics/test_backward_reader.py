@@ -8,9 +8,9 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.dead import DeadLettered, DeadRedriven
 from streams.clock import now_ms
-from streams.query.letters import DeadLetterIndex
+from streams.query.dead_letters import DeadLetterIndex
 from tests.kafka.topics.test_reader import made, written
-from topics.backwards import backwards
+from topics.backward_reader import backwards
 from topics.names import Names
 from topics.producer import EventProducer
 from topics.reader import RawRecord

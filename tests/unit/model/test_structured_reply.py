@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from streams.model.ask import ask
 from streams.model.chat import ChatAnswer
 from streams.model.errors import InvalidAnswerError
-from streams.model.scripted import ScriptedModel
-from streams.model.structured import wanted
+from streams.model.scripted_model import ScriptedModel
+from streams.model.structured_reply import wanted
 
 
 class Colour(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streams.journal import store_keys
-from streams.query.letters import MOST, DeadLetterIndex
+from streams.query.dead_letters import MOST, DeadLetterIndex
 from streams.replay.errors import ReplayError
 from topics.admin import topic_names
 from topics.groups import committed

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from streams.clock import iso
-from streams.query.asked import STALE_MS, open_breakers, stale_runs
 from streams.query.cluster import authorization
+from streams.query.worker_reports import STALE_MS, open_breakers, stale_runs
 
 SECRET = "the-cluster-secret"
 NOW = 1_800_000_000_000

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from streams.cli.log import open_log
 from streams.errors import StreamsError
-from streams.query.letters import MOST, DeadLetter, DeadLetterIndex, DeadLetterPage
-from streams.query.shown import shown, whole
+from streams.query.dead_letter_json import shown, whole
+from streams.query.dead_letters import MOST, DeadLetter, DeadLetterIndex, DeadLetterPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

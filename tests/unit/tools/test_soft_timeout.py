@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from streams import SoftTimeout, tool
-from streams.tools import _softly
+from streams.tools import _soft_timeout
 from streams.tools._call import call_tool
-from streams.tools._softly import GRACE_S, hard_limit, out_of_time, softly
+from streams.tools._soft_timeout import GRACE_S, hard_limit, out_of_time, softly
 from streams.tools.errors import ToolError, ToolTimeoutError
 
 SOON = 0.01
@@ -117,7 +117,7 @@ async def test_a_real_cancellation_is_a_cancellation() -> None:
 
 
 async def test_both_at_once_is_a_cancellation() -> None:
-    softened = _softly._Softened(forever(), SoftTimeout())
+    softened = _soft_timeout._Softened(forever(), SoftTimeout())
 
     async def work() -> None:
         await softened
@@ -132,7 +132,7 @@ async def test_both_at_once_is_a_cancellation() -> None:
 
 async def test_it_is_not_told_while_it_is_being_cancelled() -> None:
     seen: list[str] = []
-    softened = _softly._Softened(_cleaning(seen), SoftTimeout())
+    softened = _soft_timeout._Softened(_cleaning(seen), SoftTimeout())
 
     async def work() -> None:
         await softened
@@ -188,7 +188,7 @@ async def test_a_tool_is_told_and_may_answer() -> None:
 
 
 async def test_a_tool_that_does_not_listen_is_cancelled_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_softly, "GRACE_S", SOON)
+    monkeypatch.setattr(_soft_timeout, "GRACE_S", SOON)
     with pytest.raises(ToolTimeoutError, match=r"longer than its 0\.01 s") as raised:
         await call_tool(deaf, {})
     assert isinstance(raised.value, ToolError)

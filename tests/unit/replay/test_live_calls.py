@@ -12,8 +12,8 @@ from streams.engine.decision import Perform
 from streams.engine.entry import Entry
 from streams.model.ask import ask
 from streams.model.reach import HOSTS
-from streams.model.scripted import ScriptedModel
-from streams.replay import live, shadow
+from streams.model.scripted_model import ScriptedModel
+from streams.replay import live_calls, shadow
 from streams.telemetry import MASK, keep_secret
 
 CANARY = "canary-7f3a-secret"
@@ -38,7 +38,7 @@ def perform(kind: Any, args: dict[str, Any], **more: Any) -> Perform:
 
 async def test_a_tool_called_again_leaves_no_secret_in_answer_and_record() -> None:
     args = {"text": f"at {CANARY}", "headers": {"Authorization": "Bearer abc123"}}
-    answer, record = await live.tool_call("r1", perform("tool", args, tool=echo, hosts=frozenset({"a.example"})))
+    answer, record = await live_calls.tool_call("r1", perform("tool", args, tool=echo, hosts=frozenset({"a.example"})))
     assert answer["text"] == f"at {MASK}"
     assert answer["hosts"] == ["a.example"]
     written = record.model_dump_json()
@@ -49,9 +49,9 @@ async def test_a_tool_called_again_leaves_no_secret_in_answer_and_record() -> No
 async def test_a_model_asked_again_leaves_no_secret_in_answer_and_record() -> None:
     model = ScriptedModel(f"it is {CANARY}")
     asked = perform("llm", {"prompt": f"password: hunter2 {CANARY}", "args": []})
-    answered = await live.question(asked, model)
+    answered = await live_calls.question(asked, model)
     assert answered.value == f"it is {MASK}"
-    (record,) = live.records("r1", asked, answered.calls)
+    (record,) = live_calls.records("r1", asked, answered.calls)
     assert CANARY not in record.model_dump_json()
     assert "hunter2" not in record.model_dump_json()
     plain = await ask(ScriptedModel("x"), "password: hunter2")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from streams.app import Catalog
-from streams.query import unread
+from streams.query import retention_risk
 from streams.schedules.cleanup import cleanup_old_events
 from streams.settings import Settings
 from tests.unit.gateway._gateway import catalog
@@ -32,7 +32,7 @@ class Cluster:
         self.kept: dict[str, str] = {}
         self.dropped: list[tuple[str, int, list[Mapping[Any, int]]]] = []
         for name in ("describe", "committed", "groups", "offsets", "read"):
-            monkeypatch.setattr(unread, name, getattr(self, name))
+            monkeypatch.setattr(retention_risk, name, getattr(self, name))
         monkeypatch.setattr(topic_groups, "drop_before", self.drop_before)
         self.settings = cast("Settings", SimpleNamespace(kafka=lambda: None, topic_prefix="", apps=()))
 
@@ -61,7 +61,7 @@ class Cluster:
         return {}
 
     def close(self) -> str | None:
-        return unread.close_to_deletion(self.settings, catalog(), NOW)
+        return retention_risk.close_to_deletion(self.settings, catalog(), NOW)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_all_pools_are_asked_also_those_that_have_read_nothing(cluster: Cluster)
         "streams.elsewhere": {("events", 0): 4},
         "streams.agents-only": {("signals", 0): 4},
     }
-    assert unread.bus_groups(cluster.settings, catalog()) == {
+    assert retention_risk.bus_groups(cluster.settings, catalog()) == {
         "streams.default": {("events", 0): 9},
         "streams.elsewhere": {("events", 0): 4},
         "streams.scraper": {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.dead import DeadDiscarded, DeadLettered, DeadRedriven
-from streams.query.letters import DeadLetter, DeadLetterFold, DeadLetterMention
+from streams.query.dead_letters import DeadLetter, DeadLetterFold, DeadLetterMention
 
 Event = DeadLettered | DeadRedriven | DeadDiscarded
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from schemas.attributes import Attributes
 from schemas.dead import DeadDiscarded, DeadLettered, DeadRedriven
 from schemas.errors import SchemaError
-from topics.backwards import backwards
+from topics.backward_reader import backwards
 from topics.reader import read
 
 if TYPE_CHECKING:

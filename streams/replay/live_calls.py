@@ -19,7 +19,7 @@ from streams.model.reach import reaching
 from streams.replay.errors import ReplayError
 from streams.telemetry import conceal, redact_json
 from streams.tools._call import call_tool
-from streams.tools._softly import softly
+from streams.tools._soft_timeout import softly
 from streams.tools._threads import in_thread
 from streams.user_code import awaited
 

@@ -6,7 +6,7 @@ import io
 import os
 import threading
 
-from streams.local.merged import LONGEST, MergedLog
+from streams.local.merged_log import LONGEST, MergedLog
 
 
 async def written(*parts: bytes, plain: bool = False) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, create_model
 
-from schemas.avro.published import FOLDER, additions, check, load, publish, subject_of
+from schemas.avro.published_schemas import FOLDER, additions, check, load, publish, subject_of
 from schemas.avro.registry import CONTENT_IDS, FileRegistry, content_id
 from schemas.catalogue import PLAIN_RECORDS, events
 from schemas.errors import IncompatibleError, SchemaError, UnknownSchemaError

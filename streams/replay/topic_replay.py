@@ -15,7 +15,6 @@ from streams.errors import ForkError
 from streams.replay.answers import CallMode
 from streams.replay.bus import BusReplay
 from streams.replay.errors import ReplayError
-from streams.replay.held import WaitingEvents
 from streams.replay.log import Arrival, ReplayLog, Stretch
 from streams.replay.pace import Marks, ReplayPace, side_by_side
 from streams.replay.position import Position as Places
@@ -24,6 +23,7 @@ from streams.replay.repair import Repair
 from streams.replay.report import ReplayReport
 from streams.replay.runs import LoggedRuns, Rerun, Submission, roots
 from streams.replay.shadow import Shadow
+from streams.replay.waiting_events import WaitingEvents
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent

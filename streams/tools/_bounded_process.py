@@ -26,7 +26,7 @@ PROCESSES: Final = 4  # at a time; each takes some 100 MB while it has work
 START_S: Final = 60.0  # for an interpreter and the libraries that read, on a busy machine
 GRACE_S: Final = 5.0  # after a job's own deadline, at which its process ends itself
 HEADER: Final = struct.Struct("!II")
-START: Final = "import sys; sys.path[:] = {path!r}; from streams.tools._bounded_child import serve; serve()"
+START: Final = "import sys; sys.path[:] = {path!r}; from streams.tools._bounded_process_child import serve; serve()"
 ERRORS: Final = {"QueryRefusedError": QueryRefusedError, "ToolError": ToolError}
 
 
@@ -160,7 +160,7 @@ _THREADS: Final = FunctionThreads(PROCESSES)
 
 
 def bounded(job: str, seconds: float, arguments: dict[str, Any], body: bytes = b"") -> Any:
-    """Run a job of `_bounded_child` in a process of its own and wait for it; for callers in a thread.
+    """Run a job of `_bounded_process_child` in a process of its own and wait for it; for callers in a thread.
 
     Raises LimitExceededError when it takes more than `seconds` or than the memory of such a process, and what it raises
     itself.

@@ -97,4 +97,4 @@ JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], Any]]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit("This module runs in a process that `streams.tools._bounded` starts.")
+    sys.exit("This module runs in a process that `streams.tools._bounded_process` starts.")

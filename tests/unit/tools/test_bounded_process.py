@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.tools._bounded import BoundedProcess, BoundedProcesses, bounded, in_bounded
+from streams.tools._bounded_process import BoundedProcess, BoundedProcesses, bounded, in_bounded
 from streams.tools.errors import LimitExceededError, QueryRefusedError
 
 SLOW = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"

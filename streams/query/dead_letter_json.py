@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from streams.query.letters import DeadLetter
+    from streams.query.dead_letters import DeadLetter
 
     class Reader(Protocol):
         """Knows what bytes hold."""

@@ -9,8 +9,8 @@ import pytest
 
 from streams.model.ask import ask
 from streams.model.chat import ChatAnswer, Usage
-from streams.model.recorded import NotRecordedError, RecordedModel
-from streams.model.scripted import ScriptedModel
+from streams.model.recorded_model import NotRecordedError, RecordedModel
+from streams.model.scripted_model import ScriptedModel
 
 
 async def recording(prompt: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from streams.model.configured import chat_model
 from streams.model.errors import ModelRefusedError
+from streams.model.model_from_settings import chat_model
 from streams.settings import Settings
 
 
