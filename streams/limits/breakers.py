@@ -46,9 +46,9 @@ class BreakerRegistry:
         self._spawn = spawn
         self.circuits = {tool.name: CircuitBreaker(tool.name, tool.breaker, worker) for tool in tools if tool.breaker}
         self._verdict: dict[str, asyncio.Event] = {}
-        self._told: set[str] = set()
+        self._informed: set[str] = set()
         self.others: Callable[[], list[str]] = list
-        self.told: list[Callable[[BreakerState], None]] = []
+        self.on_switch: list[Callable[[BreakerState], None]] = []
         """Called for a breaker that this worker has opened or closed, not for one that stays as it was."""
 
     def circuit(self, name: str, breaker: Breaker) -> CircuitBreaker:
@@ -98,7 +98,7 @@ class BreakerRegistry:
         now, before = clock.steady_ms(), circuit.word.open
         word = None
         if ok is None:
-            circuit.gave_up()
+            circuit.abandon_trial()
         else:
             word = circuit.succeeded(now) if ok else circuit.failed(now)
         if word is not None:
@@ -117,12 +117,12 @@ class BreakerRegistry:
         self._decided(name)
         return word
 
-    def hear(self, words: list[dict[str, Any]]) -> None:
+    def apply_state(self, words: list[dict[str, Any]]) -> None:
         """Take in what another worker says."""
-        for said in words:
-            word = BreakerState(**said)
+        for fields in words:
+            word = BreakerState(**fields)
             circuit = self.circuits.get(word.name) or self.circuit(word.name, Breaker(cooldown=word.cooldown))
-            if circuit.hear(word):
+            if circuit.apply_state(word):
                 log.info("circuit breaker of %s: %s, says %s", word.name, circuit.state(clock.steady_ms()), word.worker)
                 self._decided(word.name)
 
@@ -130,10 +130,10 @@ class BreakerRegistry:
         """Tell workers that are new what there is to know."""
         live = set(self.others())
         words = [circuit.word.to_json() for circuit in self.circuits.values() if circuit.word.number]
-        for url in sorted(live - self._told):
+        for url in sorted(live - self._informed):
             if words:
-                self._spawn(self._tell(url, words))
-        self._told = live
+                self._spawn(self._send_states(url, words))
+        self._informed = live
 
     def shown(self) -> list[dict[str, Any]]:
         """Return every breaker for people to read."""
@@ -153,16 +153,16 @@ class BreakerRegistry:
     def _say(self, word: BreakerState, *, before: bool) -> None:
         log.warning("circuit breaker of %s is %s", word.name, "open" if word.open else "closed")
         if word.open is not before:
-            for tell in self.told:
-                tell(word)
+            for hook in self.on_switch:
+                hook(word)
         for url in self.others():
-            self._spawn(self._tell(url, [word.to_json()]))
+            self._spawn(self._send_states(url, [word.to_json()]))
 
     def _decided(self, name: str) -> None:
         if (event := self._verdict.pop(name, None)) is not None:
             event.set()
 
-    async def _tell(self, url: str, words: list[dict[str, Any]]) -> None:
+    async def _send_states(self, url: str, words: list[dict[str, Any]]) -> None:
         for _ in range(_TRIES):
             try:
                 await self._post(url, "/owner/gossip", {"words": words})
@@ -171,4 +171,4 @@ class BreakerRegistry:
                 await asyncio.sleep(_STEP_S)  # the other end may be starting
             else:
                 return
-        self._told.discard(url)  # it hears all when it is heard of again
+        self._informed.discard(url)  # it hears all when it is heard of again

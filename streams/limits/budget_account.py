@@ -41,14 +41,14 @@ class BudgetHold(NamedTuple):
 class BudgetAccount:
     """One scope: its budget, and what it has used on its day (or, with an empty day, ever)."""
 
-    __slots__ = ("at_ms", "day", "given", "told", "used")
+    __slots__ = ("alerted", "at_ms", "day", "given", "used")
 
     def __init__(self) -> None:
         """Begin with nothing used."""
         self.given: Budget | None = None  # by a person: it goes before what the code says
         self.used = BudgetAmount()
         self.day = ""
-        self.told = ""  # the refusal that an alert was raised for
+        self.alerted = ""  # the refusal that an alert was raised for
         self.at_ms = 0
 
     @classmethod
@@ -59,19 +59,19 @@ class BudgetAccount:
             fields: dict[str, Any] = orjson.loads(row)
             account.given = None if fields["given"] is None else Budget(**fields["given"])
             account.used = BudgetAmount(*fields["used"])
-            account.day, account.told, account.at_ms = fields["day"], fields["told"], fields["at_ms"]
+            account.day, account.alerted, account.at_ms = fields["day"], fields["told"], fields["at_ms"]
         return account
 
     def row(self) -> bytes:
         """Return the account as it is kept."""
         given = None if self.given is None else self.given.model_dump()
-        fields = {"given": given, "used": list(self.used), "day": self.day, "told": self.told, "at_ms": self.at_ms}
+        fields = {"given": given, "used": list(self.used), "day": self.day, "told": self.alerted, "at_ms": self.at_ms}
         return orjson.dumps(fields)
 
     def turn(self, day: str) -> None:
         """Begin a day; one that is over is settled with the new one."""
         if day > self.day:
-            self.day, self.used, self.told = day, BudgetAmount(), ""
+            self.day, self.used, self.alerted = day, BudgetAmount(), ""
 
     def refusal(
         self, scope: str, budget: Budget, held: BudgetAmount, wanted: BudgetAmount, kinds: Collection[str] = KINDS
@@ -87,8 +87,8 @@ class BudgetAccount:
             most, used, more = getattr(limit, name), getattr(taken, name), getattr(wanted, name)
             if name in kinds and most is not None and (used >= most or used + more > most):
                 return (
-                    f"the budget of {scope}{when} is spent: {_said(name, used)} of {_said(name, most)} used or under "
-                    f"way, {_said(name, more)} more needed; raise it with `streams budgets set {scope}`"
+                    f"the budget of {scope}{when} is spent: {_text(name, used)} of {_text(name, most)} used or under "
+                    f"way, {_text(name, more)} more needed; raise it with `streams budgets set {scope}`"
                 )
         return None
 
@@ -103,5 +103,5 @@ def held(holds: dict[str, BudgetHold], now: float) -> BudgetAmount:
     return total
 
 
-def _said(name: str, amount: float) -> str:
+def _text(name: str, amount: float) -> str:
     return f"${amount:.4f}" if name == "usd" else f"{amount:,.0f} {name}"

@@ -42,7 +42,7 @@ class BudgetHomes:
 
     def __init__(self, runtime: Runtime, peers: Peers, writer: RecordWriter, pool: str, *, days: float) -> None:
         """Answer for the agents of `pool`; accounts that rest for `days` are forgotten."""
-        self._kept_ms = days * 86_400_000
+        self._retention_ms = days * 86_400_000
         self._next: dict[int, bytes] = {}
         self._runtime = runtime
         self._peers = peers
@@ -59,7 +59,7 @@ class BudgetHomes:
         """Settle what was used, or take another budget."""
         store, key = batch.assignment.stores[LEDGER], store_keys.BUDGET + event.scope.encode()
         account = BudgetAccount.read(store.get(key))
-        told = account.told
+        alerted = account.alerted
         if isinstance(event, BudgetSpent):
             account.turn(event.day)
             if event.day == account.day:  # what was used yesterday and settled today counts for nothing any more
@@ -67,10 +67,10 @@ class BudgetHomes:
             self._let_go(batch.assignment, event.scope, event.hold)
         else:
             account.given = Budget(tokens=event.tokens, usd=event.usd, calls=event.calls) or None
-            account.told = ""
+            account.alerted = ""
         account.at_ms = clock.now_ms()
         batch.put(store, key, account.row())
-        if told and not account.told:
+        if alerted and not account.alerted:
             gone = AlertResolved(alert=alert_of(event.scope), summary="another budget", at_ms=account.at_ms)
             self._writer.send(batch, Output("events", gone, f"{alert_of(event.scope)}/{account.at_ms}", gone.alert))
 
@@ -99,13 +99,13 @@ class BudgetHomes:
             hold = BudgetHold(wanted, now + float(body["seconds"]), str(body.get("holder", "")))
             self._holds[owned].setdefault(scope, {})[name] = hold
             return {"held": True}
-        if not account.told:
-            await self._tell(owned, scope, account, why)
+        if not account.alerted:
+            await self._raise_alert(owned, scope, account, why)
         return {"spent": why}
 
-    async def _tell(self, owned: PartitionAssignment, scope: str, account: BudgetAccount, why: str) -> None:
+    async def _raise_alert(self, owned: PartitionAssignment, scope: str, account: BudgetAccount, why: str) -> None:
         """Raise an alert, once until the budget is changed or its day is over."""
-        account.told, account.at_ms = why, clock.now_ms()
+        account.alerted, account.at_ms = why, clock.now_ms()
         event = AlertRaised(
             alert=alert_of(scope),
             severity="warning",
@@ -125,7 +125,7 @@ class BudgetHomes:
     def _rows(self, owned: PartitionAssignment) -> Iterator[dict[str, Any]]:
         for key, row in owned.stores[LEDGER].scan_committed(store_keys.BUDGET):
             scope, account = key.removeprefix(store_keys.BUDGET).decode(), BudgetAccount.read(row)
-            if scope.startswith("run:") and not account.told and account.given is None:
+            if scope.startswith("run:") and not account.alerted and account.given is None:
                 continue
             under_way = self._held(owned, scope, clock.monotonic())
             yield {
@@ -135,7 +135,7 @@ class BudgetHomes:
                 "used": account.used._asdict(),
                 "under_way": under_way._asdict(),
                 "given": None if account.given is None else account.given.model_dump(),
-                "spent": account.told or None,
+                "spent": account.alerted or None,
                 "updated_at": clock.iso(account.at_ms),
             }
 
@@ -155,7 +155,7 @@ class BudgetHomes:
         unit = CommitUnit(owned)
         for key, row in rows:
             account = BudgetAccount.read(row)
-            if account.given is None and now_ms - account.at_ms > self._kept_ms:
+            if account.given is None and now_ms - account.at_ms > self._retention_ms:
                 unit.put(owned.stores[LEDGER], key, None)
         if unit.writes:
             self._runtime.committer.add(unit)

@@ -48,7 +48,7 @@ class CircuitBreaker:
         self._failures = 0
         self._probing = False
 
-    def hear(self, word: BreakerState) -> bool:
+    def apply_state(self, word: BreakerState) -> bool:
         """Take a word from somebody; return whether it is newer than ours."""
         if (word.number, word.worker) <= (self.word.number, self.word.worker):
             return False
@@ -101,7 +101,7 @@ class CircuitBreaker:
             return self._say(now_ms, open_=True)
         return None
 
-    def gave_up(self) -> None:
+    def abandon_trial(self) -> None:
         """Forget a call that was cancelled: it says nothing of the tool."""
         self._probing = False
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streams.runtime.batch import RecordBatch
     from streams.runtime.committer import Committer
 
-_TOLD: Final = 1000  # holders in one unit
+_PIECE: Final = 1000  # holders in one unit
 
 
 class KeyHomes:
@@ -54,9 +54,9 @@ class KeyHomes:
             locks[name].load(found)
         owned.on_death.append(lambda: self._gone(owned))
         held = [(name, one) for name, found in claims.items() for one in found if one.held and self._served(name)]
-        for start in range(0, len(held), _TOLD):
+        for start in range(0, len(held), _PIECE):
             unit = CommitUnit(owned)
-            for name, claim in held[start : start + _TOLD]:
+            for name, claim in held[start : start + _PIECE]:
                 self._grant(unit, name, claim)
             self._committer().add(unit)
 

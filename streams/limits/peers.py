@@ -122,12 +122,12 @@ class Peers:
         """Return a worker's answer; raises HomeAwayError when it gives none in time or is not the home any more."""
         if self._ended:
             raise HomeAwayError("this worker leaves")
-        said = await self._wire.post(url + path, orjson.dumps(body), seconds)
-        if said is None:
+        response = await self._wire.post(url + path, orjson.dumps(body), seconds)
+        if response is None:
             raise HomeAwayError(f"{url} does not answer within {seconds:g} s")
-        if said.status != 200:
-            raise HomeAwayError(f"{url} answers {said.status}")
-        return orjson.loads(said.body)
+        if response.status != 200:
+            raise HomeAwayError(f"{url} answers {response.status}")
+        return orjson.loads(response.body)
 
     def _partition(self, limit: str) -> int:
         return partition_of(limit.encode(), self._runtime.partitions)

@@ -52,7 +52,7 @@ class PermitAllocator:
         """Return the workers that hold a permit or wait for one."""
         return self._held.keys() | self._waiting.keys()
 
-    def tell(self, worker: str, held: int, now: float) -> None:
+    def report_held(self, worker: str, held: int, now: float) -> None:
         """Take a worker's word for what it holds."""
         if held:
             self._held[worker] = (held, now + LEASE_S)

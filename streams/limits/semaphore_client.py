@@ -48,10 +48,10 @@ class _LocalPermits:
         "held",
         "queue",
         "ranks",
+        "reported_ranks",
         "semaphore",
         "silent",
         "timer",
-        "told",
         "waiting",
     )
 
@@ -61,7 +61,7 @@ class _LocalPermits:
         self.waiting: set[asyncio.Future[None]] = set()
         self.queue: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap by rank, with some who have given up
         self.ranks: Ranks = self.own_ranks
-        self.told: list[int] = []
+        self.reported_ranks: list[int] = []
         self.asking = False
         self.silent = 0
         self.changed = False  # there is something to tell
@@ -147,7 +147,7 @@ class SemaphoreClient:
     def reordered(self, semaphore: Semaphore) -> None:
         """Hear that others may be first now of those who wait by a queue; the home is told if that is so."""
         local = self._local(semaphore)
-        if local.waiting and local.wanted() != local.told:
+        if local.waiting and local.wanted() != local.reported_ranks:
             self._touch(local)
 
     def force(self, semaphore: Semaphore) -> None:
@@ -190,8 +190,8 @@ class SemaphoreClient:
         if local.asking:
             return
         while local.changed or local.again:
-            local.told = local.wanted()
-            given = self.now(local.semaphore, self._worker, local.held, local.told)
+            local.reported_ranks = local.wanted()
+            given = self.now(local.semaphore, self._worker, local.held, local.reported_ranks)
             if given is None:
                 break
             local.changed = local.again = False
@@ -210,7 +210,7 @@ class SemaphoreClient:
         wait = RENEW_S
         while local.changed or local.again:
             local.changed = local.again = False
-            wait = await self._tell(local)
+            wait = await self._report(local)
         local.asking = False
         self._arm(local, wait)
 
@@ -233,15 +233,15 @@ class SemaphoreClient:
             local.held += 1  # also for one that is being cancelled: it gives the place back itself
             if not future.done():
                 future.set_result(None)
-        if given and given == len(local.told) and local.waiting:
+        if given and given == len(local.reported_ranks) and local.waiting:
             local.changed = True  # the home has not heard of those behind
 
-    async def _tell(self, local: _LocalPermits) -> float:
+    async def _report(self, local: _LocalPermits) -> float:
         semaphore = local.semaphore
         url = self._place(semaphore.pool, semaphore.name)
         if url is None:
             return self._silence(local)
-        local.told = local.wanted()
+        local.reported_ranks = local.wanted()
         body = {
             "worker": self._worker,
             "url": self.url,
@@ -250,7 +250,7 @@ class SemaphoreClient:
             "size": semaphore.size,
             "held": local.held,
             "wanted": len(local.waiting),
-            "ranks": local.told,
+            "ranks": local.reported_ranks,
         }
         try:
             answer = await self._send(url, body)

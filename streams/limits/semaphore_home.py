@@ -57,7 +57,7 @@ class SemaphoreHome:
             return None
         now = clock.monotonic()
         self._sizes[limit] = size
-        slots.tell(worker, held, now)
+        slots.report_held(worker, held, now)
         given = slots.want(worker, ranks, size, now)
         self._call_next(limit, slots)
         return given
@@ -99,10 +99,10 @@ class SemaphoreHome:
             for url, answer in zip(missing, answers, strict=True):
                 if answer is not None:
                     asked.add(url)
-                    slots.tell(str(answer["worker"]), int(answer["held"].get(limit, 0)), clock.monotonic())
+                    slots.report_held(str(answer["worker"]), int(answer["held"].get(limit, 0)), clock.monotonic())
             if None in answers or not self._peers.settled():
                 await asyncio.sleep(_STEP_S)  # no event tells that a worker answers again
-        slots.tell(str(self._peers.holder), self._own([limit]).get(limit, 0), clock.monotonic())
+        slots.report_held(str(self._peers.holder), self._own([limit]).get(limit, 0), clock.monotonic())
         self._slots.setdefault(limit, slots)
 
     async def _held(self, url: str, limit: str) -> dict[str, Any] | None:

@@ -107,15 +107,15 @@ class SharedAnswerHome:
             return {"kept": False, "superseded": True}
         expiry_ms = clock.now_ms() + int(ttl * 1000)
         row = b"%d %b" % (expiry_ms, orjson.dumps(value))
-        kept = len(row) < MAX_RECORD_BYTES // 2
-        if kept:
+        fits = len(row) < MAX_RECORD_BYTES // 2
+        if fits:
             unit = CommitUnit(self._owned)
             unit.put(self._owned.stores[LEDGER], key_of(call), row)
             unit.put(self._owned.stores[LEDGER], listed_key(call, expiry_ms), b"1")
             await committed(self._committer, unit)
         if self._leases.get(call) is lease:
             self._end(call)
-        return {"kept": kept}
+        return {"kept": fits}
 
     def fail(self, call: str, holder: str) -> dict[str, Any]:
         """Give a lease back without an answer, or withdraw a question: the next who waits computes."""

@@ -53,7 +53,7 @@ class SingleFlight:
         self._prove = prove
         self._number = itertools.count(1)
         self._flying: dict[str, asyncio.Future[tuple[Any] | Exception | None]] = {}
-        self._untold: dict[str, Found] = {}  # answers whose home is on the move
+        self._undelivered: dict[str, Found] = {}  # answers whose home is on the move
         self.hits = 0
         self.misses = 0
 
@@ -66,9 +66,9 @@ class SingleFlight:
             if outcome is not None:
                 self.hits += 1
                 return outcome[0], True
-        if (untold := self._untold.get(cached.call)) is not None:
+        if (undelivered := self._undelivered.get(cached.call)) is not None:
             self.hits += 1
-            return untold[0], True
+            return undelivered[0], True
         future = self._flying[cached.call] = asyncio.get_running_loop().create_future()
         outcome = None
         try:
@@ -105,7 +105,9 @@ class SingleFlight:
 
             value, recorded = await compute(confirm)
         except BaseException:
-            self._spawn(self._tell(cached.call, failed))  # also a question that waits at its home is withdrawn by that
+            self._spawn(
+                self._deliver(cached.call, failed)
+            )  # also a question that waits at its home is withdrawn by that
             raise
         if not recorded:
             await self._share(cached, holder, value)
@@ -113,26 +115,28 @@ class SingleFlight:
 
     async def _share(self, cached: SharedCall, holder: str, value: Any) -> None:
         """Give an answer to its home; it is told in the background if the home moves or this task is cancelled."""
-        told: dict[str, Any] = {"do": "fail", "holder": holder}
+        message: dict[str, Any] = {"do": "fail", "holder": holder}
         arrived = False
         try:
             await self._prove(cached.run_id)
-            told = {"do": "put", "value": value, "ttl": cached.ttl, "holder": holder}
-            arrived = await self._told(cached.call, told)
+            message = {"do": "put", "value": value, "ttl": cached.ttl, "holder": holder}
+            arrived = await self._is_delivered(cached.call, message)
         except WorkerError as error:
             log.info("an answer for run %s is not shared, since the run goes on elsewhere: %s", cached.run_id, error)
         finally:
             if not arrived:
-                if told["do"] == "put":  # runs of this worker share it meanwhile, also those that have just come here
-                    self._untold[cached.call] = (value,)
-                self._spawn(self._tell_moving(cached.call, told))
+                if (
+                    message["do"] == "put"
+                ):  # runs of this worker share it meanwhile, also those that have just come here
+                    self._undelivered[cached.call] = (value,)
+                self._spawn(self._deliver_later(cached.call, message))
 
-    async def _tell_moving(self, call: str, told: dict[str, Any]) -> None:
+    async def _deliver_later(self, call: str, message: dict[str, Any]) -> None:
         """Tell a home that is on the move."""
         try:
-            await self._tell(call, told)
+            await self._deliver(call, message)
         finally:
-            self._untold.pop(call, None)
+            self._undelivered.pop(call, None)
 
     async def _look(self, cached: SharedCall, holder: str, lease: float) -> Found | None:
         """Return what is found; None when this worker is to compute it, or when there is no home to ask."""
@@ -155,15 +159,15 @@ class SingleFlight:
             else:
                 end = clock.monotonic() + PATIENCE_S
 
-    async def _tell(self, call: str, what: dict[str, Any]) -> None:
+    async def _deliver(self, call: str, what: dict[str, Any]) -> None:
         """Tell the home, also one that moves at the moment."""
         end = clock.monotonic() + PATIENCE_S
-        while not await self._told(call, what):
+        while not await self._is_delivered(call, what):
             if clock.monotonic() > end:
                 return
             await asyncio.sleep(AGAIN_S)
 
-    async def _told(self, call: str, what: dict[str, Any]) -> bool:
+    async def _is_delivered(self, call: str, what: dict[str, Any]) -> bool:
         try:
             return not (await self._ask(call, what)).get("away")
         except StreamsError as error:

@@ -33,7 +33,7 @@ def probe(client: client_config.Config, app: str, topic: str, partition: int, id
     try:
         # Sending offsets to a coordinator that has yet to make its topic, as on a new cluster, never returns (seen with
         # librdkafka 2.16.1, whatever the timeout): so it is asked first, which makes the topic and waits for it.
-        if not _told(client, group, place):
+        if not _answers_offsets(client, group, place):
             raise ClusterUnfitError("The broker does not tell the offsets of a group: its coordinator is not available")
         producer.init_transactions(30)
         producer.begin_transaction()
@@ -56,7 +56,7 @@ def _metadata(client: client_config.Config, group: str) -> object:
         reader.close()
 
 
-def _told(client: client_config.Config, group: str, place: TopicPartition) -> bool:
+def _answers_offsets(client: client_config.Config, group: str, place: TopicPartition) -> bool:
     """Return whether the coordinator answers at all, asked for a minute: while it comes up it refuses at once."""
     pauses = RetryPauses(PATIENCE_S)
     while _answer(client, group, place, 3) is None:

@@ -257,10 +257,10 @@ class Committer:
         await asyncio.sleep(pause)
         await self._owner.next_snapshot()
         snapshot = self._owner.snapshot
-        kept = self._alive(units, snapshot)
-        if len(kept) < len(units):
+        remaining = self._alive(units, snapshot)
+        if len(remaining) < len(units):
             self._refusals.over()  # the callbacks came: a refusal of what is left is another matter
-        return kept, snapshot
+        return remaining, snapshot
 
     async def _wait_again(self, aborts: int, error: TransactionAbortedError) -> None:
         """Give the cluster more time with each abort of one unit; raises TransactionStuckError when that was no help.
@@ -294,13 +294,13 @@ class Committer:
         await work
 
     def _alive(self, units: Sequence[CommitUnit], snapshot: GroupSnapshot) -> list[CommitUnit]:
-        kept = []
+        remaining = []
         for unit in units:
             if self._stands(unit) and unit.assignment in snapshot.live:
-                kept.append(unit)
+                remaining.append(unit)
             else:
                 self._drop(unit)
-        return kept
+        return remaining
 
     def _stands(self, unit: CommitUnit) -> bool:
         """Return whether a unit may be committed; one whose base is lost takes its slice with it, to be read again."""

@@ -153,7 +153,7 @@ class ConsumerThread:
         self._fetcher.close()
         self._check()
 
-    def _told(self, callback: Callable[[Consumer, list[TopicPartition]], None]) -> Rebalance:
+    def _recording_failure(self, callback: Callable[[Consumer, list[TopicPartition]], None]) -> Rebalance:
         """Return a callback that keeps its error for the thread: below Python 3.12 the binding garbles what is raised.
 
         An error whose value is a text, as the binding's own have, comes out of it as a SystemError about a `<class
@@ -189,9 +189,9 @@ class ConsumerThread:
 
     def _serve_group(self) -> None:
         """Run the callbacks of a rebalance that is due; the member's own partitions are paused, so no records come."""
-        said = self._consumer.poll(0)
+        event = self._consumer.poll(0)
         self._check()
-        if said is not None and (error := said.error()) is not None:
+        if event is not None and (error := event.error()) is not None:
             self._on_error(error)
 
     def _look_for_brokers(self) -> None:
@@ -280,9 +280,9 @@ class ConsumerThread:
     def _subscribe(self) -> None:
         self._consumer.subscribe(
             [self._subscription],
-            on_assign=self._told(self._on_assign),
-            on_revoke=self._told(self._on_revoke),
-            on_lost=self._told(self._on_lost),
+            on_assign=self._recording_failure(self._on_assign),
+            on_revoke=self._recording_failure(self._on_revoke),
+            on_lost=self._recording_failure(self._on_lost),
         )
         self.member = self._consumer.memberid()
 

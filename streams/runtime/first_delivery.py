@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Partition = tuple[str, int]
 
 #: A broker forgets a producer that wrote nothing to a partition for a day (producer.id.expiration.ms).
-_KEPT_S: Final = 12 * 3600.0
+_KNOWN_S: Final = 12 * 3600.0
 
 
 class FirstDeliveryGuard:
@@ -37,7 +37,7 @@ class FirstDeliveryGuard:
 
     def of(self, outs: Sequence[Out], partitions: AbstractSet[Partition]) -> list[int]:
         """Return the places in `outs`, which go to `partitions`, of those that may be the first on theirs."""
-        if clock.monotonic() - self._since > _KEPT_S:
+        if clock.monotonic() - self._since > _KNOWN_S:
             self._since = clock.monotonic()
             self._known.clear()
             self._counts.clear()

@@ -35,7 +35,7 @@ class LoopMonitor:
     def __init__(self, settings: Settings, client: Mapping[str, Any], topic: str, prefix: bytes) -> None:
         """Record in `topic`, the journal's changelog, under keys with `prefix`; `client` has the cluster's address."""
         self._after = settings.loop_blocked_after
-        self._told = {
+        self._config = {
             "kafka": {name: value for name, value in client.items() if isinstance(value, str | int | float | bool)},
             "topic": topic,
             "prefix": prefix.decode(),
@@ -71,9 +71,9 @@ class LoopMonitor:
             stdout=asyncio.subprocess.DEVNULL,
             pass_fds=files,
         )
-        told = cast("asyncio.StreamWriter", process.stdin)
-        told.write(json.dumps(self._told).encode() + b"\n")
+        stdin = cast("asyncio.StreamWriter", process.stdin)
+        stdin.write(json.dumps(self._config).encode() + b"\n")
         try:
             return await process.wait()
         finally:
-            told.close()  # it ends with that
+            stdin.close()  # it ends with that

@@ -40,10 +40,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the worker; with its end this process ends
     board, stacks, pid, bound = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    told = json.loads(sys.stdin.readline())
+    config = json.loads(sys.stdin.readline())
     memory = mmap.mmap(board, HEAD.size + PLACES * PLACE_BYTES, prot=mmap.PROT_READ)
     if stands_still(memory, pid, bound):
-        end(memory, stacks, pid, bound, told)
+        end(memory, stacks, pid, bound, config)
 
 
 def stands_still(memory: mmap.mmap, pid: int, bound: float) -> bool:
@@ -75,15 +75,15 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def end(memory: mmap.mmap, stacks: int, pid: int, bound: float, told: dict[str, Any]) -> None:
+def end(memory: mmap.mmap, stacks: int, pid: int, bound: float, config: dict[str, Any]) -> None:
     """Say what blocks the loop, record it, and kill the worker, whatever becomes of the first two."""
     with suppress(ProcessLookupError):  # the worker has ended by itself
         try:
-            diagnose(memory, stacks, pid, bound, told)
+            diagnose(memory, stacks, pid, bound, config)
         except ProcessLookupError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever keeps the record from the log, the worker must not go on
-            say(told, f"what blocks the event loop could not be found or recorded: {error!r}")
+            log(config, f"what blocks the event loop could not be found or recorded: {error!r}")
         send(pid, signal.SIGKILL)
 
 
@@ -94,17 +94,17 @@ def send(pid: int, number: int) -> None:
     os.kill(pid, number)
 
 
-def diagnose(memory: mmap.mmap, stacks: int, pid: int, bound: float, told: dict[str, Any]) -> None:
+def diagnose(memory: mmap.mmap, stacks: int, pid: int, bound: float, config: dict[str, Any]) -> None:
     """Say what blocks the loop and record it; raises what keeps it from that."""
     threads = read_threads(memory)
     place = blocker(threads, pid)
-    where = place_of(stack_of(dumped(stacks, pid, told["signal"]), threads[place][1]), told["not_users"])
+    where = place_of(stack_of(dumped(stacks, pid, config["signal"]), threads[place][1]), config["not_users"])
     text = threads[place][2]
     kind, partition, name, what = text.split("\x1f", 3) if text else ("", "-1", "", "")
     who = f"{kind} {name} of {what}" if kind else "nothing that is known"
-    say(told, f"the event loop is blocked for {bound:g} s by {who}, at {where}: this worker is killed")
-    if int(partition) >= 0 and told["kafka"]:
-        record(told, int(partition), f"{kind}/{name}", {"what": what, "where": where, "seconds": bound})
+    log(config, f"the event loop is blocked for {bound:g} s by {who}, at {where}: this worker is killed")
+    if int(partition) >= 0 and config["kafka"]:
+        record(config, int(partition), f"{kind}/{name}", {"what": what, "where": where, "seconds": bound})
 
 
 def read_threads(memory: mmap.mmap) -> list[tuple[int, int, str]]:
@@ -184,16 +184,16 @@ def place_of(frames: list[str], not_users: list[str]) -> str:
     return next(iter(users), places[0][1] if places else "an unknown line")
 
 
-def record(told: dict[str, Any], partition: int, name: str, what: dict[str, Any]) -> None:
+def record(config: dict[str, Any], partition: int, name: str, what: dict[str, Any]) -> None:
     """Write the row of the journal's changelog and wait until it is acknowledged; raises what keeps it from that."""
-    sys.path[:0] = told["path"]
+    sys.path[:0] = config["path"]
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - only when there is something to record
 
-    producer = Producer({**told["kafka"], "acks": "all", "enable.idempotence": True, "log_level": 2}, logger=None)
+    producer = Producer({**config["kafka"], "acks": "all", "enable.idempotence": True, "log_level": 2}, logger=None)
     failed: list[Any] = []
-    key = f"{told['prefix']}{name}/{uuid.uuid4().hex}".encode()
+    key = f"{config['prefix']}{name}/{uuid.uuid4().hex}".encode()
     producer.produce(
-        told["topic"], json.dumps(what).encode(), key, partition, on_delivery=lambda error, _: failed.append(error)
+        config["topic"], json.dumps(what).encode(), key, partition, on_delivery=lambda error, _: failed.append(error)
     )
     if producer.flush(ACKNOWLEDGED_S) or not failed:
         message = f"the broker did not acknowledge it within {ACKNOWLEDGED_S:g} s"
@@ -202,10 +202,10 @@ def record(told: dict[str, Any], partition: int, name: str, what: dict[str, Any]
         raise KafkaException(failed[0])
 
 
-def say(told: dict[str, Any], text: str) -> None:
+def log(config: dict[str, Any], text: str) -> None:
     """Write a line to the log as the worker does."""
     moment = time.time()
-    if told["log_format"] == "json":
+    if config["log_format"] == "json":
         at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(moment))
         line = json.dumps({"time": at, "level": "error", "logger": "streams.runtime.loop", "message": text})
     else:

@@ -214,8 +214,8 @@ class PartitionDatabase:
 
     def clear(self, store: PartitionStore) -> None:
         """Delete all rows, the index and the mark of `store`, so that it is built anew."""
-        for kept in (_MARK, _INDEX):
-            self._db.delete(kept + store.name.encode())
+        for name in (_MARK, _INDEX):
+            self._db.delete(name + store.name.encode())
         for prefix in (store.prefix, store.entries.prefix) if store.index else (store.prefix,):
             self._db.delete_range(prefix, _after(prefix))
 

@@ -35,7 +35,7 @@ class QueueLookup:
         self._topics = tuple(topics)
         self._turn = asyncio.Lock()
         self._next: dict[PartitionAssignment, asyncio.Task[frozenset[bytes] | QueuesUnreadError]] = {}
-        self._kept: list[Consumer] = []  # the one consumer, while it is well
+        self._idle: list[Consumer] = []  # the one consumer, while it is well
 
     async def has(self, owned: PartitionAssignment, key: bytes) -> bool:
         """Return whether a record with `key` is on the way; raises QueuesUnreadError when that cannot be seen in time.
@@ -56,8 +56,8 @@ class QueueLookup:
 
     def close(self) -> None:
         """Close the consumer; no look may be under way."""
-        while self._kept:
-            self._kept.pop().close()
+        while self._idle:
+            self._idle.pop().close()
 
     async def _look(self, owned: PartitionAssignment) -> frozenset[bytes] | QueuesUnreadError:
         async with self._turn:
@@ -68,7 +68,7 @@ class QueueLookup:
             return await asyncio.to_thread(self._read, owned, places) if places else frozenset()
 
     def _read(self, owned: PartitionAssignment, places: list[TopicPartition]) -> frozenset[bytes] | QueuesUnreadError:
-        consumer = self._kept.pop() if self._kept else Consumer(self._settings, logger=None)
+        consumer = self._idle.pop() if self._idle else Consumer(self._settings, logger=None)
         try:
             consumer.assign(places)
             found = self._to_the_ends(consumer, owned, {place.topic for place in places})
@@ -76,7 +76,7 @@ class QueueLookup:
         except (KafkaException, QueuesUnreadError) as error:
             consumer.close()  # the next look begins with a new one
             return QueuesUnreadError(f"the queues cannot be read to their ends: {error}")
-        self._kept.append(consumer)
+        self._idle.append(consumer)
         return found
 
     @staticmethod

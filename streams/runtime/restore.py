@@ -123,7 +123,7 @@ class Restorer:
 
     def _read_on(self, reader: Consumer, open_: dict[Place, ChangelogReading], began: float, total: int) -> None:
         """Read by one reader until all is read, nobody wants it any more, or nothing came for long."""
-        told = moved = clock.monotonic()
+        reported = moved = clock.monotonic()
         reader.assign([TopicPartition(topic, p, r.position) for (topic, p), r in open_.items()])
         while open_ and any(r.owner.live for r in open_.values()):
             if self._changelogs.take(reader, open_, _WAIT_S):
@@ -135,10 +135,10 @@ class Restorer:
             self._finish(done)
             for reading in done:
                 del open_[reading.place]
-            if clock.monotonic() - told > 1.0:
-                told = clock.monotonic()
+            if clock.monotonic() - reported > 1.0:
+                reported = clock.monotonic()
                 left = sum(r.end - r.position for r in open_.values())
-                self._say(f"restoring: {total - left} of {total} changelog records, {told - began:.0f} s")
+                self._say(f"restoring: {total - left} of {total} changelog records, {reported - began:.0f} s")
 
     def _finish(self, readings: list[ChangelogReading]) -> None:
         for reading in readings:

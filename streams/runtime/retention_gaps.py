@@ -22,7 +22,7 @@ class RetentionGaps:
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = threading.Lock()
-        self._untold: list[RetentionGap] = []
+        self._unreported: list[RetentionGap] = []
         self._known: set[RetentionGap] = set()
         self.offsets: Counter[str] = Counter()  # that were deleted unread, by topic
 
@@ -31,16 +31,16 @@ class RetentionGaps:
         with self._lock:
             if gap not in self._known:
                 self._known.add(gap)
-                self._untold.append(gap)
+                self._unreported.append(gap)
                 self.offsets[gap.topic] += gap.end - gap.start
 
     def take(self) -> list[RetentionGap]:
         """Return the gaps that nobody was told of; whoever takes them gives back those that could not be told."""
         with self._lock:
-            untold, self._untold = self._untold, []
-        return untold
+            unreported, self._unreported = self._unreported, []
+        return unreported
 
     def give_back(self, gap: RetentionGap) -> None:
         """Keep a gap to be told of later."""
         with self._lock:
-            self._untold.append(gap)
+            self._unreported.append(gap)

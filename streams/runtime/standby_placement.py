@@ -46,11 +46,11 @@ class StandbyPlacement:
             await asyncio.sleep(_PERIOD_S)
             if self._workers.settled():
                 members = self._workers.members()
-                standbys.want(wanted(members, self._workers.id, standbys.copies, standbys.kept))
+                standbys.want(wanted(members, self._workers.id, standbys.copies, standbys.copied_partitions))
 
 
 def wanted(
-    members: Mapping[str, frozenset[int]], me: str, copies: int, kept: Callable[[], frozenset[int]]
+    members: Mapping[str, frozenset[int]], me: str, copies: int, copied: Callable[[], frozenset[int]]
 ) -> frozenset[int]:
     """Return the partitions that `me` keeps a copy of: those it is chosen for, and those it has while nobody owns them.
 
@@ -58,4 +58,4 @@ def wanted(
     """
     mine = {number for number, keepers in chosen(members, copies).items() if me in keepers}
     owned = frozenset().union(*members.values())
-    return frozenset(mine | (kept() - owned))
+    return frozenset(mine | (copied() - owned))

@@ -70,7 +70,7 @@ class Standbys:
         self._lock = threading.Lock()  # held to open, to close and to claim
         self._wanted: frozenset[int] = frozenset()
         self._claimed: set[int] = set()
-        self._kept: dict[int, PartitionAssignment] = {}
+        self._copies: dict[int, PartitionAssignment] = {}
         self._readings: dict[Place, ChangelogReading] = {}  # of the thread alone
         self._growing: set[Place] = set()  # not yet at the end that they had when they were opened
         self._looked_at = 0.0
@@ -88,13 +88,13 @@ class Standbys:
         """Keep copies of these partitions from now on; those that this worker owns are left out."""
         self._wanted = numbers
 
-    def kept(self) -> frozenset[int]:
+    def copied_partitions(self) -> frozenset[int]:
         """Return the partitions that a copy is kept of."""
-        return frozenset(self._kept)
+        return frozenset(self._copies)
 
     def find(self, number: int) -> PartitionAssignment | None:
         """Return the copy of a partition; hold its guard and look whether it lives while you read."""
-        return self._kept.get(number)
+        return self._copies.get(number)
 
     def claim(self, number: int) -> PartitionDatabase | None:
         """Make partition `number` this worker's own (any thread): keep no copy, and return the open database of one.
@@ -103,7 +103,7 @@ class Standbys:
         """
         with self._lock:
             self._claimed.add(number)
-            copy = self._kept.pop(number, None)
+            copy = self._copies.pop(number, None)
             if copy is None:
                 return None
             copy.kill()
@@ -120,7 +120,7 @@ class Standbys:
         self._halted.set()
         if self._thread.is_alive():
             self._thread.join(_END_S)
-        self._drop(self.kept())
+        self._drop(self.copied_partitions())
 
     def collect(self) -> Iterator[Metric]:
         """Yield how far the copies are behind."""
@@ -139,7 +139,7 @@ class Standbys:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - copies are for later: their trouble must not end who works now
                 self._say(f"standbys stop for {_PAUSE_S:g} s: {error}")
-                self._drop(self.kept())
+                self._drop(self.copied_partitions())
                 self._halted.wait(_PAUSE_S)
 
     def _follow(self) -> None:
@@ -170,8 +170,10 @@ class Standbys:
 
     def _adjust(self, reader: Consumer) -> None:
         wanted = self._wanted
-        self._drop(self.kept() - wanted)
-        fresh = [copy for number in sorted(wanted - self.kept()) if (copy := self._open(number)) is not None]
+        self._drop(self.copied_partitions() - wanted)
+        fresh = [
+            copy for number in sorted(wanted - self.copied_partitions()) if (copy := self._open(number)) is not None
+        ]
         if not fresh and all(reading.owner.live for reading in self._readings.values()):
             return
         self._readings = {place: reading for place, reading in self._readings.items() if reading.owner.live}
@@ -180,7 +182,7 @@ class Standbys:
             self._growing.add(reading.place)
         self._growing &= self._readings.keys()
         reader.assign([TopicPartition(*place, reading.position) for place, reading in self._readings.items()])
-        self.lags = {number: lag for number, lag in self.lags.items() if number in self._kept}
+        self.lags = {number: lag for number, lag in self.lags.items() if number in self._copies}
 
     def _open(self, number: int) -> PartitionAssignment | None:
         with self._lock:
@@ -191,7 +193,7 @@ class Standbys:
             copy.stores = {
                 spec.name: PartitionStore(db, spec.name, spec.topic, number, spec.index) for spec in self._specs
             }
-            self._kept[number] = copy
+            self._copies[number] = copy
         if db.rebuilt:  # not the copy's any more, if it was claimed meanwhile
             self._say(f"standby store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
         return copy
@@ -200,7 +202,7 @@ class Standbys:
         """Close copies; their files stay for the next time."""
         for number in numbers:
             with self._lock:
-                copy = self._kept.pop(number, None)
+                copy = self._copies.pop(number, None)
                 if copy is not None:
                     copy.kill()
                     copy.close()
@@ -209,7 +211,7 @@ class Standbys:
         if clock.monotonic() - self._looked_at < _LOOK_S:
             return
         self._looked_at = clock.monotonic()
-        lags = dict.fromkeys(self._kept, 0)
+        lags = dict.fromkeys(self._copies, 0)
         for place, reading in self._readings.items():
             if place[1] in lags:
                 lags[place[1]] += max(self._end(reader, place, reading) - reading.position, 0)

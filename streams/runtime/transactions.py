@@ -83,7 +83,7 @@ class TransactionalProducer:
         self._producer = Producer(client_config.producer(client, transactional_id), logger=None)
         self._firsts = FirstDeliveryGuard(self._partitions)
         self._refused: KafkaError | None = None
-        self._untold = 0  # records asked for of which the broker has not said where they lie
+        self._reports_due = 0  # records asked for of which the broker has not said where they lie
         self._probe = probe
         self._contact = Contact(client)
         self._topic = ""  # one that the last transaction wrote to
@@ -180,14 +180,14 @@ class TransactionalProducer:
             if error is None:
                 record = cast("ConsumedRecord", message)
                 if (offset := record.offset()) is not None and offset >= 0:
-                    self._untold -= 1
+                    self._reports_due -= 1
                     self._firsts.learnt(record.topic(), record.partition())
                     ends[record.topic(), record.partition()] = offset + 1
             elif self._refused is None:
                 self._refused = error
 
         reports: dict[int, Report] = dict.fromkeys(asked, delivered)
-        self._untold = len(reports)
+        self._reports_due = len(reports)
         return reports
 
     def _see_to_firsts(self, stands: Callable[[], None]) -> None:
@@ -199,7 +199,7 @@ class TransactionalProducer:
         end = clock.monotonic() + _FLUSH_S
         while self._producer.flush(_STEP_S) and self._refused is None and clock.monotonic() < end:
             stands()
-        if self._untold and self._refused is None:
+        if self._reports_due and self._refused is None:
             self._patiently(lambda: self._producer.abort_transaction(5))
             raise TransactionAbortedError("the broker did not say where the first records on a partition lie")
 
@@ -261,21 +261,21 @@ class TransactionalProducer:
 
     def _explain(self, reason: KafkaError) -> str:
         """Say why a transaction has no outcome that this process may conclude from, and what to do."""
-        told = f"{reason.name()}: {reason.str()}"
+        why = f"{reason.name()}: {reason.str()}"
         took = self._age()
         if took >= client_config.TRANSACTION_TIMEOUT_S:
             return (
                 f"the broker ended a transaction of {self.id} that was open for {took:.0f} s, longer than its "
                 f"{client_config.TRANSACTION_TIMEOUT_S:.0f} s (transaction.timeout.ms): broker or worker stood still "
-                f"for long ({told}); this worker ends, to be started again"
+                f"for long ({why}); this worker ends, to be started again"
             )
         if reason.code() in _FENCED:
             return (
-                f"{self.id} is fenced ({told}): another process has opened transactions under that id, or the "
+                f"{self.id} is fenced ({why}): another process has opened transactions under that id, or the "
                 "coordinator lost its state; this worker ends, to be started again. If it repeats, two processes use "
                 "one slot: give each worker a slot of its own"
             )
         return (
-            f"the outcome of a transaction of {self.id} is unknown after {took:.0f} s ({told}): the coordinator moved, "
+            f"the outcome of a transaction of {self.id} is unknown after {took:.0f} s ({why}): the coordinator moved, "
             "restarted or did not answer; this worker ends, to be started again, and reads the outcome from the log"
         )

@@ -33,7 +33,7 @@ _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5
 _BLOCKED_S: Final = 1.0
 _LOOK_S: Final = 5.0
 _STALLED_S: Final = 45.0
-_TOLD_S: Final = 15.0  # from then on the worker does not count as ready
+_NOT_READY_S: Final = 15.0  # from then on the worker does not count as ready
 
 
 class StalledError(WorkerError):
@@ -87,15 +87,15 @@ class LoopLagWatch:
 
         So a look counts at most its own pause and the processor time that the process has had since the last one.
         """
-        told = seen = late = 0.0
+        logged = seen = late = 0.0
         last, last_used = clock.monotonic(), clock.process_time()
         while not self._stop.wait(_BLOCKED_S / 2):
             now, used, beat = clock.monotonic(), clock.process_time(), self._beat
             passed = min(now - last, _BLOCKED_S / 2 + used - last_used)
             late = late + passed if beat == seen else min(now - beat - _BEAT_S, passed)
             last, last_used, seen = now, used, beat
-            if late > _BLOCKED_S and beat != told:
-                told = beat
+            if late > _BLOCKED_S and beat != logged:
+                logged = beat
                 self._say(
                     f"the event loop is blocked for {late:.1f} s by {self._where()}: move it into run.step or a thread"
                 )
@@ -154,7 +154,7 @@ class StallWatch:
         self._seen = now
         still = clock.monotonic() - self._moved_at
         seen = f"nothing was read for {still:.0f} s while {self.lag} records wait"
-        self.trouble = seen if still > _TOLD_S else None
+        self.trouble = seen if still > _NOT_READY_S else None
         if still > _STALLED_S:
             self._crash(StalledError(f"{seen}: this worker has stopped"))
 

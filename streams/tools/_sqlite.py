@@ -1,7 +1,8 @@
 """Asks an SQLite file, read-only by four means of SQLite's own, each of which would do alone.
 
 SQLite looks at the time between the steps of its machine only, and one step may be a comparison of two texts that takes
-minutes. The query therefore runs in a process that its deadline ends (`_bounded_process`). It sorts in memory, up to a cap.
+minutes. The query therefore runs in a process that its deadline ends (`_bounded_process`). It sorts in memory, up to a
+cap.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class AlertWriter:
             event = AlertResolved(alert=name, summary=text, at_ms=word.since_ms)
         self._spawn(self._send(event, f"{name}/{word.number}/{word.worker}"))
 
-    def gave_up(self, letter: DeadLettered) -> None:
+    def report_dead_letter(self, letter: DeadLettered) -> None:
         """Tell of a dead letter that is on the log, unless that consumer's alert is open."""
         what = f"run {letter.run_id} of {letter.consumer} failed" if letter.run_id else f"{letter.consumer} gave up"
         text = f"{what}: {letter.error}"
@@ -130,12 +130,12 @@ class AlertWriter:
         home = self._homes.place("default", event.alert)
         if home is None:
             return
-        said = await self._homes.get(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}", _ANSWER_S)
-        if said is None or said.status not in (OK, NOT_FOUND):
-            why = "its owner does not answer" if said is None else f"its owner answers {said.status}"
+        response = await self._homes.get(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}", _ANSWER_S)
+        if response is None or response.status not in (OK, NOT_FOUND):
+            why = "its owner does not answer" if response is None else f"its owner answers {response.status}"
             log.info("%s is left to the health check: %s", event.alert, why)
             return
-        value = orjson.loads(said.body)["value"] if said.status == OK else {}
+        value = orjson.loads(response.body)["value"] if response.status == OK else {}
         if not value.get("open"):
             await self._send(event, f"{event.alert}/{value.get('times', 0)}", _SOURCE)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.tools._threads import FunctionThreads, RunningFunction
 
 _LOOK_S: Final = 5.0
-_TOLD_S: Final = 15.0  # without any return, while functions wait: from then on the worker is not ready
+_NOT_READY_S: Final = 15.0  # without any return, while functions wait: from then on the worker is not ready
 _NAMED: Final = 5  # functions in a message, those that hold the most threads first
 
 
@@ -47,12 +47,12 @@ class HandlerThreads:
     def look(self) -> None:
         """End the process if it is time for that."""
         if self._after_s and self._held_s() >= self._after_s:
-            self._crash(ThreadsHeldError(f"{self._said()}: this worker ends, and they are tried again elsewhere"))
+            self._crash(ThreadsHeldError(f"{self._summary()}: this worker ends, and they are tried again elsewhere"))
 
     @property
     def trouble(self) -> str | None:
         """Return why the worker is not ready, None for nothing."""
-        return self._said() if self._held_s() >= _TOLD_S else None
+        return self._summary() if self._held_s() >= _NOT_READY_S else None
 
     def collect(self) -> Iterator[Metric]:
         """Yield how many functions run and wait, and for how long the oldest has run."""
@@ -73,7 +73,7 @@ class HandlerThreads:
         held = self._threads.held()
         return clock.monotonic() - held[-1].since if held and self._threads.waiting else 0.0
 
-    def _said(self) -> str:
+    def _summary(self) -> str:
         held = self._threads.held()
         counts = Counter(one.function for one in held).most_common(_NAMED)
         names = ", ".join(f"{count} by {function}" for function, count in counts)

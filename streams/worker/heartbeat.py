@@ -100,7 +100,7 @@ class Heartbeat:
             partitions=sorted(number for number, owned in assignments.items() if owned.ready),
             running=self._running(),
             version=_VERSION,
-            standbys=[] if standbys is None else sorted(standbys.kept()),
+            standbys=[] if standbys is None else sorted(standbys.copied_partitions()),
             agents=self._agents,
         )
         await self._producer.send(self._topic, beat)

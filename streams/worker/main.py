@@ -285,8 +285,8 @@ class Worker:
         for figures in (self._limits, self._keys, self._watch, self._handlers):
             registry.register(figures)
         alarms = AlertWriter(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
-        self._limits.breakers.told.append(alarms.breaker)
-        self._writer.on_letter = alarms.gave_up
+        self._limits.breakers.on_switch.append(alarms.breaker)
+        self._writer.on_letter = alarms.report_dead_letter
         self._stall.on_lag = lambda lags: alarms.looked(lags, self._runtime.gaps)
         self._limits.begin(self._kafka, self._names.workers, url, self._group_members, (self._budgets,))
         heartbeat = self._heartbeat(producer, url)
@@ -456,7 +456,7 @@ class Worker:
         if timer.path == NOT_BEFORE:
             self._key_gate.enqueue(owned, live.machine.journal.view)
         else:
-            self._manager.tell(live, TimerFired(timer.path, timer.due_ms))
+            self._manager.send_message(live, TimerFired(timer.path, timer.due_ms))
 
     def _keep_rejected(self, unit: CommitUnit, error: Exception) -> None:
         """Keep a record whose outcome the broker refuses as a dead letter."""

@@ -85,7 +85,7 @@ class CatchUp:
         found = await asyncio.to_thread(self._read, owned.partition, start, end)
         recent: set[bytes] = set()
         while owned.live:
-            records = [_kept(raw) for raw in await asyncio.to_thread(lambda: list(islice(found, _CHUNK)))]
+            records = [_parked_record(raw) for raw in await asyncio.to_thread(lambda: list(islice(found, _CHUNK)))]
             last = len(records) < _CHUNK
             await self._bus.room(owned)
             recent = await self._handle(owned, records, end if last else records[-1].offset() + 1, recent)
@@ -145,7 +145,7 @@ def reading(kafka: KafkaConfig, topic: str, gaps: RetentionGaps) -> Read:
     return records
 
 
-def _kept(raw: RawRecord) -> ParkedRecord:
+def _parked_record(raw: RawRecord) -> ParkedRecord:
     headers = {name: value or b"" for name, value in raw.headers}
     row = ParkedEvent(
         reaction="",

@@ -26,7 +26,7 @@ class JournalCache:
     def __init__(self, journal: JournalStore, most: int = MOST_BYTES) -> None:
         self._journal = journal
         self._most = most
-        self._kept: OrderedDict[str, _CachedJournal] = OrderedDict()
+        self._cached: OrderedDict[str, _CachedJournal] = OrderedDict()
         self._size = 0
 
     def entries(self, owned: PartitionAssignment, run_id: str) -> list[Entry]:
@@ -42,17 +42,17 @@ class JournalCache:
         return sorted((entry for _, entry in rows.values()), key=lambda entry: entry.seq)
 
     def _forget(self, run_id: str, owned: PartitionAssignment) -> dict[bytes, tuple[bytes, Entry]]:
-        kept = self._kept.pop(run_id, None)
-        if kept is None:
+        cached = self._cached.pop(run_id, None)
+        if cached is None:
             return {}
-        self._size -= kept.size
-        return kept.rows if kept.owned is owned else {}
+        self._size -= cached.size
+        return cached.rows if cached.owned is owned else {}
 
-    def _keep(self, run_id: str, kept: _CachedJournal) -> None:
-        if not kept.rows or kept.size > self._most:
+    def _keep(self, run_id: str, cached: _CachedJournal) -> None:
+        if not cached.rows or cached.size > self._most:
             return
-        self._kept[run_id] = kept
-        self._size += kept.size
+        self._cached[run_id] = cached
+        self._size += cached.size
         while self._size > self._most:
-            _, gone = self._kept.popitem(last=False)
+            _, gone = self._cached.popitem(last=False)
             self._size -= gone.size

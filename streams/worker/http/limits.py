@@ -59,7 +59,7 @@ class LimitPages:
 
     async def gossip(self, request: Request) -> Response:
         """Hear of breakers."""
-        self._limits.breakers.hear((await _body(request))["words"])
+        self._limits.breakers.apply_state((await _body(request))["words"])
         return answer({})
 
     async def breakers(self, _: Request) -> Response:

@@ -27,7 +27,7 @@ def problem(status: int, detail: str, *, type: str = "about:blank", **more: Any)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
-def of(assignments: Iterable[PartitionAssignment], said: Response) -> Response:
+def of(assignments: Iterable[PartitionAssignment], response: Response) -> Response:
     """Name the partitions that an answer over all of a worker's speaks for, so that none is missed or counted twice."""
-    said.headers[PARTITIONS] = ",".join(str(one.partition) for one in assignments)
-    return said
+    response.headers[PARTITIONS] = ",".join(str(one.partition) for one in assignments)
+    return response

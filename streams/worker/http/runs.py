@@ -89,20 +89,20 @@ class RunPages:
         if entries is None:
             return problem(404, "no such run")
         view = fold(entries)
-        after, said = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
-        pieces = [] if view.status in OVER else self._tokens.look(view.run_id, said)
+        after, after_piece = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
+        pieces = [] if view.status in OVER else self._tokens.look(view.run_id, after_piece)
         return answer({"view": self._shown(view), "entries": history(entries, after), "pieces": pieces})
 
     async def tokens(self, request: Request) -> Response:
         """Answer what models have said to the runs owned here behind a piece of each, and stream their next calls."""
         asked: dict[str, int] = orjson.loads(await request.body())["runs"]
         owned = {one.partition for one in self._proof.assignments()}
-        said = {
+        pieces_by_run = {
             run_id: self._tokens.look(run_id, after)
             for run_id, after in asked.items()
             if partition_of(run_id.encode(), self._proof.partitions) in owned
         }
-        return answer({"runs": {run_id: pieces for run_id, pieces in said.items() if pieces}})
+        return answer({"runs": {run_id: pieces for run_id, pieces in pieces_by_run.items() if pieces}})
 
     async def result(self, request: Request) -> Response:
         """Answer the run's result, or why there is none."""

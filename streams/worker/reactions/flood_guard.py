@@ -24,7 +24,7 @@ class FloodGuard:
         self._given_up: dict[str, deque[float]] = {}
         self.tripped: dict[str, float] = {}
 
-    def gave_up(self, consumer: str) -> bool:
+    def is_flooded(self, consumer: str) -> bool:
         """Note an event that is about to be given up; return whether it must wait instead."""
         now = clock.monotonic()
         times = self._given_up.setdefault(consumer, deque())

@@ -247,7 +247,7 @@ class ReactionLanes:
         """Set when the item is tried again, or the error as its outcome."""
         name = item.reaction.name
         wait = _wait(item, error)
-        if wait is None and not isinstance(error, Reject) and self.guard.gave_up(name):
+        if wait is None and not isinstance(error, Reject) and self.guard.is_flooded(name):
             wait = RETRY_S
         if wait is None:
             item.error = error

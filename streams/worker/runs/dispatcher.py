@@ -57,8 +57,8 @@ class RunDispatcher:
         """Queue a run; it starts in a later turn of the loop, so that its intake is handed over first."""
         rank = created_ms + HEAD_START_MS.get(priority, 0)
         queued = (rank, next(self._order), owned, run_id)
-        if (kept := self._paused.get(agent, {}).get(owned)) is not None:
-            kept.append(queued)
+        if (waiting := self._paused.get(agent, {}).get(owned)) is not None:
+            waiting.append(queued)
             return
         heapq.heappush(self._queues[agent], queued)
         self._soon()
@@ -76,9 +76,9 @@ class RunDispatcher:
 
     def resume(self, owned: PartitionAssignment, agent: str) -> None:
         """Let the runs of `agent` begin again, in their order."""
-        kept = self._forget(owned, agent)
-        if kept and agent in self._queues:
-            for one in kept:
+        waiting = self._forget(owned, agent)
+        if waiting and agent in self._queues:
+            for one in waiting:
                 heapq.heappush(self._queues[agent], one)
             self._soon()
 

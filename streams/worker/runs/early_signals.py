@@ -81,11 +81,11 @@ def joined(batch: RecordBatch, live: ActiveRun, manager: RunManager, writer: Rec
     if store.get(flag(live.run_id)) is None:  # nearly always: a look-up, not a scan
         return
     batch.put(store, flag(live.run_id), None)
-    kept = [(writer.codec.decode(value, ParkedEvent), key) for key, value in store.scan(prefix(live.run_id))]
-    for row, key in sorted(kept, key=lambda one: one[0].source_offset):
+    signals = [(writer.codec.decode(value, ParkedEvent), key) for key, value in store.scan(prefix(live.run_id))]
+    for row, key in sorted(signals, key=lambda one: one[0].source_offset):
         record = ParkedRecord(row)
         try:
-            manager.tell(live, message_of(writer.read(record).event), batch)
+            manager.send_message(live, message_of(writer.read(record).event), batch)
         except (StreamsError, SchemaError) as error:
             dead_letter(batch, writer, record, error, CONSUMER)
         batch.put(store, key, None)

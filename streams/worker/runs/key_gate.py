@@ -85,7 +85,7 @@ class KeyGate:
             priority = view.meta.get("priority", "default")
             self._dispatcher.add(live.assignment, live.run_id, view.agent, priority, view.created_ms)
         elif view.status == "failed" and view.ended == event.ending:
-            self._manager.tell(live, ResumeAsked(f"{_OURS}{event.lock}/{event.ending}", event.ending), unit)
+            self._manager.send_message(live, ResumeAsked(f"{_OURS}{event.lock}/{event.ending}", event.ending), unit)
         elif view.status in ("succeeded", "failed", "cancelled"):
             self._release(view, event.lock, unit)
 

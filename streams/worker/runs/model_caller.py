@@ -89,7 +89,9 @@ class ModelCaller:
             held = got
         made: list[CallMade] = []
         try:
-            with nullcontext() if self._tokens is None else self._tokens.call(spender.run_id, perform.path) as tell:
+            with (
+                nullcontext() if self._tokens is None else self._tokens.call(spender.run_id, perform.path) as add_piece
+            ):
                 answer = await ask(
                     model,
                     given["prompt"],
@@ -97,7 +99,7 @@ class ModelCaller:
                     returns=perform.returns if perform.returns is not None else str,
                     params=given.get("params"),
                     made=made.append,
-                    on_delta=tell,
+                    on_delta=add_piece,
                 )
         finally:  # what was answered is paid for, also when the answer is no good
             self._count(spender, perform, report, attempt, made, held)

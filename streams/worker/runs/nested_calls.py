@@ -114,7 +114,7 @@ def tool_record(
     error: BaseException | None = None,
 ) -> CallRecorded:
     """Return the record of a call that was made, for the topic `calls`: with its answer, or its error."""
-    told = None if error is None else ErrorInfo.of(error)
+    info = None if error is None else ErrorInfo.of(error)
     return CallRecorded(
         hash=tool_hash(tool.name, tool.version, args),
         run_id=run_id,
@@ -125,7 +125,7 @@ def tool_record(
         version=tool.version,
         request=redact_json(args),
         answer=value,
-        error=None if told is None else {"type": told.type, "message": told.message},
+        error=None if info is None else {"type": info.type, "message": info.message},
         usage=None,
         started_ms=started_ms,
         finished_ms=clock.now_ms(),

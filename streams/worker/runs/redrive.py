@@ -67,7 +67,7 @@ class DeadLetterRedrive:
             if live is None:
                 self._manager.require_history(batch.assignment, asked.run_id)
             else:
-                self._manager.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
+                self._manager.send_message(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
         elif asked.source_topic == self._writer.names.ticks:
             if self._schedules is not None:
                 self._schedules.again(batch, asked)

@@ -163,7 +163,7 @@ class RunManager:
         if live is not None:
             self._tidy(live, ended=False)
 
-    def tell(self, live: ActiveRun, message: Message, unit: CommitUnit | None = None) -> None:
+    def send_message(self, live: ActiveRun, message: Message, unit: CommitUnit | None = None) -> None:
         """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
         if not live.assignment.live or self.holds_back(live, message, unit):
             return
@@ -186,7 +186,7 @@ class RunManager:
             info.rejected = True
             failed = EffectDone(message.path, message.resume, message.attempt, error=info, usage=message.usage)
             failed.calls, failed.also = message.calls, message.also
-            self.tell(again, failed, unit)
+            self.send_message(again, failed, unit)
         else:
             self.carry(again, again.machine.fail(error, clock.now_ms()), unit)
 
@@ -204,7 +204,7 @@ class RunManager:
             return
         blocked = self.refuses(owned, run_id)
         if blocked is None:
-            self.tell(live, Start())
+            self.send_message(live, Start())
         else:
             self.carry(live, live.machine.fail(blocked, clock.now_ms()))
 
@@ -291,7 +291,7 @@ class RunManager:
         if perform.kind == "llm" and done.calls:
             live.repeats = live.repeats or Repeats()
             done.calls = [call_shortened(live.repeats, call) for call in done.calls]
-        self.tell(live, done)
+        self.send_message(live, done)
 
     def _tidy(self, live: ActiveRun, *, ended: bool) -> None:
         """Give the place back and drop the machine when nothing is under way."""

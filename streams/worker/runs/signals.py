@@ -127,7 +127,7 @@ class SignalHandler:
         run_id: str = event.run_id
         live = self._manager.find(batch.assignment, run_id)
         if live is not None:
-            self._manager.tell(live, message, batch)
+            self._manager.send_message(live, message, batch)
             return
         if not isinstance(event, ChildEnded):  # a child may outlive its parent's history: nobody waits for it
             self._manager.require_history(batch.assignment, run_id)
@@ -152,7 +152,7 @@ class SignalHandler:
                 self._redrive.take(batch, event)
             case ScheduleCommanded() | ScheduleRunEnded():
                 if self._schedules is not None:
-                    self._schedules.hear(batch, event)
+                    self._schedules.handle_message(batch, event)
             case KeyWanted() | KeyReleased():
                 self._keys.take(batch, event)
             case KeyGranted():

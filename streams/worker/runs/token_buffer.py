@@ -44,11 +44,11 @@ class TokenBuffer:
             return
         self._calls[run_id] += 1
 
-        def tell(text: str) -> None:
+        def add_piece(text: str) -> None:
             self._pieces.setdefault(run_id, deque(maxlen=MOST)).append((next(self._number), path, text))
 
         try:
-            yield tell
+            yield add_piece
         finally:
             self._calls[run_id] -= 1
             if not self._calls[run_id]:

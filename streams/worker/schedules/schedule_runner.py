@@ -73,7 +73,7 @@ class ScheduleRunner:
         self.state = state or ScheduleProgress(schedule.name, clock.now_ms())
         self.on_finish: Callable[[], None] = _nothing  # a slot leaves; the row is written after this
         self.on_look: Callable[[], None] = _nothing  # every few seconds, and first after a restore
-        self._unsaid = 0  # missed slots that were not told of yet
+        self._unreported = 0  # missed slots that were not told of yet
         self._promised: list[DueSlot] = []  # slots that the next row holds for the first time
         self._moved = asyncio.Event()  # there is a reason to look before the time
         self._cancelled: set[str] = set()  # runs that were asked to end
@@ -117,10 +117,12 @@ class ScheduleRunner:
             return found.more
         state.cursor_ms = found.cursor_ms
         state.missed += found.missed
-        self._unsaid += found.missed
-        if self._unsaid and not found.more:
-            self._parts.say(f"schedule {state.schedule}: {self._unsaid} slots were missed for too long and are skipped")
-            self._unsaid = 0
+        self._unreported += found.missed
+        if self._unreported and not found.more:
+            self._parts.say(
+                f"schedule {state.schedule}: {self._unreported} slots were missed for too long and are skipped"
+            )
+            self._unreported = 0
         room = max(MOST_WAITING - len(state.waiting), 0)
         state.skipped += max(len(found.due) - room, 0)
         self.promise([DueSlot(slot_id(state.schedule, slot), slot) for slot in found.due[:room]])

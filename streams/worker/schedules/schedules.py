@@ -71,21 +71,23 @@ class OwnedSchedules:
 
     # -- from `signals`
 
-    def hear(self, batch: RecordBatch, said: ScheduleCommanded | ScheduleRunEnded) -> None:
+    def handle_message(self, batch: RecordBatch, message: ScheduleCommanded | ScheduleRunEnded) -> None:
         """Take in what came, as part of the batch's unit; raises SchemaError for an order that makes no sense."""
-        found = self._keepers.get(said.schedule)
+        found = self._keepers.get(message.schedule)
         if found is None or found[0] is not batch.assignment:
-            if isinstance(said, ScheduleCommanded):
-                raise SchemaError(f"there is no schedule {said.schedule!r} here: `streams schedules list` shows them")
+            if isinstance(message, ScheduleCommanded):
+                raise SchemaError(
+                    f"there is no schedule {message.schedule!r} here: `streams schedules list` shows them"
+                )
             return
         _, keeper, backfills = found
-        if isinstance(said, ScheduleRunEnded):
-            if not keeper.state.ended(said.run_id):
+        if isinstance(message, ScheduleRunEnded):
+            if not keeper.state.ended(message.run_id):
                 return
-        elif keeper.state.asked(said.request_id):
+        elif keeper.state.asked(message.request_id):
             return
         else:
-            _order(keeper, backfills, said)
+            _order(keeper, backfills, message)
         keeper.save(batch)
         batch.on_commit.append(keeper.changed)
 
@@ -134,9 +136,9 @@ class OwnedSchedules:
         return {(value or b"").decode() for record in found for header, value in record.headers if header == "ce_id"}
 
 
-def _order(keeper: ScheduleRunner, backfills: Backfills, said: ScheduleCommanded) -> None:
+def _order(keeper: ScheduleRunner, backfills: Backfills, message: ScheduleCommanded) -> None:
     state, now = keeper.state, clock.now_ms()
-    match said.command:
+    match message.command:
         case "pause":
             state.paused = True
         case "resume":
@@ -145,13 +147,16 @@ def _order(keeper: ScheduleRunner, backfills: Backfills, said: ScheduleCommanded
             state.paused = False
             state.running.clear()  # whatever it was waiting for: go on
         case "trigger":
-            slot_ms = now if said.slot_from_ms is None else said.slot_from_ms
-            id = f"{slot_id(said.schedule, slot_ms)}~{derived('', said.request_id)[:8]}"
+            slot_ms = now if message.slot_from_ms is None else message.slot_from_ms
+            id = f"{slot_id(message.schedule, slot_ms)}~{derived('', message.request_id)[:8]}"
             keeper.promise([DueSlot(id, slot_ms, "trigger")])
-        case "backfill" if said.slot_from_ms is not None and said.slot_to_ms is not None:
+        case "backfill" if message.slot_from_ms is not None and message.slot_to_ms is not None:
             job = ScheduleBackfill(
-                request_id=said.request_id, at_ms=said.slot_from_ms - 1, to_ms=said.slot_to_ms, force=said.force
+                request_id=message.request_id,
+                at_ms=message.slot_from_ms - 1,
+                to_ms=message.slot_to_ms,
+                force=message.force,
             )
             backfills.add(job)
         case _:
-            raise SchemaError(f"{said.command!r} is no order to a schedule: pause, resume, trigger, backfill")
+            raise SchemaError(f"{message.command!r} is no order to a schedule: pause, resume, trigger, backfill")

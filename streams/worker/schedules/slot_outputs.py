@@ -49,9 +49,9 @@ def write_outputs(
             continue
         run_id = output.run_id or (entry.id if started == 0 else started_id(entry.id, schedule.name, index))
         started += 1
-        told = output.run_id is None and schedule.overlap != "allow"
+        reports_end = output.run_id is None and schedule.overlap != "allow"
         event = submission(output, run_id, clock.now_ms())
-        if told:
+        if reports_end:
             event = event.model_copy(update={"schedule": schedule.name})
             runs.append(ScheduleRun(run_id=run_id, agent=output.agent.name, pool=output.agent.pool))
         writer.write(unit, writer.names.agents(output.agent.name), event, id=f"{run_id}/submitted/0", key=run_id)

@@ -46,17 +46,17 @@ def test_a_person_s_word_goes_before_the_code_s() -> None:
 def test_a_new_day_begins_with_nothing_used_and_an_old_one_does_not_come_back() -> None:
     account = BudgetAccount()
     account.turn("2026-11-27")
-    account.used, account.told = BudgetAmount(calls=5), "spent"
+    account.used, account.alerted = BudgetAmount(calls=5), "spent"
     account.turn("2026-11-26")
     assert account.used.calls == 5
     account.turn("2026-11-28")
-    assert (account.used, account.told, account.day) == (NOTHING, "", "2026-11-28")
+    assert (account.used, account.alerted, account.day) == (NOTHING, "", "2026-11-28")
 
 
 def test_a_row_holds_all_of_it() -> None:
     account = BudgetAccount()
     account.given, account.used, account.day = Budget(usd=2.5), BudgetAmount(1, 0.25, 3), "2026-11-27"
-    account.told, account.at_ms = "spent", 7
+    account.alerted, account.at_ms = "spent", 7
     again = BudgetAccount.read(account.row())
     assert [getattr(again, name) for name in BudgetAccount.__slots__] == [
         getattr(account, name) for name in BudgetAccount.__slots__

@@ -56,12 +56,12 @@ def test_after_the_cooldown_one_call_is_the_trial() -> None:
 def test_a_good_trial_closes_it_everywhere() -> None:
     made, word = opened()
     other = circuit("b")
-    assert other.hear(word)
+    assert other.apply_state(word)
     assert other.state(0) == "open"
     made.enter(10_000)
     verdict = made.succeeded(10_500)
     assert verdict is not None
-    assert other.hear(verdict)
+    assert other.apply_state(verdict)
     assert (made.state(10_500), other.state(10_500)) == ("closed", "closed")
 
 
@@ -75,14 +75,14 @@ def test_a_bad_trial_opens_it_for_another_cooldown() -> None:
 def test_a_trial_that_was_cancelled_leaves_room_for_another() -> None:
     made, _ = opened()
     made.enter(10_000)
-    made.gave_up()
+    made.abandon_trial()
     assert made.enter(10_001)
 
 
 def test_others_wait_for_the_verdict_of_the_one_that_opened_it() -> None:
     _, word = opened()
     other = circuit("b")
-    other.hear(word)
+    other.apply_state(word)
     assert not other.enter(10_000)
     assert other.enter(10_000 + int(GOSSIP_S * 1000))
 
@@ -98,7 +98,7 @@ def test_opened_by_hand_it_stays_open_until_closed_by_hand() -> None:
 def test_an_old_word_changes_nothing() -> None:
     made, word = opened()
     made.force(1, open_=False)
-    assert not made.hear(word)
+    assert not made.apply_state(word)
     assert made.state(2) == "closed"
 
 
@@ -110,7 +110,7 @@ def test_whatever_the_order_of_words_all_come_to_the_same(one: list[int], two: l
     ]
     first, second = circuit("x"), circuit("y")
     for index in one:
-        first.hear(words[index])
+        first.apply_state(words[index])
     for index in two:
-        second.hear(words[index])
+        second.apply_state(words[index])
     assert first.word == second.word == max(words)

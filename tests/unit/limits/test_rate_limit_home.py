@@ -95,7 +95,7 @@ async def test_the_sweep_takes_what_is_over_and_nothing_else() -> None:
         b"c/new": b"%d 1" % (now + 40_000),
         b"r/run": b"an entry",
     }
-    runtime = cast("Any", type("R", (), {"committer": committer, "slices": {}})())
+    runtime = cast("Any", type("R", (), {"committer": committer, "assignments": {}})())
     await limit_sweep.LimitSweep(runtime).sweep(cast("Any", owned), now)
     listed = listed_key("new", now + 40_000)
     assert sorted(owned.store.rows) == [b"c/new", listed, b"g/tool:x/new", b"r/run"]

@@ -253,7 +253,7 @@ async def test_an_answer_whose_home_is_on_the_move_is_known_in_its_worker_meanwh
         assert await shared_calls.through(CALL, made.compute) == ({"n": 1}, False)
     assert await shared_calls.through(CALL, made.compute) == ({"n": 1}, True)
     away[0] = False
-    await turns(lambda: not shared_calls._untold)
+    await turns(lambda: not shared_calls._undelivered)
     assert made.calls == 1
     assert await shared_calls.through(CALL, made.compute) == ({"n": 1}, True)  # the home has it
     assert made.calls == 1

@@ -120,7 +120,7 @@ async def test_a_breaker_opens_is_told_and_refuses(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(clock, "steady_ms", lambda: 1_000_000)
     world = World()
     told: list[bool] = []
-    world.breakers.told.append(lambda word: told.append(word.open))
+    world.breakers.on_switch.append(lambda word: told.append(word.open))
     for _ in range(2):
         with pytest.raises(RuntimeError):
             await world.call(broken, how="fail")

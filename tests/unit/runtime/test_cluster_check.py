@@ -42,7 +42,7 @@ def test_quick_refusals_do_not_use_up_its_patience(
     monkeypatch.setattr(cluster_check, "_answer", coordinator.answer)
     monkeypatch.setattr(clock, "monotonic", coordinator.monotonic)
     monkeypatch.setattr(cluster_queries, "_wait", coordinator.wait)
-    assert cluster_check._told({}, "group", PLACE) is told
+    assert cluster_check._answers_offsets({}, "group", PLACE) is told
     assert coordinator.tries < 50, "it pauses longer and longer"
 
 

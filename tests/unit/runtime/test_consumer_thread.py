@@ -105,7 +105,7 @@ def test_a_stop_while_the_broker_is_away_is_clean_and_frees_what_was_owned(
     owned = owned_assignment(tmp_path, 0)
     thread._assignments[0] = owned
     places = [TopicPartition("t.signals", 0)]
-    ending = cast("Any", Ending(lambda: thread._told(thread._on_lost)(ending, places)))
+    ending = cast("Any", Ending(lambda: thread._recording_failure(thread._on_lost)(ending, places)))
     monkeypatch.setattr(thread, "_consumer", ending)
     thread._halt = True
     thread._run()
@@ -121,7 +121,7 @@ def test_what_a_rebalance_callback_raises_ends_the_thread_as_it_is(
     def raises(_consumer: object, _partitions: object) -> None:
         raise RuntimeError("as it is")
 
-    monkeypatch.setattr(thread, "_consumer", Ending(lambda: thread._told(raises)(cast("Any", None), [])))
+    monkeypatch.setattr(thread, "_consumer", Ending(lambda: thread._recording_failure(raises)(cast("Any", None), [])))
     thread._halt = True
     thread._run()
     assert [str(error) for error in notes.failures] == ["as it is"]

@@ -46,7 +46,7 @@ def test_a_copy_follows_its_changelog(bench: Bench) -> None:
     bench.standbys.want(frozenset({2}))
     bench.turn()
     assert read(bench.standbys.find(2), b"a") == b"1"
-    assert bench.standbys.kept() == {2}
+    assert bench.standbys.copied_partitions() == {2}
     bench.say(2, (b"a", b"2"), (b"b", None))
     bench.turn()
     assert (read(bench.standbys.find(2), b"a"), read(bench.standbys.find(2), b"b")) == (b"2", None)
@@ -63,7 +63,7 @@ def test_the_owner_takes_the_open_store_over_and_reads_only_the_rest(bench: Benc
     bench.turn()
     assert copy is not None
     assert not copy.live
-    assert bench.standbys.kept() == frozenset()
+    assert bench.standbys.copied_partitions() == frozenset()
     assert (read(owner, b"9"), read(owner, b"late")) == (b"1", None)
     [reading] = bench.changelogs.readings([owner])
     assert (reading.position, reading.end) == (10, 11)
@@ -77,10 +77,10 @@ def test_what_is_owned_is_not_copied_until_it_is_closed_and_goes_on_from_there(b
     bench.say(1, (b"a", b"1"), (b"b", b"1"))
     bench.standbys.want(frozenset({1}))
     bench.turn()
-    assert bench.standbys.kept() == frozenset()
+    assert bench.standbys.copied_partitions() == frozenset()
     owner.close()
     bench.turn()
-    assert bench.standbys.kept() == frozenset()
+    assert bench.standbys.copied_partitions() == frozenset()
     bench.standbys.free(1)
     bench.turn()
     assert bench.reader.assigned[-1] == {1: 1}
@@ -140,7 +140,7 @@ def test_a_copy_that_is_not_wanted_any_more_is_closed_and_keeps_its_files(bench:
     bench.turn()
     bench.standbys.want(frozenset({3}))
     bench.turn()
-    assert bench.standbys.kept() == {3}
+    assert bench.standbys.copied_partitions() == {3}
     owner = bench.owner(0)
     assert read(owner, b"a") == b"1"
     owner.close()
@@ -180,10 +180,10 @@ def test_a_worker_that_restores_is_left_alone(bench: Bench) -> None:
     bench.standbys.want(frozenset({0}))
     bench.busy = True
     bench.turn()
-    assert bench.standbys.kept() == frozenset()
+    assert bench.standbys.copied_partitions() == frozenset()
     bench.busy = False
     bench.turn()
-    assert bench.standbys.kept() == {0}
+    assert bench.standbys.copied_partitions() == {0}
 
 
 def test_after_a_full_fetch_the_thread_rests_as_long_as_it_worked(bench: Bench) -> None:
@@ -245,7 +245,7 @@ def test_owners_and_copies_take_turns_under_a_running_thread(tmp_path: Path) -> 
 
 def opened(standbys: Standbys) -> bool:
     """Wait until a copy is open."""
-    return any(standbys.kept() or threading.Event().wait(0.001) for _ in range(20_000))
+    return any(standbys.copied_partitions() or threading.Event().wait(0.001) for _ in range(20_000))
 
 
 def hurried(turn: Callable[[Any], None], standbys: Standbys) -> Callable[[Any], None]:

@@ -65,7 +65,7 @@ def letter(consumer: str, run_id: str | None = None) -> DeadLettered:
 
 def test_the_first_failure_is_raised_and_the_next_ones_are_not_even_asked_about(scene: Scene) -> None:
     for _ in range(3):
-        scene.alarms.gave_up(letter("table:tickets/x"))
+        scene.alarms.report_dead_letter(letter("table:tickets/x"))
         scene.settle()
     assert scene.sent == [("dead/table:tickets/x/0", "dead/table:tickets/x", "/streams/alarms")]
     assert scene.asked == ["http://default/owner/tables/alerts/dead%2Ftable%3Atickets%2Fx"]
@@ -73,25 +73,25 @@ def test_the_first_failure_is_raised_and_the_next_ones_are_not_even_asked_about(
 
 def test_an_open_alert_is_not_raised_again_and_one_that_was_resolved_is(scene: Scene) -> None:
     scene.rows["dead%2Ftriage"] = {"value": {"open": True, "times": 1}}
-    scene.alarms.gave_up(letter("triage", "r-1"))
+    scene.alarms.report_dead_letter(letter("triage", "r-1"))
     scene.settle()
     assert scene.sent == []
     scene.rows["dead%2Ftriage"] = {"value": {"open": False, "times": 1}}
     scene.now += 31
-    scene.alarms.gave_up(letter("triage", "r-2"))
+    scene.alarms.report_dead_letter(letter("triage", "r-2"))
     scene.settle()
     assert scene.sent == [("dead/triage/1", "dead/triage", "/streams/alarms")]
 
 
 def test_where_nobody_can_be_asked_it_is_left_to_the_health_check(scene: Scene) -> None:
     scene.away = True
-    scene.alarms.gave_up(letter("triage"))
+    scene.alarms.report_dead_letter(letter("triage"))
     scene.settle()
     assert (scene.sent, scene.asked) == ([], [])
     scene.away = False
     scene.now += 31
     scene.rows["dead%2Ftriage"] = {"status": 503}
-    scene.alarms.gave_up(letter("triage"))
+    scene.alarms.report_dead_letter(letter("triage"))
     scene.settle()
     assert (scene.sent, len(scene.asked)) == ([], 1)
 

@@ -60,7 +60,7 @@ class Door:
             say=lambda _text: None,
         )
 
-    def tell(self, _live: object, message: Message, _unit: CommitUnit) -> None:
+    def send_message(self, _live: object, message: Message, _unit: CommitUnit) -> None:
         """Be the desk."""
         if self.refuses is not None:
             raise self.refuses

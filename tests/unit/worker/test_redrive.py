@@ -58,7 +58,7 @@ class Consumer:
         )
         self.told: list[tuple[str, str]] = []
         manager = SimpleNamespace(
-            find=lambda _owned, run: run, tell=lambda run, said, _unit: self.told.append((run, said.id))
+            find=lambda _owned, run: run, send_message=lambda run, said, _unit: self.told.append((run, said.id))
         )
         queue = RunIntake(
             work, cast("Any", manager), cast("Any", None), JournalStore(CODEC), self.writer, lambda _: None
