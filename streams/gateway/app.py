@@ -27,7 +27,7 @@ from streams.gateway.log_operations import of_archive, of_letters
 from streams.gateway.meter import Meter
 from streams.gateway.openapi import document
 from streams.gateway.operation import Operation, OperationCall
-from streams.gateway.past import Past
+from streams.gateway.past_rows import Past
 from streams.gateway.people import People
 from streams.gateway.probes import Probes
 from streams.gateway.problem import Problem

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.define.tables import TableDef
     from streams.gateway.deps import Deps
     from streams.gateway.operation import OperationCall
-    from streams.gateway.past import Past
+    from streams.gateway.past_rows import Past
     from streams.query.wire import WorkerResponse
 
 _CONSISTENCY: Final = re.compile(r"offset:\d{1,18}")

@@ -66,7 +66,7 @@ class Worker:
 
     def take(self, arrivals: list[Arrival], *, crash: bool) -> None:
         self.stores = {name: Store(rows) for name, rows in self.committed.items()}
-        self.slice = self
+        self.assignment = self
         seen = set(self.seen)
         for arrival in arrivals:
             attributes = arrival.attributes
