@@ -82,7 +82,6 @@ async def measure(bootstrap: str, folder: Path, seconds: float) -> None:
             stores=(StoreSpec("rows", "appends.rows"),),
         ),
         crash=crash,
-        say=logging.getLogger(__name__).info,
     )
     app = App("appends", runtime=runtime)
 

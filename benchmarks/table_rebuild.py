@@ -26,6 +26,7 @@ from streams import table
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.restore import Restorer
+from streams.runtime.retention_gaps import RetentionGaps
 from streams.worker.events.table_folds import TableFolds, store_name
 from topics.kafka import KafkaConfig
 from topics.names import Names
@@ -103,7 +104,7 @@ def restore(bootstrap: str, names: Names, folds: TableFolds, folder: Path, *, pr
         owned.db = PartitionDatabase(folder / str(number), options)
         owned.stores = {spec.name: PartitionStore(owned.db, spec.name, spec.topic, number, spec.index)}
         assignments.append(owned)
-    restorer = Restorer(KafkaConfig(bootstrap).client(), names.topic("rebuild"), "none", lambda _text: None)
+    restorer = Restorer(KafkaConfig(bootstrap).client(), names.topic("rebuild"), "none", RetentionGaps())
     watch = cProfile.Profile()
     begun = time.perf_counter()
     if profile:

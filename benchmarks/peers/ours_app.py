@@ -33,7 +33,6 @@ async def serve(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, folder:
             stores=(StoreSpec("counts", f"{topic_in}.counts"),),
         ),
         crash=crash,
-        say=logging.getLogger("ours").info,
     )
     app = App(f"ours-{topic_in}", runtime=runtime)
     source = app.topic(topic_in, key_type=bytes, value_type=bytes, value_serializer="raw")

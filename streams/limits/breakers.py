@@ -102,7 +102,7 @@ class BreakerRegistry:
         else:
             word = circuit.succeeded(now) if ok else circuit.failed(now)
         if word is not None:
-            self._say(word, before=before)
+            self._switch(word, before=before)
         if not circuit.probing:
             self._decided(circuit.name)
 
@@ -113,7 +113,7 @@ class BreakerRegistry:
             return None
         before = circuit.word.open
         word = circuit.force(clock.steady_ms(), open_=open_)
-        self._say(word, before=before)
+        self._switch(word, before=before)
         self._decided(name)
         return word
 
@@ -150,7 +150,7 @@ class BreakerRegistry:
             for name, circuit in sorted(self.circuits.items())
         ]
 
-    def _say(self, word: BreakerState, *, before: bool) -> None:
+    def _switch(self, word: BreakerState, *, before: bool) -> None:
         log.warning("circuit breaker of %s is %s", word.name, "open" if word.open else "closed")
         if word.open is not before:
             for hook in self.on_switch:

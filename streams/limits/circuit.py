@@ -92,13 +92,13 @@ class CircuitBreaker:
         self._failures = 0
         if not self._probing:
             return None
-        return self._say(now_ms, open_=False)
+        return self._switch(now_ms, open_=False)
 
     def failed(self, now_ms: int) -> BreakerState | None:
         """Count a failure; return the word to spread when it opened the breaker."""
         self._failures += 1
         if self._probing or (not self.word.open and self._failures >= self.breaker.failures):
-            return self._say(now_ms, open_=True)
+            return self._switch(now_ms, open_=True)
         return None
 
     def abandon_trial(self) -> None:
@@ -107,9 +107,9 @@ class CircuitBreaker:
 
     def force(self, now_ms: int, *, open_: bool) -> BreakerState:
         """Open (until it is closed by hand) or close it, as a person wishes."""
-        return self._say(now_ms, open_=open_, forced=open_)
+        return self._switch(now_ms, open_=open_, forced=open_)
 
-    def _say(self, now_ms: int, *, open_: bool, forced: bool = False) -> BreakerState:
+    def _switch(self, now_ms: int, *, open_: bool, forced: bool = False) -> BreakerState:
         self._failures = 0
         self._probing = False
         cooldown = self.breaker.cooldown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from streams.runtime.restore import Restorer
     from streams.runtime.standbys import Standbys
     from streams.runtime.store_index import StoreIndex
+
+log = logging.getLogger(__name__)
+
 
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
 _LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock than the event loop's
@@ -49,7 +53,6 @@ class AssignmentLifecycle:
         deliver: Deliver,
         crash: Callable[[Exception], None],
         spawn: Callable[[Coroutine[object, object, None]], object],
-        say: Callable[[str], None],
         probe: Callable[[str], None],
         standbys: Standbys | None = None,
     ) -> None:
@@ -66,7 +69,6 @@ class AssignmentLifecycle:
         self._deliver = deliver
         self._crash = crash
         self._spawn = spawn
-        self._say = say
         self._probe = probe
         self._waiting: list[PartitionAssignment] = []
         self._restoring = False
@@ -98,7 +100,7 @@ class AssignmentLifecycle:
             drained.result(_LEAVE_S)
         except TimeoutError:
             drained.cancel()
-            self._say("the event loop is blocked: partitions that had to go were not drained")
+            log.info("the event loop is blocked: partitions that had to go were not drained")
 
     def died(self, gone: Sequence[PartitionAssignment]) -> None:
         """Release what hung on `gone`, which no transaction takes any more."""
@@ -169,11 +171,11 @@ class AssignmentLifecycle:
         """Open the database of a partition, or take over the open one of its standby."""
         warm = None if self._standbys is None else self._standbys.claim(number)
         if warm is not None:
-            self._say(f"partition {number} is taken over from the standby here")
+            log.info("partition %s is taken over from the standby here", number)
             return warm
         db = PartitionDatabase(self._folder / str(number), self._options, damaged=self._crash)
         if db.rebuilt:
-            self._say(f"store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
+            log.info("store of partition %s was damaged and is rebuilt: %s", number, db.rebuilt)
         return db
 
     def _close(self, one: PartitionAssignment) -> None:
@@ -215,7 +217,7 @@ class AssignmentLifecycle:
                     self.progress.clear()
                     await self.progress.wait()
         except TimeoutError:
-            self._say("handlers were still at work when their partitions had to go; their records come again elsewhere")
+            log.info("handlers were still at work when their partitions had to go; their records come again elsewhere")
         await self.committer.drain(_DRAIN_S)
 
     def _close_all(self, gone: Sequence[PartitionAssignment]) -> None:

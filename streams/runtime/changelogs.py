@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from streams.runtime.partition_store import PartitionStore
     from streams.runtime.record import ConsumedRecord
 
+log = logging.getLogger(__name__)
+
+
 CHUNK: Final = 5000  # records taken at once
 _ANSWER_S: Final = 5.0
 _TOMBSTONE_MS: Final = 12 * 3600 * 1000  # half of the changelogs' delete.retention.ms: older marks may miss deletions
 
 Place = tuple[str, int]
-Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -54,10 +57,9 @@ class ChangelogReading:
 class ChangelogReader:
     """Brings stores nearer to the ends of their changelogs; all calls block and may come from any one thread."""
 
-    def __init__(self, client: Config, say: Say) -> None:
-        """Ask the cluster as `client` says; `say` gets lines for people."""
+    def __init__(self, client: Config) -> None:
+        """Ask the cluster as `client` says."""
         self._client = client
-        self._say = say
 
     def readings(self, owned: Sequence[PartitionAssignment]) -> list[ChangelogReading]:
         """Return where each store goes on; one that does not fit its changelog is cleared and begins anew."""
@@ -97,7 +99,7 @@ class ChangelogReader:
             why = "it is so old that deletions may be missing from the changelog"
         if why is None:
             return mark
-        self._say(f"rebuilding {store.name}/{store.partition}: {why}")
+        log.info("rebuilding %s/%s: %s", store.name, store.partition, why)
         return None
 
     def take(self, reader: Consumer, open_: Mapping[Place, ChangelogReading], seconds: float) -> int:
@@ -154,7 +156,7 @@ class ChangelogReader:
             futures = admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ANSWER_S)
             return {topic: str(future.result(_ANSWER_S + 1).topic_id) for topic, future in futures.items()}
 
-        return answered(self._client, ask, self._say)
+        return answered(self._client, ask)
 
     def offsets(self, places: set[Place], spec: OffsetSpec) -> dict[Place, int]:
         """Return log ends regardless of open transactions (isolation read_uncommitted)."""
@@ -166,4 +168,4 @@ class ChangelogReader:
             )
             return {(at.topic, at.partition): future.result(_ANSWER_S + 1).offset for at, future in futures.items()}
 
-        return answered(self._client, ask, self._say)
+        return answered(self._client, ask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,9 @@ from streams import clock
 from streams.runtime import client_config
 from streams.runtime.errors import ClusterUnfitError, RestoreError
 from topics.refusals import missing_right, refusal
+
+log = logging.getLogger(__name__)
+
 
 T = TypeVar("T")
 
@@ -39,7 +43,7 @@ class RetryPauses:
         return False
 
 
-def answered(client: client_config.Config, ask: Callable[[AdminClient], T], say: Callable[[str], None]) -> T:
+def answered(client: client_config.Config, ask: Callable[[AdminClient], T]) -> T:
     """Return the answer of `ask`, tried again while the broker is silent or loading; blocks.
 
     Raises KafkaException for a topic that does not exist, ClusterUnfitError for a connection or a request that the
@@ -69,7 +73,7 @@ def answered(client: client_config.Config, ask: Callable[[AdminClient], T], say:
             raise RestoreError(
                 f"the broker did not answer for {PATIENCE_S:.0f} s ({why}): this worker ends, to be started again"
             )
-        say(f"the broker does not answer ({why}): asking again")
+        log.info("the broker does not answer (%s): asking again", why)
 
 
 def _wait(seconds: float) -> None:

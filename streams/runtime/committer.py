@@ -8,6 +8,7 @@ read_committed reader of the partitions that it touches.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.commit_protocols import AssignmentOwner, Transactor
     from streams.runtime.group_snapshot import GroupSnapshot
+
+log = logging.getLogger(__name__)
+
 
 MAX_RECORDS: Final = 10_000  # of one transaction; a unit is never split
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -64,7 +68,6 @@ class Committer:
         topic_ids: dict[str, str],
         crash: Callable[[Exception], None],
         refused: Callable[[CommitUnit, Exception], None],
-        say: Callable[[str], None],
         probe: Callable[[str], None],
         rows: Rows = lambda _assignment, _changes: ([], []),
         busy: Callable[[], bool] = lambda: False,
@@ -82,7 +85,6 @@ class Committer:
         self._topic_ids = topic_ids
         self._crash = crash
         self._refused = refused
-        self._say = say
         self._probe = probe
         self._ready: deque[CommitUnit] = deque()
         self._wake = asyncio.Event()
@@ -227,7 +229,7 @@ class Committer:
             except MemberRefusedError as error:
                 units, snapshot = await self._still_ours(units, error)
             except TransactionAbortedError as error:
-                self._say(f"transaction aborted ({error}); sending again")
+                log.info("transaction aborted (%s); sending again", error)
                 if len(units) > 1:
                     half = len(units) // 2
                     await self._commit(loop, units[:half], snapshot)
@@ -253,7 +255,7 @@ class Committer:
     ) -> tuple[list[CommitUnit], GroupSnapshot]:
         """Wait for the consumer's callbacks after a refusal; raises MembershipLostError when they do not come."""
         pause = self._refusals.another(error)
-        self._say(f"refused as a group member ({error}); sending what is still ours again")
+        log.info("refused as a group member (%s); sending what is still ours again", error)
         await asyncio.sleep(pause)
         await self._owner.next_snapshot()
         snapshot = self._owner.snapshot

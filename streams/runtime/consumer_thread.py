@@ -15,6 +15,7 @@ member and not the ownership.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ from topics.contact import Contact
 
 if TYPE_CHECKING:
     from streams.runtime.client_config import Config
+
+log = logging.getLogger(__name__)
+
 
 _FETCH: Final = 2000  # records taken from librdkafka at once
 _HIGH: Final = 48 * 1024 * 1024  # bytes in flight in this process before fetching stops: some 20,000 small records
@@ -69,16 +73,13 @@ class AssignmentListener(Protocol):
 class ConsumerThread:
     """Own the librdkafka consumers and turn assignments into slices."""
 
-    def __init__(
-        self, settings: Config, fetching: Config, handler: AssignmentListener, warn: Callable[[str], None]
-    ) -> None:
+    def __init__(self, settings: Config, fetching: Config, handler: AssignmentListener) -> None:
         """Prepare; `settings` are the group member's, `fetching` those of the consumer that fetches."""
         contacts = Contact(settings), Contact(fetching)
         self._consumer = Consumer(settings, error_cb=self._errors_of(contacts[0]), logger=None)
         self._fetcher = Consumer(fetching, error_cb=self._errors_of(contacts[1]), logger=None)
         self._contacts = ((self._consumer, contacts[0]), (self._fetcher, contacts[1]))
         self._handler = handler
-        self._warn = warn
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._topics: tuple[str, ...] = ()
         self._subscription = ""
@@ -275,7 +276,7 @@ class ConsumerThread:
         if error.fatal():
             self._handler.failed(KafkaException(error))
         elif error.code() not in _EXPECTED:
-            self._warn(f"{error.name()}: {error.str()}")
+            log.info("%s: %s", error.name(), error.str())
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(

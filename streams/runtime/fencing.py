@@ -8,12 +8,16 @@ suspended is fenced by that, as it must be: the group has given its partitions t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import KafkaException, Producer
 
 from streams.runtime import client_config
+
+log = logging.getLogger(__name__)
+
 
 _OPEN_S: Final = 5.0
 
@@ -26,7 +30,7 @@ def nobody() -> Sequence[str]:
     return ()
 
 
-def fence(client: client_config.Config, group: str, slots: Sequence[str], say: Callable[[str], None]) -> None:
+def fence(client: client_config.Config, group: str, slots: Sequence[str]) -> None:
     """Abort the open transactions of `slots`; one that is being committed is waited for. Blocks.
 
     A broker that does not answer in time is no error: its own time-out ends the transaction.
@@ -36,9 +40,9 @@ def fence(client: client_config.Config, group: str, slots: Sequence[str], say: C
         try:
             producer.init_transactions(_OPEN_S)
         except KafkaException as error:
-            say(f"the transaction that worker {slot} left open is not ended yet: {error.args[0].str()}")
+            log.info("the transaction that worker %s left open is not ended yet: %s", slot, error.args[0].str())
         else:
-            say(f"ended the transaction that worker {slot} left open")
+            log.info("ended the transaction that worker %s left open", slot)
 
 
 def transactional_id(group: str, slot: str) -> str:

@@ -9,6 +9,7 @@ before them is not the end.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -27,7 +28,10 @@ from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
 
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
-    from streams.runtime.changelogs import ChangelogReading, Place, Say
+    from streams.runtime.changelogs import ChangelogReading, Place
+
+log = logging.getLogger(__name__)
+
 
 _WAIT_S: Final = 0.1  # for records of changelogs
 _FIRST_ANSWER_S: Final = 1.5
@@ -51,11 +55,10 @@ class Restorer:
         client: client_config.Config,
         group: str,
         ledger: str,
-        say: Say,
         gaps: RetentionGaps,
         departed: Departed = nobody,
     ) -> None:
-        """Read for `group`; `ledger` names the store that keeps applied offsets; `say` gets progress lines.
+        """Read for `group`; `ledger` names the store that keeps applied offsets.
 
         `gaps` gets what was deleted before it was read; `departed` tells whose open transactions may be ended.
         """
@@ -64,8 +67,7 @@ class Restorer:
         self._client = client
         self._group = group
         self._ledger = ledger
-        self._say = say
-        self._changelogs = ChangelogReader(client, say)
+        self._changelogs = ChangelogReader(client)
 
     def restore(self, owned: Sequence[PartitionAssignment]) -> None:
         """Bring `owned` up to date and set what is applied of each source (blocks; any thread).
@@ -97,10 +99,10 @@ class Restorer:
                 if not any(one.live for one in owned):
                     return {}
                 patience = _ANSWER_S
-                fence(self._client, self._group, self._departed(), self._say)
-                self._say(f"waiting for the committed offsets of {len(wanted)} partitions: {error.args[0].str()}")
+                fence(self._client, self._group, self._departed())
+                log.info("waiting for the committed offsets of %s partitions: %s", len(wanted), error.args[0].str())
                 if clock.monotonic() - began > _HANGING_S:
-                    self._say(_HANGING)
+                    log.info("%s", _HANGING)
                 pauses.over()
             else:
                 return {(place.topic, place.partition): place.offset for place in answer}
@@ -129,7 +131,7 @@ class Restorer:
             if self._changelogs.take(reader, open_, _WAIT_S):
                 moved = clock.monotonic()
             elif clock.monotonic() - moved > _SILENT_S:
-                self._say(f"restoring: nothing came for {_SILENT_S:.0f} s, {len(open_)} partitions wait: reading anew")
+                log.info("restoring: nothing came for %.0f s, %s partitions wait: reading anew", _SILENT_S, len(open_))
                 return
             done = [r for r in open_.values() if r.position >= r.end]
             self._finish(done)
@@ -138,13 +140,13 @@ class Restorer:
             if clock.monotonic() - reported > 1.0:
                 reported = clock.monotonic()
                 left = sum(r.end - r.position for r in open_.values())
-                self._say(f"restoring: {total - left} of {total} changelog records, {reported - began:.0f} s")
+                log.info("restoring: %s of %s changelog records, %.0f s", total - left, total, reported - began)
 
     def _finish(self, readings: list[ChangelogReading]) -> None:
         for reading in readings:
             self._changelogs.finish(reading)
             if reading.count:
-                self._say(f"restored {reading.store.name}/{reading.store.partition}: {reading.count} records")
+                log.info("restored %s/%s: %s records", reading.store.name, reading.store.partition, reading.count)
 
     def _starts(self, one: PartitionAssignment, committed: dict[tuple[str, int], int]) -> None:
         """Set each source's applied offset: the group's, or the ledger's where that one is missing or behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,9 @@ from topics.contact import Contact
 
 if TYPE_CHECKING:
     from streams.runtime.record import ConsumedRecord
+
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _PATIENCE_S: Final = 10.0
@@ -66,15 +70,12 @@ class RuntimeSettings:
 class Runtime:
     """Own partitions, hand out batches, commit units."""
 
-    def __init__(
-        self, settings: RuntimeSettings, *, crash: Callable[[Exception], None], say: Callable[[str], None]
-    ) -> None:
-        """Prepare; `crash` ends the process with an error, `say` takes one line for people."""
+    def __init__(self, settings: RuntimeSettings, *, crash: Callable[[Exception], None]) -> None:
+        """Prepare; `crash` ends the process with an error."""
         self.settings = settings
         self.gaps = RetentionGaps()
         self.tasks = BackgroundTasks(crash)
         self.crash = crash
-        self._say = say
         self._thread: ConsumerThread | None = None
         self._ownership: AssignmentLifecycle | None = None
         self._committer: Committer | None = None
@@ -148,7 +149,7 @@ class Runtime:
         counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
         self.partitions = self._common(counts)
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
-        restorer = Restorer(s.client, s.group, s.ledger.name, self._say, self.gaps, s.departed)
+        restorer = Restorer(s.client, s.group, s.ledger.name, self.gaps, s.departed)
         self.standbys = self._copies(specs) if s.standbys else None
         self._ownership = AssignmentLifecycle(
             specs=specs,
@@ -158,7 +159,6 @@ class Runtime:
             deliver=self._deliver,
             crash=self.crash,
             spawn=self.tasks.spawn,
-            say=self._say,
             probe=s.probe,
             standbys=self.standbys,
         )
@@ -166,7 +166,7 @@ class Runtime:
             client_config.consumer(s.client, s.group, s.client_id),
             client_config.fetcher(s.client, s.group),
         )
-        self._thread = ConsumerThread(member, fetching, self._ownership, self._say)
+        self._thread = ConsumerThread(member, fetching, self._ownership)
         self._ownership.thread = self._thread
         self._committer = Committer(
             TransactionalProducer(s.client, transactional_id(s.group, s.slot), s.probe),
@@ -175,7 +175,6 @@ class Runtime:
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},
             crash=self.crash,
             refused=self._refused,
-            say=self._say,
             probe=s.probe,
             rows=s.rows,
             busy=s.busy,
@@ -212,10 +211,9 @@ class Runtime:
             specs=specs,
             folder=s.folder,
             options=s.options,
-            changelogs=ChangelogReader(s.client, self._say),
+            changelogs=ChangelogReader(s.client),
             reader=self._follower,
             busy=lambda: self.ownership.restoring,
-            say=self._say,
             damaged=self.crash,
         )
 
@@ -267,8 +265,11 @@ class Runtime:
 
         Its records are given out one by one; the one that fails alone becomes a dead letter, its neighbours pass.
         """
-        self._say(
-            f"a record of {batch.source.topic}/{batch.assignment.partition} cannot be handled: {error_message(error)}"
+        log.info(
+            "a record of %s/%s cannot be handled: %s",
+            batch.source.topic,
+            batch.assignment.partition,
+            error_message(error),
         )
         batch.rejected = True
         self._poison.refused(batch, error)
@@ -276,7 +277,7 @@ class Runtime:
 
     def _refused(self, unit: CommitUnit, error: Exception) -> None:
         """Remember the culprit of a refused transaction, and read its slice again without it."""
-        self._say(f"the broker refuses a record of partition {unit.assignment.partition}: {error}")
+        log.info("the broker refuses a record of partition %s: %s", unit.assignment.partition, error)
         if isinstance(unit, RecordBatch):
             self._poison.refused(unit, error)
         elif unit.culprit is not None:
@@ -337,7 +338,7 @@ class Runtime:
                     raise ClusterUnfitError(f"topic {topic} is not there: run `streams topics apply`") from error
                 counts[topic], ids[topic] = len(found.partitions), str(found.topic_id)
 
-        answered(self.settings.client, ask, self._say)
+        answered(self.settings.client, ask)
         return counts, ids
 
     def _common(self, counts: dict[str, int]) -> int:

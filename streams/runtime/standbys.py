@@ -12,6 +12,7 @@ database is the owner's; the number is free for a copy again when the owner has 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from streams.runtime.errors import StoreDamagedError
     from topics.contact import Contact
 
+log = logging.getLogger(__name__)
+
+
 _WAIT_S: Final = 0.25  # for records; what trickles is written that often
 _LOOK_S: Final = 1.0  # how often the lag is looked at
 _PAUSE_S: Final = 10.0  # after trouble
@@ -51,7 +55,6 @@ class Standbys:
         changelogs: ChangelogReader,
         reader: Callable[[], tuple[Consumer, Contact]],
         busy: Callable[[], bool],
-        say: Callable[[str], None],
         damaged: Callable[[StoreDamagedError], None],
     ) -> None:
         """Keep stores of `specs` under `folder`, by records of `reader`; wait while the worker is `busy` restoring.
@@ -65,7 +68,6 @@ class Standbys:
         self._changelogs = changelogs
         self._reader = reader
         self._busy = busy
-        self._say = say
         self._damaged = damaged
         self._lock = threading.Lock()  # held to open, to close and to claim
         self._wanted: frozenset[int] = frozenset()
@@ -138,7 +140,7 @@ class Standbys:
             try:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - copies are for later: their trouble must not end who works now
-                self._say(f"standbys stop for {_PAUSE_S:g} s: {error}")
+                log.info("standbys stop for %g s: %s", _PAUSE_S, error)
                 self._drop(self.copied_partitions())
                 self._halted.wait(_PAUSE_S)
 
@@ -195,7 +197,7 @@ class Standbys:
             }
             self._copies[number] = copy
         if db.rebuilt:  # not the copy's any more, if it was claimed meanwhile
-            self._say(f"standby store of partition {number} was damaged and is rebuilt: {db.rebuilt}")
+            log.info("standby store of partition %s was damaged and is rebuilt: %s", number, db.rebuilt)
         return copy
 
     def _drop(self, numbers: frozenset[int]) -> None:

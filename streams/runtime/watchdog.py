@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import itertools
+import logging
 import sys
 import threading
 import traceback
@@ -27,6 +28,9 @@ from streams.runtime.errors import WorkerError
 if TYPE_CHECKING:
     from streams.runtime.runtime import Runtime
 
+log = logging.getLogger(__name__)
+
+
 _NOT_USERS: Final = (*LIBRARIES, str(Path(__file__).parents[1]), "<")  # and ours, and <frozen …>, which is the import
 _BEAT_S: Final = 0.1
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
@@ -43,9 +47,8 @@ class StalledError(WorkerError):
 class LoopLagWatch:
     """Measures how late the event loop is, from a thread of its own."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Tell `say` which function blocks."""
-        self._say = say
+    def __init__(self) -> None:
+        """Watch the event loop of this thread."""
         self._beat = clock.monotonic()
         self._stop = threading.Event()
         self._main = threading.get_ident()
@@ -96,8 +99,8 @@ class LoopLagWatch:
             last, last_used, seen = now, used, beat
             if late > _BLOCKED_S and beat != logged:
                 logged = beat
-                self._say(
-                    f"the event loop is blocked for {late:.1f} s by {self._where()}: move it into run.step or a thread"
+                log.warning(
+                    "the event loop is blocked for %.1f s by %s: move it into run.step or a thread", late, self._where()
                 )
 
     def _where(self) -> str:

@@ -6,6 +6,7 @@ It is about as long as the lists of partitions and agents, whatever the number o
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from streams.limits.holders import Holder
     from streams.runtime.runtime import Runtime
     from topics.producer import EventProducer
+
+log = logging.getLogger(__name__)
+
 
 PERIOD_S: Final = 1.0
 _FAREWELL_S: Final = 2.0
@@ -39,7 +43,6 @@ class Heartbeat:
         url: str,
         running: Callable[[], int],
         agents: Collection[str],
-        say: Callable[[str], None],
     ) -> None:
         """Tell of `runtime`, in the process `holder`, under `url`; `slot` is its slot's name for people."""
         self._producer = producer
@@ -50,7 +53,6 @@ class Heartbeat:
         self._url = url
         self._running = running
         self._agents = sorted(agents)
-        self._say = say
         self._changed = asyncio.Event()
         self.state = "starting"
 
@@ -67,7 +69,7 @@ class Heartbeat:
                 silent = False
             except TopicError as error:
                 if not silent:
-                    self._say(f"heartbeats do not reach the broker: {error}")
+                    log.warning("heartbeats do not reach the broker: %s", error)
                 silent = True
             self._changed.clear()
             try:
@@ -82,7 +84,7 @@ class Heartbeat:
             async with asyncio.timeout(_FAREWELL_S):
                 await self.beat()
         except (TopicError, TimeoutError) as error:
-            self._say(f"the last heartbeat did not reach the broker: {str(error) or 'no answer'}")
+            log.warning("the last heartbeat did not reach the broker: %s", str(error) or "no answer")
 
     async def beat(self) -> None:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""

@@ -181,7 +181,6 @@ class Worker:
                 busy=lambda: self._effects.computing > 0,
             ),
             crash=self.crash,
-            say=log.info,
         )
         self._model: RoledModel | None = None
         wire = Wire(cluster_secret(settings))
@@ -237,9 +236,9 @@ class Worker:
         )
         self._lanes.blocked = self._blocked
         seen = catalog if pool == "default" else replace(catalog, reactions={})  # reactions are the default pool's
-        bus = EventBus(seen, self._folds, self._lanes, self._writer, log.warning)
+        bus = EventBus(seen, self._folds, self._lanes, self._writer)
         self._bus = bus if pool == "default" or self._folds.events else None
-        parts = ScheduleDependencies(self._runtime.tasks, self._writer, lambda: self._runtime.committer, log.warning)
+        parts = ScheduleDependencies(self._runtime.tasks, self._writer, lambda: self._runtime.committer)
         self._schedules = (
             OwnedSchedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
         )
@@ -248,7 +247,7 @@ class Worker:
         )
         self._app = self._build()
         self._watch, self._stall, self._membership, self._handlers = (
-            LoopLagWatch(log.warning),
+            LoopLagWatch(),
             StallWatch(self._runtime, self.crash),
             MembershipWatch(self._runtime, self.crash),
             HandlerThreads(SHARED, settings.threads_held_after, self.crash),
@@ -259,7 +258,6 @@ class Worker:
             self._writer,
             dedupe_hours=settings.dedupe_hours,
             history_days=settings.history_days,
-            say=log.info,
             forget=run_index.forget,
             in_memory=lambda owned, run_id: (owned, run_id) in self._manager.live,
             read_ms=lambda owned: 0 if self._bus is None else self._bus.read_ms(owned),
@@ -373,7 +371,6 @@ class Worker:
             self._manager,
             self._key_gate,
             self._timers,
-            log.info,
             run_index=self._run_index,
             committer=lambda: self._runtime.committer,
         )
@@ -417,7 +414,6 @@ class Worker:
             url=url,
             running=lambda: len(self._manager.live),
             agents=self._agents,
-            say=log.warning,
         )
 
     def _chat(self) -> ChatModel:

@@ -6,6 +6,7 @@ outside are recognised by source and id for a day; records that workers wrote ar
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,6 @@ from streams.worker.reactions.event_item import ReactionItem
 __all__ = ["ALL", "TABLE", "EventBus", "seen_key"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from streams.app import Catalog
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from streams.runtime.record import ConsumedRecord
     from streams.worker.events.table_folds import TableFolds
     from streams.worker.reactions.lanes import ReactionLanes
+
+log = logging.getLogger(__name__)
+
 
 TABLE = "table:"
 """How the consumer of an event that a table failed at begins."""
@@ -57,13 +60,11 @@ class EventBus:
         folds: TableFolds,
         lanes: ReactionLanes,
         writer: RecordWriter,
-        warn: Callable[[str], None],
     ) -> None:
         """Serve the catalogue's reactions, and `folds`."""
         self._folds = folds
         self._lanes = lanes
         self._writer = writer
-        self._warn = warn
         self._by_name = dict(catalog.reactions)
         self._reactions: dict[str, list[Reaction]] = defaultdict(list)
         for reaction in catalog.reactions.values():
@@ -199,10 +200,10 @@ class EventBus:
             event = called(self._writer.read, record).event
         except Exception as error:  # noqa: BLE001 - one row that cannot be read must not hold its partition up
             why = error_message(error)
-            self._warn(f"a parked event of {row.reaction} can no longer be read and stays parked: {why}")
+            log.warning("a parked event of %s can no longer be read and stays parked: %s", row.reaction, why)
             return None
         if reaction is None or event is None:
-            self._warn(f"a parked event waits for reaction {row.reaction!r}, which this worker does not have")
+            log.warning("a parked event waits for reaction %r, which this worker does not have", row.reaction)
             return None
         item = ReactionItem(
             reaction, owned, row.lane, row.event_id, event, record, row.attempt, row.due_ms, row.first_ms
@@ -212,7 +213,7 @@ class EventBus:
 
     def _count_unknown(self, kind: str) -> None:
         if kind not in self.unknown:
-            self._warn(f"events of type {kind!r} are not declared here: they are kept on the log and counted")
+            log.warning("events of type %r are not declared here: they are kept on the log and counted", kind)
         self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
     def _seen(self, batch: RecordBatch, message: ConsumedRecord, arrived: DecodedRecord, at_ms: int) -> bool:

@@ -9,6 +9,7 @@ nothing is left to delete, and waits for each piece to be committed before the n
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from streams.runtime.partition_store import PartitionStore
     from streams.runtime.runtime import Runtime
 
+log = logging.getLogger(__name__)
+
+
 _PERIOD_S: Final = 30.0  # at most; a shorter retention is swept more often
 _LOOK: Final = 500  # entries looked at in one go
 _ROWS: Final = 1000  # rows written by one unit, about
@@ -53,7 +57,6 @@ class LedgerSweep:
         *,
         dedupe_hours: float,
         history_days: float,
-        say: Callable[[str], None],
         forget: Callable[[CommitUnit, str], None] = lambda _unit, _run_id: None,
         in_memory: Callable[[PartitionAssignment, str], bool] = lambda _assignment, _run_id: False,
         read_ms: Callable[[PartitionAssignment], int] = lambda _assignment: 0,
@@ -73,7 +76,6 @@ class LedgerSweep:
         self._history_ms = int(history_days * 24 * _HOUR_MS)
         self._remembered_ms = max(self._history_ms, REMEMBERED_MS)
         self._period = min(_PERIOD_S, max(self._history_ms / 10_000, 1.0))
-        self._say = say
         self.forgotten = 0
 
     async def run(self) -> None:
@@ -118,7 +120,7 @@ class LedgerSweep:
         for hints in self._pieces(owned, store_keys.EARLY_SIGNAL, now_ms - EARLY_HOURS * _HOUR_MS):
             rows = [(hint.key, row) for hint in hints if (row := store.committed(hint.key)) is not None]
             for unit in given_up(owned, rows, self._writer, now_ms):
-                self._say(f"partition {owned.partition}: signals for a run that never came are dead letters now")
+                log.info("partition %s: signals for a run that never came are dead letters now", owned.partition)
                 yield unit
             gone = [hint.at for hint in hints if not is_current(store, hint)]
             if gone:

@@ -7,6 +7,7 @@ that was never seen whole (new here, or older than that table) is looked through
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from streams.worker.runs.run_manager import RunManager
     from streams.worker.runs.run_timers import RunTimers
 
+log = logging.getLogger(__name__)
+
+
 _CHUNK: Final = 100  # runs looked at in one turn of the loop
 _OPEN: Final = ("queued", "running", "waiting")
 _FAILED: Final = "failed"
@@ -46,7 +50,6 @@ class RunRecovery:
         manager: RunManager,
         key_gate: KeyGate,
         timers: RunTimers,
-        say: Callable[[str], None],
         *,
         run_index: RunIndex,
         committer: Callable[[], Committer],
@@ -59,7 +62,6 @@ class RunRecovery:
         self._manager = manager
         self._key_gate = key_gate
         self._timers = timers
-        self._say = say
 
     async def __call__(self, owned: PartitionAssignment) -> None:
         """Go on with everything that has not ended; the loop serves others in between, for there may be many."""
@@ -78,11 +80,11 @@ class RunRecovery:
         if owned.live:
             await self._revive(owned, running)
         for agent, count in sorted(unserved.items()):
-            self._say(
-                f"partition {owned.partition}: {count} runs of agent {agent!r} wait: this worker lacks that agent"
+            log.info(
+                "partition %s: %s runs of agent %r wait: this worker lacks that agent", owned.partition, count, agent
             )
         if running:
-            self._say(f"partition {owned.partition}: {len(running)} runs go on, {waiting} wait")
+            log.info("partition %s: %s runs go on, %s wait", owned.partition, len(running), waiting)
 
     # which runs those are
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from streams.runtime.committer import Committer
     from streams.runtime.tasks import BackgroundTasks
 
+log = logging.getLogger(__name__)
+
+
 POLICY: Final = RetryPolicy(attempts=3, first=1.0, cap=30.0)
 LIMIT_S: Final = 900.0  # after that a function counts as hanging
 MOST_WAITING: Final = 1000  # slots that wait for their turn; more are skipped
@@ -50,7 +54,6 @@ class ScheduleDependencies:
     tasks: BackgroundTasks
     writer: RecordWriter
     committer: Callable[[], Committer]
-    say: Callable[[str], None]
 
 
 class ScheduleRunner:
@@ -119,8 +122,8 @@ class ScheduleRunner:
         state.missed += found.missed
         self._unreported += found.missed
         if self._unreported and not found.more:
-            self._parts.say(
-                f"schedule {state.schedule}: {self._unreported} slots were missed for too long and are skipped"
+            log.warning(
+                "schedule %s: %s slots were missed for too long and are skipped", state.schedule, self._unreported
             )
             self._unreported = 0
         room = max(MOST_WAITING - len(state.waiting), 0)
@@ -257,8 +260,8 @@ class ScheduleRunner:
     def _failed(self, entry: DueSlot, error: Exception) -> None:
         wait = pause_after(entry, error)
         if wait is None:
-            self._parts.say(
-                f"schedule {self.schedule.name}: slot {entry.slot_ms} is given up: {error_message(error, 500)}"
+            log.warning(
+                "schedule %s: slot %s is given up: %s", self.schedule.name, entry.slot_ms, error_message(error, 500)
             )
             self._finish(entry, [], {"failed": error_message(error, 500)}, error)
             return

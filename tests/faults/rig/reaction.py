@@ -47,7 +47,6 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
             probe=fuse or (lambda _stage: None),
         ),
         crash=crash,
-        say=log.info,
     )
     app = App(f"{prefix}.app", runtime=runtime)
     source = app.topic(names["in"], key_type=bytes, value_type=bytes, value_serializer="raw")

@@ -101,10 +101,9 @@ class Bench:
 
     def __init__(self, folder: Path, index: StoreIndex | None = None) -> None:
         self.reader = FakeReader()
-        self.said: list[str] = []
         self.folder = folder
         self.busy = False
-        self.changelogs = ChangelogReader({}, self.said.append)
+        self.changelogs = ChangelogReader({})
         self.index = index
         vars(self.changelogs)["_topic_ids"] = lambda topics: dict.fromkeys(topics, "id-c")
         vars(self.changelogs)["offsets"] = self._offsets
@@ -116,7 +115,6 @@ class Bench:
             changelogs=self.changelogs,
             reader=lambda: (cast("Any", self.reader), Contact({})),
             busy=lambda: self.busy,
-            say=self.said.append,
             damaged=_fail,
         )
         self.halted = vars(self.standbys)["_halted"]

@@ -166,7 +166,6 @@ class Bench:
             topic_ids=TOPICS,
             crash=self.crashes.append,
             refused=lambda unit, error: self.refused.append((unit, error)),
-            say=lambda _text: None,
             probe=self.stages.append,
             rows=self._rows,
             busy=self._is_busy,

@@ -15,7 +15,7 @@ from tests.unit.runtime._fakes import Message
 
 def runtime_of(folder: Path) -> Runtime:
     settings = RuntimeSettings({}, "g", "0", folder, StoreSpec("journal", "t.journal"), slow=frozenset({"t.runs"}))
-    return Runtime(settings, crash=lambda _error: None, say=lambda _text: None)
+    return Runtime(settings, crash=lambda _error: None)
 
 
 def source_of(topic: str) -> SourcePartition:

@@ -77,9 +77,7 @@ def owned() -> PartitionAssignment:
 def thread(owned: PartitionAssignment) -> Iterator[ConsumerThread]:
     handler = cast("Any", SimpleNamespace(deliver=lambda _records: None))
     client = {"bootstrap.servers": "127.0.0.1:1"}
-    made = ConsumerThread(
-        client_config.consumer(client, "g"), client_config.fetcher(client, "g"), handler, lambda _text: None
-    )
+    made = ConsumerThread(client_config.consumer(client, "g"), client_config.fetcher(client, "g"), handler)
     made._sources["t", 0] = owned.sources["t"]
     yield made
     made._consumer.close()

@@ -42,7 +42,7 @@ def notes() -> Notes:
 def thread(notes: Notes) -> Iterator[ConsumerThread]:
     client = {"bootstrap.servers": "127.0.0.1:1"}
     settings, fetching = client_config.consumer(client, "g"), client_config.fetcher(client, "g")
-    made = ConsumerThread(settings, fetching, cast("Any", notes), lambda _text: None)
+    made = ConsumerThread(settings, fetching, cast("Any", notes))
     yield made
     made._consumer.close()
     made._fetcher.close()

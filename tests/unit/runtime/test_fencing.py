@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +58,25 @@ class FakeProducer:
         self._broker.open_ids.discard(self._id)
 
 
-def restored(tmp_path: Path, broker: FakeBroker, departed: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Ask for the committed offsets; return what was logged."""
-    lines: list[str] = []
+def restored(tmp_path: Path, broker: FakeBroker, departed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for the committed offsets."""
     monkeypatch.setattr(module, "Consumer", broker.consumer)
     monkeypatch.setattr(fencing, "Producer", broker.producer)
-    restorer = Restorer({}, "g", "journal", lines.append, RetentionGaps(), lambda: departed)
+    restorer = Restorer({}, "g", "journal", RetentionGaps(), lambda: departed)
     found = restorer._committed([owned_assignment(tmp_path)])
     assert set(found.values()) == {7}
-    return lines
 
 
-def test_an_open_transaction_of_a_dead_worker_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_transaction_of_a_dead_worker_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     broker = FakeBroker("g.b")
-    lines = restored(tmp_path, broker, ["b"], monkeypatch)
+    restored(tmp_path, broker, ["b"], monkeypatch)
     assert broker.opened == ["g.b"]
     assert len(broker.asked) == 2
     assert broker.asked[0] < 2
-    assert "ended the transaction that worker b left open" in lines
+    assert "ended the transaction that worker b left open" in caplog.messages
 
 
 def test_nobody_is_fenced_where_nothing_holds_the_answer_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +85,11 @@ def test_nobody_is_fenced_where_nothing_holds_the_answer_back(tmp_path: Path, mo
     assert broker.opened == []
 
 
-def test_a_broker_that_is_slow_to_end_it_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_slow_to_end_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     broker = FakeBroker("g.b", silent=True)
-    lines = restored(tmp_path, broker, ["b"], monkeypatch)
+    restored(tmp_path, broker, ["b"], monkeypatch)
     assert broker.opened == ["g.b", "g.b"]
-    assert any("is not ended yet" in line for line in lines)
+    assert any("is not ended yet" in line for line in caplog.messages)

@@ -141,7 +141,6 @@ class Worker:
             topic_ids=TOPICS,
             crash=self.crashes.append,
             refused=lambda _unit, error: self.crashes.append(error),
-            say=lambda _text: None,
             probe=lambda _stage: None,
         )
         self.committer._thread = cast("ThreadPoolExecutor", Inline())

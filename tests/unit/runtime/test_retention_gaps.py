@@ -34,7 +34,7 @@ def test_a_restore_finds_what_was_deleted_behind_the_groups_offset(
     tmp_path: Path, group: int, low: int, gap: RetentionGap | None
 ) -> None:
     gaps, owned = RetentionGaps(), owned_assignment(tmp_path)
-    restorer = Restorer({}, "g", "journal", lambda _: None, gaps)
+    restorer = Restorer({}, "g", "journal", gaps)
     vars(restorer)["_changelogs"] = Changelogs(low, 20)
     restorer._starts(owned, {("t.in", 0): group, ("t.signals", 0): low})
     assert gaps.take() == ([] if gap is None else [gap])

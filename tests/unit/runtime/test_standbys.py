@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,7 +199,8 @@ def test_after_a_full_fetch_the_thread_rests_as_long_as_it_worked(bench: Bench) 
     assert len(waits) == 2  # the last turn had nothing to take
 
 
-def test_trouble_is_said_and_the_copies_are_opened_again(bench: Bench) -> None:
+def test_trouble_is_logged_and_the_copies_are_opened_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     bench.say(0, (b"a", b"1"))
     bench.standbys.want(frozenset({0}))
     bench.reader.fails = OSError("no space left on device")
@@ -212,12 +214,13 @@ def test_trouble_is_said_and_the_copies_are_opened_again(bench: Bench) -> None:
 
     vars(bench.standbys)["turn"] = until_it_is_there
     bench.standbys._run()
-    assert bench.said == ["standbys stop for 10 s: no space left on device"]
+    assert caplog.messages == ["standbys stop for 10 s: no space left on device"]
     assert bench.reader.closed == 2
 
 
-def test_owners_and_copies_take_turns_under_a_running_thread(tmp_path: Path) -> None:
+def test_owners_and_copies_take_turns_under_a_running_thread(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Claimed and freed again and again while the thread opens, writes and closes: no database is opened twice."""
+    caplog.set_level(logging.INFO)
     bench = Bench(tmp_path)
     vars(bench.standbys)["_halted"] = bench.halted
     vars(bench.standbys)["turn"] = hurried(bench.standbys.turn, bench.standbys)
@@ -238,9 +241,9 @@ def test_owners_and_copies_take_turns_under_a_running_thread(tmp_path: Path) -> 
         bench.say(0, *((b"%d-%d" % (turn, number), b"1") for number in range(20)))
         rows += 20
         if turn % 3 == 0:
-            assert opened(bench.standbys), bench.said
+            assert opened(bench.standbys), caplog.messages
     bench.standbys.stop()
-    assert bench.said == []
+    assert caplog.messages == []
 
 
 def opened(standbys: Standbys) -> bool:

@@ -113,39 +113,41 @@ def late_while(blocked: Callable[[], None]) -> Callable[[], float]:
 async def test_the_function_that_blocks_the_loop_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a thread of its own, while the loop is blocked; and once for each time."""
     monkeypatch.setattr(watchdog, "_BLOCKED_S", 0.02)
-    said: list[str] = []
+    logged: list[str] = []
     heard = threading.Event()
 
-    def say(text: str) -> None:
-        said.append(text)
+    def warning(text: str, *args: object) -> None:
+        logged.append(text % args)
         heard.set()
 
     def slow_library() -> None:
         assert heard.wait(60)
 
     monkeypatch.setattr(clock, "monotonic", late_while(slow_library))
-    watch = LoopLagWatch(say)
+    monkeypatch.setattr(watchdog, "log", SimpleNamespace(warning=warning))
+    watch = LoopLagWatch()
     watch.start()
     slow_library()
     watch.stop()
-    assert len(said) == 1
-    assert "blocked for" in said[0]
-    assert "by wait (" in said[0], "where it blocks"
-    assert f"in slow_library ({__file__}:" in said[0], "and who called that"
+    assert len(logged) == 1
+    assert "blocked for" in logged[0]
+    assert "by wait (" in logged[0], "where it blocks"
+    assert f"in slow_library ({__file__}:" in logged[0], "and who called that"
 
 
-def test_a_process_that_was_stopped_has_not_blocked_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_was_stopped_has_not_blocked_its_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its clock has gone on, but neither the loop nor the thread that watches it, nor any code, has run."""
     now, looks = itertools.count(1.0, 1000.0), iter([False, True] * 2)
     monkeypatch.setattr(clock, "monotonic", lambda: next(now))
     monkeypatch.setattr(clock, "process_time", lambda: 0.0)
-    said: list[str] = []
-    watch = LoopLagWatch(said.append)
+    watch = LoopLagWatch()
     monkeypatch.setattr(watch._stop, "wait", lambda _seconds: next(looks))
     watch._watch()
-    assert said == []
+    assert caplog.messages == []
     cpu = itertools.count(1.0, 5.0)  # code has run all the time, and nothing else
     monkeypatch.setattr(clock, "process_time", lambda: next(cpu))
     watch._watch()
-    assert len(said) == 1
-    assert "blocked for 5.5 s" in said[0]
+    assert len(caplog.messages) == 1
+    assert "blocked for 5.5 s" in caplog.messages[0]

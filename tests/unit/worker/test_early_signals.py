@@ -57,7 +57,6 @@ class Door:
             self.writer,
             dedupe_hours=24,
             history_days=30,
-            say=lambda _text: None,
         )
 
     def send_message(self, _live: object, message: Message, _unit: CommitUnit) -> None:

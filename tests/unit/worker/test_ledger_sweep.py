@@ -45,7 +45,6 @@ class Room:
         self.store = PartitionStore(self.owned.db, "journal", "t.journal", 0, by_time(codec))
         self.owned.stores["journal"] = self.store
         self.writer = RecordWriter(Names(), codec, events(), "default")
-        self.said: list[str] = []
         self.units: list[CommitUnit] = []
         self.sizes: list[list[Write]] = []
         self.sent: list[tuple[str, bytes | None, bytes | None]] = []
@@ -58,7 +57,6 @@ class Room:
             self.writer,
             dedupe_hours=24,
             history_days=history_days,
-            say=self.said.append,
             in_memory=lambda _owned, run_id: run_id in self.memory,
             read_ms=lambda _owned: self.read,
         )

@@ -53,9 +53,7 @@ class Consumer:
         self.ledger = self.owned.stores[LEDGER]
         self.writer = RecordWriter(Names(), CODEC, {**events(), "probe.counted": Counted}, "default")
         catalog = Catalog(reactions={"echo": echo}, tables={"counts": counts})
-        self.bus = EventBus(
-            catalog, TableFolds([counts], Names(), CODEC), cast("Any", self), self.writer, lambda _: None
-        )
+        self.bus = EventBus(catalog, TableFolds([counts], Names(), CODEC), cast("Any", self), self.writer)
         self.told: list[tuple[str, str]] = []
         manager = SimpleNamespace(
             find=lambda _owned, run: run, send_message=lambda run, said, _unit: self.told.append((run, said.id))

@@ -85,7 +85,6 @@ class Room:
             cast("Any", SimpleNamespace(revive=lambda _owned, run_id: self.revived.append(run_id))),
             cast("Any", SimpleNamespace(enqueue=self._enqueue)),
             cast("Any", SimpleNamespace(add=lambda _owned, run_id, timer: self.timers.append((run_id, timer)))),
-            lambda _text: None,
             run_index=cast("Any", None),
             committer=cast("Any", None),
         )(self.owned)

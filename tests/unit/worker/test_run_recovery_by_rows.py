@@ -56,7 +56,6 @@ class Restarts:
             cast("Any", SimpleNamespace(revive=lambda _owned, run: revived.add(run), forget=_nothing)),
             cast("Any", SimpleNamespace(enqueue=lambda _owned, view: queued.add(view.run_id))),
             cast("Any", SimpleNamespace(add=lambda _owned, run, timer: timers.add((run, timer.path, timer.due_ms)))),
-            _nothing,
             run_index=self.room.run_index,
             committer=lambda: cast("Any", SimpleNamespace(add=self.room.commit)),
         )

@@ -109,7 +109,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_are_handl
 
     catalog = cast("Any", SimpleNamespace(reactions={}))
     folds = cast("Any", SimpleNamespace(consumers={}))
-    bus = EventBus(catalog, folds, cast("Any", SimpleNamespace(room=room)), writer, lambda text: None)
+    bus = EventBus(catalog, folds, cast("Any", SimpleNamespace(room=room)), writer)
     monkeypatch.setattr(bus.positions, "begin", lambda _batch: {})
 
     def handle(_batch: Any, _message: Any, _event_id: str, event: Any, _passed: Any) -> list[Any]:
