@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 _ANSWER_S: Final = 0.5
-_OTHER_ANSWER_S: Final = 2.0  # a new client has to connect first
+_OTHER_ANSWER_S: Final = 1.0  # a new client has to connect first
 #: Looks in a row. Together they last longer than the longest pause between two attempts to connect, which is a second.
 _LOOKS: Final = 4
 _SEVERE: Final = 2
@@ -41,7 +41,7 @@ class Contact:
             self.suspect = True
 
     def lost(self, client: KafkaClient, topic: str) -> bool:
-        """Return whether the client has lost its cluster; blocks for half a second, 2.5 s while the cluster is away.
+        """Return whether the client has lost its cluster; blocks for half a second, 1.5 s while the cluster is away.
 
         True after four calls in a row in which a new client was answered and this one was not. A client that is
         answered is no suspect any more. Call it about twice a second while ``suspect`` is set.

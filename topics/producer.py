@@ -125,6 +125,7 @@ class EventProducer:
         self._producer: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._contact_thread: threading.Thread | None = None
         self._served: deque[_Delivery] = deque()
         self._closing = threading.Event()
         self._broken = threading.Event()
@@ -293,26 +294,18 @@ class EventProducer:
             self._replaced_at = now
             self._broken.clear()
             self._loop = asyncio.get_running_loop()
-            contact = Contact(self._contact_settings)
-
-            def noticed(error: KafkaError) -> None:
-                contact.noted(error)
-                self._reach.failed(error)
-
-            self._producer = Producer(self._settings | {"log_level": _SEVERE, "error_cb": noticed}, logger=_LOG)
+            self._producer = Producer(self._settings | {"log_level": _SEVERE, "error_cb": self._noticed}, logger=_LOG)
             self._thread = threading.Thread(
-                target=self._serve, args=(self._producer, contact), name="event-producer", daemon=True
+                target=self._serve, args=(self._producer,), name="event-producer", daemon=True
             )
             self._thread.start()
         return self._producer
 
-    def _serve(self, producer: Producer, contact: Contact) -> None:
+    def _serve(self, producer: Producer) -> None:
         """Serve the library until closed, or until another client has replaced this one and nothing waits in it."""
         while not self._closing.is_set() and (producer is self._producer or len(producer)):
             try:
                 producer.poll(_POLL_S)
-                if contact.suspect and self._topic and contact.lost(producer, self._topic):
-                    self._fail(producer, KafkaError(KafkaError._ALL_BROKERS_DOWN, "the client has lost the brokers"))  # noqa: SLF001
             except KafkaException as error:  # the client tells of a fatal error so, and not by its error callback
                 self._fail(producer, error.args[0])
                 self._closing.wait(_POLL_S)
@@ -330,6 +323,27 @@ class EventProducer:
                 self._note_failure(delivery.error)
             if not delivery.future.done():
                 delivery.future.set_result(delivery.place)
+
+    def _noticed(self, error: KafkaError) -> None:
+        """Take an error of the client, in the thread that serves it."""
+        self._reach.failed(error)
+        producer = self._producer
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and producer is not None and self._topic:  # noqa: SLF001
+            thread = self._contact_thread
+            if thread is None or not thread.is_alive():
+                self._contact_thread = threading.Thread(
+                    target=self._look_for_brokers, args=(producer, error), name="event-producer-contact", daemon=True
+                )
+                self._contact_thread.start()
+
+    def _look_for_brokers(self, producer: Producer, error: KafkaError) -> None:
+        """Replace a client that has lost the cluster for good; ends when it is answered. See `topics.contact`."""
+        contact = Contact(self._contact_settings)
+        contact.noted(error)
+        while contact.suspect and producer is self._producer and not self._closing.wait(_POLL_S):
+            if contact.lost(producer, self._topic):
+                self._fail(producer, error)
+                return
 
     def _fail(self, producer: Producer, error: KafkaError) -> None:
         """Let the client be replaced, and all that waits in it fail now; what is in flight may be written."""

@@ -12,7 +12,6 @@ import orjson
 from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams import clock
-from streams.limits.holders import Holder
 from streams.query.placement import Placement, Presence
 from streams.query.topic_follower import Follower, heartbeats
 from streams.runtime.errors import WorkerError
@@ -20,6 +19,7 @@ from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
+    from streams.limits.holders import Holder
     from streams.query.wire import Wire, WorkerResponse
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.runtime import Runtime
@@ -88,11 +88,6 @@ class Peers:
     def presence(self, holder: Holder) -> Presence:
         """Return what heartbeats tell of a process that holds something here."""
         return self._placement.presence(holder.worker_id, holder.started_ms, clock.now_ms())
-
-    def silent(self) -> list[Holder]:
-        """Return the processes of this one's pool that are not heard of any more (any thread)."""
-        found = self._placement.silent(self._pool, clock.now_ms())
-        return [Holder(self._pool, worker.removeprefix(f"{self._pool}."), started) for worker, started in found]
 
     def settled(self) -> bool:
         """Return whether every live worker has been heard of since this one listens."""

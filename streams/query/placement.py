@@ -94,14 +94,6 @@ class Placement:
         fresh = seen.beat.started_ms == started_ms and now_ms - seen.at_ms <= SILENT_MS
         return Presence.PRESENT if fresh and seen.beat.state != "stopping" else Presence.SILENT
 
-    def silent(self, pool: str, now_ms: int) -> list[tuple[str, int]]:
-        """Return id and start of a pool's workers that are no longer heard of and did not say that they stop."""
-        return [
-            (seen.beat.worker_id, seen.beat.started_ms)
-            for seen in list(self._workers.values())  # a copy: other threads ask, too
-            if seen.beat.pool == pool and seen.beat.state != "stopping" and now_ms - seen.at_ms > SILENT_MS
-        ]
-
     def covers(self, pool: str, partitions: int, now_ms: int) -> bool:
         """Tell whether every partition has an owner, without which a list over the pool would miss rows."""
         owned = {number for seen in self._live(now_ms) if seen.beat.pool == pool for number in seen.beat.partitions}

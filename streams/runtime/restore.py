@@ -23,7 +23,7 @@ from streams.runtime.assignment import OFFSET_KEY
 from streams.runtime.changelogs import ChangelogReader
 from streams.runtime.cluster_queries import RetryPauses
 from streams.runtime.errors import RestoreError
-from streams.runtime.fencing import Departed, fence, nobody
+from streams.runtime.fencing import end_open_transactions
 from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
 
 if TYPE_CHECKING:
@@ -50,19 +50,11 @@ _HANGING: Final = (
 class Restorer:
     """Restore slices with a handle of its own that never joins the group."""
 
-    def __init__(
-        self,
-        client: client_config.Config,
-        group: str,
-        ledger: str,
-        gaps: RetentionGaps,
-        departed: Departed = nobody,
-    ) -> None:
+    def __init__(self, client: client_config.Config, group: str, ledger: str, gaps: RetentionGaps) -> None:
         """Read for `group`; `ledger` names the store that keeps applied offsets.
 
-        `gaps` gets what was deleted before it was read; `departed` tells whose open transactions may be ended.
+        `gaps` gets what was deleted before it was read.
         """
-        self._departed = departed
         self._gaps = gaps
         self._client = client
         self._group = group
@@ -99,7 +91,7 @@ class Restorer:
                 if not any(one.live for one in owned):
                     return {}
                 patience = _ANSWER_S
-                fence(self._client, self._group, self._departed())
+                end_open_transactions(self._client, self._group, wanted)
                 log.info("waiting for the committed offsets of %s partitions: %s", len(wanted), error.args[0].str())
                 if clock.monotonic() - began > _HANGING_S:
                     log.info("%s", _HANGING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.committer import Committer, Rows
 from streams.runtime.consumer_thread import ConsumerThread
 from streams.runtime.errors import ClusterUnfitError
-from streams.runtime.fencing import Departed, nobody, transactional_id
+from streams.runtime.fencing import OffsetOwner, transactional_id
 from streams.runtime.group_snapshot import GroupSnapshot
 from streams.runtime.partition_store import StoreOptions
 from streams.runtime.rejected_output import RejectedOutputIsolation
@@ -60,9 +61,9 @@ class RuntimeSettings:
     standbys: int = 0  # copies of each partition's stores that other workers keep
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
-    client_id: str = "streams"  # of the group's member: unique to this start of the process
+    # Of the group's member: unique to this start of the process.
+    client_id: str = field(default_factory=lambda: f"streams-{uuid.uuid4().hex}")
     options: StoreOptions = field(default_factory=StoreOptions)
-    departed: Departed = nobody  # whose open transactions a new owner of their partitions may end
     rows: Rows = lambda _assignment, _changes: ([], [])  # see Committer
     busy: Callable[[], bool] = lambda: False  # see Committer
 
@@ -149,7 +150,7 @@ class Runtime:
         counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
         self.partitions = self._common(counts)
         await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
-        restorer = Restorer(s.client, s.group, s.ledger.name, self.gaps, s.departed)
+        restorer = Restorer(s.client, s.group, s.ledger.name, self.gaps)
         self.standbys = self._copies(specs) if s.standbys else None
         self._ownership = AssignmentLifecycle(
             specs=specs,
@@ -169,7 +170,9 @@ class Runtime:
         self._thread = ConsumerThread(member, fetching, self._ownership)
         self._ownership.thread = self._thread
         self._committer = Committer(
-            TransactionalProducer(s.client, transactional_id(s.group, s.slot), s.probe),
+            TransactionalProducer(
+                s.client, transactional_id(s.group, s.slot), s.probe, OffsetOwner(s.slot, s.client_id)
+            ),
             self,
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},

@@ -21,6 +21,7 @@ from streams.runtime.errors import (
     RecordRefusedError,
     TransactionAbortedError,
 )
+from streams.runtime.fencing import OffsetOwner
 from streams.runtime.first_delivery import FirstDeliveryGuard
 from topics.contact import Contact
 
@@ -77,9 +78,15 @@ _RECORD: Final = frozenset(
 class TransactionalProducer:
     """The transactional producer of this process (exactly-once v2, KIP-447: fenced by the consumer group's member)."""
 
-    def __init__(self, client: client_config.Config, transactional_id: str, probe: Callable[[str], None]) -> None:
-        """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there)."""
+    def __init__(
+        self, client: client_config.Config, transactional_id: str, probe: Callable[[str], None], owner: OffsetOwner
+    ) -> None:
+        """Prepare `transactional_id`; `probe` is told each stage of a commit (fault tests stop the process there).
+
+        `owner` is written beside the offsets, for a new owner of the partitions.
+        """
         self.id = transactional_id
+        self._owner = str(owner)
         self._producer = Producer(client_config.producer(client, transactional_id), logger=None)
         self._firsts = FirstDeliveryGuard(self._partitions)
         self._refused: KafkaError | None = None
@@ -151,7 +158,9 @@ class TransactionalProducer:
             firsts = self._firsts.of(outs, lasts.keys())
             asked = [*firsts, *(place for place_of, place in lasts.items() if place_of[0] in changelogs)]
             self._produce(outs, self._reports(range(len(outs)) if careful else asked, ends))
-            positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+            positions = [
+                TopicPartition(topic, partition, offset, self._owner) for (topic, partition), offset in offsets.items()
+            ]
 
             def send_offsets() -> None:
                 self._patiently(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 5))

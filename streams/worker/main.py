@@ -176,7 +176,6 @@ class Worker:
                 standbys=settings.standbys,
                 slow=frozenset(names.agents(name) for name in self._agents),
                 probe=probe,
-                departed=self._departed,
                 rows=run_index.rows,
                 busy=lambda: self._effects.computing > 0,
             ),
@@ -420,18 +419,6 @@ class Worker:
         if self._model is None:
             self._model = chat_model(self._settings)
         return self._model
-
-    def _departed(self) -> list[str]:
-        """Return the slots of this pool's workers that the group has expelled, as far as it is known; blocks.
-
-        An answer without this worker itself proves nothing: the group may be loading.
-        """
-        silent = self._limits.peers.silent()
-        members = self._members.of(self._names.topic(f"streams.{self._pool}")) if silent else None
-        present = {member.client_id for member in members or ()}
-        if str(self._holder) not in present:
-            return []
-        return [holder.slot for holder in silent if str(holder) not in present and holder.slot != self._slot.identity]
 
     async def _group_members(self, pool: str) -> frozenset[str] | None:
         members = await asyncio.to_thread(self._members.of, self._names.topic(f"streams.{pool}"))

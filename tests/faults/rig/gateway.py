@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 import uuid
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,11 +12,16 @@ import httpx
 
 from streams import clock
 from streams.local.ports import free_ports
-from streams.local.spawn import spawn
 from streams.settings import child_environment
 from tests.faults.rig.asker import Asker
+from tests.faults.rig.forked import fork
 from tests.faults.rig.pipeline import ROOT, Pipeline
 from tests.faults.rig.waiting import PATIENCE_S, until
+
+
+def _streams(_arguments: Sequence[str]) -> None:
+    """Run the command line as `python -m streams` does."""
+    runpy.run_module("streams", run_name="__main__", alter_sys=True)
 
 
 class Gateway:
@@ -27,10 +33,7 @@ class Gateway:
         port = free_ports([0])[0]
         self.log = pipeline.folder / "gateway.log"
         environment = child_environment(pipeline.settings, gateway_port=port)
-        with self.log.open("wb") as output:
-            self.process = spawn(
-                [sys.executable, "-m", "streams", "gateway"], output=output, environment=environment, folder=ROOT
-            )
+        self.process = fork(_streams, ["gateway"], output=self.log, environment=environment, folder=ROOT)
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, limits=httpx.Limits())
         self.asker = Asker(f"http://127.0.0.1:{port}")
         self.acknowledged: list[str] = []

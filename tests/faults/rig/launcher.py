@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from streams.settings import load
@@ -55,7 +56,7 @@ class Fuse:
                 os.kill(os.getpid(), self.signal)
 
 
-def launch(arguments: list[str]) -> None:
+def launch(arguments: Sequence[str]) -> None:
     """Run the worker that the environment describes."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, for who looks into a failure
     fuse = Fuse()

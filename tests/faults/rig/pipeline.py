@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -25,12 +23,12 @@ from streams.app import Catalog, discover
 from streams.journal.record_writer import DecodedRecord, RecordWriter
 from streams.local.declare import declare_topics
 from streams.local.ports import free_ports
-from streams.local.spawn import spawn
 from streams.query.cluster import authorization
 from streams.query.codec import codec_of
 from streams.runtime.record import ConsumedRecord
 from streams.settings import Settings, child_environment
-from tests.faults.rig.launcher import FUSE
+from tests.faults.rig.forked import ForkedProcess, fork
+from tests.faults.rig.launcher import FUSE, launch
 from tests.faults.rig.log import Log
 from tests.faults.rig.seen import Seen
 from tests.faults.rig.waiting import PATIENCE_S, until
@@ -52,7 +50,7 @@ ENDINGS = ("run.succeeded", "run.failed", "run.cancelled")
 class Worker:
     """A worker's process in its slot, on a port of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, fuse: Path) -> None:
+    def __init__(self, process: ForkedProcess, port: int, log: Path, fuse: Path) -> None:
         self.process = process
         self.log = log
         self._fuse = fuse
@@ -83,7 +81,7 @@ class Worker:
         """Ask it to leave and return its status; AssertionError when it does not end in time."""
         self.process.terminate()
         await until(lambda: self.ended, seconds, lambda: f"the worker ends: {self.words()}")
-        return int(self.process.returncode)
+        return self.process.wait()
 
     async def ready(self, seconds: float = PATIENCE_S) -> None:
         """Wait until it says that it is ready."""
@@ -167,9 +165,7 @@ class Pipeline:
             FUSE: str(fuse_file),
             **({} if path is None else {"PYTHONPATH": str(path)}),
         }
-        command = [sys.executable, "-m", "tests.faults.rig.launcher", *map(str, fuse)]
-        with log.open("wb") as output:
-            process = spawn(command, output=output, environment=environment, folder=ROOT)
+        process = fork(launch, [str(one) for one in fuse], output=log, environment=environment, folder=ROOT)
         worker = Worker(process, port, log, fuse_file)
         self.workers.append(worker)
         return worker

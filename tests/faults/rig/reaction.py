@@ -11,6 +11,7 @@ import faulthandler
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
     await app.stop()
 
 
-def launch(arguments: list[str]) -> None:
+def launch(arguments: Sequence[str]) -> None:
     """Run with the arguments of the command line."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, for who looks into a failure
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

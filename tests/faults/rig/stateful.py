@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import subprocess
-import sys
 import threading
 import uuid
 from collections import Counter
@@ -17,10 +16,10 @@ from typing import Self
 from confluent_kafka import Message, Producer
 
 from streams import clock
-from streams.local.spawn import spawn
+from tests.faults.rig.forked import ForkedProcess, fork
 from tests.faults.rig.log import Log
 from tests.faults.rig.pipeline import ROOT
-from tests.faults.rig.reaction import COUNTS, LEDGER, topics
+from tests.faults.rig.reaction import COUNTS, LEDGER, launch, topics
 from tests.faults.rig.waiting import PATIENCE_S, until
 from topics import Topic
 from topics.admin import apply, plan
@@ -86,7 +85,7 @@ class Stateful:
         self.prefix = f"f{uuid.uuid4().hex[:10]}"
         self.names = topics(self.prefix)
         self.partitions = partitions
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[ForkedProcess] = []
         self._folder = folder
         self.feed = Feed(bootstrap, self.names["in"])
         self.out = Log(KafkaConfig(bootstrap), self.names["out"])
@@ -111,15 +110,11 @@ class Stateful:
         await asyncio.to_thread(self.out.close)
         await asyncio.to_thread(self.counts.close)
 
-    def start(self, slot: str, *fuse: str | int) -> subprocess.Popen[bytes]:
+    def start(self, slot: str, *fuse: str | int) -> ForkedProcess:
         """Start a worker in a slot."""
-        command = [
-            *(sys.executable, "-m", "tests.faults.rig.reaction", self.bootstrap, self.prefix, slot),
-            *(str(self._folder / slot), *map(str, fuse)),
-        ]
+        arguments = [self.bootstrap, self.prefix, slot, str(self._folder / slot), *map(str, fuse)]
         log = self.log(len(self.processes))
-        with log.open("wb") as output:
-            process = spawn(command, output=output, folder=ROOT)
+        process = fork(launch, arguments, output=log, environment=os.environ, folder=ROOT)
         self.processes.append(process)
         return process
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.worker import WorkerHeartbeat
-from streams.query.placement import FORGOTTEN_MS, HISTORY_MS, SILENT_MS, STALE_MS, Placement
+from streams.query.placement import FORGOTTEN_MS, HISTORY_MS, STALE_MS, Placement
 
 NOW = 1_000_000_000
 
@@ -129,13 +129,3 @@ def test_partitions_whose_owner_lacks_an_agent_are_known() -> None:
     assert placement.unserved("default", "b", NOW) == [0, 2]
     assert placement.unserved("default", "a", NOW) == []
     assert placement.unserved("default", "b", NOW + STALE_MS + 1) == []
-
-
-def test_who_is_silent_and_did_not_leave_is_known() -> None:
-    placement = Placement()
-    placement.apply("default.a", beat("default.a", 0), NOW)
-    placement.apply("default.b", beat("default.b", 1, at_ms=NOW - SILENT_MS - 1), NOW)
-    placement.apply("scraper.a", beat("scraper.a", 1, at_ms=NOW - SILENT_MS - 1, pool="scraper"), NOW)
-    leaving = beat("default.c", at_ms=NOW - SILENT_MS - 1).model_copy(update={"state": "stopping"})
-    placement.apply("default.c", leaving, NOW)
-    assert placement.silent("default", NOW) == [("default.b", 0)]

@@ -19,6 +19,7 @@ from streams.runtime.errors import (
     RecordRefusedError,
     TransactionAbortedError,
 )
+from streams.runtime.fencing import OffsetOwner
 from streams.runtime.transactions import TransactionalProducer
 
 OUTS = [("t.out", b"v", b"k", -1, None), ("t.log", b"r", b"k", 3, None)]
@@ -102,7 +103,8 @@ class Script:
 
 
 def over(script: Script) -> TransactionalProducer:
-    made = TransactionalProducer({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None)
+    owner = OffsetOwner("a", "a-1")
+    made = TransactionalProducer({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None, owner)
     made._producer = cast("Any", script)
     return made
 

@@ -165,3 +165,36 @@ async def test_records_that_are_denied_are_no_readiness(cluster: FakeCluster) ->
     with pytest.raises(TopicError):
         made.begin("t", EVENT)
     assert "closed" in (await made.check() or "")
+
+
+async def test_a_client_that_has_lost_the_brokers_is_replaced(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fatal error: the client only says once that all brokers are down, as it does in any outage."""
+    cluster.granted.set()
+    monkeypatch.setattr(module, "Contact", LostAtTheSecondLook)
+    made = producer()
+    assert await sent(made) is None
+    made._noticed(KafkaError(KafkaError._TRANSPORT))
+    assert made._contact_thread is None
+    made._noticed(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
+    async def replaced() -> bool:
+        return await sent(made) is None and len(cluster.clients) == 2
+
+    await until(replaced)
+    await made.close()
+
+
+class LostAtTheSecondLook:
+    def __init__(self, _settings: object) -> None:
+        self.suspect = True
+        self._looks = 0
+
+    def noted(self, _error: KafkaError) -> None:
+        """Do nothing: it is suspect already."""
+
+    def lost(self, _client: object, topic: str) -> bool:
+        assert topic == "t"
+        self._looks += 1
+        return self._looks > 1
