@@ -1,7 +1,7 @@
 """Measures an append and its commit on the worker's runtime: alone, and with many clients that wait at once.
 
 `uv run python -m benchmarks.appends` starts the embedded Kafka. An append is one row of 500 bytes, written to its
-changelog and store in a transaction of the slice that owns it; a client appends again once it is committed.
+changelog and store in a transaction of the assignment that owns it; a client appends again once it is committed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def crash(error: Exception) -> None:
 
 
 class Appender:
-    """Appends to the slices in turn."""
+    """Appends to the assignments in turn."""
 
     def __init__(self, runtime: Runtime) -> None:
         """Append through `runtime`."""

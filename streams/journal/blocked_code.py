@@ -29,7 +29,7 @@ class BlockedCode:
         self._rows: dict[tuple[PartitionAssignment, str], dict[bytes, bytes]] = defaultdict(dict)
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Read the rows of a restored slice; call before any code is called for it."""
+        """Read the rows of a restored assignment; call before any code is called for it."""
         for key, row in owned.stores[LEDGER].scan_committed(store_keys.BLOCKED_CODE):
             name = key[len(store_keys.BLOCKED_CODE) :].decode().rpartition("/")[0]
             self._rows[owned, name][key] = row

@@ -1,4 +1,4 @@
-"""The journal of a slice: entries of runs as rows of the ledger store."""
+"""The journal of an assignment: entries of runs as rows of the ledger store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _values_of: Final = attrgetter(*_FIELDS)
 
 
 class JournalStore:
-    """Reads and writes entries; knows nothing of what they mean."""
+    """Reads and writes entries; it does not interpret them."""
 
     def __init__(self, codec: Codec) -> None:
         """Encode by `codec`."""

@@ -1,4 +1,4 @@
-"""Between events and records: what goes out gets its CloudEvents headers and topic, what comes in is checked."""
+"""Encodes events as records with CloudEvents headers, and decodes and checks records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class RecordWriter:
         self.codec = codec
         self._events = dict(events)
         self._source = OWN_SOURCE + pool
-        self.on_letter: Callable[[DeadLettered], None] | None = None  # told of each dead letter once it is committed
+        self.on_letter: Callable[[DeadLettered], None] | None = (
+            None  # called with each dead letter once it is committed
+        )
 
     def send(self, unit: CommitUnit, output: Output) -> None:
         """Add an output of a run, reaction or schedule to `unit`; an event without a key has its id for one.

@@ -38,7 +38,7 @@ _LOOK: Final = 1000  # rows of a partition in one go
 
 
 class BudgetHomes:
-    """All accounts whose home is a slice of this worker."""
+    """All accounts whose home is an assignment of this worker."""
 
     def __init__(self, runtime: Runtime, peers: Peers, writer: RecordWriter, pool: str, *, days: float) -> None:
         """Answer for the agents of `pool`; accounts that rest for `days` are forgotten."""
@@ -51,7 +51,7 @@ class BudgetHomes:
         self._holds: dict[PartitionAssignment, dict[str, dict[str, BudgetHold]]] = {}
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Be the home of the accounts of a slice."""
+        """Be the home of the accounts of an assignment."""
         self._holds[owned] = {}
         owned.on_death.append(lambda: self._gone(owned))
 
@@ -148,7 +148,7 @@ class BudgetHomes:
                     self.sweep(owned, clock.now_ms())
 
     def sweep(self, owned: PartitionAssignment, now_ms: int) -> None:
-        """Delete accounts of a slice that are as old as no history is; those that a person gave a budget stay."""
+        """Delete accounts of an assignment that are as old as no history is; those that a person gave a budget stay."""
         start = self._next.get(owned.partition)
         rows = list(islice(owned.stores[LEDGER].scan_committed(store_keys.BUDGET, start), _LOOK))
         self._next[owned.partition] = rows[-1][0] + b"\x00" if len(rows) == _LOOK else store_keys.BUDGET

@@ -30,7 +30,7 @@ _PIECE: Final = 1000  # holders in one unit
 
 
 class KeyHomes:
-    """All locks whose home is a slice of this worker."""
+    """All locks whose home is an assignment of this worker."""
 
     def __init__(
         self, agents: Container[str], writer: RecordWriter, committer: Callable[[], Committer], pool: str
@@ -43,7 +43,7 @@ class KeyHomes:
         self._locks: dict[PartitionAssignment, dict[str, KeyLock]] = {}
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Take over what the rows of a slice say."""
+        """Take over what the rows of an assignment say."""
         claims: dict[str, list[LockClaim]] = {}
         for _, row in owned.stores[LEDGER].scan_committed(store_keys.KEY_CLAIM):
             fields = orjson.loads(row)

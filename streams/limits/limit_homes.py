@@ -1,4 +1,4 @@
-"""The homes of limits in one worker: made with each slice, gone with it, asked over HTTP or directly."""
+"""The homes of limits in one worker: made with each assignment, gone with it, asked over HTTP or directly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AWAY = {"away": True}
 
 
 class _PartitionHomes:
-    """What one slice is the home of."""
+    """What one assignment is the home of."""
 
     def __init__(self, grants: RateLimitHome, semaphores: SemaphoreHome, answers: SharedAnswerHome) -> None:
         self.grants = grants
@@ -31,7 +31,7 @@ class _PartitionHomes:
         self.answers = answers
 
     def close(self) -> None:
-        """Keep nobody waiting for a slice that is dead."""
+        """Keep nobody waiting for an assignment that is dead."""
         self.semaphores.live = False
         self.answers.close()
 
@@ -58,7 +58,7 @@ class LimitHomes:
         self._homes: dict[PartitionAssignment, _PartitionHomes] = {}
 
     def ready(self, owned: PartitionAssignment) -> None:
-        """Become the home of what a restored slice is the home of."""
+        """Become the home of what a restored assignment is the home of."""
         committer = self._runtime.committer
         home = _PartitionHomes(
             RateLimitHome(owned, committer),

@@ -28,12 +28,12 @@ _SPARE_MS: Final = 10_000  # rows that are so long over that no clock can take t
 
 
 class LimitSweep:
-    """Goes round over the owned slices."""
+    """Goes round over the owned assignments."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Delete from the slices of `runtime`."""
+        """Delete from the assignments of `runtime`."""
         self._runtime = runtime
-        self._listed: set[PartitionAssignment] = set()  # slices in which all answers are found by their expiry
+        self._listed: set[PartitionAssignment] = set()  # assignments in which all answers are found by their expiry
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -44,7 +44,7 @@ class LimitSweep:
                     await self.sweep(owned, clock.now_ms())
 
     async def sweep(self, owned: PartitionAssignment, now_ms: int) -> int:
-        """Delete what is over in a slice, piece by piece; return how many rows that were."""
+        """Delete what is over in an assignment, piece by piece; return how many rows that were."""
         deleted = 0
         try:
             for find in (self._unlisted, self._answers, self._grants):
@@ -85,7 +85,7 @@ class LimitSweep:
         return rows[-1][0] + b"\x00" if len(rows) == _LOOK else None
 
     def _unlisted(self, owned: PartitionAssignment, unit: CommitUnit, _over_ms: int, start: bytes) -> bytes | None:
-        """List the answers that an older version has kept without their expiry, once when their slice came here."""
+        """Index by expiry, once for each assignment, the answers that an older version stored without that index."""
         if owned in self._listed:
             return None
         store = owned.stores[LEDGER]

@@ -94,7 +94,7 @@ class Peers:
         return clock.monotonic() - self._began > SETTLED_S
 
     def here(self, pool: str, limit: str) -> PartitionAssignment | None:
-        """Return the slice that is the home of a limit of `pool`, if it is owned here and may answer."""
+        """Return the assignment that is the home of a limit of `pool`, if it is owned here and may answer."""
         if self._ended or pool != self._pool or not self._runtime.opened.is_set():
             return None
         owned = self._runtime.assignments.get(self._partition(limit))

@@ -25,7 +25,7 @@ def key_of(limit: str, request: str) -> bytes:
 
 
 class RateLimitHome:
-    """The windows of all limits whose home is one slice."""
+    """The windows of all limits whose home is one assignment."""
 
     def __init__(self, owned: PartitionAssignment, committer: Committer) -> None:
         """Take over from the rows of `owned`: their ages by the wall clock, their order as it was."""

@@ -24,7 +24,7 @@ Wake = Callable[[str, list[str]], Coroutine[Any, Any, bool]]
 
 
 class SemaphoreHome:
-    """The places of all limits whose home is one slice; a new home first asks all live workers what they hold."""
+    """The places of all limits whose home is one assignment; a new home first asks all live workers what they hold."""
 
     def __init__(
         self, peers: Peers, own: Held, spawn: Callable[[Coroutine[Any, Any, None]], object], call: Wake

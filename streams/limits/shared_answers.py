@@ -60,7 +60,7 @@ class Lease:
 
 
 class SharedAnswerHome:
-    """The answers whose home is one slice.
+    """The answers whose home is one assignment.
 
     A lease belongs to one question of one process, `<process>#<number>`, and is for a run. It ends with its answer or
     its failure; when its process is gone (`left`); when the same run asks from another process, which is the new owner

@@ -1,4 +1,4 @@
-"""A slice: one partition number under one assignment; whatever works for it hangs on it and dies with it."""
+"""The assignment of one partition number to this worker, and all state that ends with it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
 
 
 class SourcePartition:
-    """One source topic's partition within a slice: batches in order, and how far they are committed."""
+    """One source topic's partition within an assignment: batches in order, and how far they are committed."""
 
     __slots__ = ("_waiting", "applied", "assignment", "end", "given", "queue", "topic")
 
     def __init__(self, topic: str) -> None:
-        """Make the source; its slice sets `slice`."""
+        """Make the source partition; its assignment sets `assignment`."""
         self.topic = topic
         self.assignment: PartitionAssignment | None = None
         self.queue: deque[RecordBatch] = deque()
@@ -33,13 +33,13 @@ class SourcePartition:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap; the number keeps futures apart
 
     def advance(self, offset: int) -> None:
-        """Take `offset` for the next one to process, and wake who waits for less."""
+        """Set the next offset to process, and wake all who wait for a lower one."""
         self.applied = offset
         while self._waiting and self._waiting[0][0] < offset:
             _wake(heapq.heappop(self._waiting)[2])
 
     async def reached(self, offset: int) -> None:
-        """Wait until the record at `offset` is applied, or the slice is buried."""
+        """Wait until the record at `offset` is applied, or the assignment is closed."""
         if self.applied > offset or (self.assignment is not None and not self.assignment.live):
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -53,7 +53,7 @@ class SourcePartition:
         return max(self.applied, end if self.applied >= given else 0, 0)
 
     def release(self) -> None:
-        """Let go who waits for what will not come here any more."""
+        """Wake all waiters: what they wait for is not applied here any more."""
         waiting, self._waiting = self._waiting, []
         for _, _, waiter in waiting:
             _wake(waiter)
@@ -65,9 +65,9 @@ class SourcePartition:
 
     @property
     def owner(self) -> PartitionAssignment:
-        """Return the slice."""
+        """Return the assignment."""
         if self.assignment is None:
-            raise RuntimeError(f"source {self.topic} has no slice yet")
+            raise RuntimeError(f"source {self.topic} has no assignment yet")
         return self.assignment
 
 
@@ -77,7 +77,7 @@ class PartitionAssignment:
     The sources of one number are owned together (the group shares out numbers, see `streams.runtime.consumer_thread`),
     so their events, state, journal and timers sit in one process. A late task, answer or store write of an ended
     assignment finds `live` false and reaches nothing, also when the same partition has come back meanwhile as another
-    slice.
+    assignment.
     """
 
     __slots__ = ("db", "guard", "live", "on_death", "partition", "ready", "sources", "stores")
@@ -97,7 +97,7 @@ class PartitionAssignment:
 
     def __repr__(self) -> str:
         """Show number and state."""
-        return f"<slice {self.partition} {'live' if self.live else 'dead'}>"
+        return f"<assignment {self.partition} {'live' if self.live else 'dead'}>"
 
     def kill(self) -> None:
         """End the assignment (any thread): after return no store write of it is under way or will start."""
@@ -105,7 +105,7 @@ class PartitionAssignment:
             self.live = False
 
     def close(self) -> None:
-        """Release what hangs on a dead slice (event loop)."""
+        """Run the callbacks of a dead assignment and close its database (event loop)."""
         self.ready = False
         for source in self.sources.values():
             source.release()

@@ -1,4 +1,4 @@
-"""Life of a slice in the event loop: restored, ready, drained, buried."""
+"""The life cycle of assignments in the event loop: restore, ready, drain, close."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AssignmentHook = Callable[["PartitionAssignment"], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class StoreSpec:
-    """A store that every slice has: its name, the changelog topic that backs it, how else its rows are found."""
+    """A store that every assignment has: its name, the changelog topic that backs it, how else its rows are found."""
 
     name: str
     topic: str
@@ -41,7 +41,7 @@ class StoreSpec:
 
 
 class AssignmentLifecycle:
-    """Receive slices from the consumer's thread and carry them through their life."""
+    """Receive assignments from the consumer's thread; restore, start, drain and close them."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class AssignmentLifecycle:
         probe: Callable[[str], None],
         standbys: Standbys | None = None,
     ) -> None:
-        """Open stores of `specs` under `folder`; `deliver` gets records of ready slices; `crash` ends the process.
+        """Open stores of `specs` under `folder`; `deliver` gets records of ready assignments; `crash` ends the process.
 
         A store of which `standbys` has a copy is taken over from there.
         """
@@ -84,17 +84,17 @@ class AssignmentLifecycle:
 
     @property
     def restoring(self) -> bool:
-        """Return whether slices are assigned that are not ready yet."""
+        """Return whether partitions are assigned that are not restored yet."""
         return self._restoring or bool(self._waiting)
 
     # -- called in the consumer's thread
 
     def assigned(self, owned: PartitionAssignment) -> None:
-        """Queue a slice for restore."""
+        """Queue an assignment for restore."""
         self._loop.call_soon_threadsafe(self._queue, owned)
 
     def leave(self, gone: Sequence[PartitionAssignment]) -> None:
-        """Let what was started finish and commit, for some seconds at most, also when the event loop is blocked."""
+        """Wait some seconds for started work to finish and commit, also when the event loop is blocked."""
         drained = asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop)
         try:
             drained.result(_LEAVE_S)
@@ -103,11 +103,11 @@ class AssignmentLifecycle:
             log.info("the event loop is blocked: partitions that had to go were not drained")
 
     def died(self, gone: Sequence[PartitionAssignment]) -> None:
-        """Release what hung on `gone`, which no transaction takes any more."""
+        """Close `gone`: no transaction includes them any more."""
         self._loop.call_soon_threadsafe(self._close_all, gone)
 
     def deliver(self, records: dict[SourcePartition, list[ConsumedRecord]]) -> None:
-        """Pass a fetch on, in one hop."""
+        """Pass fetched records to the event loop, in one call."""
         self._loop.call_soon_threadsafe(self._hand, records)
 
     def failed(self, error: Exception) -> None:
@@ -135,7 +135,7 @@ class AssignmentLifecycle:
             self._spawn(self._restore())
 
     async def _restore(self) -> None:
-        """Restore what waits, together; slices that come meanwhile are the next round."""
+        """Restore all waiting assignments together; those that arrive meanwhile are the next round."""
         try:
             while self._waiting:
                 batch, self._waiting = [one for one in self._waiting if one.live], []
@@ -146,13 +146,13 @@ class AssignmentLifecycle:
                 self._opening = []
                 for one in batch:
                     await self._start(one)
-        except Exception as error:  # noqa: BLE001 - a slice that cannot be restored must stop the worker, loudly
+        except Exception as error:  # noqa: BLE001 - an assignment that cannot be restored must stop the worker, loudly
             self._crash(error)
         finally:
             self._restoring = False
 
     async def _await_predecessor(self, one: PartitionAssignment) -> None:
-        """Bury a former slice of this number first: two handles on one database are refused by its lock."""
+        """Close a former assignment of this number first: two handles on one database are refused by its lock."""
         former = self.assignments.get(one.partition)
         if former is not None and former is not one:
             self._close_all([former])
@@ -179,7 +179,7 @@ class AssignmentLifecycle:
         return db
 
     def _close(self, one: PartitionAssignment) -> None:
-        """Bury a slice; once its database is closed a copy may be kept of it."""
+        """Close an assignment; once its database is closed a copy may be kept of it."""
         held = one.db is not None
         one.close()
         if held and self._standbys is not None:
@@ -196,7 +196,7 @@ class AssignmentLifecycle:
         self._changed()
 
     async def opened(self, one: PartitionAssignment) -> None:
-        """Tell those who have work to go on with in a slice, before any record of it comes."""
+        """Tell those who have work to go on with in an assignment, before any record of it comes."""
         for hook in self.on_ready:
             pending = hook(one)
             if pending is not None:

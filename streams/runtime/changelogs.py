@@ -35,7 +35,7 @@ Place = tuple[str, int]
 
 @dataclass(slots=True)
 class ChangelogReading:
-    """One changelog partition being read into the store of a slice that lives."""
+    """One changelog partition being read into the store of an assignment that lives."""
 
     owner: PartitionAssignment
     store: PartitionStore
@@ -129,7 +129,7 @@ class ChangelogReader:
         return len(messages)
 
     def write(self, reading: ChangelogReading) -> None:
-        """Write what was read with its mark, unless the slice has died."""
+        """Write what was read with its mark, unless the assignment has died."""
         if reading.position >= reading.end:
             reading.as_of_ms = max(reading.as_of_ms, reading.listed_ms)
         mark = ChangelogMark(reading.topic_id, reading.position, reading.as_of_ms)

@@ -1,4 +1,4 @@
-"""Whom the committer works with: the consumer's side, which says what is ours, and what commits."""
+"""What the committer needs: the owner of the assignments, and a transactional producer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class AssignmentOwner(Protocol):
 
     @property
     def snapshot(self) -> GroupSnapshot:
-        """The latest metadata and live slices."""
+        """The latest metadata and live assignments."""
 
     async def next_snapshot(self) -> None:
-        """Wait for a younger pair."""
+        """Wait for a younger snapshot."""
 
     def release(self, weight: int) -> None:
         """Give credit for records of this weight that are done with."""
 
     def renew(self, old: PartitionAssignment) -> None:
-        """Read a slice again from what is committed."""
+        """Read an assignment again from what is committed."""
 
 
 class Transactor(Protocol):

@@ -1,4 +1,4 @@
-"""A unit: records, rows and offsets that become true together, in one transaction, or not at all."""
+"""A commit unit: records, rows and offsets that become visible together, in one transaction, or not at all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHOLE_EVENT_BYTES: Final = 27 * 1024 * 1024  # of a record that holds an event a
 
 
 class CommitUnit:
-    """Collect what must be committed together for one slice.
+    """Collect what must be committed together for one assignment.
 
     Everything is added before `seal`; the committer takes sealed units in the order in which they were handed to it.
     """
@@ -70,11 +70,11 @@ class CommitUnit:
         self.on_commit: list[Callback] = []
         self.on_add: list[Callback] = []  # called once it is handed over: what they hand over comes behind it
         self.behind: CommitUnit | None = (
-            None  # a unit, of another slice perhaps, without which this one must not be true
+            None  # a unit, of another assignment perhaps, without which this one must not be true
         )
         self.lost = False  # it never became true, and never will
         self.culprit: str | None = None  # the run whose decision this is
-        # Set where nothing rests on the unit; without it a refusal ends the slice.
+        # Set where nothing rests on the unit; without it a refusal ends the assignment.
         self.on_refuse: Callable[[Exception], None] | None = None
 
     def send(

@@ -57,7 +57,7 @@ Rows = Callable[["PartitionAssignment", Sequence[DeferredRow]], tuple[list[Write
 
 
 class Committer:
-    """Take sealed units in order, commit them in groups, then write the stores and tell the units."""
+    """Commit sealed units in order and in groups, then write the stores and run the callbacks of the units."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Committer:
     ) -> None:
         """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process.
 
-        `rows` makes the rows of what the units of a slice change late, given what is committed (commit thread).
+        `rows` makes the rows of what the units of an assignment change late, given what is committed (commit thread).
         `busy` says whether something is under way that will be ready in a turn or two of the loop.
         """
         self._rows = rows
@@ -176,7 +176,7 @@ class Committer:
             self._prove()
 
     def _prove(self) -> None:
-        """Queue an empty unit a live slice: its transaction carries current offsets and so proves that we own them."""
+        """Queue an empty unit: its transaction carries current offsets and so proves that this worker owns them."""
         for owned in self._owner.snapshot.live:
             if owned.ready:
                 self.add(CommitUnit(owned))
@@ -201,7 +201,7 @@ class Committer:
         await self._commit(loop, units, snapshot)
 
     def _take(self, snapshot: GroupSnapshot) -> list[CommitUnit]:
-        """Take the longest head run that fits a transaction and whose slices are in `pair`."""
+        """Take the longest head run that fits a transaction and whose assignments are in `snapshot`."""
         units: list[CommitUnit] = []
         records = size = 0
         ready = self._ready
@@ -211,7 +211,7 @@ class Committer:
                 self._drop(ready.popleft())
                 continue
             if unit.assignment not in snapshot.live:
-                break  # assigned a moment ago: the next pair has it
+                break  # assigned a moment ago: the next snapshot has it
             records += len(unit.outs) + len(unit.late)
             size += unit.size
             if units and (records > MAX_RECORDS or size > MAX_BYTES):
@@ -305,7 +305,7 @@ class Committer:
         return remaining
 
     def _stands(self, unit: CommitUnit) -> bool:
-        """Return whether a unit may be committed; one whose base is lost takes its slice with it, to be read again."""
+        """Return whether a unit may be committed; if a unit that it depends on is lost, its assignment is read again."""
         if unit.behind is not None and unit.behind.lost and unit.assignment.live:
             unit.assignment.kill()
             self._owner.renew(unit.assignment)
@@ -339,7 +339,7 @@ class Committer:
         return unlogged
 
     def _offsets(self, units: Sequence[CommitUnit]) -> tuple[dict[tuple[str, int], int], list[LedgerRow]]:
-        """Return the offsets that fence each slice touched, and their rows for the ledger where one moved."""
+        """Return the offsets that fence each assignment touched, and their rows for the ledger where one moved."""
         offsets: dict[tuple[str, int], int] = {}
         moved: dict[tuple[str, int], PartitionAssignment] = {}
         for unit in units:
@@ -362,7 +362,7 @@ class Committer:
     def _write(
         self, units: Sequence[CommitUnit], ledger: Sequence[LedgerRow], ends: dict[tuple[str, int], int]
     ) -> None:
-        """Write each live slice's committed rows and marks; what died meanwhile reads them from the changelog."""
+        """Write each live assignment's committed rows and marks; what died meanwhile reads them from the changelog."""
         by_assignment: dict[PartitionAssignment, list[Write]] = {}
         for unit in units:
             by_assignment.setdefault(unit.assignment, []).extend(unit.writes)
@@ -401,7 +401,8 @@ class Committer:
         if unit.on_refuse is not None:
             unit.on_refuse(error)  # it stood alone
             return
-        # What came after it in its slice may rest on it: the slice ends here and is read again without the culprit.
+        # What came after it in its assignment may rest on it: the assignment ends here and is read again without the
+        # culprit.
         unit.assignment.kill()
         self._refused(unit, error)
 

@@ -1,4 +1,4 @@
-"""How far slices are behind the end of their sources, by the position that the consumer has reached there.
+"""How far assignments are behind the end of their sources, by the position that the consumer has reached there.
 
 Markers and aborted records take offsets and are delivered to nobody: by the last record alone, a source that ends with
 some of them would show a lag for ever.
@@ -21,7 +21,7 @@ _ANSWER_S: Final = 6.0  # longer than the request may take
 
 
 class ConsumerLag:
-    """Asks the broker how far slices are behind; keeps its connection as long as it answers."""
+    """Asks the broker how far assignments are behind; keeps its connection as long as it answers."""
 
     def __init__(self, client: Config) -> None:
         """Connect lazily, as `client` says."""

@@ -1,4 +1,4 @@
-"""The one thread that owns the consumers: it polls, runs the rebalance callbacks and publishes who we are.
+"""The one thread that owns the consumers: it polls, runs the rebalance callbacks and publishes group snapshots.
 
 One consumer is the member of the group. All members of a pool subscribe to the same single topic, whatever their code
 knows, so the group's assignor always gives a whole partition number to one member. (The assignor of KIP-848 assigns
@@ -8,9 +8,9 @@ the partitions with that number of every topic that this worker's code handles. 
 fetched and keeps its committed offset for a member that does.
 
 All calls on the consumer are made here (calls from elsewhere were seen to block for ever against a poll). After each
-poll the thread publishes the pair of group metadata and live slices. A transaction uses one pair: taking the metadata
-later than the slices would let a rejoined zombie commit a partition that it has lost, since the broker checks the
-member and not the ownership.
+poll the thread publishes a snapshot of the group metadata and the live assignments. A transaction uses one snapshot:
+taking the metadata later than the assignments would let a rejoined zombie commit a partition that it has lost, since
+the broker checks the member and not the ownership.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Rebalance = Callable[[Consumer, "list[TopicPartition]"], None]
 
 
 class AssignmentListener(Protocol):
-    """What the thread tells; all methods are called in the thread and must not block, but for `leave`."""
+    """Receives events of the consumer thread, in that thread; no method but `leave` may block."""
 
     def assigned(self, owned: PartitionAssignment) -> None:
         """Restore a partition number, then call `ConsumerThread.begin`."""
@@ -71,7 +71,7 @@ class AssignmentListener(Protocol):
 
 
 class ConsumerThread:
-    """Own the librdkafka consumers and turn assignments into slices."""
+    """Own the librdkafka consumers and create assignments from what the group assigns."""
 
     def __init__(self, settings: Config, fetching: Config, handler: AssignmentListener) -> None:
         """Prepare; `settings` are the group member's, `fetching` those of the consumer that fetches."""
@@ -127,15 +127,15 @@ class ConsumerThread:
         return frozenset(self._assignments)
 
     def begin(self, owned: PartitionAssignment) -> None:
-        """Start fetching a restored slice, each source from what is applied of it."""
+        """Start fetching a restored assignment, each source from what is applied of it."""
         self._commands.put(lambda: self._begin(owned))
 
     def renew(self, old: PartitionAssignment, new: PartitionAssignment) -> None:
-        """Replace a slice whose open work was dropped: its sources are read again from what is committed."""
+        """Replace an assignment whose open work was dropped: its sources are read again from what is committed."""
         self._commands.put(lambda: self._renew(old, new))
 
     def after_publish(self, callback: Callable[[], None]) -> None:
-        """Call back in the thread once a pair that is younger than this call was published."""
+        """Call back in the thread once a snapshot that is younger than this call was published."""
         self._commands.put(lambda: self._commands.put(callback))  # two turns on: one whole turn lies between
 
     # -- the thread
@@ -226,7 +226,7 @@ class ConsumerThread:
         self._fetcher.resume([TopicPartition(*place) for place in ready])
 
     def _publish(self) -> None:
-        """Publish who we are; nobody, and so nothing that may be committed, where the library does not say any more.
+        """Publish a snapshot; an empty one, with which nothing may be committed, once the library has no metadata.
 
         While it closes, its group ends at a moment of its own: at once when the broker is away, else some time after
         the last partition was given back.

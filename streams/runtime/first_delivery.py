@@ -1,4 +1,4 @@
-"""The first record on each partition is asked for: a broker may take it for old, and it is not on the log then.
+"""Requires the delivery report of the first record on each partition: the broker may drop it as a duplicate.
 
 An idempotent producer has several requests under way. On a partition that holds nothing of the producer yet, the broker
 takes any sequence number; so if it refuses the first batch for the moment (a leader that is not ready) and accepts the

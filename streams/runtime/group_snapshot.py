@@ -1,4 +1,4 @@
-"""Who we are in the group, and what we own: usable in a transaction only together."""
+"""Group metadata and live assignments of one moment: a transaction may use them only together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.runtime.assignment import PartitionAssignment
 
 @dataclass(frozen=True, slots=True)
 class GroupSnapshot:
-    """Group metadata and the slices that were live when it was taken."""
+    """Group metadata and the assignments that were live when it was taken."""
 
     metadata: object
     live: frozenset[PartitionAssignment]

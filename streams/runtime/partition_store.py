@@ -264,7 +264,7 @@ class PartitionStore:
         self.dirty: dict[bytes, tuple[bytes | DeferredRow | None, CommitUnit, tuple[int, int] | None]] = {}
 
     def clean(self) -> PartitionStore:
-        """Return the same store without what is uncommitted, for the slice that follows on this one."""
+        """Return the same store without what is uncommitted, for the assignment that follows on this one."""
         return PartitionStore(self.db, self.name, self.topic, self.partition, self.index)
 
     def get(self, key: bytes) -> bytes | None:

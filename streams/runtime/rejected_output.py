@@ -1,4 +1,4 @@
-"""Records that the broker refuses what comes of them: found one by one, kept whole, passed by.
+"""Finds the record whose output the broker rejects, and passes it by as a dead letter.
 
 A refused batch is read again, record by record, up to its end; a record that is refused alone is given to nobody any
 more but becomes a dead letter. Its neighbours pass.
@@ -17,10 +17,10 @@ Place = tuple[str, int]
 
 
 class RejectedOutputIsolation:
-    """What is known of refusals; it outlives slices, since a refusal ends the slice that met it."""
+    """The rejections so far. It outlives assignments, because a rejection ends the assignment in which it happened."""
 
     def __init__(self) -> None:
-        """Know nothing."""
+        """Start without rejections."""
         self._alone_until: dict[Place, int] = {}
         self._refused: dict[tuple[str, int, int], Exception] = {}
 

@@ -1,4 +1,4 @@
-"""Bring a slice's stores up to its changelogs before any of its records is handled.
+"""Bring an assignment's stores up to its changelogs before any of its records is handled.
 
 The order is what makes it right. First the committed offsets of all sources, by a read_committed handle: the broker
 answers only when no transaction of a former owner is pending for them. Then the changelogs' high watermarks, read
@@ -48,7 +48,7 @@ _HANGING: Final = (
 
 
 class Restorer:
-    """Restore slices with a handle of its own that never joins the group."""
+    """Restore assignments with a handle of its own that never joins the group."""
 
     def __init__(self, client: client_config.Config, group: str, ledger: str, gaps: RetentionGaps) -> None:
         """Read for `group`; `ledger` names the store that keeps applied offsets.

@@ -1,4 +1,4 @@
-"""The runtime below Faust: one consumer thread, slices with their stores, one committer. Knows nothing of Faust."""
+"""The runtime below Faust: one consumer thread, assignments with their stores, and one committer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _PATIENCE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """What a runtime is told; `client` has the cluster's address and credentials for any librdkafka client."""
+    """Settings of a runtime; `client` has the cluster's address and credentials for any librdkafka client."""
 
     client: client_config.Config
     group: str  # consumer group, also the prefix of the transactional id
@@ -91,7 +91,7 @@ class Runtime:
 
     @property
     def snapshot(self) -> GroupSnapshot:
-        """Return the latest metadata and live slices."""
+        """Return the latest metadata and live assignments."""
         return _running(self._thread).snapshot
 
     @property
@@ -106,7 +106,7 @@ class Runtime:
 
     @property
     def ownership(self) -> AssignmentLifecycle:
-        """Return the life of the slices."""
+        """Return the life of the assignments."""
         return _running(self._ownership)
 
     @property
@@ -126,11 +126,11 @@ class Runtime:
 
     @property
     def assignments(self) -> dict[int, PartitionAssignment]:
-        """Return the restored slices by partition number."""
+        """Return the restored assignments by partition number."""
         return {} if self._ownership is None else self._ownership.assignments
 
     async def next_snapshot(self) -> None:
-        """Wait until the consumer's thread has published a pair that is younger than this call."""
+        """Wait until the consumer's thread has published a snapshot that is younger than this call."""
         loop, fresh = asyncio.get_running_loop(), asyncio.Event()
         _running(self._thread).after_publish(lambda: _wake(loop, fresh))
         await fresh.wait()
@@ -279,7 +279,7 @@ class Runtime:
         self.renew(batch.assignment)
 
     def _refused(self, unit: CommitUnit, error: Exception) -> None:
-        """Remember the culprit of a refused transaction, and read its slice again without it."""
+        """Remember the culprit of a refused transaction, and read its assignment again without it."""
         log.info("the broker refuses a record of partition %s: %s", unit.assignment.partition, error)
         if isinstance(unit, RecordBatch):
             self._poison.refused(unit, error)
@@ -299,9 +299,9 @@ class Runtime:
     # -- after a handler failed, or a record was refused
 
     def renew(self, old: PartitionAssignment) -> None:
-        """Drop the open work of a slice and read its sources again from what is committed.
+        """Drop the open work of an assignment and read its sources again from what is committed.
 
-        Nothing uncommitted survives: rows in the overlay may have been read by others of the same slice.
+        Nothing uncommitted survives: rows in the overlay may have been read by others of the same assignment.
         """
         self.committer.between(lambda: self._renew(old))
 

@@ -2,12 +2,12 @@
 
 A copy is a store of this worker's own folder, as one that it owned before and kept: what makes it a standby is that a
 thread goes on reading for it. It reads committed records with a handle that is no member of the group, it writes to no
-topic and starts nothing, so one that was stopped and wakes changes nothing but its own files. Its slice has no sources
-and is in no transaction.
+topic and starts nothing, so one that was stopped and wakes changes nothing but its own files. Its assignment has no
+sources and is in no transaction.
 
 A database has one writer. The thread opens and closes copies under a lock; who becomes the owner claims the number
-under the same lock, after which the copy's slice is dead (so no write of it is under way or will start) and its open
-database is the owner's; the number is free for a copy again when the owner has closed it.
+under the same lock, after which the copy's assignment is dead (so no write of it is under way or will start) and its
+open database is the owner's; the number is free for a copy again when the owner has closed it.
 """
 
 from __future__ import annotations

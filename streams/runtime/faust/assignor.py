@@ -9,7 +9,7 @@ from faust.types.assignor import PartitionAssignorT
 
 
 class Assignor(PartitionAssignorT):
-    """Answers from the slices that the runtime owns."""
+    """Answers from the assignments that the runtime owns."""
 
     app: Any
 

@@ -42,7 +42,7 @@ class Consumer(consumer.Consumer):
         await self.leave()
 
     def assignment(self) -> set[TP]:
-        """Return the source partitions of restored slices."""
+        """Return the source partitions of restored assignments."""
         return {
             TP(topic, owned.partition) for owned in self.app.runtime.assignments.values() for topic in owned.sources
         }
@@ -60,7 +60,7 @@ class Consumer(consumer.Consumer):
         return False
 
     async def perform_seek(self) -> None:
-        """Do nothing: a slice starts where its restore says."""
+        """Do nothing: an assignment starts where its restore says."""
 
     async def verify_all_partitions_active(self) -> None:
         """Do nothing: the broker assigns."""
@@ -72,7 +72,7 @@ class Consumer(consumer.Consumer):
         return False
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Return nothing: a slice starts where its restore says."""
+        """Return nothing: an assignment starts where its restore says."""
         return {}
 
     async def _seek(self, partition: TP, offset: int) -> None:

@@ -30,7 +30,7 @@ class Producer(producer.Producer):
         *,
         transactional_id: str | None = None,
     ) -> Any:
-        """Add the record to the batch in hand, else to a unit of any slice of this worker.
+        """Add the record to the batch in hand, else to a unit of any assignment of this worker.
 
         Raises DeadAssignmentError outside a batch while this worker owns no partition, RecordTooLargeError always.
         """

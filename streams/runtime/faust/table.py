@@ -50,7 +50,7 @@ class Table(faust.Table):
 
 
 class _CompletedRecovery:
-    """What Faust asks of a recovery service; slices are restored one by one by the runtime."""
+    """What Faust asks of a recovery service; assignments are restored one by one by the runtime."""
 
     def __init__(self) -> None:
         self.completed = asyncio.Event()
@@ -69,7 +69,7 @@ class TableManager(manager.TableManager):
 
     @property
     def recovery(self) -> Any:
-        """Return a recovery that is complete: agents only get records of restored slices."""
+        """Return a recovery that is complete: agents only get records of restored assignments."""
         if self._restored is None:
             self._restored = _CompletedRecovery()
         return self._restored

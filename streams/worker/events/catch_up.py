@@ -42,7 +42,7 @@ Read = Callable[[int, int, int], Iterator["RawRecord"]]
 
 
 class CatchUp:
-    """One task a slice, for as long as a consumer of it is behind."""
+    """One task an assignment, for as long as a consumer of it is behind."""
 
     def __init__(
         self, runtime: Runtime, bus: EventBus, positions: ConsumerPositions, writer: RecordWriter, read_: Read
@@ -55,7 +55,7 @@ class CatchUp:
         self._read = read_
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Begin with a restored slice, whose positions are known."""
+        """Begin with a restored assignment, whose positions are known."""
         unit = self._positions.restored(owned)
         if unit is not None:
             self._runtime.committer.add(unit)

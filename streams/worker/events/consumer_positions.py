@@ -29,7 +29,7 @@ _NOTHING: Final = sys.maxsize
 
 
 class ConsumerPositions:
-    """The positions of the consumers that this worker's code has, in the slices that it owns."""
+    """The positions of the consumers that this worker's code has, in the assignments that it owns."""
 
     def __init__(self, consumers: Collection[str], topic: str) -> None:
         """Follow `consumers` of `topic`."""
@@ -39,7 +39,7 @@ class ConsumerPositions:
         self._taken: dict[PartitionAssignment, int] = {}  # the offset behind the last batch that was begun
 
     def restored(self, owned: PartitionAssignment) -> CommitUnit | None:
-        """Read a slice's rows; return what has to be committed before a batch of it, None if nothing changes."""
+        """Read an assignment's rows; return what has to be committed before a batch of it, None if nothing changes."""
         store, applied = owned.stores[LEDGER], max(owned.sources[self._topic].applied, 0)
         rows = {
             key.removeprefix(store_keys.CONSUMER_POSITION).decode(): row
@@ -94,7 +94,7 @@ class ConsumerPositions:
         return self._behind.get(owned, {}).get(consumer)
 
     def behind(self) -> Mapping[str, int]:
-        """Return how many records each consumer has to read from the log, over all slices."""
+        """Return how many records each consumer has to read from the log, over all assignments."""
         found: dict[str, int] = {}
         for owned in list(self._behind):
             late, position = self.late(owned)

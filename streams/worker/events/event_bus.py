@@ -77,7 +77,7 @@ class EventBus:
         self._read_ms: dict[PartitionAssignment, int] = {}
 
     def read_ms(self, owned: PartitionAssignment) -> int:
-        """Return the time of the newest record that all consumers of a slice have read; 0 if that is not known."""
+        """Return the time of the newest record that all consumers of an assignment have read; 0 if it is unknown."""
         return 0 if self.positions.late(owned)[0] else self._read_ms.get(owned, 0)
 
     async def take(self, batch: RecordBatch) -> None:
@@ -179,7 +179,7 @@ class EventBus:
         return position.partition("/")[2] if table is None else TABLE + table
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Go on with the parked events of a restored slice."""
+        """Go on with the parked events of a restored assignment."""
         owned.on_death.append(lambda: self._gone(owned))
         rows = [
             self._writer.codec.decode(row, ParkedEvent)

@@ -24,10 +24,10 @@ class NotReadyError(Exception):
 
 
 class OwnershipCheck:
-    """Finds the slice of a key and refuses to answer from one that may be another's by now."""
+    """Finds the assignment of a key and refuses to answer from one that may be another's by now."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Answer for the slices of `runtime`."""
+        """Answer for the assignments of `runtime`."""
         self._runtime = runtime
 
     @property
@@ -36,7 +36,7 @@ class OwnershipCheck:
         return self._runtime.partitions
 
     def assignment_of(self, key: str) -> PartitionAssignment:
-        """Return the slice that owns `key`; raises NotOwnerError or NotReadyError."""
+        """Return the assignment that owns `key`; raises NotOwnerError or NotReadyError."""
         if not self._runtime.opened.is_set():
             raise NotReadyError("this worker is starting")
         owned = self._runtime.assignments.get(partition_of(key.encode(), self._runtime.partitions))
@@ -46,14 +46,14 @@ class OwnershipCheck:
         return owned
 
     def assignments(self) -> list[PartitionAssignment]:
-        """Return all slices, for scans; raises NotReadyError."""
+        """Return all assignments, for scans; raises NotReadyError."""
         owned = [one for one in self._runtime.assignments.values() if one.live]
         if owned:
             self.check(owned[0])
         return owned
 
     def check(self, owned: PartitionAssignment) -> None:
-        """Raise NotReadyError unless the slice is live and an accepted transaction lately proved the membership."""
+        """Raise NotReadyError unless the assignment is live and a recent transaction has proved the membership."""
         if not (owned.live and owned.ready):
             raise NotReadyError("this partition is being restored")
         if not self._runtime.committer.proven():
@@ -78,7 +78,7 @@ class OwnershipCheck:
             return read(copy), {**place, "stale": True}
 
     async def applied(self, owned: PartitionAssignment, topic: str, offset: int, seconds: float) -> None:
-        """Wait until the slice has applied `offset` of `topic`; raises NotReadyError when it has not in time."""
+        """Wait until the assignment has applied `offset` of `topic`; raises NotReadyError when it has not in time."""
         source = owned.sources.get(topic)
         if source is None:
             raise NotReadyError(f"this worker does not read {topic}")

@@ -29,7 +29,7 @@ _STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "canc
 _NOT_LISTED: Final = frozenset({"children", "forks", "started_by"})
 
 Place = tuple[bytes, "PartitionAssignment"]
-"""Where a run is in lists, and its slice."""
+"""Where a run is in lists, and its assignment."""
 
 
 @dataclass(frozen=True, slots=True)

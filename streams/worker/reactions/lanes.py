@@ -322,7 +322,7 @@ class ReactionLanes:
                 dead_letter(unit, self._writer, one.record, item.error, item.reaction.name, attempts=item.attempt)
 
     def forget(self, owned: PartitionAssignment) -> None:
-        """Drop the lanes of a dead slice; its parked rows are its next owner's."""
+        """Drop the lanes of a dead assignment; its parked rows are its next owner's."""
         for name, lane in list(self._lanes.items()):
             if name[0] is owned:
                 if lane.task is not None:

@@ -64,7 +64,7 @@ class RunDispatcher:
         self._soon()
 
     def pause(self, owned: PartitionAssignment, agent: str) -> None:
-        """Begin no run of `agent` in that slice until it is resumed; those that have begun go on."""
+        """Begin no run of `agent` in that assignment until it is resumed; those that have begun go on."""
         assignments = self._paused.setdefault(agent, {})
         if owned in assignments:
             return
@@ -83,7 +83,7 @@ class RunDispatcher:
             self._soon()
 
     def paused(self) -> set[str]:
-        """Return the agents that are paused in a slice of this worker."""
+        """Return the agents that are paused in an assignment of this worker."""
         return {agent for agent, assignments in self._paused.items() if assignments}
 
     def _closed(self, owned: PartitionAssignment, agent: str) -> None:

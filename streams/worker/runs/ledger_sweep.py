@@ -47,7 +47,7 @@ Units = Iterator[CommitUnit]
 
 
 class LedgerSweep:
-    """Goes round over the owned slices."""
+    """Goes round over the owned assignments."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class LedgerSweep:
                     await self.sweep(owned, clock.now_ms())
 
     async def sweep(self, owned: PartitionAssignment, now_ms: int) -> None:
-        """Delete all that is over in a slice."""
+        """Delete all that is over in an assignment."""
         for units in (
             self.ids(owned, now_ms),
             self.early(owned, now_ms),

@@ -31,8 +31,8 @@ class LocalIntake:
     def __call__(self, base: CommitUnit, started: Sequence[RunSubmitted]) -> None:
         """Take in the runs among `started` that live here, behind `base`, which holds their submissions.
 
-        A base that deals with its own refusal (a parked event's) stays alone: in one slice with it, what is behind it
-        would undo that.
+        A base that deals with its own refusal (a parked event's) stays alone: in one assignment with it, what is behind
+        it would undo that.
         """
         if base.on_refuse is not None:
             return

@@ -48,7 +48,7 @@ class QueuePauses:
         self._partitions = partitions
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Pause what the rows of a slice say, before its runs are queued."""
+        """Pause what the rows of an assignment say, before its runs are queued."""
         for key, _ in owned.stores[LEDGER].scan_committed(store_keys.PAUSED_AGENT):
             self._dispatcher.pause(owned, key.removeprefix(store_keys.PAUSED_AGENT).decode())
 

@@ -1,4 +1,4 @@
-"""The desk: gives each run's machine what happened and carries its decisions out on the log.
+"""The run manager: passes messages to the machines of runs and writes their decisions to the log.
 
 One decision is one unit, a very large one several in order. An effect starts only when every earlier entry of its run
 is committed, its assignment lives and the worker has proven lately that it owns the partition; what has no effect goes
@@ -323,7 +323,7 @@ class RunManager:
             live.machine.drop()
 
     def forget(self, owned: PartitionAssignment) -> None:
-        """Drop all runs of a dead slice; what they were doing is cancelled and none of it will count."""
+        """Drop all runs of a dead assignment; what they were doing is cancelled and none of it will count."""
         for (where, _), live in list(self.live.items()):
             if where is owned:
                 for task in live.tasks.values():

@@ -1,4 +1,4 @@
-"""What a restored slice has to go on with: queued runs, runs under way, timers.
+"""What a restored assignment has to go on with: queued runs, runs under way, timers.
 
 They are found by their rows in the table `runs`, so that a restart reads no journal of a run that has ended. A store
 that was never seen whole (new here, or older than that table) is looked through once, journal by journal.
@@ -41,7 +41,7 @@ _LISTED: Final = b"listed"
 
 
 class RunRecovery:
-    """Brings the runs of a slice back."""
+    """Brings the runs of an assignment back."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class RunRecovery:
 
 
 async def _goes_on(owned: PartitionAssignment, count: int) -> bool:
-    """Let the loop serve others now and then; False when the slice died meanwhile."""
+    """Let the loop serve others now and then; False when the assignment died meanwhile."""
     if count % _CHUNK == 0:
         await asyncio.sleep(0)
     return owned.live and owned.db is not None

@@ -62,7 +62,7 @@ class RunTimers:
         self._armed_for = 0
 
     def add(self, owned: PartitionAssignment, run_id: str, timer: Timer) -> None:
-        """Remember a timer of a run, as long as its slice lives."""
+        """Remember a timer of a run, as long as its assignment lives."""
         if not owned.live:
             return
         runs = self._known.get(owned)

@@ -85,7 +85,7 @@ class SignalHandler:
                 dead_letter(batch, self._writer, record, error, "signals")
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Handle what a former owner of a slice could not, for want of the agent or the schedule."""
+        """Handle what a former owner of an assignment could not, for want of the agent or the schedule."""
         for record in set_aside_in(owned, self._writer):
             unit = CommitUnit(owned)
             try:

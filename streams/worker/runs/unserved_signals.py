@@ -48,7 +48,7 @@ def taken_up(unit: CommitUnit, record: ConsumedRecord) -> None:
 
 
 def set_aside_in(owned: PartitionAssignment, writer: RecordWriter) -> list[ParkedRecord]:
-    """Return what a slice keeps, in the order of the log."""
+    """Return what an assignment keeps, in the order of the log."""
     rows = owned.stores[LEDGER].scan_committed(store_keys.UNSERVED_SIGNAL)
     return [ParkedRecord(writer.codec.decode(row, ParkedEvent)) for _, row in rows]
 

@@ -1,4 +1,4 @@
-"""One schedule on the slice that owns it: looks at the clock, runs the function, makes each slot one unit.
+"""One schedule on the assignment that owns it: looks at the clock, runs the function, makes each slot one unit.
 
 A slot is in the committed row before its function starts, and leaves it in the unit of its tick and of what the
 function returned. So the next owner fires what this one has begun, and what it has fired it cannot fire again.
@@ -57,7 +57,7 @@ class ScheduleDependencies:
 
 
 class ScheduleRunner:
-    """Keeps one schedule while its slice lives."""
+    """Keeps one schedule while its assignment lives."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class ScheduleRunner:
         self._task = self._parts.tasks.spawn(self._run())
 
     def forget(self) -> None:
-        """Stop everything: the slice is dead, and what was begun is its next owner's."""
+        """Stop everything: the assignment is dead, and what was begun is its next owner's."""
         for task in (self._task, *self.helpers, *(entry.task for entry in self.state.waiting)):
             if task is not None:
                 stop_task(task)
@@ -166,7 +166,7 @@ class ScheduleRunner:
             self._parts.committer().add(target)
 
     async def settled(self) -> None:
-        """Wait until all that was written so far is committed; never returns on a dead slice."""
+        """Wait until all that was written so far is committed; never returns on a dead assignment."""
         done, proof = asyncio.Event(), CommitUnit(self._owned)
         proof.on_commit.append(done.set)
         self._parts.committer().add(proof)

@@ -1,4 +1,4 @@
-"""All schedules of this worker: which slice keeps which, what people and runs say to them, and what they tell."""
+"""All schedules of this worker: which assignment keeps which, what people and runs say to them, and what they tell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SLACK_MS = 60_000  # a tick's record is not older than its slot, but for clocks
 
 
 class OwnedSchedules:
-    """The keepers of the owned slices; only the default pool has them."""
+    """The keepers of the owned assignments; only the default pool has them."""
 
     def __init__(
         self, schedules: Mapping[str, Schedule], runtime: Runtime, parts: ScheduleDependencies, kafka: KafkaConfig
@@ -45,7 +45,7 @@ class OwnedSchedules:
         self._keepers: dict[str, tuple[PartitionAssignment, ScheduleRunner, Backfills]] = {}
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Keep the schedules whose name falls into a slice that is ready now."""
+        """Keep the schedules whose name falls into an assignment that is ready now."""
         for name, schedule in self._schedules.items():
             if partition_of(name.encode(), self._runtime.partitions) == owned.partition:
                 self._keep(owned, schedule)

@@ -1,4 +1,4 @@
-"""A slice, its store and its committer in memory, and tasks that a test waits for."""
+"""An assignment, its store and its committer in memory, and tasks that a test waits for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Store:
 
 
 class Owned:
-    """A slice."""
+    """An assignment."""
 
     def __init__(self, store: Store | None = None) -> None:
         self.store = store or Store()
@@ -43,7 +43,7 @@ class Owned:
 
 
 class Committer:
-    """Commits at once, unless the slice is dead."""
+    """Commits at once, unless the assignment is dead."""
 
     def __init__(self) -> None:
         self.units = 0

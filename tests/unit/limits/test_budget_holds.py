@@ -10,7 +10,7 @@ from tests.unit.limits.fakes import Committer, Owned
 
 
 class World:
-    """A home with one slice."""
+    """A home with one assignment."""
 
     def __init__(self) -> None:
         self.owned = Owned()

@@ -131,7 +131,7 @@ class Bench:
         self.standbys.turn(cast("Any", self.reader))
 
     def owner(self, number: int) -> PartitionAssignment:
-        """Return a slice as the owner makes it, on the standby's database if there is one."""
+        """Return an assignment as the owner makes it, on the standby's database if there is one."""
         made = PartitionAssignment(number, {})
         made.db = self.standbys.claim(number) or PartitionDatabase(self.folder / str(number), StoreOptions())
         made.stores = {"counts": PartitionStore(made.db, "counts", TOPIC, number, self.index)}

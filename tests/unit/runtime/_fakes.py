@@ -35,7 +35,7 @@ class Message:
 
 
 def owned_assignment(folder: Path, number: int = 0, applied: int = 10) -> PartitionAssignment:
-    """Return a ready slice with two sources and two stores."""
+    """Return a ready assignment with two sources and two stores."""
     made = PartitionAssignment(number, {topic: SourcePartition(topic) for topic in ("t.in", "t.signals")})
     for source in made.sources.values():
         source.applied = applied

@@ -220,7 +220,7 @@ async def test_a_unit_that_is_aborted_for_no_record_again_and_again_ends_the_pro
 
 
 async def test_a_refused_unit_that_nobody_answers_for_ends_its_slice_and_no_other(tmp_path: Path) -> None:
-    """What came after it in its slice may rest on it, so that is read again; other slices go on."""
+    """What came after it in its assignment may rest on it, so that is read again; other assignments go on."""
     one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
 
     def judge(asked: Committed) -> None:

@@ -1,4 +1,4 @@
-"""The consumer's thread without a broker: credit, and what becomes of a slice that is renewed."""
+"""The consumer's thread without a broker: credit, and what becomes of an assignment that is renewed."""
 
 from __future__ import annotations
 

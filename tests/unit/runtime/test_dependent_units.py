@@ -1,4 +1,4 @@
-"""Units behind another one, of another slice perhaps: never true without it."""
+"""Units behind another one, of another assignment perhaps: never true without it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_base_that_the_broker_refuses_is_noticed_by_those_behind_it(tmp_
 
 
 async def test_a_base_that_is_committed_stands_for_good(tmp_path: Path) -> None:
-    """Its slice may end after that: what is behind it is true."""
+    """Its assignment may end after that: what is behind it is true."""
     one, two = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     log, owner = FakeTransactions(), FakeOwner(one, two)
     bench, base = Bench(log, owner), saying(one, b"event")

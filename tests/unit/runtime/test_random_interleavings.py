@@ -1,4 +1,4 @@
-"""The real committer, slices, units and stores under random schedules, held to what the log says.
+"""The real committer, assignments, units and stores under random schedules, held to what the log says.
 
 The log is one in memory that fences as a broker does: by the member's epoch. Between any two moves the worker may be
 expelled without notice, another one may work meanwhile, a transaction may be aborted, and the process may be killed.
@@ -330,7 +330,7 @@ def keep_the_dead(self: Committer, units: Sequence[CommitUnit], snapshot: GroupS
 
 
 def take_any(self: Committer, snapshot: GroupSnapshot) -> list[CommitUnit]:
-    """Ask neither whether a slice lives nor whether the pair has it."""
+    """Ask neither whether an assignment lives nor whether the pair has it."""
     units = list(self._ready)
     self._ready.clear()
     return units

@@ -1,4 +1,4 @@
-"""Rows that a whole transaction counts: one a slice, once for each unit, however often the transaction is sent."""
+"""Rows that a whole transaction counts: one for each assignment, however often the transaction is sent."""
 
 from __future__ import annotations
 

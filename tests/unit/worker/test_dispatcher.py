@@ -1,4 +1,4 @@
-"""Who begins next: the oldest, with a head start for priority, within the agent's places, never of a dead slice."""
+"""Who begins next: the oldest, with a head start for priority, within the agent's capacity, never of a dead one."""
 
 from __future__ import annotations
 

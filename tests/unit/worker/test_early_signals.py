@@ -39,7 +39,7 @@ HOUR = 3600 * 1000
 
 
 class Door:
-    """A slice whose units are committed as they come, a desk that notes what it is told, and the sweep."""
+    """An assignment whose units are committed as they come, a desk that notes what it is told, and the sweep."""
 
     def __init__(self, folder: Path) -> None:
         codec = Codec(FileRegistry())
@@ -60,7 +60,7 @@ class Door:
         )
 
     def send_message(self, _live: object, message: Message, _unit: CommitUnit) -> None:
-        """Be the desk."""
+        """Be the run manager."""
         if self.refuses is not None:
             raise self.refuses
         self.told.append(message)

@@ -46,7 +46,7 @@ def raw(attributes: Attributes) -> dict[str, bytes]:
 
 
 class Room:
-    """A worker's parts over one slice with an expired run, of which some rows may be left."""
+    """A worker's parts over one assignment with an expired run, of which some rows may be left."""
 
     def __init__(self, folder: Path, *left: str) -> None:
         self.owned = owned_assignment(folder)

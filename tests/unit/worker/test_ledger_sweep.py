@@ -35,7 +35,7 @@ NOW = 100 * DAY
 
 
 class Room:
-    """A slice whose units are committed as they come, with a sweep over it."""
+    """An assignment whose units are committed as they come, with a sweep over it."""
 
     def __init__(self, folder: Path, history_days: float = 30) -> None:
         codec = Codec(FileRegistry())

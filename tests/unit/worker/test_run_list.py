@@ -79,7 +79,7 @@ class Room:
             self.held.append(unit)
 
     def commit_all(self, *units: CommitUnit) -> int:
-        """Commit units of one slice together; return how many rows with a changelog that makes."""
+        """Commit units of one assignment together; return how many rows with a changelog that makes."""
         owned = units[0].assignment
         rows, entries = self.run_index.rows(owned, [late for unit in units for late in unit.late])
         assert owned.db is not None

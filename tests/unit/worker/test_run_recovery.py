@@ -1,4 +1,4 @@
-"""What a restored slice goes on with: each run as its journal has it, and no more of a finished one than its end."""
+"""What a restored assignment goes on with: each run as its journal has it, and of a finished one its end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def sleepy(task: Task, run: Run) -> str:
 
 
 class Room:
-    """A slice with the journals of runs, and what came back of them."""
+    """An assignment with the journals of runs, and what came back of them."""
 
     def __init__(self, folder: Path, harness: Harness) -> None:
         self.owned = owned_assignment(folder)
