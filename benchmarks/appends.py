@@ -20,10 +20,10 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 
 from benchmarks.payload import PARTITIONS
 from benchmarks.stateful_reaction import cluster, create
-from streams.runtime.assignment_lifecycle import StoreSpec
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.faust.app import App, end_process
 from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 
 VALUE = b"x" * 500
 KEYS = 10_000

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.payload import counted
-from streams.runtime.assignment_lifecycle import StoreSpec
 from streams.runtime.faust.app import App, end_process
 from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 
 
 def crash(error: Exception) -> None:

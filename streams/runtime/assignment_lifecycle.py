@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from streams.runtime.record import ConsumedRecord
     from streams.runtime.restore import Restorer
     from streams.runtime.standbys import Standbys
-    from streams.runtime.store_index import StoreIndex
+    from streams.runtime.store_index import StoreSpec
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +28,6 @@ _LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock 
 
 Deliver = Callable[["SourcePartition", "list[ConsumedRecord]"], None]
 AssignmentHook = Callable[["PartitionAssignment"], Awaitable[None] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSpec:
-    """A store that every assignment has: its name, the changelog topic that backs it, how else its rows are found."""
-
-    name: str
-    topic: str
-    index: StoreIndex | None = None
 
 
 class AssignmentLifecycle:

@@ -305,7 +305,7 @@ class Committer:
         return remaining
 
     def _stands(self, unit: CommitUnit) -> bool:
-        """Return whether a unit may be committed; if a unit that it depends on is lost, its assignment is read again."""
+        """Return whether a unit may be committed; if the unit below it is lost, its assignment is read again."""
         if unit.behind is not None and unit.behind.lost and unit.assignment.live:
             unit.assignment.kill()
             self._owner.renew(unit.assignment)

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from streams.error_text import error_message
 from streams.runtime import client_config
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
-from streams.runtime.assignment_lifecycle import AssignmentLifecycle, StoreSpec
+from streams.runtime.assignment_lifecycle import AssignmentLifecycle
 from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch
 from streams.runtime.changelogs import ChangelogReader
 from streams.runtime.cluster_check import probe
@@ -32,6 +32,7 @@ from streams.runtime.rejected_output import RejectedOutputIsolation
 from streams.runtime.restore import Restorer
 from streams.runtime.retention_gaps import RetentionGaps
 from streams.runtime.standbys import Standbys
+from streams.runtime.store_index import StoreSpec
 from streams.runtime.tasks import BackgroundTasks
 from streams.runtime.transactions import TransactionalProducer
 from topics.contact import Contact

@@ -28,9 +28,9 @@ from streams.runtime.errors import ClientLostError
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 
 if TYPE_CHECKING:
-    from streams.runtime.assignment_lifecycle import StoreSpec
     from streams.runtime.changelogs import ChangelogReader, ChangelogReading, Place
     from streams.runtime.errors import StoreDamagedError
+    from streams.runtime.store_index import StoreSpec
     from topics.contact import Contact
 
 log = logging.getLogger(__name__)

@@ -31,6 +31,15 @@ class StoreIndex:
     hints: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A store that every assignment has: its name, the changelog topic that backs it, how else its rows are found."""
+
+    name: str
+    topic: str
+    index: StoreIndex | None = None
+
+
 def term(text: str) -> bytes:
     """Return a value as part of an entry: without the zero byte that ends it, and of bounded length."""
     data = text.encode("utf-8", "replace").replace(b"\x00", b"\xff")

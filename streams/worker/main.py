@@ -34,7 +34,6 @@ from streams.query.cluster import check_worker, cluster_secret, secured
 from streams.query.codec import codec_of
 from streams.query.wire import Wire
 from streams.runtime import process_memory, worker_slots
-from streams.runtime.assignment_lifecycle import StoreSpec
 from streams.runtime.batch import RecordBatch
 from streams.runtime.faust.app import App, end_process, end_within, quiet_faust
 from streams.runtime.group_members import GroupMembers
@@ -43,6 +42,7 @@ from streams.runtime.membership import MembershipWatch
 from streams.runtime.queue_lookup import QueueLookup
 from streams.runtime.runtime import Runtime, RuntimeSettings
 from streams.runtime.standby_placement import StandbyPlacement
+from streams.runtime.store_index import StoreSpec
 from streams.runtime.watchdog import LoopLagWatch, StallWatch
 from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs

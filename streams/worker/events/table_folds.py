@@ -10,8 +10,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 
 from streams.engine.jsonable import to_json
-from streams.runtime.assignment_lifecycle import StoreSpec
-from streams.runtime.store_index import StoreIndex, put_row, term
+from streams.runtime.store_index import StoreIndex, StoreSpec, put_row, term
 from streams.user_code import called
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streams.runtime.assignment_lifecycle import StoreSpec
 from streams.runtime.faust.app import App, end_process, quiet_faust
 from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 from tests.faults.rig.launcher import Fuse
 
 LEDGER, COUNTS = "journal", "counts"

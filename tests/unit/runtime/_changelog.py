@@ -11,11 +11,10 @@ from typing import Any, cast
 from confluent_kafka import TopicPartition
 
 from streams.runtime.assignment import PartitionAssignment
-from streams.runtime.assignment_lifecycle import StoreSpec
 from streams.runtime.changelogs import ChangelogReader
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.standbys import Standbys
-from streams.runtime.store_index import StoreIndex
+from streams.runtime.store_index import StoreIndex, StoreSpec
 from topics.contact import Contact
 
 TOPIC = "t.counts"

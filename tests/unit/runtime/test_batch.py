@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import cast
 
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
-from streams.runtime.assignment_lifecycle import StoreSpec
 from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch
 from streams.runtime.record import ConsumedRecord
 from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 from tests.unit.runtime._fakes import Message
 
 
