@@ -41,6 +41,10 @@ class ActivityBoard:
 
     def __init__(self) -> None:
         """Make the memory; `file` is its descriptor."""
+        self.renew()
+
+    def renew(self) -> None:
+        """Make other memory: a process that was forked must not write to its parent's."""
         size = HEAD.size + PLACES * PLACE_BYTES
         if sys.platform == "linux":
             self.file = os.memfd_create("streams-activity")
@@ -75,6 +79,7 @@ class ActivityBoard:
 
 
 BOARD: Final = ActivityBoard()
+os.register_at_fork(after_in_child=BOARD.renew)
 
 
 class Watched(Coroutine[Any, Any, T]):

@@ -32,7 +32,7 @@ class Contact:
     def __init__(self, settings: dict[str, Any]) -> None:
         """Ask with another client of the same ``settings`` whether the cluster answers."""
         self._settings = settings | {"log_level": _SEVERE}
-        self._failed = 0
+        self.failed = 0  # looks in a row in which only other clients were answered
         self.suspect = False
 
     def noted(self, error: KafkaError) -> None:
@@ -49,9 +49,9 @@ class Contact:
         try:
             client.list_topics(topic, timeout=_ANSWER_S)
         except KafkaException:
-            self._failed = self._failed + 1 if self._others_are_answered(topic) else 0
-            return self._failed >= _LOOKS
-        self._failed, self.suspect = 0, False
+            self.failed = self.failed + 1 if self._others_are_answered(topic) else 0
+            return self.failed >= _LOOKS
+        self.failed, self.suspect = 0, False
         return False
 
     def _others_are_answered(self, topic: str) -> bool:

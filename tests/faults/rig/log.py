@@ -29,7 +29,7 @@ class Log:
             auto_offset_reset="error",
             fetch_wait_max_ms=20,
         )
-        self._contact = Contact(config.client())
+        self._config = config
         self._consumer = Consumer(self._settings, logger=logging.getLogger(__name__))
         self._places: dict[int, TopicPartition] = {}
         self._next: dict[int, int] = {}
@@ -41,31 +41,44 @@ class Log:
 
     def _pump(self) -> None:
         """Read up to what is committed now; only as far as it goes while the broker does not answer."""
+        while not self._pumped():
+            if not self._is_replaced():
+                return
+
+    def _pumped(self) -> bool:
+        """Read up to what is committed now; return whether the broker answered."""
         try:
             if not self._places:
                 self._begin()
             ends = {p: self._consumer.get_watermark_offsets(place, 5)[1] for p, place in self._places.items()}
         except KafkaException:
-            self._look_for_brokers()
-            return
+            return False
         silent = 0
         while any(self._next[p] < end for p, end in ends.items()):
             first = self._consumer.poll(1.0)
             if first is None:
                 silent += 1
                 if silent > PATIENCE_S or not self._answers():
-                    return
+                    return False
                 continue
             silent = 0
             for message in (first, *self._consumer.consume(10_000, 0)):
                 self._take(message)
+        return True
 
-    def _look_for_brokers(self) -> None:
+    def _is_replaced(self) -> bool:
         """Read on with a new client when this one has lost the broker for good (see `topics.contact`)."""
-        if self._contact.lost(self._consumer, self._topic):
-            self._consumer.close()
-            self._consumer = Consumer(self._settings, logger=logging.getLogger(__name__))
-            self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._next.items()])
+        contact = Contact(self._config.client())
+        contact.suspect = True
+        while contact.suspect:
+            if contact.lost(self._consumer, self._topic):
+                self._consumer.close()
+                self._consumer = Consumer(self._settings, logger=logging.getLogger(__name__))
+                self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._next.items()])
+                return True
+            if not contact.failed:  # the cluster is away
+                break
+        return False
 
     def _answers(self) -> bool:
         """Say whether the broker is there: then what is under way comes, however long it takes."""
