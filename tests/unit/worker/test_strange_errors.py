@@ -218,7 +218,7 @@ class _Lanes(ReactionLanes):
             BackgroundTasks(crashes.append),
             cast("Any", None),
             cast("Any", None),
-            cast("Any", SimpleNamespace(succeeded=lambda name: None, gave_up=lambda name: False)),
+            cast("Any", SimpleNamespace(succeeded=lambda name: None, is_flooded=lambda name: False)),
         )
 
     async def attempt(self, fn: Callable[[Any], Any], attempts: int = 1) -> Any:
