@@ -17,7 +17,7 @@ from schemas import Event
 from streams.define.agents import Agent
 from streams.define.reactions import Reaction
 from streams.define.schedules import Schedule
-from streams.define.sources import Source
+from streams.define.sources import SourceDef
 from streams.define.tables import TableDef
 from streams.define.tools import Tool
 from streams.error_text import error_message, error_type
@@ -56,7 +56,7 @@ class Catalog:
     agents: dict[str, Agent[Any, Any]] = field(default_factory=dict)
     tools: dict[str, Tool[Any]] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, SourceDef] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
     tables: dict[str, TableDef] = field(default_factory=dict)
     events: dict[str, type[Event]] = field(default_factory=dict)
@@ -95,7 +95,7 @@ _KINDS: Final[tuple[tuple[type[Any], str], ...]] = (
     (Agent, "agents"),
     (Tool, "tools"),
     (Reaction, "reactions"),
-    (Source, "sources"),
+    (SourceDef, "sources"),
     (Schedule, "schedules"),
     (TableDef, "tables"),
     (Topic, "topics"),

@@ -16,7 +16,7 @@ from streams.cli import (
     history,
     llm,
     new,
-    past,
+    past_tables,
     people,
     processes,
     produce,
@@ -53,7 +53,7 @@ history.add_to(app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
-past.add_to(tables.app)
+past_tables.add_to(tables.app)
 approvals.add_to(runs.app)
 app.add_typer(tables.app, name="tables")
 app.add_typer(dead.app, name="dead")

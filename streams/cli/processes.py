@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import PoolOption
+from streams.cli.io.options import PoolOption
 
 PANEL = "Start"
 MOST_WORKERS = 64

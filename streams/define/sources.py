@@ -48,7 +48,7 @@ def json_body(delivery: Delivery) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceDef:
     """A webhook endpoint: who may send, what makes a delivery the same one again, and what it becomes.
 
     `once_per` is a header name or a function of the delivery whose value identifies it. Where the signature does not
@@ -110,7 +110,7 @@ def source(
     signed_id: Callable[[Delivery], str | None] | None = None,
     keep: Sequence[str] = (),
     handshake: Handshake | None = None,
-) -> Callable[[Callable[[Delivery], Any]], Source]:
+) -> Callable[[Callable[[Delivery], Any]], SourceDef]:
     """Make a webhook of a function, served at `/webhooks/<its name>`.
 
     `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body, `once_per` the header or the
@@ -121,7 +121,7 @@ def source(
     Raises DefinitionError, with file and line.
     """
 
-    def make(fn: Callable[[Delivery], Any]) -> Source:
+    def make(fn: Callable[[Delivery], Any]) -> SourceDef:
         plain_function(fn, "a source")
         if len(parameters_of(fn)) != 1:
             raise DefinitionError(f"{where(fn)}: a source is a function of one Delivery")
@@ -135,7 +135,7 @@ def source(
         if not callable(verify) and not isinstance(verify, Verifier):
             raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
         names = tuple(name.lower() for name in ((keep,) if isinstance(keep, str) else keep))
-        return Source(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names, handshake)
+        return SourceDef(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names, handshake)
 
     return make
 

@@ -20,7 +20,7 @@ from streams.local.errors import LocalError
 from streams.local.folder import Pipeline, StateFolder
 from streams.local.forks import Forks
 from streams.local.kafka import EmbeddedKafka
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.local.ports import LOOPBACK, free_ports
 from streams.local.running import Running, gateway_url
 from streams.local.supervisor import Child, Supervisor

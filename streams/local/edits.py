@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.local.forks import Forks
-    from streams.local.merged import MergedLog
+    from streams.local.merged_log import MergedLog
     from streams.local.running import Running
     from streams.local.supervisor import Child
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from streams.local.merged import MergedLog
+    from streams.local.merged_log import MergedLog
 
 SHORT_LIFE = 2.0  # seconds; who dies sooner than that is not restarted in a hot loop
 PAUSE = 0.8  # seconds before such a restart

@@ -15,7 +15,7 @@ from streams.local import dev, llm
 from streams.local.dev import local_pipeline, ready_line
 from streams.local.errors import AlreadyRunningError, LocalError
 from streams.local.folder import running
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.local.ports import LOOPBACK
 from streams.settings import Settings, load
 from tests.faults.rig.waiting import PATIENCE_S

@@ -18,7 +18,7 @@ import pytest
 
 from streams.local import supervisor as module
 from streams.local.errors import StartError
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.local.spawn import Process, spawn
 from streams.local.supervisor import Child, Supervisor
 
