@@ -77,9 +77,8 @@ def run_page() -> str:
 
 
 def _member(name: str, value: Any, owner: str = "run.") -> str:
-    function = value.fget if isinstance(value, property) else value
-    head = name if isinstance(value, property) else f"{name}{_call(function)}"
-    return f"### `{owner}{name}`\n\n```text\n{owner}{head}\n```\n\n{prose(function.__doc__ or '')}\n"
+    head = name if isinstance(value, property) else f"{name}{_call(value)}"
+    return f"### `{owner}{name}`\n\n```text\n{owner}{head}\n```\n\n{prose(value.__doc__ or '')}\n"
 
 
 def _call(function: Callable[..., Any]) -> str:

@@ -58,7 +58,7 @@ def table(
     """Make a table of a fold of (row, event) over the event types `of` into rows of the type `row`.
 
     `of` lists the event types. `row` is the type of a row, a pydantic model. `version` is the version of the fold:
-    another one has another store and is folded anew. `pool` names the workers that keep the rows. `lookups` are
+    another one has another store, which begins empty. `pool` names the workers that keep the rows. `lookups` are
     fields of the row by whose value rows are found without a scan. `merge` is a function of the parts of a row: each
     partition then has its own part, and a reader gets all parts merged.
 

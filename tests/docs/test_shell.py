@@ -11,6 +11,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -127,7 +128,7 @@ def export(words: list[str]) -> None:
 
 def streams(words: list[str]) -> None:
     """Let the command line's own parser read the words, and start nothing."""
-    command: Any = get_command(app)
+    command = command_line()
     rest = list(words)
     context = None
     name = "streams"
@@ -157,15 +158,25 @@ def curl(words: list[str]) -> None:
         elif not word.startswith("-"):
             url = word
     path = urlsplit(url if "://" in url else f"http://{url}").path or "/"
-    served = [
-        found for found, methods in document()["paths"].items() if _fits(found, path) and method.lower() in methods
-    ]
+    served = [found for found, methods in paths().items() if _fits(found, path) and method.lower() in methods]
     assert served, f"the gateway serves no {method} {path}"
     if body is not None and not body.startswith(("$", "@")):
         try:
             orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise AssertionError(f"{body!r} is not JSON: {error}") from error
+
+
+@lru_cache
+def paths() -> dict[str, Any]:
+    """Return the paths of the OpenAPI document with their operations."""
+    return dict(document()["paths"])
+
+
+@lru_cache
+def command_line() -> Any:
+    """Return the command line's parser, built once."""
+    return get_command(app)
 
 
 def _fits(pattern: str, path: str) -> bool:
