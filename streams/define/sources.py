@@ -113,10 +113,13 @@ def source(
 ) -> Callable[[Callable[[Delivery], Any]], SourceDef]:
     """Make a webhook of a function, served at `/webhooks/<its name>`.
 
-    `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body, `once_per` the header or the
-    function of the delivery that identifies it. `handshake` is a function of the query's parameters that returns the
-    text which a sender expects from a new endpoint, such as `hub.challenge`: it is asked for each GET and, before the
-    signature is looked at, for each POST with a query; None goes on as usual.
+    `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body that returns a bool.
+    `once_per` is the header, or the function of the delivery, whose value identifies a delivery. `signed_id` is a
+    function of the delivery that returns an id which the signature covers, or None: give it where the signature does
+    not cover `once_per`. `keep` names further headers that are kept with the raw delivery, for its redrive.
+    `handshake` is a function of the query's parameters that returns the text which a sender expects from a new
+    endpoint, such as `hub.challenge`: it is called for each GET and, before the signature is checked, for each POST
+    with a query; None goes on as usual.
 
     Raises DefinitionError, with file and line.
     """

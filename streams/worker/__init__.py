@@ -1,1 +1,1 @@
-"""The worker's process: hosts runs, events, tables, reactions and schedules on the runtime (README, 'How it works')."""
+"""The worker's process: hosts runs, events, tables, reactions and schedules on the runtime; see docs/explanation/."""

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
 if TYPE_CHECKING:
     from streams.worker.schedules.schedules import OwnedSchedules
-
-_COUNTS: Final = {
-    "fired": "Slots that fired",
-    "failed": "Slots whose function was given up",
-    "missed": "Slots that were too long ago when somebody could fire them",
-    "skipped": "Slots left out because an earlier one's run went on",
-}
 
 
 class ScheduleMetrics:
@@ -28,8 +21,23 @@ class ScheduleMetrics:
     def collect(self) -> Iterator[Metric]:
         """Yield the counts as they are now."""
         rows = self._schedules.rows()
-        for name, text in _COUNTS.items():
-            family = CounterMetricFamily(f"streams_schedule_{name}", text, labels=["schedule"])
+        families = {
+            "fired": CounterMetricFamily("streams_schedule_fired", "Slots that fired", labels=["schedule"]),
+            "failed": CounterMetricFamily(
+                "streams_schedule_failed", "Slots whose function was given up", labels=["schedule"]
+            ),
+            "missed": CounterMetricFamily(
+                "streams_schedule_missed",
+                "Slots that were too long ago when somebody could fire them",
+                labels=["schedule"],
+            ),
+            "skipped": CounterMetricFamily(
+                "streams_schedule_skipped",
+                "Slots left out because an earlier one's run went on",
+                labels=["schedule"],
+            ),
+        }
+        for name, family in families.items():
             for row in rows:
                 family.add_metric([row["name"]], row[name])
             yield family
