@@ -36,10 +36,10 @@ async def one(value: int) -> float:
 
 async def many(runs: int, at_once: int) -> float:
     """Return workflows a second with so many under way at a time."""
-    key_gate = asyncio.Semaphore(at_once)
+    gate = asyncio.Semaphore(at_once)
 
     async def within(value: int) -> None:
-        async with key_gate:
+        async with gate:
             await one(value)
 
     begun = time.perf_counter()

@@ -61,14 +61,14 @@ def test_the_newest_letters_are_found_over_all_partitions(bootstrap: str, prefix
         await producer.close()
 
     asyncio.run(write())
-    run_index = DeadLetterIndex(config, names, codec)
-    page = run_index.newest(lambda letter: letter.state == "open", 3)
+    letters = DeadLetterIndex(config, names, codec)
+    page = letters.newest(lambda letter: letter.state == "open", 3)
     assert ([letter.letter.dead_id for letter in page.letters], page.complete) == (["d18", "d17", "d16"], False)
-    assert len(run_index.newest(lambda _: True, 100).letters) == 20
-    found = run_index.find("d19")
+    assert len(letters.newest(lambda _: True, 100).letters) == 20
+    found = letters.find("d19")
     assert found is not None
     assert (found.state, found.redrives) == ("redriven", 1)
     assert found.letter.value == b"v"
     assert {letter.letter.value for letter in page.letters} == {None}
-    assert [letter.letter.value for letter in run_index.whole(page.letters)] == [b"v"] * 3
-    assert run_index.find("d99") is None
+    assert [letter.letter.value for letter in letters.whole(page.letters)] == [b"v"] * 3
+    assert letters.find("d99") is None
