@@ -103,7 +103,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.worker.runs.run_manager import ActiveRun
 
-log = logging.getLogger("streams.worker")
+log = logging.getLogger(__name__)
 
 _LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
 _LEASE_S: Final = 3.0  # longer than any call may take
