@@ -16,6 +16,9 @@ _ANSWER_S: Final = 0.5
 _OTHER_ANSWER_S: Final = 1.0  # a new client has to connect first
 #: Looks in a row. Together they last longer than the longest pause between two attempts to connect, which is a second.
 _LOOKS: Final = 4
+#: The same where a new client finds several brokers: this one may try those that are down first, and all of them have
+#: to be fenced before an answer names none.
+_LOOKS_OF_MANY: Final = 16
 _SEVERE: Final = 2
 
 
@@ -43,20 +46,22 @@ class Contact:
     def lost(self, client: KafkaClient, topic: str) -> bool:
         """Return whether the client has lost its cluster; blocks for half a second, 1.5 s while the cluster is away.
 
-        True after four calls in a row in which a new client was answered and this one was not. A client that is
-        answered is no suspect any more. Call it about twice a second while ``suspect`` is set.
+        True after several calls in a row in which a new client was answered and this one was not: four, or sixteen in
+        a cluster of more than one broker. A client that is answered is no suspect any more. Call it about twice a
+        second while ``suspect`` is set.
         """
         try:
             client.list_topics(topic, timeout=_ANSWER_S)
         except KafkaException:
-            self.failed = self.failed + 1 if self._others_are_answered(topic) else 0
-            return self.failed >= _LOOKS
+            brokers = self._brokers(topic)
+            self.failed = self.failed + 1 if brokers else 0
+            return self.failed >= (_LOOKS if brokers == 1 else _LOOKS_OF_MANY)
         self.failed, self.suspect = 0, False
         return False
 
-    def _others_are_answered(self, topic: str) -> bool:
+    def _brokers(self, topic: str) -> int:
+        """Return how many brokers a new client finds, 0 if it is not answered."""
         try:
-            AdminClient(self._settings, logger=None).list_topics(topic, timeout=_OTHER_ANSWER_S)
+            return len(AdminClient(self._settings, logger=None).list_topics(topic, timeout=_OTHER_ANSWER_S).brokers)
         except KafkaException:
-            return False
-        return True
+            return 0

@@ -89,4 +89,7 @@ def _since(text: str | None) -> str | None:
         raise wrong("since", "it must be an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise wrong("since", "it must have an offset, such as Z")
-    return iso(max(round(moment.timestamp() * 1000), 0))  # no run is older
+    try:
+        return iso(max(round(moment.timestamp() * 1000), 0))  # no run is older
+    except (ValueError, OverflowError):  # in UTC it is after the year 9999
+        raise wrong("since", "it must be before the year 10000 in UTC") from None

@@ -42,7 +42,7 @@ def position(text: str) -> Position:
     if moment is None or moment.tzinfo is None:
         message = f"'{text[:40]}' is no position: give earliest, latest, an offset, or a time like 2026-01-31T08:00Z."
         raise PositionError(message)
-    return Time(round(moment.timestamp() * 1000))
+    return Time(max(round(moment.timestamp() * 1000), 0))  # Kafka refuses times before its epoch; no record is older
 
 
 class TopicHistory:

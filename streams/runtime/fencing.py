@@ -22,11 +22,15 @@ log = logging.getLogger(__name__)
 
 
 _ANSWER_S: Final = 2.0
+_STABLE_S: Final = 1.5
 _OPEN_S: Final = 5.0
 
 
 class OffsetOwner(NamedTuple):
-    """Who commits offsets: its slot, and the client id of this start of its process."""
+    """Who commits offsets: its slot, and the client id of this start of its process.
+
+    A client id ends with a slash and what is of this start alone; before it, each start in a slot has the same.
+    """
 
     slot: str
     client_id: str
@@ -50,9 +54,14 @@ def transactional_id(group: str, slot: str) -> str:
 def end_open_transactions(client: client_config.Config, group: str, places: Sequence[TopicPartition]) -> None:
     """Abort what the last owners of `places` left open, if the group does without them. Blocks for some seconds.
 
-    What is being committed is waited for. A broker that does not answer is no error: its own time-out ends it.
+    What is being committed is waited for. A broker that does not answer is no error: its own time-out ends it. A worker
+    that was started again in the slot is not fenced, unless it has not joined the group yet while the transaction of
+    its predecessor is open still.
     """
-    for owner in _departed(client, group, places):
+    departed = _departed(client, group, places)
+    if not departed or _committed(client, group, places, "read_committed", _STABLE_S) is not None:
+        return  # it was the coordinator that did not answer, not an open transaction
+    for owner in departed:
         producer = Producer(client_config.producer(client, transactional_id(group, owner.slot)), logger=None)
         try:
             producer.init_transactions(_OPEN_S)
@@ -64,16 +73,27 @@ def end_open_transactions(client: client_config.Config, group: str, places: Sequ
 
 def _departed(client: client_config.Config, group: str, places: Sequence[TopicPartition]) -> list[OffsetOwner]:
     """Return the last owners that are no members any more; nobody if the group does not say who is one."""
-    reader = Consumer(client_config.reader(client, group) | {"isolation.level": "read_uncommitted"}, logger=None)
-    try:
-        found = reader.committed(list(places), _ANSWER_S)  # what is pending does not hold this answer back
-    except KafkaException:
-        return []
-    finally:
-        reader.close()
-    owners = {owner for place in found if (owner := OffsetOwner.parse(place.metadata)) is not None}
+    found = _committed(client, group, places, "read_uncommitted", _ANSWER_S)  # what is pending does not hold it back
+    owners = {owner for place in found or () if (owner := OffsetOwner.parse(place.metadata)) is not None}
     members = GroupMembers(client).of(group) if owners else None
     if not members:  # unknown, or a group that is loading: we are a member ourselves
         return []
-    present = {member.client_id for member in members}
-    return sorted(owner for owner in owners if owner.client_id not in present)
+    present = {_without_start(member.client_id) for member in members}
+    return sorted(owner for owner in owners if _without_start(owner.client_id) not in present)
+
+
+def _committed(
+    client: client_config.Config, group: str, places: Sequence[TopicPartition], isolation: str, seconds: float
+) -> list[TopicPartition] | None:
+    """Return the group's offsets, None if there is no answer in time."""
+    reader = Consumer(client_config.reader(client, group) | {"isolation.level": isolation}, logger=None)
+    try:
+        return reader.committed(list(places), seconds)
+    except KafkaException:
+        return None
+    finally:
+        reader.close()
+
+
+def _without_start(client_id: str) -> str:
+    return client_id.rpartition("/")[0]

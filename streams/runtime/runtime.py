@@ -62,8 +62,7 @@ class RuntimeSettings:
     standbys: int = 0  # copies of each partition's stores that other workers keep
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
     probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
-    # Of the group's member: unique to this start of the process.
-    client_id: str = field(default_factory=lambda: f"streams-{uuid.uuid4().hex}")
+    client_id: str = ""  # of the group's member, as `fencing.OffsetOwner` says; empty: one is made
     options: StoreOptions = field(default_factory=StoreOptions)
     rows: Rows = lambda _assignment, _changes: ([], [])  # see Committer
     busy: Callable[[], bool] = lambda: False  # see Committer
@@ -164,16 +163,13 @@ class Runtime:
             probe=s.probe,
             standbys=self.standbys,
         )
-        member, fetching = (
-            client_config.consumer(s.client, s.group, s.client_id),
-            client_config.fetcher(s.client, s.group),
-        )
+        client_id = s.client_id or f"{s.group}/{s.slot}/{uuid.uuid4().hex}"
+        member = client_config.consumer(s.client, s.group, client_id)
+        fetching = client_config.fetcher(s.client, s.group)
         self._thread = ConsumerThread(member, fetching, self._ownership)
         self._ownership.thread = self._thread
         self._committer = Committer(
-            TransactionalProducer(
-                s.client, transactional_id(s.group, s.slot), s.probe, OffsetOwner(s.slot, s.client_id)
-            ),
+            TransactionalProducer(s.client, transactional_id(s.group, s.slot), s.probe, OffsetOwner(s.slot, client_id)),
             self,
             ledger=s.ledger.name,
             topic_ids={spec.topic: ids[spec.topic] for spec in specs},

@@ -33,7 +33,7 @@ BUSY_S = 60.0  # the same beside other tests, which take the processors: it tell
 
 
 class Continued(NamedTuple):
-    """After how many seconds work went on, and when workers ended that were replaced."""
+    """After how many seconds work went on, and when workers ended that were replaced: negative, during the pause."""
 
     seconds: float
     ends: list[float]
@@ -49,15 +49,15 @@ class Paused(NamedTuple):
         """Stop the broker's process for so long; return the seconds from its return until all partitions work."""
         await self.scene.ready()
         async with self.scene.giving(load=load):
-            process = self.broker.process
+            process, began = self.broker.process, time.monotonic()
             process.send_signal(signal.SIGSTOP)
             try:
                 await asyncio.sleep(seconds)
             finally:
                 back = time.monotonic()
                 process.send_signal(signal.SIGCONT)
-            seconds = await self.scene.goes_on()
-            return Continued(seconds, self.scene.ends_since(back))
+            went_on = await self.scene.goes_on()
+            return Continued(went_on, [end + began - back for end in self.scene.ends_since(began)])
 
     async def judged(self, found: list[Continued], tell: Tell, limit: float) -> None:
         """Tell the figures and judge them."""

@@ -75,6 +75,7 @@ async def test_lists_are_merged_newest_first_and_paged() -> None:
         ("limit=9999", "limit"),
         ("status=odd", "status"),
         ("since=odd", "since"),
+        ("since=9999-12-31T23:59:59-23:59", "since"),
         ("cursor=%C3%A4", "cursor"),
         ("cursor=%25%25%25", "cursor"),
         ("cursor=YWJj", "cursor"),

@@ -17,8 +17,9 @@ from topics.contact import Contact
 class FakeKafkaClient:
     """Answers from a script, True for an answer; the last one for ever."""
 
-    def __init__(self, answers: Sequence[bool]) -> None:
+    def __init__(self, answers: Sequence[bool], brokers: int = 1) -> None:
         self._answers = list(answers)
+        self.brokers = dict.fromkeys(range(brokers))
 
     def list_topics(self, topic: str, timeout: float) -> object:
         assert topic == "t"
@@ -26,11 +27,13 @@ class FakeKafkaClient:
         answered = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if not answered:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
-        return None
+        return self
 
 
-def looks(monkeypatch: pytest.MonkeyPatch, own: Sequence[bool], others: Sequence[bool], count: int) -> list[bool]:
-    other, client = FakeKafkaClient(others), FakeKafkaClient(own)
+def looks(
+    monkeypatch: pytest.MonkeyPatch, own: Sequence[bool], others: Sequence[bool], count: int, brokers: int = 1
+) -> list[bool]:
+    other, client = FakeKafkaClient(others, brokers), FakeKafkaClient(own)
     monkeypatch.setattr(module, "AdminClient", lambda *_, **__: other)
     contact = Contact({})
     return [contact.lost(client, "t") for _ in range(count)]
@@ -42,6 +45,11 @@ def test_a_client_is_lost_that_is_not_answered_four_times_while_a_new_one_is(mon
 
 def test_a_cluster_that_is_away_loses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(looks(monkeypatch, [False], [False], 20))
+
+
+def test_with_several_brokers_more_looks_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that tries the one that is down first was taken for lost within seconds of the loss of a broker."""
+    assert looks(monkeypatch, [False], [True], 16, brokers=3) == [False] * 15 + [True]
 
 
 def test_a_client_that_is_slow_to_connect_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
