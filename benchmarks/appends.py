@@ -1,7 +1,7 @@
 """Measures an append and its commit on the worker's runtime: alone, and with many clients that wait at once.
 
 `uv run python -m benchmarks.appends` starts the embedded Kafka. An append is one row of 500 bytes, written to its
-changelog and store in a transaction of the slice that owns it; a client appends again once it is committed.
+changelog and store in a transaction of the assignment that owns it; a client appends again once it is committed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 
 from benchmarks.payload import PARTITIONS
 from benchmarks.stateful_reaction import cluster, create
-from streams.worker.ownership import StoreSpec
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.seam.app import App, end_process
-from streams.worker.state.unit import Unit
+from streams.runtime.commit_unit import CommitUnit
+from streams.runtime.faust.app import App, end_process
+from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 
 VALUE = b"x" * 500
 KEYS = 10_000
@@ -36,20 +36,20 @@ def crash(error: Exception) -> None:
 
 
 class Appender:
-    """Appends to the slices in turn."""
+    """Appends to the assignments in turn."""
 
     def __init__(self, runtime: Runtime) -> None:
         """Append through `runtime`."""
         self._runtime = runtime
-        self._slices = itertools.cycle(runtime.slices.values())
+        self._assignments = itertools.cycle(runtime.assignments.values())
         self._numbers = itertools.count()
 
     async def append(self) -> float:
         """Append one row and return the milliseconds until it was committed."""
         begun = time.perf_counter()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        unit = Unit(next(self._slices))
-        unit.put(unit.slice.stores["rows"], b"%d" % (next(self._numbers) % KEYS), VALUE)
+        unit = CommitUnit(next(self._assignments))
+        unit.put(unit.assignment.stores["rows"], b"%d" % (next(self._numbers) % KEYS), VALUE)
         unit.on_commit.append(lambda: done.set_result(None))
         self._runtime.committer.add(unit)
         await done
@@ -82,7 +82,6 @@ async def measure(bootstrap: str, folder: Path, seconds: float) -> None:
             stores=(StoreSpec("rows", "appends.rows"),),
         ),
         crash=crash,
-        say=logging.getLogger(__name__).info,
     )
     app = App("appends", runtime=runtime)
 
@@ -95,8 +94,8 @@ async def measure(bootstrap: str, folder: Path, seconds: float) -> None:
     app.finalize()
     await app.start()
     await runtime.opened.wait()
-    while len(runtime.slices) < PARTITIONS:
-        await runtime.next_pair()
+    while len(runtime.assignments) < PARTITIONS:
+        await runtime.next_snapshot()
     appender = Appender(runtime)
     await appender.clients(1, 2)  # a first commit asks the coordinator for its epoch; that is not the subject
     for count in (1, 64, 512):

@@ -26,13 +26,13 @@ from schemas.avro.codec import Codec
 from schemas.journal import JournalEntry
 from streams import clock
 from streams.gateway.pages import cursor
+from streams.journal.store_keys import LEDGER
 from streams.local.ports import free_ports
 from streams.local.spawn import spawn
 from streams.query.codec import codec_of
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.tables.runs import RunRow
-from streams.worker.book import RUNS, Book, entries_of
-from streams.worker.journal import LEDGER
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from streams.worker.runs.run_index import RUNS, RunIndex, entries_of
 from tests.faults.rig.waiting import until
 from topics.partition import partition_of
 
@@ -68,11 +68,12 @@ async def main() -> None:
 def load(bench: Bench, count: int, now_ms: int) -> None:
     """Write rows, their entries in the index and the submissions, as the commits of that many runs have left them."""
     codec = codec_of(bench.settings, bench.catalog)
-    book = Book(codec, {})
+    run_index = RunIndex(codec, {})
     folder = next(Path(bench.settings.state_dir).rglob("stores"))
-    dbs = {number: PartitionDb(folder / str(number), StoreOptions()) for number in range(PARTITIONS)}
+    dbs = {number: PartitionDatabase(folder / str(number), StoreOptions()) for number in range(PARTITIONS)}
     stores = {
-        number: (Store(db, RUNS, "", number, book.index), Store(db, LEDGER, "", number)) for number, db in dbs.items()
+        number: (PartitionStore(db, RUNS, "", number, run_index.index), PartitionStore(db, LEDGER, "", number))
+        for number, db in dbs.items()
     }
     chance = random.Random(1)
     begun, over = (journal_row(codec, path) for path in ("~submitted", "~end/1"))

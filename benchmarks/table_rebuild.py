@@ -23,10 +23,11 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from streams import table
-from streams.worker.folds import Folds, store_name
-from streams.worker.log.restore import Restorer
-from streams.worker.state.slice import Slice, Source
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
+from streams.runtime.restore import Restorer
+from streams.runtime.retention_gaps import RetentionGaps
+from streams.worker.events.table_folds import TableFolds, store_name
 from topics.kafka import KafkaConfig
 from topics.names import Names
 
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     names, codec = Names(f"rebuild{int(time.time())}"), Codec(FileRegistry(own=[Customer]))
-    folds = Folds([customers_by_city if options.lookups else customers], names, codec)
+    folds = TableFolds([customers_by_city if options.lookups else customers], names, codec)
     with cluster(options.bootstrap) as bootstrap:
         fill(bootstrap, names, folds.specs[0].topic, codec, options.rows)
         for _ in range(options.rounds):
@@ -94,34 +95,34 @@ def fill(bootstrap: str, names: Names, topic: str, codec: Codec, rows: int) -> N
     producer.flush()
 
 
-def restore(bootstrap: str, names: Names, folds: Folds, folder: Path, *, profile: bool) -> float:
+def restore(bootstrap: str, names: Names, folds: TableFolds, folder: Path, *, profile: bool) -> float:
     """Return the seconds from an empty folder to stores that are up to date."""
     spec, options = folds.specs[0], StoreOptions()
-    slices = []
+    assignments = []
     for number in range(PARTITIONS):
-        owned = Slice(number, {names.signals: Source(names.signals)})
-        owned.db = PartitionDb(folder / str(number), options)
-        owned.stores = {spec.name: Store(owned.db, spec.name, spec.topic, number, spec.index)}
-        slices.append(owned)
-    restorer = Restorer(KafkaConfig(bootstrap).client(), names.topic("rebuild"), "none", lambda _text: None)
+        owned = PartitionAssignment(number, {names.signals: SourcePartition(names.signals)})
+        owned.db = PartitionDatabase(folder / str(number), options)
+        owned.stores = {spec.name: PartitionStore(owned.db, spec.name, spec.topic, number, spec.index)}
+        assignments.append(owned)
+    restorer = Restorer(KafkaConfig(bootstrap).client(), names.topic("rebuild"), "none", RetentionGaps())
     watch = cProfile.Profile()
     begun = time.perf_counter()
     if profile:
         watch.enable()
-    restorer.restore(slices)
+    restorer.restore(assignments)
     watch.disable()
     took = time.perf_counter() - begun
     if profile:
         pstats.Stats(watch).sort_stats("tottime").print_stats(14)
-    check(slices, store_name(next(iter(folds.tables.values()))))
-    for owned in slices:
-        owned.bury()
+    check(assignments, store_name(next(iter(folds.tables.values()))))
+    for owned in assignments:
+        owned.close()
     return took
 
 
-def check(slices: list[Slice], name: str) -> None:
+def check(assignments: list[PartitionAssignment], name: str) -> None:
     """Look that a row of each partition is there."""
-    for owned in slices:
+    for owned in assignments:
         if owned.stores[name].committed(f"customer-{owned.partition:08d}".encode()) is None:
             raise SystemExit(f"partition {owned.partition} lacks its first row")
 

@@ -9,7 +9,7 @@ from schemas.errors import SchemaError
 from schemas.event import Event
 from schemas.github import github_event
 from schemas.journal import JournalEntry
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from schemas.schedule import ScheduleState
 from schemas.slack import slack_event
 

@@ -129,8 +129,8 @@ def github_event(event_type: str) -> type[GithubEvent]:
     All of them share one schema, GithubEvent's; raises SchemaError for an ill-formed type.
     """
 
-    class Delivered(GithubEvent, type=event_type):
+    class _GithubEventOfType(GithubEvent, type=event_type):
         __doc__ = GithubEvent.__doc__
 
-    Delivered.__name__ = Delivered.__qualname__ = GithubEvent.__name__
-    return Delivered
+    _GithubEventOfType.__name__ = _GithubEventOfType.__qualname__ = GithubEvent.__name__
+    return _GithubEventOfType

@@ -37,8 +37,8 @@ def slack_event(event_type: str) -> type[SlackEvent]:
     if event_type in _OWN:
         return _OWN[event_type]
 
-    class Delivered(SlackEvent, type=event_type):
+    class _SlackEventOfType(SlackEvent, type=event_type):
         __doc__ = SlackEvent.__doc__
 
-    Delivered.__name__ = Delivered.__qualname__ = SlackEvent.__name__
-    return Delivered
+    _SlackEventOfType.__name__ = _SlackEventOfType.__qualname__ = SlackEvent.__name__
+    return _SlackEventOfType

@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from streams.own_packages import resolve_first
+
 if TYPE_CHECKING:
+    from schemas import Event
     from streams.choices import Budget
     from streams.define.agents import agent
     from streams.define.canvas import batch, chain, chord, group
@@ -20,10 +23,14 @@ if TYPE_CHECKING:
     from streams.define.verifiers import hmac_sha256, standard_webhooks
     from streams.engine.run import Run
     from streams.errors import Cancelled, ChildFailed, SoftTimeout, StepFailed, StreamsError, TimedOut
+    from topics import Topic
+
+resolve_first()
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "schemas": ("Event",),
     "streams.choices": ("Budget",),
     "streams.define.agents": ("agent",),
     "streams.define.canvas": ("batch", "chain", "chord", "group"),
@@ -38,6 +45,7 @@ _HOMES = {
     "streams.define.verifiers": ("hmac_sha256", "standard_webhooks"),
     "streams.engine.run": ("Run",),
     "streams.errors": ("Cancelled", "ChildFailed", "SoftTimeout", "StepFailed", "StreamsError", "TimedOut"),
+    "topics": ("Topic",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -47,6 +55,7 @@ __all__ = [
     "Cancelled",
     "ChildFailed",
     "Delivery",
+    "Event",
     "Reject",
     "Retry",
     "RetryPolicy",
@@ -56,6 +65,7 @@ __all__ = [
     "StepFailed",
     "StreamsError",
     "TimedOut",
+    "Topic",
     "agent",
     "batch",
     "chain",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -14,22 +17,36 @@ from schemas import Event
 from streams.define.agents import Agent
 from streams.define.reactions import Reaction
 from streams.define.schedules import Schedule
-from streams.define.sources import Source
+from streams.define.sources import SourceDef
 from streams.define.tables import TableDef
 from streams.define.tools import Tool
 from streams.error_text import error_message, error_type
-from streams.errors import DiscoveryError
+from streams.errors import DefinitionError, DiscoveryError
 from topics import Topic
 
-SHIPPED: Final = (
-    "streams.agents",
-    "streams.tools",
-    "streams.reactions",
-    "streams.sources",
-    "streams.schedules",
-    "streams.tables",
+EXAMPLES: Final = "streams.examples"
+"""The name that stands for the whole sample application in STREAMS_APPS."""
+
+SAMPLE: Final = ("streams.agents", "streams.reactions", "streams.schedules", "streams.tables")
+
+BUILT_IN: Final = (
     "schemas",
+    "streams.tools",
+    "streams.sources",
+    "streams.tables.runs",
+    "streams.tables.agent_stats",
+    "streams.tables.usage",
+    "streams.tables.alerts",
+    "streams.reactions.alerts",
 )
+"""What is always there: nothing of it starts a run or calls a model. A source needs its secret."""
+
+OVERRIDABLE: Final = ("schemas.bus", "schemas.github", "schemas.slack", "schemas.tickets")
+"""Modules whose events a user may define anew; the other events in `schemas` are the protocol of our processes."""
+
+RESERVED_TABLES: Final = frozenset({"runs", "agent_stats"})
+
+_HOME: Final = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,7 @@ class Catalog:
     agents: dict[str, Agent[Any, Any]] = field(default_factory=dict)
     tools: dict[str, Tool[Any]] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, SourceDef] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
     tables: dict[str, TableDef] = field(default_factory=dict)
     events: dict[str, type[Event]] = field(default_factory=dict)
@@ -78,7 +95,7 @@ _KINDS: Final[tuple[tuple[type[Any], str], ...]] = (
     (Agent, "agents"),
     (Tool, "tools"),
     (Reaction, "reactions"),
-    (Source, "sources"),
+    (SourceDef, "sources"),
     (Schedule, "schedules"),
     (TableDef, "tables"),
     (Topic, "topics"),
@@ -86,15 +103,16 @@ _KINDS: Final[tuple[tuple[type[Any], str], ...]] = (
 
 
 def discover(packages: Sequence[str] = ()) -> Catalog:
-    """Import what ships and the user's packages, and collect what their modules define.
+    """Import what is built in and the packages, and collect what their modules define.
 
-    Raises DiscoveryError, naming module and error, for a module that cannot be imported and for two things of one
-    kind with the same name.
+    Without packages it is the sample application. A definition in a user's package replaces a built-in one of the same
+    name. Raises DiscoveryError, naming module and error, for a module that cannot be imported, for two things of one
+    kind with the same name and for a name that the product itself needs.
     """
     catalog = Catalog()
     homes: dict[tuple[str, str], str] = {}
-    for package in (*SHIPPED, *packages):
-        for module in _modules(package, shipped=package in SHIPPED):
+    for package in (*BUILT_IN, *expanded(packages or (EXAMPLES,))):
+        for module in _modules(package):
             _collect(module, catalog, homes)
     for agent in list(catalog.agents.values()):
         for tool in agent.tools:
@@ -102,9 +120,15 @@ def discover(packages: Sequence[str] = ()) -> Catalog:
     return catalog
 
 
-def _modules(package: str, *, shipped: bool) -> Iterator[ModuleType]:
-    """Import a package and everything in it; a shipped folder that a distribution left out is empty."""
-    if shipped and importlib.util.find_spec(package) is None:
+def expanded(packages: Sequence[str]) -> tuple[str, ...]:
+    """Return the packages with the sample's own in place of its name, each once."""
+    return tuple(dict.fromkeys(part for name in packages for part in (SAMPLE if name == EXAMPLES else (name,))))
+
+
+def _modules(package: str) -> Iterator[ModuleType]:
+    """Import a package and everything in it; a built-in folder that a distribution left out is empty."""
+    built_in = package in BUILT_IN or package in SAMPLE
+    if built_in and importlib.util.find_spec(package) is None:
         return
     root = _import(package)
     yield root
@@ -121,8 +145,26 @@ def _import(name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        kind, reason = error_type(error), error_message(error).splitlines()[0]
-        raise DiscoveryError(f"module {name} cannot be imported ({kind}: {reason}): correct it or remove it") from error
+        kind, reason = error_type(error), (error_message(error).splitlines() or [""])[0]
+        place = "" if isinstance(error, DefinitionError | SyntaxError) else _raised_at(error)
+        message = f"module {name} cannot be imported ({kind}: {reason}{place}): correct it or remove it"
+        raise DiscoveryError(message) from error
+
+
+def _raised_at(error: BaseException) -> str:
+    """Return the innermost line of the modules being imported that led to the error, as ` at FILE:LINE`."""
+    files = [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]
+    lines = [(file, line) for file, line in files if not file.startswith("<") and not _is_library(Path(file))]
+    return f" at {lines[-1][0]}:{lines[-1][1]}" if lines else ""
+
+
+def _is_library(file: Path) -> bool:
+    """Say whether a file is Python's own, somebody else's package, or a part of the product that users do not edit."""
+    if file.is_relative_to(sys.base_prefix) or "site-packages" in file.parts:
+        return True
+    samples = (_HOME.joinpath(*name.split(".")) for name in SAMPLE)
+    ours = any(file.is_relative_to(_HOME / name) for name in ("streams", "schemas", "topics"))
+    return ours and not any(file.is_relative_to(sample) for sample in samples)
 
 
 def _collect(module: ModuleType, catalog: Catalog, homes: dict[tuple[str, str], str]) -> None:
@@ -139,13 +181,42 @@ def _collect(module: ModuleType, catalog: Catalog, homes: dict[tuple[str, str], 
 
 def _add(catalog: Catalog, place: str, name: str, value: Any, module: str, homes: dict[tuple[str, str], str]) -> None:
     known: dict[str, Any] = getattr(catalog, place)
+    home = _defined_in(value, module)
     if name not in known:
         known[name] = value
-        homes[place, name] = module
-    elif known[name] is not value and known[name] != value:
+        homes[place, name] = home
+        return
+    if known[name] is value or known[name] == value:
+        return
+    other = homes[place, name]
+    if is_ours(home) == is_ours(other):
+        raise DiscoveryError(f"two {place} are called {name!r}, in {other} and in {home}: rename one of them")
+    theirs, ours = (other, home) if is_ours(home) else (home, other)
+    if _is_protocol(place, name, ours):
         raise DiscoveryError(
-            f"two {place} are called {name!r}, in {homes[place, name]} and in {module}: rename one of them"
+            f"{theirs} calls one of its {place} {name!r}, a name that Streams itself needs ({ours}): choose another one"
         )
+    if theirs == home:
+        known[name] = value
+        homes[place, name] = home
+
+
+def is_ours(module: str) -> bool:
+    """Say whether a module is part of the product, the sample application included."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    ours = module.partition(".")[0] in {"streams", "schemas", "topics"}
+    return ours and (file is None or Path(file).resolve().is_relative_to(_HOME))
+
+
+def _is_protocol(place: str, name: str, home: str) -> bool:
+    """Say whether the product relies on its own definition: of its tables, and of the records between its processes."""
+    return (place == "tables" and name in RESERVED_TABLES) or (place == "events" and home not in OVERRIDABLE)
+
+
+def _defined_in(value: Any, module: str) -> str:
+    """Return the module in which a value was defined; `module` is where it was found."""
+    defined: str = getattr(getattr(value, "fn", value), "__module__", module)
+    return module if isinstance(value, Topic) else defined
 
 
 def names(catalog: Catalog) -> dict[str, list[str]]:

@@ -215,7 +215,9 @@ class Settings(BaseSettings):
     threads_held_after: float = Field(
         900.0, ge=0, description="seconds without a return from its plain functions until a full worker ends; 0: never"
     )
-    apps: Names = Field((), description="importable packages with your own agents, comma-separated")
+    apps: Names = Field(
+        (), description="importable packages with your own agents, comma-separated; unset: the sample, streams.examples"
+    )
     flood_threshold: int = Field(
         100, ge=1, description="events a reaction may give up in a minute before its failing events wait instead"
     )
@@ -370,6 +372,12 @@ def child_locale() -> dict[str, str]:
     In the POSIX locale Java replaces every letter of a path that is not ASCII (JEP 400 does not cover file names).
     """
     return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """Give this process another environment: that of the command which it becomes."""
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def child_environment(settings: Settings, **values: object) -> dict[str, str]:

@@ -16,12 +16,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no
     ResourceType,
 )
 
-from topics.changes import Alter, Plan, TopicState, plan
+from topics.changes import Alter, TopicPlan, TopicState, plan
 from topics.errors import BrokerUnavailableError, PlanRefusedError, TopicError
 from topics.kafka import KafkaConfig
 from topics.refusals import missing_right, takes_connections
 
-__all__ = ["Plan", "TopicState", "apply", "delete", "describe", "plan", "topic_names", "weak_partitions"]
+__all__ = ["TopicPlan", "TopicState", "apply", "delete", "describe", "plan", "topic_names", "weak_partitions"]
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
@@ -74,7 +74,7 @@ def describe(
     }
 
 
-def apply(config: KafkaConfig, changes: Plan, *, timeout: float = 30.0) -> None:
+def apply(config: KafkaConfig, changes: TopicPlan, *, timeout: float = 30.0) -> None:
     """Carry out a plan and wait until every broker's metadata shows it; a topic made meanwhile by another is fine.
 
     Raises PlanRefusedError before any change if the plan has refusals, TopicError for what the broker refuses, and
@@ -102,7 +102,7 @@ def delete(config: KafkaConfig, names: Iterable[str], *, timeout: float = 30.0) 
         _settle(futures, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
-def _create(client: AdminClient, changes: Plan, timeout: float) -> None:
+def _create(client: AdminClient, changes: TopicPlan, timeout: float) -> None:
     topics = [
         NewTopic(
             item.name,
@@ -116,7 +116,7 @@ def _create(client: AdminClient, changes: Plan, timeout: float) -> None:
         _settle(_asked(client.create_topics, topics, timeout), tolerated=KafkaError.TOPIC_ALREADY_EXISTS)
 
 
-def _grow(client: AdminClient, changes: Plan, timeout: float) -> None:
+def _grow(client: AdminClient, changes: TopicPlan, timeout: float) -> None:
     grown = [NewPartitions(item.name, item.after) for item in changes.grow]
     if grown:
         _settle(_asked(client.create_partitions, grown, timeout))

@@ -54,7 +54,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TopicPlan:
     """What to do; nothing if the cluster is as wanted."""
 
     create: tuple[Create, ...] = ()
@@ -83,7 +83,7 @@ class Plan:
 
 def plan(
     current: Mapping[str, TopicState], wanted: Iterable[Topic], *, partitions: int, replication_factor: int = 1
-) -> Plan:
+) -> TopicPlan:
     """Return what turns ``current`` into ``wanted``; topics that are not wanted are left alone.
 
     ``partitions`` is the shared count. Refused are: another partition count where keys must stay where they are,
@@ -110,7 +110,7 @@ def plan(
         if count > state.partitions:
             grow.append(Grow(topic.name, state.partitions, count))
         unchanged += not differing and count == state.partitions
-    return Plan(tuple(create), tuple(alter), tuple(grow), tuple(refused), unchanged)
+    return TopicPlan(tuple(create), tuple(alter), tuple(grow), tuple(refused), unchanged)
 
 
 def _wanted_settings(topic: Topic, replication_factor: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ _LOOKS_OF_MANY: Final = 16
 _SEVERE: Final = 2
 
 
-class Client(Protocol):
+class KafkaClient(Protocol):
     """What is asked of a client: all of librdkafka's can answer it."""
 
     def list_topics(self, topic: str, timeout: float) -> object:
@@ -43,7 +43,7 @@ class Contact:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 the library's name
             self.suspect = True
 
-    def lost(self, client: Client, topic: str) -> bool:
+    def lost(self, client: KafkaClient, topic: str) -> bool:
         """Return whether the client has lost its cluster; blocks for half a second, 1.5 s while the cluster is away.
 
         True after several calls in a row in which a new client was answered and this one was not: four, or sixteen in

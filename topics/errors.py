@@ -17,7 +17,7 @@ class UnknownTopicError(TopicError):
         self.topic = topic
 
 
-class RecordTooLargeError(TopicError):
+class EventTooLargeError(TopicError):
     """Raised by the producer for a record over the size that its topic takes; repeating it cannot help."""
 
 

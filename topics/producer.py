@@ -16,7 +16,7 @@ from schemas.attributes import headers_of, new_id
 from schemas.avro.codec import Codec
 from schemas.event import Event
 from topics.contact import Contact
-from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError, UnknownTopicError
+from topics.errors import EventTooLargeError, NotAcknowledged, TopicError, UnknownTopicError
 from topics.kafka import KafkaConfig
 from topics.refusals import missing_right
 
@@ -361,7 +361,7 @@ class EventProducer:
     def _failure(self, topic: str, error: KafkaError) -> TopicError:
         code = error.code()
         if code in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.RECORD_LIST_TOO_LARGE):
-            return RecordTooLargeError(f"{topic}: the record is refused: {error.str()}")
+            return EventTooLargeError(f"{topic}: the record is refused: {error.str()}")
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 the library's names
             return UnknownTopicError(topic)
         denied = missing_right(error, topic)

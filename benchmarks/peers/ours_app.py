@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.payload import counted
-from streams.worker.ownership import StoreSpec
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.seam.app import App, end_process
+from streams.runtime.faust.app import App, end_process
+from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 
 
 def crash(error: Exception) -> None:
@@ -33,7 +33,6 @@ async def serve(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, folder:
             stores=(StoreSpec("counts", f"{topic_in}.counts"),),
         ),
         crash=crash,
-        say=logging.getLogger("ours").info,
     )
     app = App(f"ours-{topic_in}", runtime=runtime)
     source = app.topic(topic_in, key_type=bytes, value_type=bytes, value_serializer="raw")
@@ -43,7 +42,7 @@ async def serve(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, folder:
     @app.agent(source)
     async def react(stream: Any) -> None:
         async for batch in stream.batches():
-            store = batch.slice.stores["counts"]
+            store = batch.assignment.stores["counts"]
             get, put, send = store.get, batch.put, batch.send
             for record in batch.messages:
                 key = record.key()

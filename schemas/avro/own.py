@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from schemas.avro.compat import backward_transitive
 from schemas.avro.derive import avro_schema
-from schemas.avro.published import own_files, read_own, subject_of
+from schemas.avro.published_schemas import own_files, read_own, subject_of
 from schemas.avro.registry import content_id
 from schemas.errors import IncompatibleError
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from schemas.avro.derive import avro_schema, digest
-from schemas.avro.published import FOLDER, load, own_files, read_own
+from schemas.avro.published_schemas import FOLDER, load, own_files, read_own
 from schemas.errors import SchemaError, UnknownSchemaError
 
 #: Ids made from content lie above those that are given out, and fit a signed 32-bit integer.

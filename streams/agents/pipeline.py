@@ -11,7 +11,7 @@ from streams.agents.reviewer import Draft, Review, reviewer
 from streams.agents.scraper import PagesRead, PagesWanted, scraper
 
 
-class Delivery(BaseModel):
+class ReviewedReport(BaseModel):
     """The report with the plan it followed, the pages it had and the review it got."""
 
     plan: Plan
@@ -21,7 +21,7 @@ class Delivery(BaseModel):
 
 
 @agent(concurrency=20, deadline=hours(2))
-async def pipeline(goal: Goal, run: Run) -> Delivery:
+async def pipeline(goal: Goal, run: Run) -> ReviewedReport:
     """Plan, research and read in parallel, then have the draft reviewed."""
     async with run.stage("PLAN", timeout=minutes(20)):
         plan = await run.call(planner, goal)
@@ -33,7 +33,7 @@ async def pipeline(goal: Goal, run: Run) -> Delivery:
         sources = [*(source.text for source in report.sources), *(page.text for page in pages.pages)]
         review = await run.call(reviewer, Draft(text=report.answer, sources=sources[:20]))
         await run.progress("reviewed", 95)
-    return Delivery(plan=plan, report=report, pages=pages, review=review)
+    return ReviewedReport(plan=plan, report=report, pages=pages, review=review)
 
 
 async def _gathered(goal: Goal, run: Run) -> tuple[Report, PagesRead]:

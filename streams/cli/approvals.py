@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 COLUMNS: Final = ("run_id", "token", "what", "parameters", "asked_at", "until")
 PAGE: Final = 1_000
@@ -31,10 +31,10 @@ def add_to(app: typer.Typer) -> None:
 
 def list_approvals(
     run: Annotated[str | None, typer.Argument(metavar="[ID]", help="the run's id; without it: all that wait")] = None,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """List what waits for a person: the run, what it asks, and with which exact parameters."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -53,7 +53,7 @@ def reject(run: RunId, token: Token = None, comment: Comment = None) -> None:
 
 
 def _answer(run: str, verb: str, token: str | None, comment: str | None) -> None:
-    from streams.cli.output import cell
+    from streams.cli.io.output import cell
     from streams.cli.pipeline import gateway
 
     body = {name: value for name, value in (("token", token), ("comment", comment)) if value is not None}

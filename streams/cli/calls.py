@@ -11,13 +11,13 @@ from topics.reader import Time, read
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.cli.log import Log
+    from streams.cli.log import DeploymentLog
 
 _SKEW_MS = 60_000
 """How much a worker's clock may be behind that of the gateway."""
 
 
-def calls_of(log: Log, run_id: str, since_ms: int) -> list[dict[str, Any]]:
+def calls_of(log: DeploymentLog, run_id: str, since_ms: int) -> list[dict[str, Any]]:
     """Return the calls of a run in the order in which they began; it was made at `since_ms` (since the epoch)."""
     found = []
     for record in read(log.kafka, log.names.calls, start=Time(max(since_ms - _SKEW_MS, 0))):

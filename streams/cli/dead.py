@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, LimitOption, OutputFormat, OutputOption
 
 if TYPE_CHECKING:
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 app = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True)
 
 
-class State(StrEnum):
+class DeadLetterState(StrEnum):
     """What became of a dead letter."""
 
     OPEN = "open"
@@ -33,18 +33,18 @@ Fingerprint = Annotated[str | None, typer.Option("--fingerprint", help="all open
 def list_dead(
     *,
     group: Annotated[bool, typer.Option("--group", help="one line for each kind of failure")] = False,
-    state: Annotated[State, typer.Option("--state", help="what became of them")] = State.OPEN,
+    state: Annotated[DeadLetterState, typer.Option("--state", help="what became of them")] = DeadLetterState.OPEN,
     fingerprint: Fingerprint = None,
     limit: LimitOption = 100,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """List dead letters, the newest first."""
-    from streams.cli.letters import letters, lines
-    from streams.cli.output import print_rows
-    from streams.query.letters import MOST
-    from streams.query.shown import grouped
+    from streams.cli.dead_letter_search import letters, lines
+    from streams.cli.io.output import print_rows
+    from streams.query.dead_letter_json import grouped
+    from streams.query.dead_letters import MOST
 
-    page = letters(MOST if group else limit, None if state is State.ALL else state.value, fingerprint)
+    page = letters(MOST if group else limit, None if state is DeadLetterState.ALL else state.value, fingerprint)
     if group:
         print_rows(grouped(page.letters)[:limit], _GROUP, output, empty=_NONE)
     else:
@@ -54,11 +54,11 @@ def list_dead(
 @app.command("show")
 def show_dead(
     letter: Annotated[str, typer.Argument(metavar="ID", help="the dead letter's id, or enough of its beginning")],
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Show one dead letter with its cause and what it carried."""
-    from streams.cli.letters import find
-    from streams.cli.output import print_record
+    from streams.cli.dead_letter_search import find
+    from streams.cli.io.output import print_record
 
     print_record(find(letter), output)
 
@@ -71,7 +71,7 @@ def redrive_dead(
     edit: Annotated[str | None, typer.Option("--edit", metavar="JSON|@FILE|-", help="the record's new value")] = None,
     rate: Annotated[float | None, typer.Option("--rate", min=0.1, max=1000, help="so many a second")] = None,
     dry_run: DryRunOption = False,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Hand dead letters to their consumers again, which handle them as if they had never failed."""
     from streams.cli.data import read_json
@@ -95,17 +95,17 @@ def discard_dead(
     fingerprint: Fingerprint = None,
     reason: Annotated[str, typer.Option("--reason", help="why; kept with it")] = "",
     dry_run: DryRunOption = False,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Let dead letters go: they stay on the log, and are no more listed as open."""
-    from streams.cli import letters as log
+    from streams.cli import dead_letter_search as log
     from streams.cli.pipeline import gateway
-    from streams.query.letters import MOST
+    from streams.query.dead_letters import MOST
 
     _check(letters, fingerprint)
     given = list(letters or ())
     if fingerprint is not None:
-        given = [letter.letter.dead_id for letter in log.letters(MOST, State.OPEN.value, fingerprint).letters]
+        given = [letter.letter.dead_id for letter in log.letters(MOST, DeadLetterState.OPEN.value, fingerprint).letters]
     with gateway() as server:
         _each(server, given, "discard", {"reason": reason} if reason else {}, output, dry_run=dry_run)
 
@@ -115,11 +115,13 @@ def _check(letters: list[str] | None, fingerprint: str | None) -> None:
         raise typer.BadParameter("name dead letters by their ids, or a kind of failure with --fingerprint")
 
 
-def _redrive_kind(server: Gateway, fingerprint: str, rate: float | None, output: Output, *, dry_run: bool) -> None:
+def _redrive_kind(
+    server: Gateway, fingerprint: str, rate: float | None, output: OutputFormat, *, dry_run: bool
+) -> None:
     """Ask for a few seconds' worth after the other until none is left."""
     from rich.progress import Progress
 
-    from streams.cli.output import console
+    from streams.cli.io.output import console
 
     asked: dict[str, Any] = {"fingerprint": fingerprint, **({} if rate is None else {"rate": rate})}
     if dry_run:
@@ -147,13 +149,13 @@ def _each(
     given: list[str],
     order: str,
     body: dict[str, Any],
-    output: Output,
+    output: OutputFormat,
     *,
     rate: float | None = None,
     dry_run: bool = False,
 ) -> None:
-    from streams.cli.client import pause
-    from streams.cli.letters import ids_of
+    from streams.cli.dead_letter_search import ids_of
+    from streams.cli.io.client import pause
 
     found = ids_of(given)
     if dry_run:
@@ -165,18 +167,18 @@ def _each(
         if said and rate is not None:
             pause(1 / rate)
         said.append(server.post(f"/dead-letters/{quote(dead_id, safe='')}/{order}", body))
-        if output is Output.TEXT:
+        if output is OutputFormat.TEXT:
             print(f"{dead_id}: {said[-1]['state']}")
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         _say(output, "", said)
     elif not said:
         print(_NONE)
 
 
-def _say(output: Output, text: str, value: Any) -> None:
-    from streams.cli.output import print_json
+def _say(output: OutputFormat, text: str, value: Any) -> None:
+    from streams.cli.io.output import print_json
 
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(value)
     else:
         print(text)

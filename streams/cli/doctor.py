@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -14,23 +14,23 @@ def add_to(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel="Start")(examine)
 
 
-def examine(output: OutputOption = Output.TEXT) -> None:
+def examine(output: OutputOption = OutputFormat.TEXT) -> None:
     """Check settings, state folder, what users wrote, broker, topics, schemas, registry, model and gateway."""
     from rich.markup import escape
 
-    from streams.cli.checks import CHECKS, Finding
-    from streams.cli.output import console, print_json
+    from streams.cli.checks import CHECKS, CheckResult
+    from streams.cli.io.output import console, print_json
 
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     screen = console()
     for name, check in CHECKS.items():
         found = check()
         findings.append(found)
-        if output is Output.TEXT:
+        if output is OutputFormat.TEXT:
             mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[found.state]
             screen.print(f"{mark} [bold]{name:<9}[/] {escape(found.detail)}", markup=True)
     failed = [name for name, found in zip(CHECKS, findings, strict=True) if found.state == "fail"]
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         rows: list[dict[str, Any]] = [
             {"check": name, **found._asdict()} for name, found in zip(CHECKS, findings, strict=True)
         ]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.cli.client import GatewayDown, Refused, ServerEvent, pause
-from streams.cli.options import Output
-from streams.cli.output import STYLES, cell, console, to_json
+from streams.cli.io.client import GatewayDown, Refused, ServerEvent, pause
+from streams.cli.io.options import OutputFormat
+from streams.cli.io.output import STYLES, cell, console, to_json
 from streams.errors import StreamsError
 from streams.printable import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 NO_STREAM = frozenset({404, 405})
 PACE = 0.3
@@ -28,11 +28,11 @@ class Unfinished(StreamsError):
     """Raised where a result is asked for that does not exist yet."""
 
 
-def follow(server: Gateway, run: str, output: Output) -> int:
+def follow(server: Gateway, run: str, output: OutputFormat) -> int:
     """Print every event of `run` until it ended, then its result or error; return the exit code."""
     screen = console()
     for event in watch(server, run):
-        if output is Output.JSON:
+        if output is OutputFormat.JSON:
             line = orjson.dumps({"id": event.id, "event": event.name, "data": event.data}).decode()
             print(json_text(line), flush=True)
         else:
@@ -40,7 +40,7 @@ def follow(server: Gateway, run: str, output: Output) -> int:
     view = server.get(f"/runs/{run}")
     if view["status"] == "succeeded":
         result = server.get(f"/runs/{run}/result")
-        print(to_json(result if output is Output.JSON else result["result"]))
+        print(to_json(result if output is OutputFormat.JSON else result["result"]))
         return 0
     failed = cell(view.get("error")) or view.get("reason") or "see `streams runs show`"
     message = f"Run {run} {view['status']}: {failed}"

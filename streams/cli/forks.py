@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streams.cli.client import Refused
+from streams.cli.io.client import Refused
 from streams.engine.fork import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 PAGE: Final = 1_000
 """The gateway's largest page."""

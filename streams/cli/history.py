@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.options import DryRunOption, FromOption, Output, OutputOption, ToOption
+from streams.cli.io.options import DryRunOption, FromOption, OutputFormat, OutputOption, ToOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from streams.cli.log import Log as HereLog
-    from streams.replay.replaying import Plan
-    from streams.replay.report import Report
+    from streams.cli.log import DeploymentLog as HereLog
+    from streams.replay.report import ReplayReport
+    from streams.replay.topic_replay import ReplayPlan
 
 _INTERRUPTED = 130
 """What shells return for a command that Ctrl-C ended."""
@@ -59,7 +59,7 @@ def replay(  # noqa: PLR0913 - each is an option of the command
         bool, typer.Option("--continue", help="go on with the replay that was stopped under this --into")
     ] = False,
     dry_run: DryRunOption = False,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Run the events or runs of TOPIC again; what comes out goes to shadow topics PREFIX.<topic>.
 
@@ -68,16 +68,16 @@ def replay(  # noqa: PLR0913 - each is an option of the command
     import asyncio
 
     from schemas.attributes import new_id
+    from streams.cli.io.output import print_json
     from streams.cli.log import open_log
-    from streams.cli.output import print_json
     from streams.cli.positions import position
-    from streams.model.configured import chat_model
-    from streams.replay.replaying import Plan
+    from streams.model.model_from_settings import chat_model
+    from streams.replay.topic_replay import ReplayPlan
 
     if go_on and (into is None or dry_run):
         raise typer.BadParameter("--continue needs the --into of the replay that was stopped, and no --dry-run.")
     log = open_log()
-    plan = Plan(
+    plan = ReplayPlan(
         log.names.bare(topic),
         position(start),
         position(end),
@@ -91,7 +91,7 @@ def replay(  # noqa: PLR0913 - each is an option of the command
         go_on=go_on,
     )
     report = asyncio.run(_replay(log, plan, into or f"replay-{new_id()[:8]}"))
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(report.to_json())
     else:
         _print(report)
@@ -102,18 +102,18 @@ def replay(  # noqa: PLR0913 - each is an option of the command
         raise typer.Exit(1)
 
 
-async def _replay(here: HereLog, plan: Plan, into: str) -> Report:
+async def _replay(here: HereLog, plan: ReplayPlan, into: str) -> ReplayReport:
     import asyncio
     import signal
 
-    from streams.cli.output import console
-    from streams.replay.log import Log
+    from streams.cli.io.output import console
+    from streams.replay.log import ReplayLog
     from streams.replay.position import Position
     from streams.replay.repair import Repair
-    from streams.replay.replaying import Replay
     from streams.replay.shadow import Shadow
+    from streams.replay.topic_replay import Replay
 
-    log = Log(here.kafka, here.codec, here.names, here.catalog)
+    log = ReplayLog(here.kafka, here.codec, here.names, here.catalog)
     copies = here.settings.replication_factor
     homes = {"events", "agents"} if plan.topic == "events" else {"events"}  # a run's children are its own doing
     sink: Shadow | Repair = (
@@ -137,8 +137,8 @@ async def _replay(here: HereLog, plan: Plan, into: str) -> Report:
             loop.remove_signal_handler(signal.SIGINT)
 
 
-def _say_how_to_go_on(report: Report, start: str, end: str) -> None:
-    from streams.cli.output import console
+def _say_how_to_go_on(report: ReplayReport, start: str, end: str) -> None:
+    from streams.cli.io.output import console
 
     place = " --in-place" if report.in_place else ""
     console(stderr=True).print(
@@ -168,10 +168,10 @@ def progress(screen: Console) -> Iterator[Callable[[str, int, int | None], None]
         yield told
 
 
-def _print(report: Report) -> None:
+def _print(report: ReplayReport) -> None:
     from rich.markup import escape
 
-    from streams.cli.output import cell, console, print_rows
+    from streams.cli.io.output import cell, console, print_rows
 
     screen, totals = console(), report.totals()
     differing = [run for run in report.runs if not run.equal]
@@ -186,7 +186,7 @@ def _print(report: Report) -> None:
             }
             for run in differing[:_SHOWN]
         ]
-        print_rows(rows, rows[0].keys(), Output.TEXT, empty="")
+        print_rows(rows, rows[0].keys(), OutputFormat.TEXT, empty="")
     for miss in report.misses[:_SHOWN]:
         screen.print(f"[red]no answer[/] {escape(f'{miss.run_id} {miss.path} {miss.kind} {miss.name}: {miss.why}')}")
     for error in report.errors[:_SHOWN]:

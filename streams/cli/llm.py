@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 app = typer.Typer(help="Local language models (GGUF files).", no_args_is_help=True)
 
@@ -36,9 +36,9 @@ def pull(source: SourceArgument = None, sha256: SumOption = None) -> None:
 
 
 @app.command("list")
-def list_models(output: OutputOption = Output.TEXT) -> None:
+def list_models(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the models in the cache folder, and which of them `dev` uses."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.local import models
     from streams.local.gguf import FILE
     from streams.settings import load
@@ -62,12 +62,12 @@ def list_models(output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command("test")
-def try_model(model: ModelArgument = None, output: OutputOption = Output.TEXT) -> None:
+def try_model(model: ModelArgument = None, output: OutputOption = OutputFormat.TEXT) -> None:
     """Ask a model for a text and for JSON of a schema; print what it said, and tokens a second."""
-    from streams.cli.output import print_record
+    from streams.cli.io.output import print_record
     from streams.local.llm import model_file
     from streams.local.trial import serving, trial
-    from streams.model.configured import OPENAI_MODEL, OPENAI_URL
+    from streams.model.model_from_settings import OPENAI_MODEL, OPENAI_URL
     from streams.settings import load
 
     settings = load()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from topics.topic import Topic
 
 
-class Log(NamedTuple):
+class DeploymentLog(NamedTuple):
     """The log as this deployment sees it."""
 
     settings: Settings
@@ -36,8 +36,8 @@ class Log(NamedTuple):
         return wanted(self.settings, self.catalog)
 
 
-def open_log() -> Log:
+def open_log() -> DeploymentLog:
     """Read settings, find what users wrote, and build the codec; connects to nothing."""
     settings = settings_here()
     catalog = discover(settings.apps)
-    return Log(settings, catalog, Names(settings.topic_prefix), codec_of(settings, catalog))
+    return DeploymentLog(settings, catalog, Names(settings.topic_prefix), codec_of(settings, catalog))

@@ -1,4 +1,4 @@
-"""`streams new …`: writes the one file that something new takes, with its test and an example that works."""
+"""`streams new …`: writes what something new takes, with its test and an example that works, or a whole project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Write a new agent, tool, source, reaction or table: one file.", no_args_is_help=True)
+app = typer.Typer(
+    help="Write a new agent, tool, source, reaction or table (one file), or a project.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the function, and of its file")]
 Into = Annotated[str | None, typer.Option("--into", help="package to write into (default: the first of STREAMS_APPS)")]
@@ -44,6 +46,21 @@ def new_table(name: Name, into: Into = None) -> None:
     )
 
 
+@app.command("project")
+def new_project(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of the folder; its package has _ in place of -")],
+) -> None:
+    """Write a project of your own: one agent, its test, settings, Dockerfile and compose file."""
+    from pathlib import Path
+
+    from streams.cli.project import write_project
+
+    here = Path.cwd()
+    for path in write_project(name, here):
+        print(f"Wrote {path.relative_to(here)}")
+    print(f"Next: cd {name} && uv run pytest && uv run streams dev --reload")
+
+
 def _write(kind: str, name: str, into: str | None, then: str) -> None:
     from pathlib import Path
 
@@ -51,7 +68,7 @@ def _write(kind: str, name: str, into: str | None, then: str) -> None:
     from streams.settings import load
 
     here = Path.cwd()
-    package = into or next(iter(load().apps), None)
+    package = into or next((name for name in load().apps if name.partition(".")[0] != "streams"), None)
     paths = [
         path.relative_to(here) if path.is_relative_to(here) else path
         for path in write(kind, name, place(kind, package, here))

@@ -7,21 +7,21 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 workers = typer.Typer(help="Workers that are alive.", no_args_is_help=True)
 agents = typer.Typer(help="Agents that can be run: list, pause, resume.", no_args_is_help=True)
 
 
 @workers.command("list")
-def list_workers(output: OutputOption = Output.TEXT) -> None:
+def list_workers(output: OutputOption = OutputFormat.TEXT) -> None:
     """List workers with the partitions that they own."""
     columns = ("worker_id", "pool", "slot", "state", "silent_s", "pid", "url", "partitions", "running")
     _print("/workers", "workers", columns, output, "No worker is alive: start one with `streams worker`.")
 
 
 @agents.command("list")
-def list_agents(output: OutputOption = Output.TEXT) -> None:
+def list_agents(output: OutputOption = OutputFormat.TEXT) -> None:
     """List agents with the input that they take."""
     columns = ("name", "pool", "concurrency", "priority", "paused", "queued", "waits", "doc")
     _print("/agents", "agents", columns, output, "No agents: `streams new agent NAME` writes one.")
@@ -51,8 +51,8 @@ def _order(name: str, command: str) -> None:
         server.post(f"/agents/{quote(name, safe='')}/{command}", None)
 
 
-def _print(path: str, name: str, columns: tuple[str, ...], output: Output, empty: str) -> None:
-    from streams.cli.output import print_rows
+def _print(path: str, name: str, columns: tuple[str, ...], output: OutputFormat, empty: str) -> None:
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:

@@ -10,7 +10,7 @@ from streams.settings import Settings, load
 from streams.telemetry import keep_secrets_of
 
 if TYPE_CHECKING:
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 FOUND = "running pipeline"
 
@@ -41,7 +41,7 @@ def gateway_url(settings: Settings) -> str:
 
 def gateway(settings: Settings | None = None) -> Gateway:
     """Return a connection to the gateway, with this command line's API key if there is one."""
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
     here = settings or settings_here()
     key = here.api_key or next((item.key for item in here.api_keys if "admin" in item.scopes), None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from topics.reader import Position
 
 
-class PositionError(StreamsError):
+class PositionArgumentError(StreamsError):
     """Raised for a place in a topic that is none."""
 
 
@@ -33,7 +33,7 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         message = f"{text!r} is no time: give one like 2026-01-31T12:00, or how long ago: 90s, 5m, 1h, 2d."
-        raise PositionError(message) from None
+        raise PositionArgumentError(message) from None
 
 
 def position(text: str) -> Position:
@@ -46,9 +46,9 @@ def position(text: str) -> Position:
         return int(text)
     try:
         return Time(int(moment(text).timestamp() * 1000))
-    except PositionError:
+    except PositionArgumentError:
         message = (
             f"{text!r} is no place in a topic: give earliest, latest, an offset, a time like 2026-01-31T12:00, "
             f"or how long ago: 90s, 5m, 1h, 2d."
         )
-        raise PositionError(message) from None
+        raise PositionArgumentError(message) from None

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
-    from streams.cli.client import Gateway
+    from streams.cli.io.client import Gateway
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,17 +21,17 @@ def produce_events(
     type: Annotated[str, typer.Argument(metavar="TYPE", help="the event type, such as new_data_arrived")],
     data: Annotated[str, typer.Option("--data", "-d", help="JSON, JSON lines, @FILE or -")] = "-",
     key: Annotated[str | None, typer.Option("--key", help="key of the record (default: the type's key field)")] = None,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Validate events, write them, and wait until the broker has acknowledged each."""
     from streams.cli.data import read_values
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
 
     values = read_values(data)
     with gateway() as server:
         answers = [_send(server, type, key, value) for value in _progress(values)]
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(answers if len(answers) != 1 else answers[0])
     elif len(answers) == 1:
         print("{id} {topic}[{partition}]@{offset}".format(**answers[0]))
@@ -48,7 +48,7 @@ def _progress(values: list[Any]) -> Any:
     """Return the values, with a progress bar on a terminal when they are many."""
     from rich.progress import track
 
-    from streams.cli.output import console
+    from streams.cli.io.output import console
 
     screen = console(stderr=True)
     many = len(values) > 10 and screen.is_terminal

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,12 +28,12 @@ def submit(
     ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it ends and print its result")] = False,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Submit a run of AGENT and print its id."""
     from streams.cli.data import read_json
     from streams.cli.follow import follow as follow_run
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
 
     body: dict[str, Any] = {"agent": agent, "input": read_json(given)}
@@ -42,7 +42,7 @@ def submit(
     with gateway() as server:
         answer = server.post("/runs", body, key=idempotency_key)
         if not follow:
-            print_json(answer) if output is Output.JSON else print(answer["run_id"])
+            print_json(answer) if output is OutputFormat.JSON else print(answer["run_id"])
             return
         raise typer.Exit(follow_run(server, answer["run_id"], output))
 

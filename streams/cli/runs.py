@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import DryRunOption, LimitOption, Output, OutputOption, RunId
+from streams.cli.io.options import DryRunOption, LimitOption, OutputFormat, OutputOption, RunId
 
 app = typer.Typer(help="Runs: list, show, calls, follow, cancel, resume, signal, fork, approve.", no_args_is_help=True)
 
@@ -22,11 +22,11 @@ def list_runs(
     since: Annotated[str | None, typer.Option(help="only runs made at or after this time, or so long ago: 1h")] = None,
     key: Annotated[str | None, typer.Option(help="only runs with this concurrency key")] = None,
     limit: LimitOption = 50,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """List runs, the newest first."""
     from streams.cli.forks import found
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
 
@@ -39,13 +39,13 @@ def list_runs(
 @app.command("show")
 def show_run(
     run: RunId,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
     *,
     history: Annotated[bool, typer.Option("--history/--no-history", help="with the journal's entries")] = True,
     at: Annotated[int | None, typer.Option(min=1, help="as it was after the journal's entry with this seq")] = None,
 ) -> None:
     """Show a run and its timeline: every journal entry, in order."""
-    from streams.cli.output import print_json, print_record, print_rows
+    from streams.cli.io.output import print_json, print_record, print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -53,7 +53,7 @@ def show_run(
         entries = server.get(f"/runs/{run}/history")["entries"] if history else None
     if entries is not None and at is not None:
         entries = [entry for entry in entries if entry["seq"] <= at]
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(view if entries is None else {**view, "entries": entries})
         return
     print_record(view, output)
@@ -63,25 +63,25 @@ def show_run(
 
 
 @app.command("calls")
-def list_calls(run: RunId, output: OutputOption = Output.TEXT) -> None:
+def list_calls(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     """List the model and tool calls of a run; with -o json their whole requests and answers."""
     from streams.cli.calls import calls_of, row
+    from streams.cli.io.output import print_json, print_rows
     from streams.cli.log import open_log
-    from streams.cli.output import print_json, print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
 
     with gateway() as server:
         made = moment(server.get(f"/runs/{run}")["created_at"])
     calls = calls_of(open_log(), run, int(made.timestamp() * 1000))
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(calls)
         return
     print_rows([row(call) for call in calls], CALLS, output, empty="It made no calls, or they are older than 30 days.")
 
 
 @app.command("follow")
-def follow_run(run: RunId, output: OutputOption = Output.TEXT) -> None:
+def follow_run(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     """Print what happens to a run until it ends; exit 0 only if it succeeded."""
     from streams.cli.follow import follow
     from streams.cli.pipeline import gateway
@@ -91,10 +91,10 @@ def follow_run(run: RunId, output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command("result")
-def print_result(run: RunId, output: OutputOption = Output.TEXT) -> None:
+def print_result(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     """Print a run's result; exit 1 while there is none."""
     from streams.cli.follow import Unfinished
-    from streams.cli.output import print_json
+    from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -102,7 +102,7 @@ def print_result(run: RunId, output: OutputOption = Output.TEXT) -> None:
     if status == 202:
         message = f"Run {run} has not finished: `streams runs follow {run}` waits for it."
         raise Unfinished(message)
-    print_json(body if output is Output.JSON else body["result"])
+    print_json(body if output is OutputFormat.JSON else body["result"])
 
 
 @app.command("cancel")
@@ -140,14 +140,14 @@ def fork_run(
     limit: LimitOption = 100,
     *,
     dry_run: DryRunOption = False,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Start a new run that shares a run's past up to a step, with edited answers if you like.
 
     Without ID one for each run that fits, each once, however often the command is repeated.
     """
     from streams.cli.forks import fork, found
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
 
@@ -167,7 +167,7 @@ def fork_run(
         )
         lines = list(fork(server, listed, at, edits, dry_run=dry_run))
     print_rows(lines, ("run_id", "agent", "status", "fork", "why"), output, empty="No run fits.")
-    if output is Output.TEXT:
+    if output is OutputFormat.TEXT:
         done = sum(line["why"] is None for line in lines)
         print(f"{done} of {len(lines)} runs {'would be' if dry_run else 'are'} forked at {at}.")
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 budgets = typer.Typer(help="Budgets of runs, agents and concurrency keys: list, set.", no_args_is_help=True)
 breakers = typer.Typer(help="Circuit breakers of tools: list, open, close.", no_args_is_help=True)
@@ -17,9 +17,9 @@ Tool = Annotated[str, typer.Argument(metavar="TOOL", help="the tool's name")]
 
 
 @budgets.command("list")
-def list_budgets(output: OutputOption = Output.TEXT) -> None:
+def list_budgets(output: OutputOption = OutputFormat.TEXT) -> None:
     """List what was used of each budget, and which are spent."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -49,9 +49,9 @@ def set_budget(
 
 
 @breakers.command("list")
-def list_breakers(output: OutputOption = Output.TEXT) -> None:
+def list_breakers(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the breakers of tools with their state."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import DryRunOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, OutputFormat, OutputOption
 
 app = typer.Typer(help="Schedules: list, pause, resume, trigger, backfill.", no_args_is_help=True)
 
@@ -16,9 +16,9 @@ _COLUMNS = ("name", "cron", "every_s", "tz", "overlap", "next_slot", "last_slot"
 
 
 @app.command("list")
-def list_schedules(output: OutputOption = Output.TEXT) -> None:
+def list_schedules(output: OutputOption = OutputFormat.TEXT) -> None:
     """List schedules with their next slot, and what was missed or skipped."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:

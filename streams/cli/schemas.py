@@ -6,17 +6,17 @@ from typing import Any
 
 import typer
 
-from streams.cli.options import DryRunOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, OutputFormat, OutputOption
 
 app = typer.Typer(help="Schemas: list, publish, check.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_schemas(output: OutputOption = Output.TEXT) -> None:
+def list_schemas(output: OutputOption = OutputFormat.TEXT) -> None:
     """List published schemas with their ids, and events of your own packages."""
-    from schemas.avro.published import load
+    from schemas.avro.published_schemas import load
     from schemas.avro.registry import content_id
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
 
     entries = load()
     rows: list[dict[str, Any]] = [
@@ -35,7 +35,7 @@ def publish_schemas(*, dry_run: DryRunOption = False) -> None:
     Where STREAMS_SCHEMA_REGISTRY_URL is set, all are registered there instead.
     """
     from schemas.avro.own import keep
-    from schemas.avro.published import publish
+    from schemas.avro.published_schemas import publish
 
     settings, models = _models()
     own = _owned(settings)
@@ -52,17 +52,17 @@ def publish_schemas(*, dry_run: DryRunOption = False) -> None:
 
 
 @app.command("check")
-def check_schemas(output: OutputOption = Output.TEXT) -> None:
+def check_schemas(output: OutputOption = OutputFormat.TEXT) -> None:
     """Check that every schema is published and reads all that earlier versions wrote; exit 1 if not."""
     from schemas.avro.own import missing
-    from schemas.avro.published import check
-    from streams.cli.output import print_json
+    from schemas.avro.published_schemas import check
+    from streams.cli.io.output import print_json
 
     settings, models = _models()
     problems = check(models)
     if settings.schema_registry_url is None:
         problems += [found for folder, some in _owned(settings).items() for found in missing(some, folder)]
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json({"ok": not problems, "problems": problems})
     else:
         print("\n".join(problems) or "All schemas are published and backward compatible.")
@@ -80,10 +80,10 @@ def _models() -> tuple[Any, list[Any]]:
 def _owned(settings: Any) -> dict[Any, list[Any]]:
     """Return the events and rows of the user's packages by the folder that keeps their schemas."""
     from schemas.avro.own import owned
-    from streams.app import discover
+    from streams.app import discover, is_ours
     from streams.query.codec import records_of
 
-    return owned(records_of(discover(settings.apps)), settings.apps)
+    return owned(records_of(discover(settings.apps)), [name for name in settings.apps if not is_ours(name)])
 
 
 def _own(known: set[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli.options import Output, OutputOption
+from streams.cli.io.options import OutputFormat, OutputOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -12,9 +12,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("settings", rich_help_panel="Start")(print_settings)
 
 
-def print_settings(output: OutputOption = Output.TEXT) -> None:
+def print_settings(output: OutputOption = OutputFormat.TEXT) -> None:
     """Print every setting with its value (secrets masked), default and source."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.settings import describe, load
 
     rows = [row._asdict() for row in describe(load())]

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from streams.cli.options import LimitOption, Output, OutputOption
+from streams.cli.io.options import LimitOption, OutputFormat, OutputOption
 
 app = typer.Typer(help="Tables: list, get a row, scan, as they were, rebuilt.", no_args_is_help=True)
 
@@ -17,9 +17,9 @@ TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name
 
 
 @app.command("list")
-def list_tables(output: OutputOption = Output.TEXT) -> None:
+def list_tables(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the tables that are served."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -31,10 +31,10 @@ def list_tables(output: OutputOption = Output.TEXT) -> None:
 def get_row(
     table: TableName,
     key: Annotated[str, typer.Argument(metavar="KEY", help="the row's key")],
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Print the row of a key, with the offset up to which it is true."""
-    from streams.cli.output import print_record
+    from streams.cli.io.output import print_record
     from streams.cli.pipeline import gateway
 
     with gateway() as server:
@@ -47,10 +47,10 @@ def scan_rows(
     prefix: Annotated[str | None, typer.Option(help="only keys that begin so")] = None,
     by: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE: only rows that this lookup finds")] = None,
     limit: LimitOption = 100,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Print rows in the order of their keys."""
-    from streams.cli.output import print_rows
+    from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
 
     wishes = dict(_wish(text) for text in by or [])

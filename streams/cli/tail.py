@@ -10,9 +10,9 @@ import orjson
 
 from schemas.attributes import Attributes
 from schemas.errors import SchemaError
-from streams.cli.log import Log, open_log
-from streams.cli.options import Output
-from streams.cli.output import cell, console
+from streams.cli.io.options import OutputFormat
+from streams.cli.io.output import cell, console
+from streams.cli.log import DeploymentLog, open_log
 from streams.cli.positions import position
 from streams.clock import iso
 from topics.reader import follow, offsets, read
@@ -40,7 +40,7 @@ class Wish(NamedTuple):
     follow: bool
 
 
-def tail(topic: str, wish: Wish, output: Output) -> None:
+def tail(topic: str, wish: Wish, output: OutputFormat) -> None:
     """Print the events of `topic` that `wish` describes."""
     log = open_log()
     found: Iterable[dict[str, Any]]
@@ -50,13 +50,13 @@ def tail(topic: str, wish: Wish, output: Output) -> None:
         found = wanted(log, records(log, topic, wish), wish)
     screen = console()
     for event in islice(found, wish.limit):
-        if output is Output.JSON:
+        if output is OutputFormat.JSON:
             print(orjson.dumps(event, default=_text).decode(), flush=True)
         else:
             screen.print(_line(event))
 
 
-def records(log: Log, topic: str, wish: Wish) -> Iterator[RawRecord]:
+def records(log: DeploymentLog, topic: str, wish: Wish) -> Iterator[RawRecord]:
     """Yield the raw records between the places."""
     name = log.names.topic(log.names.bare(topic))
     start = position(wish.start or ("latest" if wish.follow else "earliest"))
@@ -66,12 +66,12 @@ def records(log: Log, topic: str, wish: Wish) -> Iterator[RawRecord]:
     return read(log.kafka, name, start=start, end=position(wish.end or "latest"), key=key)
 
 
-def wanted(log: Log, raw: Iterable[RawRecord], wish: Wish) -> Iterator[dict[str, Any]]:
+def wanted(log: DeploymentLog, raw: Iterable[RawRecord], wish: Wish) -> Iterator[dict[str, Any]]:
     """Yield the records of the wished type, decoded."""
     return (event for event in decoded(log, raw) if wish.type in (None, event["type"]))
 
 
-def newest(log: Log, topic: str, wish: Wish) -> list[dict[str, Any]]:
+def newest(log: DeploymentLog, topic: str, wish: Wish) -> list[dict[str, Any]]:
     """Return the newest events of all partitions, oldest first; the whole topic is read only if its end has too few."""
     name, key, count = log.names.topic(log.names.bare(topic)), wish.key, wish.limit or LAST
     ends = offsets(log.kafka, name, position(wish.end or "latest"))
@@ -90,7 +90,7 @@ def _place(event: dict[str, Any]) -> tuple[str, int, int]:
     return event["timestamp"], event["partition"], event["offset"]
 
 
-def decoded(log: Log, raw: Iterable[RawRecord]) -> Iterator[dict[str, Any]]:
+def decoded(log: DeploymentLog, raw: Iterable[RawRecord]) -> Iterator[dict[str, Any]]:
     """Yield each record as JSON-like data; one that cannot be decoded says so in `error` and keeps its place."""
     for record in raw:
         headers = [(name, value or b"") for name, value in record.headers]

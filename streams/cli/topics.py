@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import DryRunOption, Output, OutputOption
+from streams.cli.io.options import DryRunOption, OutputFormat, OutputOption
 
 app = typer.Typer(help="Topics: list, plan, apply, tail.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_topics(output: OutputOption = Output.TEXT) -> None:
+def list_topics(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the declared topics, and whether the cluster has them."""
+    from streams.cli.io.output import print_rows
     from streams.cli.log import open_log
-    from streams.cli.output import print_rows
     from topics.admin import describe
 
     log = open_log()
@@ -38,13 +38,13 @@ def list_topics(output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command("plan")
-def plan_topics(output: OutputOption = Output.TEXT) -> None:
+def plan_topics(output: OutputOption = OutputFormat.TEXT) -> None:
     """Show what `topics apply` would change; exit 1 if it would be refused."""
+    from streams.cli.io.output import print_json
     from streams.cli.log import open_log
-    from streams.cli.output import print_json
 
     plan = _plan(open_log())
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json(plan)
     else:
         print(plan.render())
@@ -74,7 +74,7 @@ def tail_topic(
     key: Annotated[str | None, typer.Option("--key", "-k", help="only records with this key")] = None,
     type: Annotated[str | None, typer.Option("--type", "-t", help="only events of this type")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="at most so many")] = None,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
     *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="go on with what comes (default after --from latest)")
@@ -92,13 +92,13 @@ def print_acls(
     principal: Annotated[
         str | None, typer.Option("--principal", help="who gets the rights; User:ROLE when left out")
     ] = None,
-    output: OutputOption = Output.TEXT,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Print the least ACLs that a kind of process needs, as calls of Kafka's tool `kafka-acls`."""
     from dataclasses import asdict
 
+    from streams.cli.io.output import print_json
     from streams.cli.log import open_log
-    from streams.cli.output import print_json
     from topics.acls import ROLES, least
 
     chosen = next((known for known in ROLES if known == role), None)
@@ -107,7 +107,7 @@ def print_acls(
     log = open_log()
     acls = least(chosen, log.settings.topic_prefix, [topic.name for topic in log.catalog.topics.values()])
     who = principal or f"User:{role}"
-    if output is Output.JSON:
+    if output is OutputFormat.JSON:
         print_json([{"principal": who, **asdict(acl)} for acl in acls])
         return
     for acl in acls:

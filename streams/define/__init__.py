@@ -7,7 +7,7 @@ from streams.define.limits import Rate
 from streams.define.policies import Breaker, Reject, Retry, RetryPolicy, SoftTimeout
 from streams.define.reactions import Reaction, on
 from streams.define.schedules import Overlap, Schedule, schedule
-from streams.define.sources import Delivery, Source, source
+from streams.define.sources import Delivery, SourceDef, source
 from streams.define.starts import StartRun
 from streams.define.tables import TableDef, table
 from streams.define.tools import Tool, tool
@@ -38,7 +38,7 @@ __all__ = [
     "RetryPolicy",
     "Schedule",
     "SoftTimeout",
-    "Source",
+    "SourceDef",
     "StandardWebhooks",
     "StartRun",
     "TableDef",

@@ -125,9 +125,17 @@ def agent(  # noqa: PLR0913  every option of an agent, for `help` and editors
 ) -> Any:
     """Make an agent of an `async def` that takes its input and, if it wants, its `Run`.
 
-    `pool` names the workers that run it. `concurrency` runs at once and `rate` ("60/m") hold over all workers;
-    `deadline` is the seconds that a run may take. `retry` is the policy of its steps and model calls.
-    `auto_resume` times a failed run is resumed, `after` seconds later. For the other options see `Agent`.
+    `pool` names the workers that run it. `concurrency` is how many of its runs execute at once, over all workers.
+    `rate` is how many of its runs may begin in a period, over all workers, as in "60/m". `deadline` is how many
+    seconds a run may take. `tools` are tools that it uses: they are found with it, and `/agents` lists them. `retry`
+    is the policy of its steps and model calls. `concurrency_key` names a field of the input: runs with an equal value
+    execute one at a time, from start to end, over all workers; None is no value. `priority` is the priority of runs
+    that are submitted without one. `auto_resume` is how many times a failed run is resumed by itself. `after` is how
+    many seconds after the failure. `version` is the version of the code: a run that a higher version has worked on
+    waits while its worker has a lower one. `budget` is what all its runs may use on a day (UTC). `budget_per_run` is
+    what one run may use in its life, with the runs that it calls. `budget_per_key` is what the runs with one value of
+    `concurrency_key` may use on a day.
+
     Raises DefinitionError, with file and line, when the function is not async or lacks its annotations, and for an
     option that is not possible.
     """

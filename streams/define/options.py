@@ -8,7 +8,7 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -40,9 +40,7 @@ def decorator(example: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
         @functools.wraps(make)
         def checked(*args: P.args, **options: P.kwargs) -> T:
-            for option in options:
-                if option not in known:
-                    raise DefinitionError(f"{written_at()}: @{name} has no option {option!r}{_meant(option, known)}")
+            _refuse_unknown(f"@{name}", options, known)
             if args and not bare:
                 place = where(args[0]) if callable(args[0]) else written_at()
                 raise DefinitionError(f"{place}: write {example}")
@@ -51,6 +49,41 @@ def decorator(example: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return checked
 
     return wrap
+
+
+def known_options(make: Callable[P, T]) -> Callable[P, T]:
+    """Make a function refuse options that it does not have, with the place of the call and the name that was meant."""
+    known = _names_of(make)
+
+    @functools.wraps(make)
+    def checked(*args: P.args, **options: P.kwargs) -> T:
+        _refuse_unknown(getattr(make, "__name__", ""), options, known)
+        return make(*args, **options)
+
+    return checked
+
+
+def known_fields(cls: type[T]) -> type[T]:
+    """Make a class refuse fields that it does not have, with the place of the call and the name that was meant."""
+    init, known = cls.__init__, _names_of(cls.__init__)[1:]
+
+    @functools.wraps(init)
+    def checked(self: T, *args: Any, **options: Any) -> None:
+        _refuse_unknown(cls.__name__, options, known)
+        init(self, *args, **options)
+
+    setattr(cls, "__init__", checked)  # noqa: B010 - mypy allows no other way to wrap a constructor
+    return cls
+
+
+def _names_of(make: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(make).parameters)
+
+
+def _refuse_unknown(what: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for option in options:
+        if option not in known:
+            raise DefinitionError(f"{written_at()}: {what} has no option {option!r}{_meant(option, known)}")
 
 
 def _meant(option: str, known: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.define.options import is_number, pause, truth, whole, written_at
+from streams.define.options import is_number, known_fields, pause, truth, whole, written_at
 from streams.error_text import error_attribute
 from streams.errors import DefinitionError, SoftTimeout, StreamsError
 
@@ -47,6 +47,7 @@ def asked_pause(error: BaseException) -> float | None:
     return max(float(after), 0.0)
 
 
+@known_fields
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Exponential backoff with full jitter, and which errors it applies to.
@@ -90,6 +91,7 @@ class RetryPolicy:
         return random.uniform(0.0, ceiling) if self.jitter else ceiling
 
 
+@known_fields
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """A circuit breaker: open after `failures` in a row, closed again `cooldown` seconds later.
@@ -103,9 +105,10 @@ class Breaker:
     per: str | None = None
 
     def __post_init__(self) -> None:
-        if whole(1)(self.failures) or pause(self.cooldown):
+        if whole(1)(self.failures) or pause(self.cooldown) or not isinstance(self.per, str | None):
             raise DefinitionError(
-                f"{written_at()}: Breaker needs failures >= 1 and a finite cooldown >= 0 in seconds: correct {self!r}"
+                f"{written_at()}: Breaker needs failures >= 1, a finite cooldown >= 0 in seconds and per=, if given, "
+                f"the name of an argument: correct {self!r}"
             )
 
 

@@ -49,12 +49,15 @@ def on(
     within: float | None = None,
     retry: RetryPolicy | None = None,
 ) -> Callable[[Callable[..., Any]], Reaction]:
-    """Make a reaction to one or more event types; raise DefinitionError, with file and line, for what cannot be.
+    """Make a reaction: a function that is called with each event of some types.
 
-    `debounce` and `within` are seconds, `batch` is the most events that are handled at once, `retry` its policy.
+    `event_types` are the classes of the events. `debounce` is how many seconds without another event must pass: the
+    function gets the last one. `by` is the field whose values are debounced or collected apart, by default the key: it
+    should go with the key, since events of one value that lie in several partitions are collected in each of them.
+    `batch` makes the function take a list of at most so many events; it needs `within=`. `within` is how many seconds
+    after its first event a list is handed over. `retry` is the policy of its attempts.
 
-    `by` is a field of the events, by default their key: it should go with the key, since events of one value that lie
-    in several partitions are collected in each of them.
+    Raises DefinitionError, with file and line, for what is not possible.
     """
     if event_types and inspect.isfunction(event_types[0]):  # @on without parentheses
         raise DefinitionError(f"{where(event_types[0])}: say what it reacts to: write @on(SomeEvent)")

@@ -56,9 +56,14 @@ def schedule(
 ) -> Callable[[Callable[[], Any]], Schedule]:
     """Make a schedule of a function without arguments, with either `cron` in the zone `tz` or `every` so many seconds.
 
-    `overlap` says what happens when the run before is not over. A slot that was missed for longer than `catch_up`
-    seconds is skipped; each is late by up to `jitter` seconds. There are slots from `start` to `end`. Raises
-    DefinitionError, with file and line.
+    `cron` is an expression of minute, hour, day, month and weekday, with a second in front if you like. `every` is
+    the seconds from slot to slot. `tz` is the time zone of `cron`. `overlap` says what happens when the run of the
+    slot before has not ended: skip, buffer_one, buffer_all, cancel_other or allow. `catch_up` is for how many seconds
+    a slot that was missed is still fired; later it is skipped and counted. `jitter` is by how many seconds at most a
+    slot is late at random. `start` is the first time at which there is a slot. `end` is the time from which on there
+    is none.
+
+    Raises DefinitionError, with file and line.
     """
 
     def make(fn: Callable[[], Any]) -> Schedule:

@@ -48,7 +48,7 @@ def json_body(delivery: Delivery) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceDef:
     """A webhook endpoint: who may send, what makes a delivery the same one again, and what it becomes.
 
     `once_per` is a header name or a function of the delivery whose value identifies it. Where the signature does not
@@ -110,32 +110,50 @@ def source(
     signed_id: Callable[[Delivery], str | None] | None = None,
     keep: Sequence[str] = (),
     handshake: Handshake | None = None,
-) -> Callable[[Callable[[Delivery], Any]], Source]:
+) -> Callable[[Callable[[Delivery], Any]], SourceDef]:
     """Make a webhook of a function, served at `/webhooks/<its name>`.
 
-    `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body, `once_per` the header or the
-    function of the delivery that identifies it. `handshake` is a function of the query's parameters that returns the
-    text which a sender expects from a new endpoint, such as `hub.challenge`: it is asked for each GET and, before the
-    signature is looked at, for each POST with a query; None goes on as usual.
+    `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body that returns a bool.
+    `once_per` is the header, or the function of the delivery, whose value identifies a delivery. `signed_id` is a
+    function of the delivery that returns an id which the signature covers, or None: give it where the signature does
+    not cover `once_per`. `keep` names further headers that are kept with the raw delivery, for its redrive.
+    `handshake` is a function of the query's parameters that returns the text which a sender expects from a new
+    endpoint, such as `hub.challenge`: it is called for each GET and, before the signature is checked, for each POST
+    with a query; None goes on as usual.
 
     Raises DefinitionError, with file and line.
     """
 
-    def make(fn: Callable[[Delivery], Any]) -> Source:
+    def make(fn: Callable[[Delivery], Any]) -> SourceDef:
         plain_function(fn, "a source")
         if len(parameters_of(fn)) != 1:
             raise DefinitionError(f"{where(fn)}: a source is a function of one Delivery")
-        check(fn, once_per=(once_per, optional(_once)), handshake=(handshake, optional(_handshake)))
+        check(
+            fn,
+            once_per=(once_per, optional(_once)),
+            signed_id=(signed_id, optional(_signed)),
+            keep=(keep, _headers),
+            handshake=(handshake, optional(_handshake)),
+        )
         if not callable(verify) and not isinstance(verify, Verifier):
             raise DefinitionError(f'{where(fn)}: verify= is hmac_sha256("header") or a function of headers and body')
         names = tuple(name.lower() for name in ((keep,) if isinstance(keep, str) else keep))
-        return Source(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names, handshake)
+        return SourceDef(fn.__name__, fn, verify, once_per, doc_of(fn), signed_id, names, handshake)
 
     return make
 
 
 def _handshake(value: Any) -> str | None:
     return None if callable(value) else "a function of the query's parameters that returns a text or None"
+
+
+def _signed(value: Any) -> str | None:
+    return None if callable(value) else "a function of the delivery that returns a text or None"
+
+
+def _headers(value: Any) -> str | None:
+    sound = isinstance(value, str | list | tuple) and all(isinstance(name, str) for name in value)
+    return None if sound else 'names of headers, as in ["x-event"]'
 
 
 def _once(value: Any) -> str | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from schemas.run import RUN_ID
 from streams.define.agents import PRIORITIES, Agent, Priority
-from streams.define.options import duration, pause
+from streams.define.options import duration, known_fields, pause
 from streams.define.policies import Reject
 
 
+@known_fields
 @dataclass(frozen=True, slots=True)
 class StartRun:
     """A run to be started; without `run_id` its id is derived from what caused it, so that it starts once.

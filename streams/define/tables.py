@@ -19,7 +19,7 @@ class TableDef:
     """A fold: the row before (or None) and an event give the row after, or None to delete it.
 
     `lookups` are fields of the row by whose value rows are found without a scan. With `merge` each partition has its
-    part of a row, and who asks gets all parts merged.
+    part of a row, and who asks gets all parts merged. `pool` names the workers that keep the rows.
     """
 
     name: str
@@ -57,8 +57,12 @@ def table(
 ) -> Callable[[Callable[[Any, Any], Any]], TableDef]:
     """Make a table of a fold of (row, event) over the event types `of` into rows of the type `row`.
 
-    Another `version` of the fold is another store. For `lookups` and `merge` see `TableDef`. Raises DefinitionError,
-    with file and line.
+    `of` lists the event types. `row` is the type of a row, a pydantic model. `version` is the version of the fold:
+    another one has another store, which begins empty. `pool` names the workers that keep the rows. `lookups` are
+    fields of the row by whose value rows are found without a scan. `merge` is a function of the parts of a row: each
+    partition then has its own part, and a reader gets all parts merged.
+
+    Raises DefinitionError, with file and line.
     """
 
     def make(fn: Callable[[Any, Any], Any]) -> TableDef:

@@ -86,10 +86,14 @@ def tool(
 ) -> Any:
     """Make a tool of a function, which agents and models may call.
 
-    `rate` ("60/m"), `breaker` and `concurrency` hold over all workers. An answer is taken again for `cache` seconds;
-    `timeout` is seconds for one call. `retry` is its policy. With `approval` a person has to agree before each call.
-    `version` is part of what recorded answers are found by. Raises DefinitionError, with file and line, when an
-    argument or the result is not annotated or cannot be recorded, and for an option that is not possible.
+    `rate` is how many calls may begin in a period, over all workers, as in "60/m". `cache` is for how many seconds an
+    answer is given again to equal arguments; without it every call is made. `timeout` is how many seconds one attempt
+    may take. `retry` is the policy of its calls. `breaker` is its circuit breaker, over all workers. `approval` makes
+    each call wait until a person agrees. `concurrency` is how many calls are under way at once, over all workers.
+    `version` is part of what recorded answers are found by: raise it when an equal call gives another answer.
+
+    Raises DefinitionError, with file and line, when an argument or the result is not annotated or cannot be recorded,
+    and for an option that is not possible.
     """
 
     def make(function: Callable[..., Any]) -> Tool[Any]:

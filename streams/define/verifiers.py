@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from streams.define.options import duration, known_options, written_at
+from streams.errors import DefinitionError
+
 
 @runtime_checkable
 class Verifier(Protocol):
@@ -88,13 +91,22 @@ class StandardWebhooks:
         return sound
 
 
+@known_options
 def hmac_sha256(header: str, *, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> HmacSha256:
     """Verify by HMAC-SHA256 of the raw body in `header` (any case), after `prefix`, as hex or base64."""
+    if not isinstance(header, str) or not header or not isinstance(prefix, str) or encoding not in {"hex", "base64"}:
+        raise DefinitionError(
+            f'{written_at()}: write hmac_sha256("x-signature", prefix="sha256=", encoding="hex"), '
+            f"the encoding hex or base64: correct {header!r}, {prefix!r}, {encoding!r}"
+        )
     return HmacSha256(header.lower(), prefix, encoding)
 
 
+@known_options
 def standard_webhooks(*, tolerance: float = 300.0) -> StandardWebhooks:
     """Verify by the Standard Webhooks scheme; `tolerance` in seconds bounds the age of a delivery."""
+    if duration(tolerance) is not None:
+        raise DefinitionError(f"{written_at()}: standard_webhooks(tolerance={tolerance!r}): {duration(tolerance)}")
     return StandardWebhooks(tolerance)
 
 

@@ -14,6 +14,8 @@ DECIDING: Final = frozenset({"completed", "failed", "fired", "timed_out"})
 
 PARKED: Final = "Parked"  # the type in the error of an entry whose attempt waits for somebody, and was not made
 
+RUN_PREFIX: Final = b"r/"  # of the keys of all entries
+
 SUBMITTED: Final = "~submitted"
 STARTED: Final = "~started"
 DEADLINE: Final = "~deadline"
@@ -96,10 +98,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
 def journal_key(run_id: str, path: str, resume: int) -> bytes:
     """Return `r/<run_id>/<path>/<resume>`; the run's own paths (`~in/…`, `~end/…`) carry no resume number."""
     if path[0] == "~" and path != DEADLINE:
-        return f"r/{run_id}/{path}".encode()
-    return f"r/{run_id}/{path}/{resume}".encode()
+        return RUN_PREFIX + f"{run_id}/{path}".encode()
+    return RUN_PREFIX + f"{run_id}/{path}/{resume}".encode()
 
 
 def run_prefix(run_id: str) -> bytes:
     """Return the prefix that all keys of a run's journal share."""
-    return f"r/{run_id}/".encode()
+    return RUN_PREFIX + f"{run_id}/".encode()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from schemas.run import RunStarted
 from streams.engine.children import CallOp
-from streams.engine.clocked import Clocked
+from streams.engine.deadlines import Clocked
 from streams.engine.decision import Decision, Output, Timer
 from streams.engine.driver import Driver
 from streams.engine.effects import EffectOp

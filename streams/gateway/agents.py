@@ -14,12 +14,12 @@ from schemas.attributes import new_id
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.pools import no_worker
 from streams.gateway.problem import Problem
 from streams.gateway.submission import near
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
-from streams.gateway.write import Record, write
+from streams.gateway.write import ProducedRecord, write
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Agents:
         self._agents = deps.catalog.agents
         self._shown = [_shown(agent) for _, agent in sorted(self._agents.items())]
 
-    async def all(self, _: Call) -> Response:
+    async def all(self, _: OperationCall) -> Response:
         """`GET /agents`: `paused` and `queued` are null while not every partition of the pool has a worker.
 
         `waits` says why the queue of an agent is not worked off, or not in some partitions; null where it is.
@@ -73,15 +73,15 @@ class Agents:
         numbers = ", ".join(map(str, unserved))
         return f"the owners of partitions {numbers} do not have agent '{name}' in their code" if unserved else None
 
-    async def pause(self, call: Call) -> Response:
+    async def pause(self, call: OperationCall) -> Response:
         """`POST /agents/{name}/pause`: no queued run begins; those that have begun go on."""
         return await self._order(call, "pause")
 
-    async def resume(self, call: Call) -> Response:
+    async def resume(self, call: OperationCall) -> Response:
         """`POST /agents/{name}/resume`: what was kept begins, in its order."""
         return await self._order(call, "resume")
 
-    async def _order(self, call: Call, command: str) -> Response:
+    async def _order(self, call: OperationCall, command: str) -> Response:
         name = call.param("name")
         agent = self._agents.get(name)
         if agent is None:
@@ -93,7 +93,9 @@ class Agents:
         caller = call.caller.name if call.caller else ""
         request_id = new_id() if key is None else hashed("i-", caller, name, command, key)
         event = AgentCommanded(agent=name, command=command, request_id=request_id)
-        record = Record(self._deps.names.signals, event, request_id, headers={"agent": name, "pool": agent.pool})
+        record = ProducedRecord(
+            self._deps.names.signals, event, request_id, headers={"agent": name, "pool": agent.pool}
+        )
         await write(self._deps.producer, record, call.headers.get("traceparent"))
         return answer({"agent": name, "id": request_id, "accepted": command}, 202)
 

@@ -12,7 +12,7 @@ from streams.gateway.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.query.wire import Answer
+    from streams.query.wire import WorkerResponse
 
 _ERROR: Final = 400
 _KINDS: Final = {
@@ -35,7 +35,7 @@ def answer(value: object, status: int = 200, headers: Mapping[str, str] | None =
     return Response(orjson.dumps(value), status, headers, "application/json")
 
 
-def passed_on(said: Answer) -> Response:
+def passed_on(said: WorkerResponse) -> Response:
     """Return what a worker said: a success as it is, an error under a type that clients of the gateway know."""
     if said.status < _ERROR:
         return Response(said.body, said.status, media_type="application/json")

@@ -26,8 +26,8 @@ from streams.gateway.lists import RunList
 from streams.gateway.log_operations import of_archive, of_letters
 from streams.gateway.meter import Meter
 from streams.gateway.openapi import document
-from streams.gateway.operation import Call, Operation
-from streams.gateway.past import Past
+from streams.gateway.operation import Operation, OperationCall
+from streams.gateway.past_rows import Past
 from streams.gateway.people import People
 from streams.gateway.probes import Probes
 from streams.gateway.problem import Problem
@@ -37,10 +37,10 @@ from streams.gateway.runs import Runs
 from streams.gateway.schedules import Schedules, of_schedules
 from streams.gateway.sse import Streams
 from streams.gateway.submission import Submissions
-from streams.gateway.submit import Submit
+from streams.gateway.submit import RunSubmitter
 from streams.gateway.tables import Tables
-from streams.gateway.threads import Threads
-from streams.gateway.voices import Voices
+from streams.gateway.threads import GatewayThreads
+from streams.gateway.token_fanout import TokenFanout
 from streams.gateway.webhooks import Webhooks
 from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of, in_url
 from streams.serving.routes import register
@@ -72,11 +72,11 @@ def build(
         else LOCAL_HOSTS | {host_name(in_url(settings.gateway_host)), host_of(settings.advertised_url or "")} - {""}
     )
     remembered = deliveries or Deliveries()
-    streams, voices = Streams(), Voices(deps.owners)
+    streams, voices = Streams(), TokenFanout(deps.owners)
     served = declared(deps, remembered, meter, streams, voices)
     openapi = document(served, version("streams"), settings.advertised_url)
 
-    async def describe(_: Call) -> Response:
+    async def describe(_: OperationCall) -> Response:
         return answer(openapi)
 
     served.append(
@@ -93,15 +93,17 @@ def build(
     return app
 
 
-def declared(deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams, voices: Voices) -> list[Operation]:
+def declared(
+    deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams, voices: TokenFanout
+) -> list[Operation]:
     """Return every operation, those with the most traffic first, since routes are tried in order."""
-    runs, threads = Runs(deps), Threads()
+    runs, threads = Runs(deps), GatewayThreads()
     commands, submissions = Commands(deps, runs), Submissions(deps.catalog, deps.names)
     webhooks = Webhooks(deps, submissions, runs, deliveries, meter)
     return [
         *operations.of_webhooks(webhooks),
         Publish(deps).operation(),
-        Submit(deps, submissions, runs).operation(),
+        RunSubmitter(deps, submissions, runs).operation(),
         *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams, voices)),
         *operations.of_commands(commands),
         *of_approvals(Approvals(deps, runs, commands)),

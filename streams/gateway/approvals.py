@@ -10,7 +10,7 @@ from streams.gateway.answers import answer
 from streams.gateway.commands import optional
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.lists import order, place_of
-from streams.gateway.operation import Call, Operation, Param
+from streams.gateway.operation import Operation, OperationCall, Param
 from streams.gateway.operations import CURSOR, LIMIT, TEXT, list_of
 from streams.gateway.pages import check_names, cursor, gather, limit_of, merged
 from streams.gateway.problem import Problem
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from streams.gateway.commands import Commands
     from streams.gateway.deps import Deps
-    from streams.gateway.runs import Found, Runs
+    from streams.gateway.runs import FoundRun, Runs
 
 _MAX_COMMENT: Final = 4_000
 _READ: Final = ("unknown-run", "invalid-request", "busy", "owner-unavailable")
@@ -44,13 +44,13 @@ class Approvals:
         self._runs = runs
         self._commands = commands
 
-    async def open(self, call: Call) -> Response:
+    async def open(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/approvals`: what waits for a person, the oldest first."""
         run_id = call.param("id")
         await self._runs.view(run_id)
         return answer({"approvals": open_approvals(await self._runs.entries(run_id))})
 
-    async def all(self, call: Call) -> Response:
+    async def all(self, call: OperationCall) -> Response:
         """`GET /approvals`: what all runs ask people, by run, the newest run first."""
         check_names(call, "agent", "limit", "cursor")
         limit = limit_of(call)
@@ -69,15 +69,15 @@ class Approvals:
         ]
         return answer({"approvals": asked, "next": cursor("~".join(order(runs[-1]))) if more else None})
 
-    async def approve(self, call: Call) -> Response:
+    async def approve(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/approve`, with an optional `{"token", "comment"}`."""
         return await self._answer(call, approved=True)
 
-    async def reject(self, call: Call) -> Response:
+    async def reject(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/reject`, with an optional `{"token", "comment"}`."""
         return await self._answer(call, approved=False)
 
-    async def _answer(self, call: Call, *, approved: bool) -> Response:
+    async def _answer(self, call: OperationCall, *, approved: bool) -> Response:
         run_id = call.param("id")
         check_key(call.headers.get("idempotency-key"))
         body = await optional(call, "token", "comment")
@@ -154,7 +154,7 @@ def of_approvals(approvals: Approvals) -> list[Operation]:
     ]
 
 
-def _asked(found: Found, waiting: list[dict[str, Any]], token: str | None) -> dict[str, Any]:
+def _asked(found: FoundRun, waiting: list[dict[str, Any]], token: str | None) -> dict[str, Any]:
     """Return the open question that is meant; Problem 409 where there is none, or none with that token."""
     fitting = [one for one in waiting if token is None or one["token"] == token]
     if len(fitting) == 1:

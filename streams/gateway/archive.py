@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.gateway.deps import Deps, History
-    from streams.gateway.operation import Call
-    from streams.gateway.threads import Threads
+    from streams.gateway.operation import OperationCall
+    from streams.gateway.threads import GatewayThreads
 
 
 class Archive:
     """Reads pages in threads."""
 
-    def __init__(self, deps: Deps, threads: Threads, streams: Streams) -> None:
+    def __init__(self, deps: Deps, threads: GatewayThreads, streams: Streams) -> None:
         self._history = deps.history
         self._names = deps.names
         self._threads = threads
         self._stream = TopicEvents(threads, streams)
 
-    async def topics(self, _: Call) -> Response:
+    async def topics(self, _: OperationCall) -> Response:
         """`GET /topics`."""
         history = self._open()
         return answer({"topics": await self._threads.run(history.topics)})
 
-    async def events(self, call: Call) -> Response:
+    async def events(self, call: OperationCall) -> Response:
         """`GET /topics/{name}/events`: from the earliest to what is committed now, unless the query says otherwise.
 
         Who accepts `text/event-stream` gets what comes from now on.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive
 
-    from streams.gateway.unverified import Share
+    from streams.gateway.unverified_bodies import Share
 
 CAP: Final = 1 << 20
 """Bytes that a body may have where nothing else is said."""

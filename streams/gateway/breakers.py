@@ -11,11 +11,11 @@ from schemas.breaker import BreakerSwitched
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.operations import list_of
 from streams.gateway.problem import Problem
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
-from streams.gateway.write import Record, write
+from streams.gateway.write import ProducedRecord, write
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Breakers:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 
-    async def all(self, _: Call) -> Response:
+    async def all(self, _: OperationCall) -> Response:
         """`GET /breakers`: of what workers say of a tool, the newest counts; `state` is null while none answers."""
         found: dict[str, dict[str, Any]] = {
             name: {"tool": name, "state": None} for name, tool in self._deps.catalog.tools.items() if tool.breaker
@@ -59,7 +59,7 @@ class Breakers:
                     found[row["tool"]] = row
         return answer({"breakers": [row for _, row in sorted(found.items())]})
 
-    async def switch(self, call: Call) -> Response:
+    async def switch(self, call: OperationCall) -> Response:
         """`POST /breakers/{tool}` with `{"state": "open" | "closed"}`."""
         name = call.param("tool")
         tool = self._deps.catalog.tools.get(name)
@@ -72,7 +72,7 @@ class Breakers:
         caller = call.caller.name if call.caller else ""
         request_id = new_id() if key is None else hashed("i-", caller, name, body["state"], key)
         event = BreakerSwitched(tool=name, state=body["state"], request_id=request_id)
-        record = Record(self._deps.names.signals, event, request_id, headers={"pool": _POOL})
+        record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"pool": _POOL})
         await write(self._deps.producer, record, call.headers.get("traceparent"))
         return answer({"tool": name, "id": request_id, "accepted": body["state"]}, 202)
 

@@ -14,12 +14,12 @@ from streams.choices import Budget
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
 from streams.gateway.ids import check_id, check_key, hashed
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.operations import list_of
 from streams.gateway.problem import Problem
 from streams.gateway.submission import near
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
-from streams.gateway.write import Record, write
+from streams.gateway.write import ProducedRecord, write
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Budgets:
         self._deps = deps
         self._runs = runs
 
-    async def all(self, _: Call) -> Response:
+    async def all(self, _: OperationCall) -> Response:
         """`GET /budgets`: the accounts that the workers which answer keep, with the budget that the code gives."""
         live = sorted({agent.pool for agent in self._deps.catalog.agents.values()} & set(self._deps.owners.pools()))
         found = [row for rows in await asyncio.gather(*(self._rows(pool) for pool in live)) for row in rows]
@@ -73,7 +73,7 @@ class Budgets:
             row["declared"] = None if declared is None else declared.model_dump()
         return answer({"budgets": sorted(found, key=lambda row: row["scope"])})
 
-    async def change(self, call: Call) -> Response:
+    async def change(self, call: OperationCall) -> Response:
         """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it look again within seconds."""
         scope, key = call.param("scope"), check_key(call.headers.get("idempotency-key"))
         try:
@@ -87,7 +87,7 @@ class Budgets:
         event = BudgetChanged(
             scope=scope, request_id=request_id, tokens=budget.tokens, usd=budget.usd, calls=budget.calls
         )
-        record = Record(self._deps.names.signals, event, request_id, headers={"agent": agent, "pool": pool})
+        record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"agent": agent, "pool": pool})
         await write(self._deps.producer, record, call.headers.get("traceparent"))
         return answer({"scope": scope, "id": request_id, "accepted": budget.model_dump()}, 202)
 

@@ -10,19 +10,19 @@ from streams.engine.approvals import SIGNAL
 from streams.engine.fork import misfit
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.problem import Problem
 from streams.gateway.submit import wrong
-from streams.gateway.typed import typed_event
-from streams.gateway.write import Record, write
+from streams.gateway.write import ProducedRecord, write
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from schemas import Event
     from streams.gateway.deps import Deps
-    from streams.gateway.operation import Call
-    from streams.gateway.runs import Found, Runs
+    from streams.gateway.operation import OperationCall
+    from streams.gateway.runs import FoundRun, Runs
 
 _ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 _CLOSED: Final = frozenset({"succeeded", "cancelled", "expired"})
@@ -37,7 +37,7 @@ class Commands:
         self._deps = deps
         self._runs = runs
 
-    async def cancel(self, call: Call) -> Response:
+    async def cancel(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/cancel`, with an optional `{"reason"}`."""
         run_id, request_id = call.param("id"), _request_id(call, "cancel")
         body = await optional(call, "reason")
@@ -49,7 +49,7 @@ class Commands:
         await self.send(call, found, CancelRequested(run_id=run_id, request_id=request_id, reason=reason), request_id)
         return answer({"run_id": run_id, "id": request_id, "accepted": "cancel"}, 202)
 
-    async def resume(self, call: Call) -> Response:
+    async def resume(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/resume`: only a failed run can go on."""
         run_id, request_id = call.param("id"), _request_id(call, "resume")
         await optional(call)
@@ -63,7 +63,7 @@ class Commands:
         await self.send(call, found, event, request_id, {} if event.ending is None else {"ending": str(event.ending)})
         return answer({"run_id": run_id, "id": request_id, "accepted": "resume"}, 202)
 
-    async def signal(self, call: Call) -> Response:
+    async def signal(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/signals/{name}`: the body is the data of the event that the run waits for.
 
         A name that is no event's type is taken only while the run waits for it: nothing else says that it is meant.
@@ -93,7 +93,7 @@ class Commands:
             for entry in entries
         )
 
-    async def fork(self, call: Call) -> Response:
+    async def fork(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/fork`: a new run that shares the journal up to `at`, answers edited."""
         run_id = call.param("id")
         key = check_key(call.headers.get("idempotency-key"))
@@ -112,15 +112,15 @@ class Commands:
         return answer({"run_id": new_run_id, "forked_from": run_id}, 202, {"location": f"/runs/{new_run_id}"})
 
     async def send(
-        self, call: Call, found: Found, event: Event, record_id: str, headers: dict[str, str] | None = None
+        self, call: OperationCall, found: FoundRun, event: Event, record_id: str, headers: dict[str, str] | None = None
     ) -> None:
         """Write an order to a run where its owner reads; Problem 503 while the broker does not acknowledge."""
         named = {"agent": str(found.view["agent"]), "pool": found.pool, **(headers or {})}
-        record = Record(self._deps.names.signals, event, record_id, headers=named)
+        record = ProducedRecord(self._deps.names.signals, event, record_id, headers=named)
         await write(self._deps.producer, record, call.headers.get("traceparent"))
 
 
-def _request_id(call: Call, *parts: str) -> str:
+def _request_id(call: OperationCall, *parts: str) -> str:
     """Return an id for the order: derived from the idempotency key if there is one, so that a repeat is the same."""
     key = check_key(call.headers.get("idempotency-key"))
     if key is None:
@@ -128,7 +128,7 @@ def _request_id(call: Call, *parts: str) -> str:
     return hashed("i-", call.caller.name if call.caller else "", call.param("id"), *parts, key)
 
 
-async def optional(call: Call, *members: str) -> dict[str, Any]:
+async def optional(call: OperationCall, *members: str) -> dict[str, Any]:
     """Return a body that may be absent; Problem 422 for members other than these."""
     raw = await content(call)
     if not raw.strip():
@@ -142,13 +142,13 @@ async def optional(call: Call, *members: str) -> dict[str, Any]:
     return body
 
 
-def _check_state(found: Found, closed: frozenset[str], verb: str) -> None:
+def _check_state(found: FoundRun, closed: frozenset[str], verb: str) -> None:
     status = found.view["status"]
     if status in closed:
         raise _conflict(found, f"a run that {'was' if status == 'cancelled' else 'has'} {status} cannot be {verb}")
 
 
-def _conflict(found: Found, detail: str) -> Problem:
+def _conflict(found: FoundRun, detail: str) -> Problem:
     status = found.view["status"]
     return Problem("conflict", f"The run is {status}: {detail}.", run_id=found.view["run_id"], status_of_run=status)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.problem import Problem
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class Console:
             if item.name.rpartition(".")[2] in _MEDIA
         }
 
-    async def page(self, call: Call) -> Response:
+    async def page(self, call: OperationCall) -> Response:
         """`GET /`."""
         return self._answer(call, _PAGE)
 
-    async def file(self, call: Call) -> Response:
+    async def file(self, call: OperationCall) -> Response:
         """`GET /console/{file}`."""
         return self._answer(call, call.param("file"))
 
-    def _answer(self, call: Call, name: str) -> Response:
+    def _answer(self, call: OperationCall, name: str) -> Response:
         content = self._files.get(name)
         if content is None:
             raise Problem("not-found", "The console has no such file.")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from schemas import Event
     from streams.app import Catalog
     from streams.choices import Budget
-    from streams.query.letters import Letter, Page
-    from streams.query.wire import Answer
+    from streams.query.dead_letters import DeadLetter, DeadLetterPage
+    from streams.query.wire import WorkerResponse
     from streams.settings import ApiKey
     from topics.names import Names
     from topics.producer import Ack
@@ -44,13 +44,13 @@ class GatewaySettings(Protocol):
     def budgets(self) -> Mapping[str, Budget]: ...  # noqa: D102
 
 
-class Pending(Protocol):
+class PendingRecord(Protocol):
     """A record under way."""
 
     async def acknowledged(self) -> Ack: ...  # noqa: D102
 
 
-class Producer(Protocol):
+class GatewayProducer(Protocol):
     """Writes to the log; a record is acknowledged once all in-sync replicas have it, else NotAcknowledged is raised."""
 
     def begin(  # noqa: D102
@@ -65,7 +65,7 @@ class Producer(Protocol):
         source: str | None = None,
         time_ms: int | None = None,
         partition: int | None = None,
-    ) -> Pending: ...
+    ) -> PendingRecord: ...
 
 
 class Asker(Protocol):
@@ -74,10 +74,10 @@ class Asker(Protocol):
     def pools(self) -> list[str]: ...  # noqa: D102
     def workers(self) -> list[dict[str, Any]]: ...  # noqa: D102
     def unserved(self, pool: str, agent: str) -> list[int]: ...  # noqa: D102
-    async def ask(self, pool: str, key: str, path: str) -> Answer: ...  # noqa: D102
-    async def ask_stale(self, pool: str, key: str, path: str) -> Answer: ...  # noqa: D102
-    async def ask_all(self, pool: str, path: str) -> list[Answer]: ...  # noqa: D102
-    async def post_all(self, pool: str, path: str, body: bytes) -> list[Answer]: ...  # noqa: D102
+    async def ask(self, pool: str, key: str, path: str) -> WorkerResponse: ...  # noqa: D102
+    async def ask_stale(self, pool: str, key: str, path: str) -> WorkerResponse: ...  # noqa: D102
+    async def ask_all(self, pool: str, path: str) -> list[WorkerResponse]: ...  # noqa: D102
+    async def post_all(self, pool: str, path: str, body: bytes) -> list[WorkerResponse]: ...  # noqa: D102
 
 
 class History(Protocol):
@@ -96,12 +96,12 @@ class History(Protocol):
     ) -> Iterable[dict[str, Any]]: ...
 
 
-class Book(Protocol):
-    """Dead letters; blocking, so the gateway calls it in a thread. `streams.query.letters.LetterBook` is one."""
+class DeadLetterSource(Protocol):
+    """Dead letters; blocking, so called in a thread. `streams.query.dead_letters.DeadLetterIndex` is one."""
 
-    def newest(self, wanted: Callable[[Letter], bool], limit: int) -> Page: ...  # noqa: D102
-    def whole(self, letters: Sequence[Letter]) -> list[Letter]: ...  # noqa: D102
-    def find(self, dead_id: str) -> Letter | None: ...  # noqa: D102
+    def newest(self, wanted: Callable[[DeadLetter], bool], limit: int) -> DeadLetterPage: ...  # noqa: D102
+    def whole(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]: ...  # noqa: D102
+    def find(self, dead_id: str) -> DeadLetter | None: ...  # noqa: D102
     def last(self, topic: str, key: bytes, kind: type[E]) -> E | None: ...  # noqa: D102
     def encode(self, event: Event) -> bytes: ...  # noqa: D102
     def fields(self, value: bytes) -> dict[str, Any]: ...  # noqa: D102
@@ -127,11 +127,11 @@ class Deps:
 
     settings: GatewaySettings
     catalog: Catalog
-    producer: Producer
+    producer: GatewayProducer
     owners: Asker
     names: Names
     history: History | None = None
     changes: Changes | None = None
-    letters: Book | None = None
+    letters: DeadLetterSource | None = None
     past: PastRows | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)

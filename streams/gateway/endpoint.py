@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from streams.clock import monotonic
 from streams.gateway.access import Keys, allow, check_origin
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.problem import Problem
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Endpoint:
         if operation is None:
             allowed = ", ".join(sorted(self._operations))
             raise Problem("method-not-allowed", f"{self.path} has {allowed}.", headers={"allow": allowed})
-        call = Call(scope, receive)
+        call = OperationCall(scope, receive)
         if not operation.foreign:
             check_origin(call, guard.hosts)
         if operation.access != "open":

@@ -29,7 +29,7 @@ _AHEAD: Final = 500  # records that were followed and not yet taken over; then t
 _LOOK_S: Final = 0.5
 
 
-class News(NamedTuple):
+class FeedRecord(NamedTuple):
     """A record that came, with its JSON text."""
 
     partition: int
@@ -50,9 +50,9 @@ class Feed:
         self._history = history
         self._topic = topic
         self._start = dict(start)
-        self._kept: deque[News] = deque()
+        self._kept: deque[FeedRecord] = deque()
         self._first = 0  # how many records came before those that are kept
-        self._came: queue.Queue[News] = queue.Queue(_AHEAD)
+        self._came: queue.Queue[FeedRecord] = queue.Queue(_AHEAD)
         self._stop = threading.Event()
         self._told = False
         self._loop = asyncio.get_running_loop()
@@ -67,7 +67,7 @@ class Feed:
         """Say whether nothing is missing here for a reader at these offsets."""
         return all(offsets.get(partition, 0) >= low for partition, low in self.floor.items())
 
-    def after(self, count: int, limit: int) -> list[News] | None:
+    def after(self, count: int, limit: int) -> list[FeedRecord] | None:
         """Return records that came after so many; None for a reader so slow that some of them are not kept any more."""
         if count < self._first:
             return None
@@ -88,7 +88,7 @@ class Feed:
             self._stop.set()
             self._tell()
 
-    def _put(self, news: News) -> bool:
+    def _put(self, news: FeedRecord) -> bool:
         """Wait for room; False when nobody reads any more."""
         while not self._stop.is_set():
             try:
@@ -148,6 +148,6 @@ class Feeds:
                     del self._feeds[topic]
 
 
-def news_of(record: dict[str, Any]) -> News:
+def news_of(record: dict[str, Any]) -> FeedRecord:
     """Return a record as it is sent."""
-    return News(record["partition"], record["offset"], record["type"], record.get("key"), orjson.dumps(record))
+    return FeedRecord(record["partition"], record["offset"], record["type"], record.get("key"), orjson.dumps(record))

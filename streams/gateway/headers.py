@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from streams.define.sources import Source
+    from streams.define.sources import SourceDef
 
 _KEPT: Final = frozenset(
     {
@@ -48,7 +48,7 @@ def plain(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return found
 
 
-def kept(source: Source, headers: Mapping[str, str]) -> dict[str, str]:
+def kept(source: SourceDef, headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that are kept; a source names further ones with `keep=`."""
     named = {*source.keep, *((source.once_per.lower(),) if isinstance(source.once_per, str) else ())}
     return {name: value for name, value in headers.items() if name in named or name in _KEPT or _is_telling(name)}

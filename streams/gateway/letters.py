@@ -16,16 +16,16 @@ from streams.gateway.pages import limit_of
 from streams.gateway.problem import Problem
 from streams.gateway.redrive import SOURCE, Edit, Redriver
 from streams.gateway.submit import wrong
-from streams.gateway.write import Record, write
-from streams.query.letters import MOST, STATES, Letter
-from streams.query.shown import grouped, shown, whole
+from streams.gateway.write import ProducedRecord, write
+from streams.query.dead_letter_json import grouped, shown, whole
+from streams.query.dead_letters import MOST, STATES, DeadLetter
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from streams.gateway.deps import Book, Deps
-    from streams.gateway.operation import Call
-    from streams.gateway.threads import Threads
+    from streams.gateway.deps import DeadLetterSource, Deps
+    from streams.gateway.operation import OperationCall
+    from streams.gateway.threads import GatewayThreads
     from streams.gateway.webhooks import Webhooks
 
 _MAX_REASON: Final = 1_000
@@ -42,14 +42,14 @@ _BUDGET_S: Final = 10.0
 class Letters:
     """Reads and changes dead letters. A letter's order is written before it is noted, so a repeat is the same order."""
 
-    def __init__(self, deps: Deps, threads: Threads, webhooks: Webhooks) -> None:
+    def __init__(self, deps: Deps, threads: GatewayThreads, webhooks: Webhooks) -> None:
         self._deps = deps
         self._threads = threads
         self._webhooks = webhooks
         self._book = deps.letters
         self._redriver = None if deps.letters is None else Redriver(deps.catalog, deps.names, deps.letters)
 
-    async def all(self, call: Call) -> Response:
+    async def all(self, call: OperationCall) -> Response:
         """`GET /dead-letters`: newest first, or with `group` one row for each kind of failure."""
         query, book, limit = call.query_params, self._open(), limit_of(call)
         state = query.get("state")
@@ -57,7 +57,7 @@ class Letters:
             raise wrong("state", f"it must be one of {', '.join(STATES)}")
         wanted = {name: query[name] for name in ("fingerprint", "consumer") if name in query}
 
-        def fits(letter: Letter) -> bool:
+        def fits(letter: DeadLetter) -> bool:
             told = letter.letter
             named = all(getattr(told, name) == value for name, value in wanted.items())
             return named and state in (None, letter.state)
@@ -70,11 +70,11 @@ class Letters:
             return answer({"groups": grouped(page.letters)[:limit], "complete": page.complete})
         return answer({"letters": [shown(letter) for letter in page.letters], "complete": page.complete})
 
-    async def show(self, call: Call) -> Response:
+    async def show(self, call: OperationCall) -> Response:
         """`GET /dead-letters/{id}`: everything, the record's value decoded where that is possible."""
         return answer(whole(await self._find(call.param("id")), self._open()))
 
-    async def redrive(self, call: Call) -> Response:
+    async def redrive(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/redrive`, with an optional `{"edit": value}`."""
         key, body = check_key(call.headers.get("idempotency-key")), await _body(call, "edit")
         edit = Edit(body["edit"]) if "edit" in body else None
@@ -85,7 +85,7 @@ class Letters:
         state = {"dead_id": found.letter.dead_id, "state": "redriven", "edited": edit is not None}
         return answer(state, 202)
 
-    async def redrive_many(self, call: Call) -> Response:
+    async def redrive_many(self, call: OperationCall) -> Response:
         """`POST /dead-letters/redrive`: the open letters of a fingerprint, oldest first, at a rate.
 
         One answer hands over what fits into a few seconds; `left` says how many are for the next request.
@@ -96,7 +96,7 @@ class Letters:
         if not isinstance(dry, bool):
             raise wrong("dry_run", "it must be true or false")
 
-        def fits(letter: Letter) -> bool:
+        def fits(letter: DeadLetter) -> bool:
             return letter.state == "open" and letter.letter.fingerprint == fingerprint
 
         page = await self._threads.run(lambda: book.newest(fits, MOST))
@@ -108,7 +108,7 @@ class Letters:
         left = len(page.letters) - len(done) - len(refused)
         return answer({"redriven": done, "refused": refused, "left": left, "complete": page.complete}, 202)
 
-    async def discard(self, call: Call) -> Response:
+    async def discard(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/discard`, with an optional `{"reason"}`."""
         key, body = check_key(call.headers.get("idempotency-key")), await _body(call, "reason")
         reason = body.get("reason", "")
@@ -123,7 +123,7 @@ class Letters:
         return answer({"dead_id": found.letter.dead_id, "state": "discarded"}, 202)
 
     async def _at_rate(
-        self, call: Call, letters: list[Letter], rate: float | None
+        self, call: OperationCall, letters: list[DeadLetter], rate: float | None
     ) -> tuple[list[str], list[dict[str, str]]]:
         """Hand over what fits into the budget; one that cannot be redriven does not hold the others back."""
         began, done, refused, book = monotonic(), list[str](), list[dict[str, str]](), self._open()
@@ -144,7 +144,7 @@ class Letters:
                     done.append(letter.letter.dead_id)
         return done, refused
 
-    async def _hand_over(self, call: Call, found: Letter, edit: Edit | None, mark: str) -> None:
+    async def _hand_over(self, call: OperationCall, found: DeadLetter, edit: Edit | None, mark: str) -> None:
         """Write the order, then the note that it was given; a failure in between leaves a letter to order again."""
         _check_open(found)
         letter, at_ms = found.letter, now_ms()
@@ -156,7 +156,7 @@ class Letters:
         attempt, edited = found.redrives + 1, edit is not None
         await self._note(call, DeadRedriven(dead_id=letter.dead_id, attempt=attempt, edited=edited, at_ms=at_ms), mark)
 
-    async def _translate(self, call: Call, found: Letter, edit: Edit | None) -> None:
+    async def _translate(self, call: OperationCall, found: DeadLetter, edit: Edit | None) -> None:
         """Let a source's function read the raw delivery again; ids are made of the delivery's, so nothing doubles."""
         if edit is not None:
             raise wrong("edit", "a delivery is signed as it is; mend the source's function and redrive it")
@@ -164,24 +164,24 @@ class Letters:
         delivered = await self._threads.run(lambda: self._webhooks.kept(book, name, key))
         await self._webhooks.again(name, delivered, call.headers.get("traceparent"))
 
-    async def _note(self, call: Call, event: DeadRedriven | DeadDiscarded, mark: str) -> None:
-        record = Record(self._deps.names.dead_letters, event, mark, event.dead_id)
+    async def _note(self, call: OperationCall, event: DeadRedriven | DeadDiscarded, mark: str) -> None:
+        record = ProducedRecord(self._deps.names.dead_letters, event, mark, event.dead_id)
         await write(self._deps.producer, record, call.headers.get("traceparent"))
 
-    async def _find(self, dead_id: str) -> Letter:
+    async def _find(self, dead_id: str) -> DeadLetter:
         book = self._open()
         found = await self._threads.run(lambda: book.find(dead_id))
         if found is None:
             raise Problem("not-found", "No dead letter has this id; see GET /dead-letters.")
         return found
 
-    def _open(self) -> Book:
+    def _open(self) -> DeadLetterSource:
         if self._book is None:
             raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
         return self._book
 
 
-def _mark(call: Call, found: Letter, order: str, key: str | None) -> str:
+def _mark(call: OperationCall, found: DeadLetter, order: str, key: str | None) -> str:
     """Return the event id of the note: with an idempotency key the same for a repeat."""
     letter = found.letter
     if key is None:
@@ -189,13 +189,13 @@ def _mark(call: Call, found: Letter, order: str, key: str | None) -> str:
     return hashed("i-", call.caller.name if call.caller else "", letter.dead_id, order, key)
 
 
-def _check_open(found: Letter) -> None:
+def _check_open(found: DeadLetter) -> None:
     if found.state != "open":
         detail = f"The dead letter was {found.state} already; if it fails again it is open again."
         raise Problem("conflict", detail, dead_id=found.letter.dead_id, state=found.state)
 
 
-async def _body(call: Call, *members: str) -> dict[str, Any]:
+async def _body(call: OperationCall, *members: str) -> dict[str, Any]:
     raw = await content(call)
     body = parse(raw) if raw.strip() else {}
     if not isinstance(body, dict):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.gateway.deps import Deps
-    from streams.gateway.operation import Call
+    from streams.gateway.operation import OperationCall
 
 STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 
@@ -32,7 +32,7 @@ class RunList:
         self._pool_of = {agent.name: agent.pool for agent in deps.catalog.agents.values()}
         self._pools = sorted({"default", *self._pool_of.values()})
 
-    async def __call__(self, call: Call) -> Response:
+    async def __call__(self, call: OperationCall) -> Response:
         """Answer one page."""
         query = call.query_params
         check_names(call, "agent", "status", "parent", "key", "since", "limit", "cursor")
@@ -65,7 +65,7 @@ def order(run: dict[str, Any]) -> tuple[str, str]:
     return str(run["created_at"]), str(run["run_id"])
 
 
-def place_of(call: Call) -> str | None:
+def place_of(call: OperationCall) -> str | None:
     """Return the place behind which the page begins; Problem 422 for one that no list of runs gave."""
     position = cursor_of(call)
     if position is None:

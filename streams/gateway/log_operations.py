@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streams.gateway.operation import Operation, Param
 from streams.gateway.operations import LIMIT, OBJECT, TEXT, list_of, texts
 from streams.gateway.submit import IDEMPOTENCY_KEY
-from streams.query.letters import STATES
+from streams.query.dead_letters import STATES
 
 if TYPE_CHECKING:
     from streams.gateway.archive import Archive

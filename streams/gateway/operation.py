@@ -19,7 +19,7 @@ Access: TypeAlias = Literal["open", "optional", "submit", "read", "approve", "ad
 """`open` looks at no key, `optional` leaves the decision to the handler (a signature may stand in for the key)."""
 
 
-class Call(Request):
+class OperationCall(Request):
     """A request with the caller that the access rule found."""
 
     def __init__(self, scope: Scope, receive: Receive, caller: Caller | None = ANYONE) -> None:
@@ -31,7 +31,7 @@ class Call(Request):
         return str(self.path_params[name])
 
 
-Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
+Handler: TypeAlias = Callable[[OperationCall], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)

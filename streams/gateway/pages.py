@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.gateway.deps import Asker
-    from streams.gateway.operation import Call
-    from streams.query.wire import Answer
+    from streams.gateway.operation import OperationCall
+    from streams.query.wire import WorkerResponse
 
 LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
@@ -27,14 +27,14 @@ _OK: Final = 200
 _NOT_FOUND: Final = 404
 
 
-def check_names(call: Call, *known: str) -> None:
+def check_names(call: OperationCall, *known: str) -> None:
     """Raise Problem 422 for a parameter that does not exist: a misspelt filter would answer with everything."""
     for name in call.query_params:
         if name not in known:
             raise wrong(name, f"there is no such parameter; there are {', '.join(known)}")
 
 
-def limit_of(call: Call, default: int = LIMIT) -> int:
+def limit_of(call: OperationCall, default: int = LIMIT) -> int:
     """Return the query's `limit`; Problem 422 unless it is 1 to MAX_LIMIT."""
     text = call.query_params.get("limit")
     if text is None:
@@ -44,7 +44,7 @@ def limit_of(call: Call, default: int = LIMIT) -> int:
     return int(text)
 
 
-def cursor_of(call: Call) -> str | None:
+def cursor_of(call: OperationCall) -> str | None:
     """Return the position that the query's `cursor` stands for; Problem 422 when it is none of ours."""
     text = call.query_params.get("cursor")
     if text is None:
@@ -89,7 +89,7 @@ def merged(
     return items[:limit], more and bool(items)
 
 
-def _part(said: Answer) -> dict[str, Any]:
+def _part(said: WorkerResponse) -> dict[str, Any]:
     if said.status == _OK:
         part: dict[str, Any] = orjson.loads(said.body)
         return part

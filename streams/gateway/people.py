@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.gateway.deps import Deps
-    from streams.gateway.operation import Call
+    from streams.gateway.operation import OperationCall
 
 
 class People:
@@ -33,10 +33,10 @@ class People:
             for _, tool in sorted(catalog.tools.items())
         ]
 
-    async def tools(self, _: Call) -> Response:
+    async def tools(self, _: OperationCall) -> Response:
         """`GET /tools`."""
         return answer({"tools": self._tools})
 
-    async def workers(self, _: Call) -> Response:
+    async def workers(self, _: OperationCall) -> Response:
         """`GET /workers`."""
         return answer({"workers": self._owners.workers()})

@@ -12,7 +12,7 @@ from streams.gateway.answers import answer
 if TYPE_CHECKING:
     from streams.gateway.deps import Check, Deps
     from streams.gateway.meter import Meter
-    from streams.gateway.operation import Call
+    from streams.gateway.operation import OperationCall
 
 PATIENCE: Final = 3.0
 """Seconds for one readiness check."""
@@ -27,11 +27,11 @@ class Probes:
         self._checks = deps.checks
         self._meter = meter
 
-    async def healthz(self, _: Call) -> Response:
+    async def healthz(self, _: OperationCall) -> Response:
         """`GET /healthz`: the process answers."""
         return answer({"status": "ok"})
 
-    async def readyz(self, _: Call) -> Response:
+    async def readyz(self, _: OperationCall) -> Response:
         """`GET /readyz`: 200 when every check is well, else 503 with those that are not."""
         names = list(self._checks)
         results = await asyncio.gather(*(_checked(self._checks[name]) for name in names))
@@ -40,7 +40,7 @@ class Probes:
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return answer(body, 200 if ready else 503, None if ready else {"retry-after": "1"})
 
-    async def metrics(self, _: Call) -> Response:
+    async def metrics(self, _: OperationCall) -> Response:
         """`GET /metrics`."""
         return Response(self._meter.text(), media_type=_TEXT)
 

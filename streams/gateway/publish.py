@@ -10,13 +10,13 @@ from streams.gateway.access import Caller
 from streams.gateway.answers import answer
 from streams.gateway.body import content
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.internal import check_source, check_type
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.recent import Recent
 from streams.gateway.submit import IDEMPOTENCY_KEY
-from streams.gateway.typed import typed_event
-from streams.gateway.write import Record, write_all
+from streams.gateway.write import ProducedRecord, write_all
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -36,7 +36,7 @@ class Publish:
         self._topic = deps.names.events
         self._answered: Recent[tuple[str, bytes], list[dict[str, Any]]] = Recent(_REMEMBERED)
 
-    async def __call__(self, call: Call) -> Response:
+    async def __call__(self, call: OperationCall) -> Response:
         """Answer 202 once every event of the request is acknowledged; with one wrong none is written."""
         key = check_key(call.headers.get("idempotency-key"))
         body = await content(call)
@@ -55,12 +55,12 @@ class Publish:
                 self._answered.put((caller + "\x00" + key, body), known)
         return answer(known if batch else known[0], 202)
 
-    def _record(self, item: Incoming, index: int, caller: str, key: str | None) -> Record:
+    def _record(self, item: Incoming, index: int, caller: str, key: str | None) -> ProducedRecord:
         event = typed_event(self._deps.catalog.events, item.type, item.data)
         event_id = item.id or (new_id() if key is None else hashed("e-", caller, key, str(index)))
         key_text = item.key or event.key_text() or event_id
         extra = {f"ce_{name}": value for name, value in item.extra.items()}
-        return Record(self._topic, event, event_id, key_text, extra or None, item.source, _time(item))
+        return ProducedRecord(self._topic, event, event_id, key_text, extra or None, item.source, _time(item))
 
     def operation(self) -> Operation:
         """Return the declaration of the endpoint."""

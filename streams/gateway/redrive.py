@@ -8,16 +8,16 @@ from schemas.attributes import CONTENT_TYPE, SPEC_VERSION, Attributes
 from schemas.dead import DeadLettered, RedriveRequested
 from schemas.errors import SchemaError
 from schemas.run import RunSubmitted
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.problem import Problem
 from streams.gateway.submit import wrong
-from streams.gateway.typed import typed_event
-from streams.gateway.write import Record
+from streams.gateway.write import ProducedRecord
 
 if TYPE_CHECKING:
     from schemas import Event
     from streams.app import Catalog
-    from streams.gateway.deps import Book
-    from streams.query.letters import Letter
+    from streams.gateway.deps import DeadLetterSource
+    from streams.query.dead_letters import DeadLetter
     from topics.names import Names
 
 SOURCE: Final = "source:"
@@ -36,7 +36,7 @@ class Edit(NamedTuple):
 class Redriver:
     """Makes the records; pure, apart from asking the codec."""
 
-    def __init__(self, catalog: Catalog, names: Names, book: Book) -> None:
+    def __init__(self, catalog: Catalog, names: Names, book: DeadLetterSource) -> None:
         self._events = catalog.events
         self._agents = set(catalog.agents)
         tables = {f"table:{table.name}": table.pool for table in catalog.tables.values()}
@@ -45,7 +45,7 @@ class Redriver:
         self._names = names
         self._book = book
 
-    def record(self, found: Letter, edit: Edit | None) -> Record:
+    def record(self, found: DeadLetter, edit: Edit | None) -> ProducedRecord:
         """Return what to write on `signals`; Problem 409 for a letter that cannot be redriven, 422 for a bad edit."""
         letter, attempt = found.letter, found.redrives + 1
         if letter.consumer not in self._consumers:
@@ -67,9 +67,9 @@ class Redriver:
         )
         headers = {"pool": self._pools.get(letter.consumer, _POOL)}
         record_id = f"{letter.dead_id}/redrive/{attempt}"
-        return self._placed(Record(self._names.signals, asked, record_id, headers=headers), asked, edited)
+        return self._placed(ProducedRecord(self._names.signals, asked, record_id, headers=headers), asked, edited)
 
-    def _placed(self, record: Record, asked: RedriveRequested, edited: Event | None) -> Record:
+    def _placed(self, record: ProducedRecord, asked: RedriveRequested, edited: Event | None) -> ProducedRecord:
         """Send it where the consumer has the key's state: a run's by its id, all else where the record lay."""
         run_id = asked.run_id or self._run_id(asked, edited)
         if run_id is not None:
@@ -98,7 +98,7 @@ class Redriver:
             raise wrong("edit", "the record does not say of which type it is, so it cannot be edited")
         return typed_event(self._events, event_type, edit.value, "edit")
 
-    def _signal(self, letter: DeadLettered, edited: Event | None) -> Record:
+    def _signal(self, letter: DeadLettered, edited: Event | None) -> ProducedRecord:
         """Say the signal again: what is told to runs has ids of its own by which repeats are known."""
         event_type = _type_of(letter)
         kind = None if event_type is None else self._events.get(event_type)
@@ -114,7 +114,7 @@ class Redriver:
             for name, value in letter.headers.items()
             if name in {"agent", "pool", "ending"}
         }
-        return Record(self._names.signals, edited, _text(letter, "ce_id"), edited.key_text(), headers)
+        return ProducedRecord(self._names.signals, edited, _text(letter, "ce_id"), edited.key_text(), headers)
 
 
 def _type_of(letter: DeadLettered) -> str | None:

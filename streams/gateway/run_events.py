@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.clock import monotonic
-from streams.gateway.looks import Looks
+from streams.gateway.coalesced_reads import CoalescedReads
 from streams.gateway.problem import Problem
 from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, stream, within
 from streams.gateway.submit import wrong
-from streams.gateway.voices import Voice, Voices
+from streams.gateway.token_fanout import TokenFanout, TokenReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.gateway.deps import Changes, Deps
-    from streams.gateway.operation import Call
-    from streams.gateway.runs import News, Runs
+    from streams.gateway.operation import OperationCall
+    from streams.gateway.runs import RunNews, Runs
 
 _ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 _TALKS: Final = frozenset({"queued", "running"})
@@ -38,14 +38,14 @@ _PIECE_BYTES: Final = 32 * 1024
 class RunEvents:
     """Streams runs: `step` and `progress` for entries, `status`, `token` for what models say, `done` at the end."""
 
-    def __init__(self, deps: Deps, runs: Runs, streams: Streams, voices: Voices) -> None:
+    def __init__(self, deps: Deps, runs: Runs, streams: Streams, voices: TokenFanout) -> None:
         self._changes = deps.changes
         self._runs = runs
-        self._looks = Looks(runs)
+        self._looks = CoalescedReads(runs)
         self._streams = streams
         self._voices = voices
 
-    async def __call__(self, call: Call) -> Response:
+    async def __call__(self, call: OperationCall) -> Response:
         """Answer with the stream; a run that nobody knows is 404 before it begins."""
         if self._changes is None:
             raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
@@ -62,7 +62,7 @@ class RunEvents:
             self._streams.open(news),
             self._voices.listening(pool, run_id, news) as voice,
         ):
-            reader = _Reader(seen, voice)
+            reader = _RunEventReader(seen, voice)
             while not self._streams.closed:
                 news.clear()
                 looked = monotonic()
@@ -81,15 +81,15 @@ class RunEvents:
                 await asyncio.sleep(max(looked + _PACE_S - monotonic(), 0))
 
 
-class _Reader:
+class _RunEventReader:
     """What one reader has been told."""
 
-    def __init__(self, seen: int, voice: Voice) -> None:
+    def __init__(self, seen: int, voice: TokenReader) -> None:
         self.seen = seen
         self.status = ""
         self._voice = voice
 
-    def told(self, found: News) -> Iterator[bytes]:
+    def told(self, found: RunNews) -> Iterator[bytes]:
         """Yield what is new to it: what models said, then the entries that came of it, then the run's state."""
         self._voice.hear(found.pieces)
         for piece in self._voice.take():

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from schemas import Event
     from streams.gateway.deps import Deps
-    from streams.gateway.operation import Call
-    from streams.query.wire import Answer
+    from streams.gateway.operation import OperationCall
+    from streams.query.wire import WorkerResponse
 
 _REMEMBERED: Final = 20_000
 _PEEK: Final = 1.0
@@ -44,7 +44,7 @@ _NO_USAGE: Final = {
 }
 
 
-class Written(NamedTuple):
+class WrittenSubmission(NamedTuple):
     """A submission that this gateway wrote and the broker has."""
 
     event: RunSubmitted
@@ -53,14 +53,14 @@ class Written(NamedTuple):
     at_ms: int
 
 
-class Found(NamedTuple):
+class FoundRun(NamedTuple):
     """A run as its owner shows it."""
 
     pool: str
     view: dict[str, Any]
 
 
-class News(NamedTuple):
+class RunNews(NamedTuple):
     """What is new of a run to somebody who watches it."""
 
     view: dict[str, Any]
@@ -75,18 +75,18 @@ class Runs:
         self._owners = deps.owners
         self._pool_of = {agent.name: agent.pool for agent in deps.catalog.agents.values()}
         self._pools = sorted({agent.pool for agent in deps.catalog.agents.values()} | {"default"}, key=_default_first)
-        self._written: Recent[str, Written] = Recent(_REMEMBERED)
+        self._written: Recent[str, WrittenSubmission] = Recent(_REMEMBERED)
 
     def submitted(self, event: RunSubmitted, pool: str, seal: bytes) -> None:
         """Remember a submission that was acknowledged."""
-        self._written.put(event.run_id, Written(event, pool, seal, now_ms()))
+        self._written.put(event.run_id, WrittenSubmission(event, pool, seal, now_ms()))
 
     def started(self, event: Event) -> None:
         """Remember the run that a source started, if the event is its submission."""
         if isinstance(event, RunSubmitted):
             self.submitted(event, self._pool_of.get(event.agent, "default"), digest(event.agent, event.input))
 
-    def forked(self, run_id: str, found: Found) -> None:
+    def forked(self, run_id: str, found: FoundRun) -> None:
         """Remember a fork that was acknowledged: it is queued until the old run's owner has written it."""
         event = RunSubmitted(
             run_id=run_id,
@@ -121,25 +121,25 @@ class Runs:
             )
         return True
 
-    async def _find_live(self, run_id: str, pool: str) -> Found | None:
+    async def _find_live(self, run_id: str, pool: str) -> FoundRun | None:
         """Look where the run may be without waiting for a pool that has no worker."""
         live = self._owners.pools()
         for candidate in [pool, *(other for other in self._pools if other != pool)]:
             if candidate in live:
                 said = await self._owners.ask(candidate, run_id, _path(run_id, peek=True))
                 if said.status == _OK:
-                    return Found(candidate, orjson.loads(said.body))
+                    return FoundRun(candidate, orjson.loads(said.body))
         return None
 
-    async def view(self, run_id: str) -> Found:
+    async def view(self, run_id: str) -> FoundRun:
         """Return the run's view; Problem 404 or 503."""
         pool, said = await self._ask(run_id, "")
         if said.status == _OK:
-            return Found(pool, orjson.loads(said.body))
+            return FoundRun(pool, orjson.loads(said.body))
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return Found(written.pool, _queued(written))
+        return FoundRun(written.pool, _queued(written))
 
     async def entries(self, run_id: str) -> list[dict[str, Any]]:
         """Return the run's journal; Problem 404 or 503."""
@@ -149,20 +149,20 @@ class Runs:
         entries: list[dict[str, Any]] = orjson.loads(said.body)["entries"]
         return entries
 
-    async def news(self, run_id: str, after: int, said: int) -> News:
+    async def news(self, run_id: str, after: int, said: int) -> RunNews:
         """Return the run as it is, its entries behind the one with `seq` `after` and what models said behind `said`.
 
         Problem 404 or 503.
         """
         _, answer = await self._ask(run_id, f"/news?after={after}&said={said}")
         if answer.status == _OK:
-            return News(**orjson.loads(answer.body))
+            return RunNews(**orjson.loads(answer.body))
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return News(_queued(written), [], [])
+        return RunNews(_queued(written), [], [])
 
-    async def show(self, call: Call) -> Response:
+    async def show(self, call: OperationCall) -> Response:
         """`GET /runs/{id}`."""
         run_id, at = call.param("id"), call.query_params.get("at")
         if at is not None and not (at.isascii() and at.isdigit() and int(at[:18]) > 0):
@@ -180,7 +180,7 @@ class Runs:
             raise unknown(run_id)
         return answer(_queued(written))
 
-    async def result(self, call: Call) -> Response:
+    async def result(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/result`."""
         run_id = call.param("id")
         _, said = await self._ask(run_id, "/result")
@@ -190,7 +190,7 @@ class Runs:
             raise unknown(run_id)
         return answer({"run_id": run_id, "status": "queued"}, 202)
 
-    async def history(self, call: Call) -> Response:
+    async def history(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/history`."""
         run_id = call.param("id")
         _, said = await self._ask(run_id, "/history")
@@ -200,13 +200,13 @@ class Runs:
             raise unknown(run_id)
         return answer({"entries": []})
 
-    async def _ask(self, run_id: str, suffix: str, *, stale: bool = False) -> tuple[str, Answer]:
+    async def _ask(self, run_id: str, suffix: str, *, stale: bool = False) -> tuple[str, WorkerResponse]:
         """Return the pool that knows the run and its answer, else a 404; Problem 503 if one that may is silent."""
         written = self._written.get(run_id)
         live = self._owners.pools()
         pools = [written.pool] if written else sorted({*self._pools, *live}, key=lambda pool: (pool not in live, pool))
         ask = self._owners.ask_stale if stale else self._owners.ask
-        said: Answer | None = None
+        said: WorkerResponse | None = None
         for pool in pools:
             if said is not None and pool not in live and not stale:
                 raise Problem("owner-unavailable", f"{_NOT_HERE}{no_worker(pool)['reason']}", pool=pool, retry_after=1)
@@ -222,7 +222,7 @@ class Runs:
         return pools[0], said
 
 
-def stale_of(call: Call) -> bool:
+def stale_of(call: OperationCall) -> bool:
     """Return whether the caller takes a standby's answer where the owner gives none; Problem 422 for another wish."""
     wish = call.query_params.get("stale")
     if wish not in (None, "ok"):
@@ -249,7 +249,7 @@ def _default_first(pool: str) -> tuple[bool, str]:
     return pool != "default", pool
 
 
-def _queued(written: Written) -> dict[str, Any]:
+def _queued(written: WrittenSubmission) -> dict[str, Any]:
     """Return the view of a run whose owner has not yet taken it in."""
     event = written.event
     return {

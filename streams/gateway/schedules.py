@@ -16,10 +16,10 @@ from streams.engine.slots import Slots
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.problem import Problem
 from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
-from streams.gateway.write import Record, write
+from streams.gateway.write import ProducedRecord, write
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -54,24 +54,24 @@ class Schedules:
         self._schedules = deps.catalog.schedules
         self._slots = {name: Slots(schedule) for name, schedule in self._schedules.items()}
 
-    async def all(self, _: Call) -> Response:
+    async def all(self, _: OperationCall) -> Response:
         """`GET /schedules`: what no worker tells of at the moment is null."""
         told = await self._told()
         return answer({"schedules": [self._shown(told.get(name)) | one for name, one in self._defined()]})
 
-    async def pause(self, call: Call) -> Response:
+    async def pause(self, call: OperationCall) -> Response:
         """`POST /schedules/{name}/pause`: no slot fires until it is resumed."""
         return await self._plain(call, "pause")
 
-    async def resume(self, call: Call) -> Response:
+    async def resume(self, call: OperationCall) -> Response:
         """`POST /schedules/{name}/resume`: slots from now on fire, also where an earlier run was waited for."""
         return await self._plain(call, "resume")
 
-    async def trigger(self, call: Call) -> Response:
+    async def trigger(self, call: OperationCall) -> Response:
         """`POST /schedules/{name}/trigger`: once more, now."""
         return await self._plain(call, "trigger", slot_from_ms=now_ms())
 
-    async def backfill(self, call: Call) -> Response:
+    async def backfill(self, call: OperationCall) -> Response:
         """`POST /schedules/{name}/backfill` `{"from","to","force"?,"dry_run"?}`: past slots that did not fire."""
         schedule = self._find(call)
         body = await _body(call, "from", "to", "force", "dry_run")
@@ -90,24 +90,24 @@ class Schedules:
             call, schedule, "backfill", slots=slots, slot_from_ms=start_ms, slot_to_ms=end_ms, force=force
         )
 
-    async def _plain(self, call: Call, command: str, **values: Any) -> Response:
+    async def _plain(self, call: OperationCall, command: str, **values: Any) -> Response:
         schedule = self._find(call)
         await _body(call)
         return await self._order(call, schedule, command, **values)
 
     async def _order(
-        self, call: Call, schedule: Schedule, command: str, *, slots: int | None = None, **values: Any
+        self, call: OperationCall, schedule: Schedule, command: str, *, slots: int | None = None, **values: Any
     ) -> Response:
         key = check_key(call.headers.get("idempotency-key"))
         caller = call.caller.name if call.caller else ""
         request_id = new_id() if key is None else hashed("i-", caller, schedule.name, command, key)
         event = ScheduleCommanded(schedule=schedule.name, command=command, request_id=request_id, **values)
-        record = Record(self._deps.names.signals, event, request_id, headers={"pool": POOL})
+        record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"pool": POOL})
         await write(self._deps.producer, record, call.headers.get("traceparent"))
         counted = {} if slots is None else {"slots": slots}
         return answer({"schedule": schedule.name, "id": request_id, "accepted": command, **counted}, 202)
 
-    def _find(self, call: Call) -> Schedule:
+    def _find(self, call: OperationCall) -> Schedule:
         schedule = self._schedules.get(call.param("name"))
         if schedule is None:
             raise Problem("not-found", "There is no such schedule; see /schedules.")
@@ -149,7 +149,7 @@ class Schedules:
         return {"next_slot": row["next_slot"], **{name: row[name] for name in _STATE}}
 
 
-async def _body(call: Call, *members: str) -> dict[str, Any]:
+async def _body(call: OperationCall, *members: str) -> dict[str, Any]:
     raw = await content(call)
     body = parse(raw) if raw.strip() else {}
     if not isinstance(body, dict):

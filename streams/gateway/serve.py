@@ -26,13 +26,13 @@ from streams.gateway.worker_check import WorkerCheck
 from streams.query.changes import RunChanges
 from streams.query.cluster import cluster_secret, secured
 from streams.query.codec import codec_of
-from streams.query.following import Follower, heartbeats
+from streams.query.dead_letters import DeadLetterIndex
 from streams.query.history import TopicHistory
-from streams.query.letters import LetterBook
 from streams.query.owners import Owners
 from streams.query.partitions import Partitions
+from streams.query.topic_follower import Follower, heartbeats
 from streams.query.wire import Wire
-from streams.replay.log import Log
+from streams.replay.log import ReplayLog
 from streams.replay.tables import rows_of
 from streams.serving.protocol import BoundedProtocol, bounded
 from topics.catalogue import catalogue
@@ -146,8 +146,8 @@ def application(settings: Settings) -> Starlette:
         "workers": WorkerCheck(owners, _queues(catalog, names), partial(_waiting, kafka, names)),
     }
     changes = RunChanges(kafka, names)
-    letters = LetterBook(kafka, names, codec)
-    past = rows_of(Log(kafka, codec, names, catalog))
+    letters = DeadLetterIndex(kafka, names, codec)
+    past = rows_of(ReplayLog(kafka, codec, names, catalog))
     deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, past, checks)
 
     @contextlib.asynccontextmanager

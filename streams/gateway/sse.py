@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from streams.gateway.operation import Call
+    from streams.gateway.operation import OperationCall
 
 MEDIA_TYPE: Final = "text/event-stream"
 ALIVE_S: Final = 10.0
@@ -78,7 +78,7 @@ class _Stream(StreamingResponse):
             await self._events.aclose()
 
 
-def stream(call: Call, events: AsyncGenerator[bytes, None]) -> Response:
+def stream(call: OperationCall, events: AsyncGenerator[bytes, None]) -> Response:
     """Return the answer that sends `events`; a HEAD request has no body, so nothing is begun for it."""
     if call.method == "HEAD":
         return Response(headers=_HEADERS, media_type=MEDIA_TYPE)
@@ -114,7 +114,7 @@ async def within(news: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def last_event_id(call: Call) -> str:
+def last_event_id(call: OperationCall) -> str:
     """Return the id after which a reader goes on, empty for a new one."""
     found: Any = call.headers.get("last-event-id", "")
     return str(found)

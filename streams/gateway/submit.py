@@ -12,10 +12,10 @@ from streams.clock import now_ms
 from streams.gateway.answers import answer
 from streams.gateway.body import content, parse
 from streams.gateway.ids import check_id, check_key, hashed
-from streams.gateway.operation import Call, Operation, Param
+from streams.gateway.operation import Operation, OperationCall, Param
 from streams.gateway.problem import Problem
 from streams.gateway.submission import Submissions, digest, moment, submission_id
-from streams.gateway.write import Record, write
+from streams.gateway.write import ProducedRecord, write
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -28,7 +28,7 @@ _MEMBERS: Final = frozenset({"agent", "input", "priority", "run_id", "deadline_s
 _MAX_DEADLINE_S: Final = 10 * 365 * 86_400
 
 
-class Asked(NamedTuple):
+class SubmissionBody(NamedTuple):
     """A submission as its body says it."""
 
     agent: str
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     not_before: datetime | float | None
 
 
-class Submit:
+class RunSubmitter:
     """Takes submissions in; knows which it has just written, so that a repeat is answered without a second record."""
 
     def __init__(self, deps: Deps, submissions: Submissions, runs: Runs) -> None:
@@ -47,7 +47,7 @@ class Submit:
         self._submissions = submissions
         self._runs = runs
 
-    async def __call__(self, call: Call) -> Response:
+    async def __call__(self, call: OperationCall) -> Response:
         """Answer 202 once the submission is acknowledged."""
         key = check_key(call.headers.get("idempotency-key"))
         asked = _asked(parse(await content(call)))
@@ -69,7 +69,7 @@ class Submit:
             caller=caller or None,
             idempotency_key=key,
         )
-        record = Record(self._submissions.topic(agent.name), event, submission_id(run_id, seal))
+        record = ProducedRecord(self._submissions.topic(agent.name), event, submission_id(run_id, seal))
         await write(self._producer, record, call.headers.get("traceparent"), run_id=run_id)
         self._runs.submitted(event, agent.pool, seal)
         return _accepted(run_id, agent.name)
@@ -141,7 +141,7 @@ def _accepted(run_id: str, agent: str) -> Response:
     return answer({"run_id": run_id, "agent": agent, "status": "queued"}, 202, {"location": f"/runs/{run_id}"})
 
 
-def _asked(value: object) -> Asked:
+def _asked(value: object) -> SubmissionBody:
     if not isinstance(value, dict):
         raise wrong("body", "it must be an object")
     for name in value:
@@ -156,7 +156,7 @@ def _asked(value: object) -> Asked:
     run_id = value.get("run_id")
     if run_id is not None and not isinstance(run_id, str):
         raise wrong("run_id", "it must be a text")
-    return Asked(
+    return SubmissionBody(
         agent,
         value.get("input"),
         priority,

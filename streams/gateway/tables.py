@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from streams.define.tables import TableDef
     from streams.gateway.deps import Deps
-    from streams.gateway.operation import Call
-    from streams.gateway.past import Past
-    from streams.query.wire import Answer
+    from streams.gateway.operation import OperationCall
+    from streams.gateway.past_rows import Past
+    from streams.query.wire import WorkerResponse
 
 _CONSISTENCY: Final = re.compile(r"offset:\d{1,18}")
 _OK: Final = 200
@@ -46,11 +46,11 @@ class Tables:
         self._names = deps.names
         self._past = past
 
-    async def list(self, _: Call) -> Response:
+    async def list(self, _: OperationCall) -> Response:
         """`GET /tables`."""
         return answer({"tables": [_shown(table) for _, table in sorted(self._tables.items())]})
 
-    async def row(self, call: Call) -> Response:
+    async def row(self, call: OperationCall) -> Response:
         """`GET /tables/{name}/{key}`; a key may hold slashes."""
         table, key = self._table(call), call.param("key")
         query = self._wish(table, call)
@@ -70,7 +70,7 @@ class Tables:
             raise _no_row(table)
         return passed_on(said)
 
-    async def scan(self, call: Call) -> Response:
+    async def scan(self, call: OperationCall) -> Response:
         """`GET /tables/{name}`: rows in the order of their keys, or those that a lookup finds."""
         table, limit = self._table(call), limit_of(call)
         query: dict[str, str | int | None] = {
@@ -87,7 +87,7 @@ class Tables:
         found = {"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None}
         return answer({**found, "incomplete": lacking} if (lacking := self._lacking(table)) else found)
 
-    def _wish(self, table: TableDef, call: Call) -> dict[str, str]:
+    def _wish(self, table: TableDef, call: OperationCall) -> dict[str, str]:
         """Return what a row must have seen, as its owner is asked; Problem 422 for no offset of its partition."""
         query = {name: call.query_params[name] for name in ("consistency", "topic") if name in call.query_params}
         if "topic" in query:
@@ -100,7 +100,7 @@ class Tables:
             raise wrong("consistency", f"rows of '{table.name}' are made of all partitions, an offset is of one")
         return query
 
-    async def _ask(self, table: TableDef, key: str, path: str, *, stale: bool) -> Answer:
+    async def _ask(self, table: TableDef, key: str, path: str, *, stale: bool) -> WorkerResponse:
         """Return the answer of the first pool that has the row; only tables of runs are in several."""
         first, *others = self._homes(table, key)
         ask = self._owners.ask_stale if stale else self._owners.ask
@@ -140,14 +140,14 @@ class Tables:
         live = self._owners.pools()
         return [no_worker(pool) for pool in sorted(self._pools) if pool not in live] if table.of_runs else []
 
-    def _table(self, call: Call) -> TableDef:
+    def _table(self, call: OperationCall) -> TableDef:
         table = self._tables.get(call.param("name"))
         if table is None:
             raise Problem("unknown-table", f"Known tables are: {', '.join(sorted(self._tables)) or 'none'}.")
         return table
 
 
-def _lookups(table: TableDef, call: Call) -> dict[str, str]:
+def _lookups(table: TableDef, call: OperationCall) -> dict[str, str]:
     """Return the lookups of a query as an owner is asked for them; Problem 422 for a field that is none."""
     found = {}
     for name, value in call.query_params.items():

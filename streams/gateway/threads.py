@@ -27,7 +27,7 @@ _PATIENCE: Final = 20.0
 """Seconds for one read with its wait for a thread: a filter that finds nothing may read a whole topic."""
 
 
-class Threads:
+class GatewayThreads:
     """The threads of one gateway in which the log is read."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.gateway.feed import Feed, Feeds, News, news_of
+from streams.gateway.feed import Feed, FeedRecord, Feeds, news_of
 from streams.gateway.problem import Problem
 from streams.gateway.sse import ALIVE_S, Streams, event_of, last_event_id, place, stream, within
 from streams.gateway.submit import wrong
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.gateway.deps import History
-    from streams.gateway.operation import Call
-    from streams.gateway.threads import Threads
+    from streams.gateway.operation import OperationCall
+    from streams.gateway.threads import GatewayThreads
 
 AHEAD: Final = 200
 """Records that are read before the reader has taken them; then the log is read no further until it has."""
@@ -37,19 +37,19 @@ class _Wish(NamedTuple):
     type: str | None
     limit: int | None
 
-    def takes(self, news: News) -> bool:
+    def takes(self, news: FeedRecord) -> bool:
         return self.type in (None, news.type) and self.key in (None, news.key)
 
 
 class TopicEvents:
     """Streams topics. An event's id names the next offset of every partition, so a reader can go on anywhere."""
 
-    def __init__(self, threads: Threads, streams: Streams) -> None:
+    def __init__(self, threads: GatewayThreads, streams: Streams) -> None:
         self._threads = threads
         self._streams = streams
         self._feeds = Feeds()
 
-    async def __call__(self, call: Call, history: History, topic: str, limit: int | None) -> Response:
+    async def __call__(self, call: OperationCall, history: History, topic: str, limit: int | None) -> Response:
         """Answer with the stream from `Last-Event-ID`, else `from`, else what comes from now on."""
         query = call.query_params
         if "to" in query:
@@ -71,7 +71,7 @@ class TopicEvents:
         woken = asyncio.Event()
         with self._streams.open(woken), self._feeds.reading(history, wish.topic, end, woken) as feed:
             yield place(_vector(offsets))
-            reader = _Reader(self._threads, history, wish, feed, offsets)
+            reader = _TopicEventReader(self._threads, history, wish, feed, offsets)
             while not self._streams.closed and not reader.done:
                 woken.clear()
                 if said := await reader.step():
@@ -84,10 +84,12 @@ class TopicEvents:
                     yield place(_vector(offsets))
 
 
-class _Reader:
+class _TopicEventReader:
     """One reader of a topic: at the feed's pace, or behind it, a page of the log at a time."""
 
-    def __init__(self, threads: Threads, history: History, wish: _Wish, feed: Feed, offsets: dict[int, int]) -> None:
+    def __init__(
+        self, threads: GatewayThreads, history: History, wish: _Wish, feed: Feed, offsets: dict[int, int]
+    ) -> None:
         self._threads = threads
         self._history = history
         self._wish = wish
@@ -117,7 +119,7 @@ class _Reader:
     async def _page(self, end: dict[int, int]) -> bytes:
         """Read on from the log, at most up to an end; nothing comes while no broker answers."""
 
-        def read() -> list[News]:
+        def read() -> list[FeedRecord]:
             found = self._history.between(self._wish.topic, start, end, key=self._wish.key, limit=AHEAD)
             return [news_of(one) for one in found]
 
@@ -133,7 +135,7 @@ class _Reader:
             self._offsets.update({number: max(self._offsets.get(number, 0), offset) for number, offset in end.items()})
         return said
 
-    def _said(self, came: list[News]) -> bytes:
+    def _said(self, came: list[FeedRecord]) -> bytes:
         """Return what is sent of records that came, moving the offsets on."""
         said = []
         for news in came:

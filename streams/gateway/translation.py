@@ -10,20 +10,20 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas import Event
-from streams.define.named import NamedEvent, NamedRun
+from streams.define.names import NamedEvent, NamedRun
 from streams.define.policies import Reject
 from streams.define.sources import MalformedBody
 from streams.define.starts import StartRun
 from streams.error_text import error_message
+from streams.gateway.event_from_json import typed_event
 from streams.gateway.ids import hashed
 from streams.gateway.internal import check_type
 from streams.gateway.problem import Problem
 from streams.gateway.submission import digest, submission_id
-from streams.gateway.typed import typed_event
-from streams.gateway.write import Record
+from streams.gateway.write import ProducedRecord
 
 if TYPE_CHECKING:
-    from streams.define.sources import Delivery, Source
+    from streams.define.sources import Delivery, SourceDef
     from streams.gateway.access import Caller
     from streams.gateway.deps import Deps
     from streams.gateway.submission import Submissions
@@ -51,7 +51,7 @@ class Meaning(NamedTuple):
     `named` says that the sender has named its events or agents, so that what is wrong with them is the sender's.
     """
 
-    records: list[Record]
+    records: list[ProducedRecord]
     events: list[str]
     runs: list[str]
     error: BaseException | None = None
@@ -66,7 +66,7 @@ class Translator:
         self._deps = deps
         self._submissions = submissions
 
-    def identity(self, source: Source, delivery: Delivery, unnamed: str) -> Identity:
+    def identity(self, source: SourceDef, delivery: Delivery, unnamed: str) -> Identity:
         """Return what identifies a delivery; an error of the source's own functions is part of it.
 
         `unnamed` is the id of a delivery to which its sender gives none. Raises Problem 400 for an id in
@@ -92,7 +92,7 @@ class Translator:
             raise Problem("malformed-request", message)
         return Identity(UNIDENTIFIED + unnamed, error=ValueError(message))
 
-    def meaning(self, source: Source, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
+    def meaning(self, source: SourceDef, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
         """Return what the source's function makes of a delivery; an error of the function is part of it.
 
         `sender` starts the runs: the key that sent the delivery, else the webhook itself.
@@ -109,7 +109,7 @@ class Translator:
             log.exception("source %s failed on delivery %s; the raw delivery is kept", source.name, delivery_id)
             return failed(error)
 
-    def _translate(self, source: Source, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
+    def _translate(self, source: SourceDef, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
         made = source.fn(delivery)
         items = [] if made is None else made if isinstance(made, list | tuple) else [made]
         if len(items) > _MAX_RESULTS:
@@ -132,11 +132,13 @@ class Translator:
             event = self._submissions.of_start(item, hashed("w-", item_id), sender.name)
             seal = digest(event.agent, event.input)
             topic = self._submissions.topic(event.agent)
-            meaning.records.append(Record(topic, event, submission_id(event.run_id, seal)))
+            meaning.records.append(ProducedRecord(topic, event, submission_id(event.run_id, seal)))
             meaning.runs.append(event.run_id)
         elif isinstance(item, Event):
             key = key or item.key_text() or item_id
-            meaning.records.append(Record(self._deps.names.events, item, item_id, key, source=f"/webhooks/{source}"))
+            meaning.records.append(
+                ProducedRecord(self._deps.names.events, item, item_id, key, source=f"/webhooks/{source}")
+            )
             meaning.events.append(item_id)
         else:
             message = f"source {source} returned {type(item).__name__}; return events, StartRun or None"

@@ -18,7 +18,7 @@ from schemas.errors import SchemaError
 from schemas.webhook import WebhookReceived
 from streams.clock import monotonic, now_ms
 from streams.define.policies import Reject
-from streams.define.sources import Delivery, Source
+from streams.define.sources import Delivery, SourceDef
 from streams.error_text import error_traceback, error_type
 from streams.gateway.access import Caller
 from streams.gateway.answers import answer
@@ -28,17 +28,17 @@ from streams.gateway.headers import kept, plain
 from streams.gateway.problem import Problem
 from streams.gateway.secrets import revealed
 from streams.gateway.translation import UNIDENTIFIED, Identity, Meaning, Translator, failed, line_of
-from streams.gateway.unverified import UnverifiedBodies
-from streams.gateway.write import Record, refused, send_all, write, write_all
-from streams.tools._user_code import called
-from topics.errors import RecordTooLargeError, TopicError
+from streams.gateway.unverified_bodies import UnverifiedBodies
+from streams.gateway.write import ProducedRecord, refused, send_all, write, write_all
+from streams.user_code import called
+from topics.errors import EventTooLargeError, TopicError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.gateway.deps import Book, Deps
+    from streams.gateway.deps import DeadLetterSource, Deps
     from streams.gateway.meter import Meter
-    from streams.gateway.operation import Call
+    from streams.gateway.operation import OperationCall
     from streams.gateway.runs import Runs
     from streams.gateway.submission import Submissions
 
@@ -64,7 +64,7 @@ class Webhooks:
         self._told: dict[str, float] = {}
         self._secrets = revealed(deps.settings.webhook_secrets, deps.catalog.sources)
 
-    async def __call__(self, call: Call) -> Response:
+    async def __call__(self, call: OperationCall) -> Response:
         """Answer one delivery."""
         if call.url.query and (challenge := self._challenge(call)) is not None:
             return challenge
@@ -89,7 +89,7 @@ class Webhooks:
             shown["duplicate"] = True
         return answer(shown, 202)
 
-    async def ask(self, call: Call) -> Response:
+    async def ask(self, call: OperationCall) -> Response:
         """Answer a sender that asks by GET whether the endpoint is the one which it was told; Problem 401, 404, 405."""
         source = self._source(call.param("source"))
         if source.handshake is None:
@@ -100,7 +100,7 @@ class Webhooks:
             raise Problem("bad-signature", "The source's handshake does not answer this question.")
         return challenge
 
-    def _challenge(self, call: Call) -> Response | None:
+    def _challenge(self, call: OperationCall) -> Response | None:
         """Return what the source's handshake says to the parameters of the query, if anything."""
         source = self._deps.catalog.sources.get(call.param("source"))
         if source is None or source.handshake is None:
@@ -115,13 +115,13 @@ class Webhooks:
             self._say_check_failed(source.name, error)
             return None
 
-    def _source(self, name: str) -> Source:
+    def _source(self, name: str) -> SourceDef:
         source = self._deps.catalog.sources.get(name)
         if source is None:
             raise Problem("unknown-source", "No source has that name.")
         return source
 
-    def kept(self, book: Book, name: str, delivery_id: bytes) -> WebhookReceived:
+    def kept(self, book: DeadLetterSource, name: str, delivery_id: bytes) -> WebhookReceived:
         """Return a raw delivery from the log; blocking. Problem 409 when it, or its source, is no more there."""
         topic = self._topics.get(name)
         found = None if topic is None else book.last(topic, delivery_id, WebhookReceived)
@@ -144,7 +144,7 @@ class Webhooks:
         for record in meaning.records:
             self._runs.started(record.event)
 
-    async def _verified(self, call: Call) -> tuple[Source, dict[str, str], bytes, Caller]:
+    async def _verified(self, call: OperationCall) -> tuple[SourceDef, dict[str, str], bytes, Caller]:
         """Return source, headers, body (without content coding) and sender of a delivery whose sender proved itself.
 
         Problem 404, 413 or 401; what can be refused by its headers is refused before its body is read.
@@ -165,7 +165,7 @@ class Webhooks:
         headers.pop("content-encoding", None)
         return source, headers, body, sender
 
-    def _meaning(self, source: Source, delivery: Delivery, identity: Identity, sender: Caller) -> Meaning:
+    def _meaning(self, source: SourceDef, delivery: Delivery, identity: Identity, sender: Caller) -> Meaning:
         """Return what a delivery means; Problem as `Translator.meaning`."""
         if identity.error is None:
             return self._translator.meaning(source, delivery, identity.id, sender)
@@ -175,7 +175,7 @@ class Webhooks:
         self._meter.refused(name)
         return Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
 
-    def _has_key(self, source: Source, call: Call, headers: Mapping[str, str]) -> bool:
+    def _has_key(self, source: SourceDef, call: OperationCall, headers: Mapping[str, str]) -> bool:
         """Tell whether the sender proved itself by an API key, where the source takes one."""
         if not getattr(source.verify, "accepts_key", False) or call.caller is None:
             return False
@@ -183,7 +183,7 @@ class Webhooks:
         anyone = not call.caller.name and not self._secrets.get(source.name, ()) and "origin" not in headers
         return call.caller.may("submit") and (bool(call.caller.name) or anyone)
 
-    def _is_signed(self, source: Source, headers: Mapping[str, str], body: bytes) -> bool:
+    def _is_signed(self, source: SourceDef, headers: Mapping[str, str], body: bytes) -> bool:
         """Tell whether the sender proved itself by its signature."""
         try:
             return called(source.verified, headers, body, self._secrets.get(source.name, ()), now_ms() / 1000)
@@ -199,7 +199,7 @@ class Webhooks:
             log.error("the check of source %s failed; the delivery is refused", name, exc_info=error)
 
     async def _store(
-        self, source: Source, delivery: Delivery, identity: Identity, meaning: Meaning, traceparent: str | None
+        self, source: SourceDef, delivery: Delivery, identity: Identity, meaning: Meaning, traceparent: str | None
     ) -> Meaning:
         """Write what a delivery means or, if that cannot be written, its dead letter; then the delivery itself.
 
@@ -212,7 +212,7 @@ class Webhooks:
         elif meaning.records:
             try:
                 await send_all(producer, meaning.records, traceparent)
-            except (RecordTooLargeError, SchemaError) as error:  # no repeat can help: what the source made is at fault
+            except (EventTooLargeError, SchemaError) as error:  # no repeat can help: what the source made is at fault
                 log.exception("what source %s made of delivery %s cannot be written", source.name, identity.id)
                 meaning = failed(error)
             except TopicError as error:
@@ -225,14 +225,14 @@ class Webhooks:
         await write(producer, self._raw(source, delivery, identity), traceparent)
         return meaning
 
-    def _raw(self, source: Source, delivery: Delivery, identity: Identity) -> Record:
+    def _raw(self, source: SourceDef, delivery: Delivery, identity: Identity) -> ProducedRecord:
         raw = WebhookReceived(
             source=source.name, delivery_id=identity.id, headers=kept(source, delivery.headers), body=delivery.body
         )
         signed = None if identity.signed is None else {SIGNED_ID: identity.signed}
-        return Record(self._topics[source.name], raw, f"{source.name}/{identity.id}", identity.id, signed)
+        return ProducedRecord(self._topics[source.name], raw, f"{source.name}/{identity.id}", identity.id, signed)
 
-    def _dead(self, source: str, delivery_id: str, error: BaseException) -> Record:
+    def _dead(self, source: str, delivery_id: str, error: BaseException) -> ProducedRecord:
         kind = error_type(error)
         letter = DeadLettered(
             dead_id=_dead_id(source, delivery_id),
@@ -247,7 +247,7 @@ class Webhooks:
             fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
             first_ms=now_ms(),
         )
-        return Record(self._deps.names.dead_letters, letter, letter.dead_id)
+        return ProducedRecord(self._deps.names.dead_letters, letter, letter.dead_id)
 
 
 def _unkeyed(source: str) -> Caller:
@@ -259,7 +259,7 @@ def _dead_id(source: str, delivery_id: str) -> str:
     return f"{source}/{delivery_id}"
 
 
-def _handshake(source: Source, delivery: Delivery) -> dict[str, Any] | None:
+def _handshake(source: SourceDef, delivery: Delivery) -> dict[str, Any] | None:
     """Return what the sender wants to hear before it sends anything, if this is that question."""
     handshake = getattr(source.verify, "handshake", None)
     try:

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.errors import SchemaError
 from streams.gateway.problem import Problem
-from topics.errors import RecordTooLargeError, TopicError, UnknownTopicError
+from topics.errors import EventTooLargeError, TopicError, UnknownTopicError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from schemas import Event
-    from streams.gateway.deps import Pending, Producer
+    from streams.gateway.deps import GatewayProducer, PendingRecord
     from topics.producer import Ack
 
 RETRY_AFTER = 1
 """Seconds after which a client may repeat a write that was not acknowledged."""
 
 
-class Record(NamedTuple):
+class ProducedRecord(NamedTuple):
     """One record to write."""
 
     topic: str
@@ -32,16 +32,18 @@ class Record(NamedTuple):
     partition: int | None = None
 
 
-async def write(producer: Producer, record: Record, traceparent: str | None, **named: Any) -> Ack:
+async def write(producer: GatewayProducer, record: ProducedRecord, traceparent: str | None, **named: Any) -> Ack:
     """Write one record; Problem 503 when it is not acknowledged, with `named` for the client to repeat with."""
     return (await write_all(producer, (record,), traceparent, **named))[0]
 
 
-async def write_all(producer: Producer, records: Sequence[Record], traceparent: str | None, **named: Any) -> list[Ack]:
+async def write_all(
+    producer: GatewayProducer, records: Sequence[ProducedRecord], traceparent: str | None, **named: Any
+) -> list[Ack]:
     """Write several records at once; all are acknowledged, or it is a Problem (the first one)."""
     try:
         return await send_all(producer, records, traceparent)
-    except RecordTooLargeError as error:
+    except EventTooLargeError as error:
         raise Problem("too-large", "The record is over the size that its topic takes.") from error
     except TopicError as error:
         raise refused(error, **named) from error
@@ -49,13 +51,13 @@ async def write_all(producer: Producer, records: Sequence[Record], traceparent: 
         raise Problem("invalid-event", f"It cannot be encoded: {error}", errors=[]) from error
 
 
-async def send_all(producer: Producer, records: Sequence[Record], traceparent: str | None) -> list[Ack]:
+async def send_all(producer: GatewayProducer, records: Sequence[ProducedRecord], traceparent: str | None) -> list[Ack]:
     """Write several records at once; raises TopicError or SchemaError for the first that is not acknowledged."""
     begun = [_begin(producer, record, traceparent) for record in records]
     return [await record.acknowledged() for record in begun]
 
 
-def _begin(producer: Producer, record: Record, traceparent: str | None) -> Pending:
+def _begin(producer: GatewayProducer, record: ProducedRecord, traceparent: str | None) -> PendingRecord:
     return producer.begin(
         record.topic,
         record.event,

@@ -40,6 +40,9 @@ SINGLE = {
     "num.io.threads": "4",
     "background.threads": "2",
     "log.cleaner.dedupe.buffer.size": "16777216",  # of 128 MiB, a quarter of our heap
+    # A partition that moves waits for heartbeats of both members: on one machine they may come often.
+    "group.consumer.min.heartbeat.interval.ms": "200",
+    "group.consumer.heartbeat.interval.ms": "250",
     "broker.heartbeat.interval.ms": "300",
     "broker.session.timeout.ms": "3000",  # after kill -9 the next start waits for the old session to end
 }
@@ -53,7 +56,7 @@ def properties(data: Path, port: int, controller_port: int) -> str:
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
         "log.dirs": str(data),
     }
-    return "".join(f"{name}={escaped(value)}\n" for name, value in {**SINGLE, **SHARED, **addresses}.items())
+    return "".join(f"{name}={escaped(value)}\n" for name, value in {**SHARED, **SINGLE, **addresses}.items())
 
 
 def escaped(value: str) -> str:

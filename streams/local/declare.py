@@ -11,11 +11,11 @@ from topics.catalogue import catalogue
 if TYPE_CHECKING:
     from streams.app import Catalog
     from streams.settings import Settings
-    from topics.changes import Plan
+    from topics.changes import TopicPlan
     from topics.topic import Topic
 
 
-def declare_topics(settings: Settings, catalog: Catalog | None = None) -> Plan:
+def declare_topics(settings: Settings, catalog: Catalog | None = None) -> TopicPlan:
     """Create and correct the topics of everything in `catalog` and return what was changed; blocking.
 
     Without a catalog it is what `settings` lead to. Raises DiscoveryError then, and TopicError for what must not be

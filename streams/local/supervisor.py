@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Self
 from streams.clock import monotonic
 from streams.local.errors import LocalError, StartError
 from streams.local.probe import not_ready
-from streams.local.spawn import ended, spawn
+from streams.local.spawn import Process, ended, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from streams.local.merged import MergedLog
+    from streams.local.merged_log import MergedLog
 
 SHORT_LIFE = 2.0  # seconds; who dies sooner than that is not restarted in a hot loop
 PAUSE = 0.8  # seconds before such a restart
@@ -37,15 +37,16 @@ class Child:
     """
 
     name: str
-    launch: Callable[[], subprocess.Popen[bytes]]
+    launch: Callable[[], Process]
     ready: str | None = None
     stop: Callable[[], None] | None = None
     grace: float = 10.0
     rank: int = 0
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    process: Process | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
     short_lives: int = field(default=0, init=False)
     was_ready: bool = field(default=False, init=False)
+    replacing: bool = field(default=False, init=False)
 
     @classmethod
     def of(
@@ -111,6 +112,15 @@ class Supervisor:
                 raise StartError(message)
         child.was_ready = True
 
+    async def restart(self, child: Child, timeout: float = READY) -> None:
+        """Stop `child`, start it anew and return when it answers; raises what `wait_ready` does."""
+        times = child.restarts + 1
+        child.replacing, child.short_lives = True, 0
+        await asyncio.to_thread(_end, child)
+        await self.wait_restarted(child, times)
+        child.replacing = False
+        await self.wait_ready(child, timeout)
+
     async def wait_restarted(self, child: Child, times: int = 1) -> None:
         """Return when `child` has been started anew `times` times in all; it need not be ready again."""
         while child.restarts < times:
@@ -124,15 +134,16 @@ class Supervisor:
             await asyncio.gather(*(asyncio.to_thread(_end, child) for child in equals))
         self.children.clear()
 
-    async def _keep(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+    async def _keep(self, child: Child, process: Process) -> None:
         while True:
             born = monotonic()
             status = await self._life(child, process)
             if self._stopping.is_set():
                 return
-            short = monotonic() - born < SHORT_LIFE
+            short = monotonic() - born < SHORT_LIFE and not child.replacing
             child.short_lives = child.short_lives + 1 if short else 0
-            self._log.line(child.name, f"ended ({_told(status)}): starting it again")
+            if not child.replacing:
+                self._log.line(child.name, f"ended ({_told(status)}): starting it again")
             if short and (child.short_lives > 1 or not child.was_ready) and await self._stopped_within(PAUSE):
                 return
             again = await self._launched(child)
@@ -140,7 +151,7 @@ class Supervisor:
                 return
             process = again
 
-    async def _launched(self, child: Child) -> subprocess.Popen[bytes] | None:
+    async def _launched(self, child: Child) -> Process | None:
         """Start `child` anew, as often as it takes; None when all are to stop."""
         while not self._stopping.is_set():
             try:
@@ -157,7 +168,7 @@ class Supervisor:
             await asyncio.to_thread(_end, child)  # stopped while it was being started
         return None
 
-    async def _life(self, child: Child, process: subprocess.Popen[bytes]) -> int:
+    async def _life(self, child: Child, process: Process) -> int:
         async with asyncio.TaskGroup() as tasks:
             pipe = process.stdout
             log = tasks.create_task(self._log.follow(child.name, pipe)) if pipe is not None else None

@@ -10,7 +10,7 @@ from streams import clock
 from streams.model.chat import ChatRequest, Message, Usage
 from streams.model.fence import RULE, fenced
 from streams.model.hash import meant, request_hash
-from streams.model.structured import complete, wanted
+from streams.model.structured_reply import complete, wanted
 from streams.model.usable import require_usable
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ Tools:
 SHOWN = 4_000  # characters of a tool's result that the model sees: every round shows all of them again
 
 
-class Thinker(Protocol):
+class ModelAsker(Protocol):
     """What of a Run is needed here."""
 
     def llm(self, prompt: Any, /, *args: Any, returns: Any, **params: Any) -> Awaitable[Any]:
@@ -38,7 +38,7 @@ class Thinker(Protocol):
 
 
 async def converse(
-    run: Thinker,
+    run: ModelAsker,
     prompt: object,
     *data: Any,
     tools: Sequence[Tool[Any]],
@@ -90,7 +90,7 @@ def _question(prompt: object, tools: Sequence[Tool[Any]]) -> str:
     return f"{prompt}\n\n{RULES}{listed}"
 
 
-async def _acted(run: Thinker, tool: Tool[Any], arguments: dict[str, Any], hosts: frozenset[str]) -> dict[str, Any]:
+async def _acted(run: ModelAsker, tool: Tool[Any], arguments: dict[str, Any], hosts: frozenset[str]) -> dict[str, Any]:
     """Call a tool and return what the model is shown of it; nothing is called for a host that was not given."""
     shown = {"tool": tool.name, "arguments": as_json(arguments)}
     if strange := beyond(shown["arguments"], hosts):

@@ -14,10 +14,10 @@ from streams.choices import is_loopback
 from streams.model.chat import ChatAnswer
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
 from streams.model.formats import Formats
-from streams.model.pace import Pace
+from streams.model.pace import RequestPace
 from streams.model.prices import Prices
 from streams.model.ramp import Ramp
-from streams.model.reply import Deltas, Problem, calls_of, parsed, problem_of, refusal_of, text_of, usage_of
+from streams.model.reply import Deltas, ReplyProblem, calls_of, parsed, problem_of, refusal_of, text_of, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -50,7 +50,7 @@ class OpenAIChat:
         concurrency: int = 0,
     ) -> None:
         """Open nothing yet; `timeout` is in seconds for one request, `concurrency` requests at once (0: any number)."""
-        self._pace = Pace(concurrency)
+        self._pace = RequestPace(concurrency)
         self._model = model
         self._timeout = timeout
         self._prices = Prices.load() if prices is None else prices
@@ -110,7 +110,7 @@ class OpenAIChat:
         except (openai.APIConnectionError, httpx2.TransportError, aiohttp.ClientError) as error:
             raise self._broke_off(_broken(error) or error) from error
         except openai.APIError as error:  # in the middle of a stream
-            problem = problem_of({"error": error.body}) or Problem(0, error.message)
+            problem = problem_of({"error": error.body}) or ReplyProblem(0, error.message)
             raise self._problem(problem, None) from error
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
             raise ModelError(f"The model endpoint {self._where} sent something that is no answer ({error}).") from error
@@ -209,9 +209,9 @@ class OpenAIChat:
 
     def _failure(self, error: openai.APIStatusError) -> ModelError:
         words = " ".join(error.message.split())[:300]
-        return self._problem(Problem(error.status_code, words), error.response.headers)
+        return self._problem(ReplyProblem(error.status_code, words), error.response.headers)
 
-    def _problem(self, problem: Problem, headers: Mapping[str, str] | None) -> ModelError:
+    def _problem(self, problem: ReplyProblem, headers: Mapping[str, str] | None) -> ModelError:
         """Return the error for an HTTP status, or for one that came as the body of an answer; `headers` if it had."""
         status = problem.status
         said = f"The model endpoint {self._where} answered {status or 'an error'}: {problem.words}"

@@ -21,7 +21,7 @@ _SPANS: Final = re.compile(rf"(?:{_SPAN.pattern})+")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Pace:
+class RequestPace:
     """The pace of one endpoint in one worker, shared by all its calls, so that a pause holds for all of them."""
 
     def __init__(self, concurrency: int = 0) -> None:

@@ -13,7 +13,7 @@ from streams.model.chat import ToolCall, Usage
 SHOWN = 300  # characters of an endpoint's words that an error repeats
 
 
-class Problem(NamedTuple):
+class ReplyProblem(NamedTuple):
     """An error that came as the body of an answer: the status that it stands for, 0 if unknown, and its words."""
 
     status: int
@@ -50,18 +50,18 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def problem_of(reply: Any) -> Problem | None:
+def problem_of(reply: Any) -> ReplyProblem | None:
     """Return the error that stands in the place of an answer, whatever the HTTP status was; None if there is none."""
     error = reply.get("error") if isinstance(reply, dict) and not reply.get("choices") else None
     if not error:
         return None
     if not isinstance(error, dict):
-        return Problem(0, _words(error))
+        return ReplyProblem(0, _words(error))
     code = error.get("code", error.get("status"))
     status = int(str(code)) if str(code).isascii() and str(code).isdigit() and len(str(code)) == 3 else 0
     if "rate_limit" in str(code) or "rate_limit" in str(error.get("type")):
         status = 429
-    return Problem(status, _words(error.get("message") or error))
+    return ReplyProblem(status, _words(error.get("message") or error))
 
 
 def _words(value: Any) -> str:

@@ -6,7 +6,8 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from streams.query.following import Follower
+from streams.journal import store_keys
+from streams.query.topic_follower import Follower
 from topics.reader import follow, offsets
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from topics.kafka import KafkaConfig
     from topics.names import Names
     from topics.reader import Position, RawRecord
-
-_RUN = b"r/"
 
 
 class RunChanges:
@@ -69,9 +68,9 @@ class RunChanges:
     def _heard(self, record: RawRecord) -> None:
         """Wake the watchers of a record's run; called in the follower's thread."""
         key = record.key or b""
-        if not key.startswith(_RUN):
+        if not key.startswith(store_keys.RUN):
             return
-        run_id = key[len(_RUN) :].partition(b"/")[0].decode("utf-8", "replace")
+        run_id = key[len(store_keys.RUN) :].partition(b"/")[0].decode("utf-8", "replace")
         loop = self._loop
         if run_id in self._watchers and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake, run_id)

@@ -12,10 +12,10 @@ from schemas.errors import SchemaError
 from schemas.worker import WorkerHeartbeat
 from streams.app import Catalog, discover
 from streams.choices import is_loopback
-from streams.query.asked import open_breakers, stale_runs
 from streams.query.cluster import cluster_secret
 from streams.query.codec import codec_of
-from streams.query.unread import close_to_deletion
+from streams.query.retention_risk import close_to_deletion
+from streams.query.worker_reports import open_breakers, stale_runs
 from topics.admin import weak_partitions
 from topics.groups import lag
 from topics.names import Names

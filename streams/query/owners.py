@@ -11,7 +11,7 @@ import orjson
 from streams.clock import monotonic, now_ms
 from streams.errors import StreamsError
 from streams.query.placement import Placement
-from streams.query.wire import Answer
+from streams.query.wire import WorkerResponse
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ class OwnerUnavailableError(StreamsError):
     """Raised by `Owners.ask` when no owner answered in time: the partition moves, or no worker of the pool runs."""
 
 
-class Client(Protocol):
+class OwnerClient(Protocol):
     """Asks a worker; `streams.query.wire.Wire` does."""
 
-    async def get(self, url: str, seconds: float) -> Answer | None: ...  # noqa: D102
-    async def post(self, url: str, body: bytes, seconds: float) -> Answer | None: ...  # noqa: D102
+    async def get(self, url: str, seconds: float) -> WorkerResponse | None: ...  # noqa: D102
+    async def post(self, url: str, body: bytes, seconds: float) -> WorkerResponse | None: ...  # noqa: D102
 
 
 class Owners:
     """Follows the workers' heartbeats and forwards questions to the owner of a key."""
 
-    def __init__(self, partitions: Callable[[], int], client: Client, patience: float = PATIENCE) -> None:
+    def __init__(self, partitions: Callable[[], int], client: OwnerClient, patience: float = PATIENCE) -> None:
         self._partitions = partitions
         self._client = client
         self._patience = patience
@@ -86,11 +86,11 @@ class Owners:
         """Return how many runs a pool's workers had in memory when they were last heard of."""
         return self._placement.last_running(pool)
 
-    async def ask(self, pool: str, key: str, path: str) -> Answer:
+    async def ask(self, pool: str, key: str, path: str) -> WorkerResponse:
         """Return the answer of the worker that owns `key`; OwnerUnavailableError when none gave one in time."""
         partition = partition_of(key.encode(), self._partitions())
         deadline = monotonic() + self._patience
-        last: Answer | None = None
+        last: WorkerResponse | None = None
         while True:
             moved = self._moved
             url = self._placement.owner(pool, partition, now_ms())
@@ -104,7 +104,7 @@ class Owners:
                 raise OwnerUnavailableError(_reason(pool, partition, url, last))
             await _wait(moved, min(left, _ROUND) if url is not None else left)
 
-    async def ask_stale(self, pool: str, key: str, path: str) -> Answer:
+    async def ask_stale(self, pool: str, key: str, path: str) -> WorkerResponse:
         """Return the answer of the key's owner, or of a standby when the owner cannot be reached; else as `ask`.
 
         `path` begins with `/owner/`; standbys answer under `/standby/`, and only what they have counts: what a copy
@@ -121,7 +121,7 @@ class Owners:
                 return said
         return await self.ask(pool, key, path)
 
-    async def ask_all(self, pool: str, path: str) -> list[Answer]:
+    async def ask_all(self, pool: str, path: str) -> list[WorkerResponse]:
         """Return answers of live workers of a pool that together speak for every partition, each for others.
 
         A worker that has just lost a partition answers without it, one that has just got it already with it: such
@@ -138,13 +138,13 @@ class Owners:
                 raise OwnerUnavailableError(_incomplete(pool))
             await _wait(moved, min(left, _ROUND))
 
-    async def post_all(self, pool: str, path: str, body: bytes) -> list[Answer]:
+    async def post_all(self, pool: str, path: str, body: bytes) -> list[WorkerResponse]:
         """Return what the live workers of a pool say to a body, once; those that do not answer well are left out."""
         urls = self._placement.urls(pool, now_ms())
         said = await asyncio.gather(*(self._client.post(url + path, body, self._patience) for url in urls))
         return [answer for answer in said if answer is not None and answer.status == _OK]
 
-    async def _all(self, pool: str, path: str, deadline: float) -> list[Answer] | None:
+    async def _all(self, pool: str, path: str, deadline: float) -> list[WorkerResponse] | None:
         """Return the answers of all live workers, None when a partition is missing, or told of twice."""
         count = self._partitions()
         if not self._placement.covers(pool, count, now_ms()):
@@ -159,7 +159,7 @@ class Owners:
             return found if spoken == Counter(range(count)) else None
         return found if len(found) == len(urls) else None
 
-    async def _get(self, url: str, deadline: float) -> Answer | None:
+    async def _get(self, url: str, deadline: float) -> WorkerResponse | None:
         return await self._client.get(url, max(deadline - monotonic(), _ROUND))
 
 
@@ -171,7 +171,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _reason(pool: str, partition: int, url: str | None, last: Answer | None) -> str:
+def _reason(pool: str, partition: int, url: str | None, last: WorkerResponse | None) -> str:
     if last is not None and last.status == _NOT_READY and (detail := _detail(last.body)):
         return f"Partition {partition} of pool '{pool}': {detail}; ask again in a second."
     if url is None:

@@ -32,7 +32,7 @@ class Presence(Enum):
 
 
 @dataclass(slots=True)
-class Seen:
+class KnownWorker:
     """A worker's latest heartbeat and when it counts from, in this process's milliseconds."""
 
     beat: WorkerHeartbeat
@@ -43,7 +43,7 @@ class Placement:
     """Which worker answers for a partition of a pool, as far as heartbeats tell."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, Seen] = {}
+        self._workers: dict[str, KnownWorker] = {}
 
     def apply(self, worker_id: str, beat: WorkerHeartbeat | None, now_ms: int) -> bool:
         """Take in a heartbeat, or a tombstone (None); tell whether who owns what may have changed.
@@ -55,7 +55,7 @@ class Placement:
         if beat is None:
             return self._workers.pop(worker_id, None) is not None
         fresh = before is not None and beat.at_ms > before.beat.at_ms and now_ms - beat.at_ms < HISTORY_MS
-        self._workers[worker_id] = Seen(beat, now_ms if fresh else min(beat.at_ms, now_ms))
+        self._workers[worker_id] = KnownWorker(beat, now_ms if fresh else min(beat.at_ms, now_ms))
         if before is None or now_ms - before.at_ms > STALE_MS:
             return True
         old = before.beat
@@ -131,5 +131,5 @@ class Placement:
         """Return how many runs the workers of a pool had in memory when they were last heard of."""
         return sum(seen.beat.running for seen in self._workers.values() if seen.beat.pool == pool)
 
-    def _live(self, now_ms: int) -> list[Seen]:
+    def _live(self, now_ms: int) -> list[KnownWorker]:
         return [seen for seen in self._workers.values() if now_ms - seen.at_ms <= STALE_MS]

@@ -24,7 +24,7 @@ MOST: Final = 1_000
 _IDLE_S: Final = 4.0  # below the five seconds after which a worker's server closes an idle connection
 
 
-class Answer(NamedTuple):
+class WorkerResponse(NamedTuple):
     """What a worker said, unread, so that it can be passed on."""
 
     status: int
@@ -51,11 +51,11 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
         self._refusing: set[str] = set()
 
-    async def get(self, url: str, seconds: float) -> Answer | None:
+    async def get(self, url: str, seconds: float) -> WorkerResponse | None:
         """Return the answer, None when there is none within `seconds`."""
         return await self._ask("GET", url, None, seconds)
 
-    async def post(self, url: str, body: bytes, seconds: float) -> Answer | None:
+    async def post(self, url: str, body: bytes, seconds: float) -> WorkerResponse | None:
         """Return the answer to a JSON body, None when there is none within `seconds`."""
         return await self._ask("POST", url, body, seconds)
 
@@ -64,7 +64,7 @@ class Wire:
         if self._session is not None:
             await self._session.close()
 
-    async def _ask(self, method: str, url: str, body: bytes | None, seconds: float) -> Answer | None:
+    async def _ask(self, method: str, url: str, body: bytes | None, seconds: float) -> WorkerResponse | None:
         session = self._session
         if session is None:
             session = self._session = _session(self._headers)
@@ -79,15 +79,15 @@ class Wire:
         if response.status == _UNAUTHORIZED:
             return self._refused(target)
         headers = response.headers
-        return Answer(response.status, said, headers.get("retry-after"), _partitions(headers.get(PARTITIONS)))
+        return WorkerResponse(response.status, said, headers.get("retry-after"), _partitions(headers.get(PARTITIONS)))
 
-    def _refused(self, target: URL) -> Answer:
+    def _refused(self, target: URL) -> WorkerResponse:
         """Return a worker's refusal as an answer that it cannot give; each worker's is logged once."""
         worker = str(target.origin())
         if worker not in self._refusing:
             self._refusing.add(worker)
             log.error("%s: %s", worker, REFUSED)
-        return Answer(503, orjson.dumps({"detail": REFUSED}))
+        return WorkerResponse(503, orjson.dumps({"detail": REFUSED}))
 
 
 def _session(headers: dict[str, str]) -> aiohttp.ClientSession:

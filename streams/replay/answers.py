@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streams.engine.messages import ErrorInfo
 from streams.model.hash import tool_hash
-from streams.replay import live
-from streams.replay.errors import NotRecordedError, ReplayError
-from streams.replay.recordings import RecordedModel, Recordings
-from streams.tools._softly import hard_limit_of, out_of_time
+from streams.replay import live_calls
+from streams.replay.errors import CallNotRecordedError, ReplayError
+from streams.replay.recordings import RecordedStepModel, Recordings
+from streams.tools._soft_timeout import hard_limit_of, out_of_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from streams.engine.decision import Perform
     from streams.engine.entry import Entry
     from streams.model.chat import ChatModel
-    from streams.replay.observed import Observed
+    from streams.replay.run_observations import Observed
 
 CallMode: TypeAlias = Literal["recorded", "hybrid", "live"]
 
 
 @dataclass(slots=True)
-class Answer:
+class RecordedAnswer:
     """The end of one attempt; `recorded` counts answers that were found, `made` those that were asked for outside.
 
     `encoded` says that the value is JSON as the journal keeps it, and not what a step returned.
@@ -42,7 +42,7 @@ class Answer:
     encoded: bool = True
 
 
-class Answers:
+class AnswerSource:
     """Answers for one root run and its descendants: it remembers which of several equal answers comes next.
 
     `recorded` never asks the outside, `hybrid` asks for what is not on the log, `live` asks for everything.
@@ -61,7 +61,9 @@ class Answers:
         """Whether the outside must not be asked."""
         return self.mode == "recorded"
 
-    async def find(self, run_id: str, perform: Perform, observed: Observed | None, *, anywhere: bool) -> Answer | None:
+    async def find(
+        self, run_id: str, perform: Perform, observed: Observed | None, *, anywhere: bool
+    ) -> RecordedAnswer | None:
         """Return the answer that the log holds, or None; a pure step is computed, since it touches nothing.
 
         Unless `anywhere` is said, a run that the log knows gets only what this step of it got then: one that was cut
@@ -80,59 +82,61 @@ class Answers:
             return _failed(entry)
         return await self._recorded(run_id, perform, entry)
 
-    async def _recorded(self, run_id: str, perform: Perform, entry: Entry | None) -> Answer | None:
+    async def _recorded(self, run_id: str, perform: Perform, entry: Entry | None) -> RecordedAnswer | None:
         """Answer by hash; the journal under the same arguments is as good, but for models, whose schemas it lacks."""
         if perform.kind == "llm":
             return await self._asked_model(run_id, perform, None)
         if entry is not None:  # for a tool, too: an answer that was shared between runs is recorded for the first only
-            return Answer(entry.output, recorded=1)
+            return RecordedAnswer(entry.output, recorded=1)
         if perform.kind == "tool":
             return self._called(run_id, perform)
         return await self.make(run_id, perform) if perform.pure else None
 
-    async def make(self, run_id: str, perform: Perform) -> Answer:
+    async def make(self, run_id: str, perform: Perform) -> RecordedAnswer:
         """Make the attempt for real, within its time-out; what goes wrong is the answer's error."""
         scope = asyncio.timeout(hard_limit_of(perform))
         try:
             async with scope:
                 return await self._made(run_id, perform)
         except Exception as error:  # noqa: BLE001 - users' code and the outside may raise anything: it is the outcome
-            return Answer(error=ErrorInfo.of(error, timed_out=scope.expired() or out_of_time(error)), made=1)
+            return RecordedAnswer(error=ErrorInfo.of(error, timed_out=scope.expired() or out_of_time(error)), made=1)
 
-    async def _made(self, run_id: str, perform: Perform) -> Answer:
+    async def _made(self, run_id: str, perform: Perform) -> RecordedAnswer:
         if perform.kind == "llm":
             if self._model is None:
                 raise ReplayError("no model is known: start `streams dev`, or set STREAMS_LLM_BASE_URL")
             answer = await self._asked_model(run_id, perform, self._model())
             if answer is None:
-                raise NotRecordedError("the model gave no answer")
+                raise CallNotRecordedError("the model gave no answer")
             return answer
         if perform.kind == "tool":
-            value, record = await live.tool_call(run_id, perform)
-            return Answer(value, calls=[record], made=1)
-        return Answer(await live.step(perform), made=int(not perform.pure), recorded=int(perform.pure), encoded=False)
+            value, record = await live_calls.tool_call(run_id, perform)
+            return RecordedAnswer(value, calls=[record], made=1)
+        return RecordedAnswer(
+            await live_calls.step(perform), made=int(not perform.pure), recorded=int(perform.pure), encoded=False
+        )
 
-    async def _asked_model(self, run_id: str, perform: Perform, outside: ChatModel | None) -> Answer | None:
+    async def _asked_model(self, run_id: str, perform: Perform, outside: ChatModel | None) -> RecordedAnswer | None:
         known = Recordings() if self.mode == "live" else self._recordings
         before = self._asked.copy() if outside is None else None
-        model = RecordedModel(known, run_id, perform.path, lambda name: self._nth(run_id, perform, name), outside)
+        model = RecordedStepModel(known, run_id, perform.path, lambda name: self._nth(run_id, perform, name), outside)
         try:
-            answered = await live.question(perform, model)
-        except NotRecordedError:
+            answered = await live_calls.question(perform, model)
+        except CallNotRecordedError:
             if before is not None:
                 self._asked = before  # nothing was taken: the outside may be asked for the same next
             return None
         except Exception as error:
             if outside is not None:
                 raise
-            return Answer(error=ErrorInfo.of(error), recorded=model.hits)
+            return RecordedAnswer(error=ErrorInfo.of(error), recorded=model.hits)
         calls: list[Event] = []
         if model.calls:
-            calls.extend(live.records(run_id, perform, answered.calls[model.hits :]))
+            calls.extend(live_calls.records(run_id, perform, answered.calls[model.hits :]))
         usage = answered.usage.to_json() if model.calls else None
-        return Answer(answered.value, None, usage, calls, recorded=model.hits, made=model.calls)
+        return RecordedAnswer(answered.value, None, usage, calls, recorded=model.hits, made=model.calls)
 
-    def _called(self, run_id: str, perform: Perform) -> Answer | None:
+    def _called(self, run_id: str, perform: Perform) -> RecordedAnswer | None:
         tool = perform.tool
         if tool is None:
             return None
@@ -141,19 +145,21 @@ class Answers:
         if found is None:
             return None
         self._asked[run_id, perform.path, name] += 1
-        return Answer(found.answer, recorded=1)
+        return RecordedAnswer(found.answer, recorded=1)
 
     def _nth(self, run_id: str, perform: Perform, name: str) -> int:
         self._asked[run_id, perform.path, name] += 1
         return self._asked[run_id, perform.path, name] - 1
 
 
-def _to_be_tried_again() -> Answer:
+def _to_be_tried_again() -> RecordedAnswer:
     """Return the failure of an attempt that another one followed: the journal keeps the last, and their number."""
-    return Answer(error=ErrorInfo("Retry", "an attempt that was followed by another one", after=0.0), recorded=1)
+    return RecordedAnswer(
+        error=ErrorInfo("Retry", "an attempt that was followed by another one", after=0.0), recorded=1
+    )
 
 
-def _failed(entry: Entry) -> Answer:
+def _failed(entry: Entry) -> RecordedAnswer:
     """Return a recorded failure, which no further attempt may follow."""
     known = entry.error or {}
     error = ErrorInfo(
@@ -163,4 +169,4 @@ def _failed(entry: Entry) -> Answer:
         rejected=True,
         timed_out=bool(known.get("timed_out")),
     )
-    return Answer(error=error, recorded=1)
+    return RecordedAnswer(error=error, recorded=1)

@@ -15,10 +15,10 @@ from streams.engine.starts import listed, outputs_of
 from streams.error_text import error_message, error_type, error_types
 from streams.errors import StreamsError, UserCodeExit
 from streams.replay.errors import OutsideError
-from streams.replay.rows import Rows, Seen
+from streams.replay.rows import ReplayedRows, SeenIds
 from streams.replay.wall import walled
 from streams.replay.world import Miss
-from streams.tools._user_code import awaited, called
+from streams.user_code import awaited, called
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,14 +61,14 @@ class BusReplay:
         held: Callable[[Reaction, RawRecord], str | None] = lambda _reaction, _record: None,
     ) -> None:
         tables = (table for table in catalog.tables.values() if table.pool == "default" and not table.of_runs)
-        self.rows = Rows(tables, codec)
+        self.rows = ReplayedRows(tables, codec)
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.left_out: Counter[str] = Counter()
         self.errors: list[str] = []
         self.misses: list[Miss] = []
         self._outside = outside
         self._held = held
-        self._seen = Seen()
+        self._seen = SeenIds()
         self._reactions: dict[str, list[Reaction]] = defaultdict(list)
         for reaction in catalog.reactions.values():
             for kind in reaction.event_types:

@@ -14,7 +14,7 @@ class AbsentError(ReplayError):
     """Raised for a row that there was not, at a point of the past that is known."""
 
 
-class NotRecordedError(StreamsError):
+class CallNotRecordedError(StreamsError):
     """Raised for a call whose answer is not on the log, where the outside must not be asked."""
 
 

@@ -11,8 +11,9 @@ from schemas.attributes import Attributes
 from schemas.catalogue import event_class
 from schemas.errors import SchemaError
 from streams.engine.entry import Entry
+from streams.journal import store_keys
 from streams.query.codec import codec_of
-from streams.replay.observed import Observed
+from streams.replay.run_observations import Observed
 from topics.admin import topic_names
 from topics.names import Names
 from topics.partition import partition_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _SKEW_MS: Final = 60_000  # clocks of producers and brokers differ; what a record caused may seem older than it
 _FEW: Final = 64  # runs whose partitions are worth picking out
-_RUN: Final = b"r/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Arrival:
     error: str | None = None
 
 
-class Log:
+class ReplayLog:
     """Reads committed records only, in no group: nothing that reads or writes live notices."""
 
     def __init__(self, config: KafkaConfig, codec: Codec, names: Names, catalog: Catalog) -> None:
@@ -63,7 +63,7 @@ class Log:
         self.catalog = catalog
 
     @classmethod
-    def of(cls, settings: Settings, catalog: Catalog) -> Log:
+    def of(cls, settings: Settings, catalog: Catalog) -> ReplayLog:
         """Return the log that settings name; SettingsError when they name none."""
         return cls(settings.kafka(), codec_of(settings, catalog), Names(settings.topic_prefix), catalog)
 
@@ -130,9 +130,9 @@ class Log:
             chosen = {partition_of(run.encode(), counts[topic]) for run in wanted} if len(wanted) <= _FEW else None
             for record in read(self.config, topic, start=start, partitions=chosen):
                 key = record.key or b""
-                if not key.startswith(_RUN):
+                if not key.startswith(store_keys.RUN):
                     continue
-                run_id = key[len(_RUN) :].partition(b"/")[0].decode("utf-8", "replace")
+                run_id = key[len(store_keys.RUN) :].partition(b"/")[0].decode("utf-8", "replace")
                 if run_id in wanted:
                     _keep(rows.setdefault(run_id, {}), key, record.value)
         return {

@@ -11,7 +11,7 @@ from topics.producer import EventProducer, Pending
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
 
 _AT_ONCE: Final = 500  # records under way
 
@@ -19,7 +19,7 @@ _AT_ONCE: Final = 500  # records under way
 class Outbox:
     """A producer for a replay, whose lanes share it."""
 
-    def __init__(self, log: Log, source: str) -> None:
+    def __init__(self, log: ReplayLog, source: str) -> None:
         self._under_way: list[Pending] = []
         self._flushing = asyncio.Lock()
         self._producer = EventProducer(log.config, log.codec, source, now_ms=now_ms)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NOTE_S: Final = 1.0  # how much work a killed replay makes again, at most, in each partition
 
 
-class Pace:
+class ReplayPace:
     """Lets through so many a second, evenly, over all lanes; none once it shall stop."""
 
     def __init__(self, rate: float | None) -> None:

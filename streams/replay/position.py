@@ -18,7 +18,7 @@ from topics.topic import Topic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.replay.log import Log, Stretch
+    from streams.replay.log import ReplayLog, Stretch
 
 
 class Position:
@@ -28,7 +28,7 @@ class Position:
     it again, and finds it there. `subject` says what is replayed; another subject under one prefix is refused.
     """
 
-    def __init__(self, log: Log, into: str, subject: Mapping[str, Any], *, replication_factor: int = 1) -> None:
+    def __init__(self, log: ReplayLog, into: str, subject: Mapping[str, Any], *, replication_factor: int = 1) -> None:
         self.next: dict[int, int] = {}
         self.resumed = False
         self._log = log

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.model.chat import ChatAnswer
-from streams.model.configured import LOCAL_MODEL, OPENAI_MODEL
 from streams.model.hash import call_hash, request_hash
-from streams.replay.errors import NotRecordedError
+from streams.model.model_from_settings import LOCAL_MODEL, OPENAI_MODEL
+from streams.replay.errors import CallNotRecordedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -76,7 +76,7 @@ class Recordings:
         return here[min(nth, len(here) - 1)]
 
 
-class RecordedModel:
+class RecordedStepModel:
     """A chat model for one step that answers from recordings, and only with `live` also from the outside.
 
     `nth` counts how often a hash was asked for before, so that equal questions get their answers in order.
@@ -110,6 +110,6 @@ class RecordedModel:
             self.hits += 1
             return ChatAnswer.from_json(found.answer)
         if self._live is None:
-            raise NotRecordedError(f"no recorded answer to this request (hash {name[:16]})")
+            raise CallNotRecordedError(f"no recorded answer to this request (hash {name[:16]})")
         self.calls += 1
         return await self._live.complete(request, on_delta)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from schemas.attributes import Attributes
 from schemas.run import RunSubmitted
 from streams.replay.outbox import Outbox
-from streams.replay.written import Written, substance
+from streams.replay.written_records import WrittenRecords, substance
 
 if TYPE_CHECKING:
     from streams.engine.decision import Output
     from streams.engine.entry import Entry
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
 
 
 class Repair:
@@ -30,21 +30,21 @@ class Repair:
     Endings, signals and journals of runs are not: a run's course is changed by resume and fork.
     """
 
-    def __init__(self, log: Log, into: str, homes: frozenset[str], *, dry: bool = False) -> None:
+    def __init__(self, log: ReplayLog, into: str, homes: frozenset[str], *, dry: bool = False) -> None:
         self.into = into
         self.written: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self._log = log
         self._homes = homes
         self._dry = dry
-        self._there = Written(log)
+        self._there = WrittenRecords(log)
         self._reading = asyncio.Lock()
         self._source = f"/streams/replay/{into}"
         self._outbox = Outbox(log, self._source)
 
     def begin(self, since_ms: int) -> None:
         """Say how far back outputs may lie, in milliseconds since the epoch."""
-        self._there = Written(self._log, since_ms)
+        self._there = WrittenRecords(self._log, since_ms)
 
     async def output(self, output: Output, at_ms: int) -> None:
         """Write an output if the log lacks it as it is now; raises as the producer does."""

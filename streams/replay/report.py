@@ -28,7 +28,7 @@ class RunReport:
 
 
 @dataclass(slots=True)
-class Report:
+class ReplayReport:
     """A whole replay. `records` were read; `written` counts outputs by topic, `left_out` what was not run and why.
 
     `stopped` says that it was asked to stop before its end.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from streams.tools._user_code import called
+from streams.user_code import called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ Place = tuple[int, bytes]
 """Partition and key: what a row is known by."""
 
 
-class Seen:
+class SeenIds:
     """The sources and ids of records from outside, as each partition's owner remembers them."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Seen:
         return False
 
 
-class Rows:
+class ReplayedRows:
     """The rows of some tables, as the bytes that a worker would keep."""
 
     def __init__(self, tables: Iterable[TableDef], codec: Codec) -> None:

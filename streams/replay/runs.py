@@ -6,11 +6,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from streams.replay.answers import Answers, CallMode
+from streams.replay.answers import AnswerSource, CallMode
 from streams.replay.compare import differences
-from streams.replay.observed import Observed, outcome_of
 from streams.replay.recordings import Recordings
 from streams.replay.report import RunReport
+from streams.replay.run_observations import Observed, outcome_of
 from streams.replay.wall import walled
 from streams.replay.world import World
 
@@ -33,7 +33,7 @@ class Submission:
 
 
 @dataclass(slots=True)
-class Known:
+class LoggedRuns:
     """What the log holds for the runs of a replay."""
 
     runs: Mapping[str, Observed] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Rerun:
     def __init__(
         self,
         agents: Mapping[str, Agent[Any, Any]],
-        known: Known,
+        known: LoggedRuns,
         mode: CallMode = "recorded",
         model: Callable[[], ChatModel] | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Rerun:
 
     async def root(self, submission: Submission) -> tuple[list[RunReport], World]:
         """Run one submission again; return a report for it and each run it led to, and the world with its outputs."""
-        world = World(self._agents, Answers(self._known.recordings, self._mode, self._model), self._known.runs)
+        world = World(self._agents, AnswerSource(self._known.recordings, self._mode, self._model), self._known.runs)
         world.submit(submission.event, submission.at_ms)
         with walled() if self._mode == "recorded" else nullcontext():
             await world.run()

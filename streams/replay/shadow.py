@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from schemas.attributes import Attributes
 from streams.engine.view import EFFECTS
 from streams.replay.outbox import Outbox
-from streams.replay.written import Written, substance
+from streams.replay.written_records import WrittenRecords, substance
 from streams.telemetry import redact_json
 from topics.admin import apply, describe, plan, topic_names
 from topics.topic import Topic
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streams.engine.decision import Output
     from streams.engine.entry import Entry
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
 
 
 class Shadow:
@@ -30,7 +30,7 @@ class Shadow:
     """
 
     def __init__(
-        self, log: Log, topics: Iterable[Topic], into: str, *, replication_factor: int = 1, dry: bool = False
+        self, log: ReplayLog, topics: Iterable[Topic], into: str, *, replication_factor: int = 1, dry: bool = False
     ) -> None:
         self.into = into
         self.written: Counter[str] = Counter()
@@ -40,13 +40,13 @@ class Shadow:
         self._dry = dry
         self._made: set[str] = set()
         self._making = asyncio.Lock()
-        self._there: Written | None = None
+        self._there: WrittenRecords | None = None
         self.left: Counter[str] = Counter()
         self._outbox = Outbox(log, f"/streams/replay/{into}")
 
     def resume(self) -> None:
         """Expect that some of what comes is there already; what is equal is left."""
-        self._there = Written(self._log)
+        self._there = WrittenRecords(self._log)
 
     async def output(self, output: Output, at_ms: int) -> None:
         """Write what a run or reaction sent, with its own id and time; raises as the producer does."""

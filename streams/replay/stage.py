@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.entry import Entry
 from streams.engine.view import EFFECTS
-from streams.replay.answers import Answers, CallMode
+from streams.replay.answers import AnswerSource, CallMode
 from streams.replay.errors import ReplayError
 from streams.replay.recordings import Recordings
-from streams.replay.runs import Known
+from streams.replay.runs import LoggedRuns
 from streams.replay.wall import walled
 from streams.replay.world import Miss, World
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from streams.define.agents import Agent
     from streams.model.chat import ChatModel
-    from streams.replay.log import Log
-    from streams.replay.observed import Observed
+    from streams.replay.log import ReplayLog
+    from streams.replay.run_observations import Observed
 
 _SILENT: Final = frozenset({"scheduled", "cancelled"})
 
@@ -69,7 +69,7 @@ class StageReport:
 
 
 async def run_stage(
-    log: Log,
+    log: ReplayLog,
     run_id: str,
     stage: str,
     *,
@@ -83,12 +83,12 @@ async def run_stage(
     run or stage that the log does not have.
     """
 
-    def read() -> Known:
+    def read() -> LoggedRuns:
         runs = log.runs([run_id], 0)
         if run_id not in runs:
             raise ReplayError(f"the log has no run {run_id}: see `streams runs list`")
         since = runs[run_id].entries[0].recorded_ms
-        return Known(runs, Recordings(log.calls(since), model=model_name))
+        return LoggedRuns(runs, Recordings(log.calls(since), model=model_name))
 
     known = await asyncio.to_thread(read)
     return await replay_stage(log.catalog.agents, known, run_id, stage, mode=calls, model=model)
@@ -96,7 +96,7 @@ async def run_stage(
 
 async def replay_stage(
     agents: Mapping[str, Agent[Any, Any]],
-    known: Known,
+    known: LoggedRuns,
     run_id: str,
     stage: str,
     *,
@@ -108,7 +108,7 @@ async def replay_stage(
     cut = _named(observed, stage)
     if cut.agent not in agents:
         raise ReplayError(f"agent {cut.agent!r} of run {run_id} is not known here: name its package in STREAMS_APPS")
-    world = World(agents, Answers(known.recordings, mode, model), known.runs)
+    world = World(agents, AnswerSource(known.recordings, mode, model), known.runs)
     before = [entry for entry in observed.entries if entry.seq < _first(observed, cut)]
     over = f"{cut.path}~end" if cut.kind == "stage" else cut.path
     report = StageReport(run_id, cut.agent, cut.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.replay.errors import AbsentError, ReplayError, RetentionError
-from streams.replay.rows import Place, Rows, Seen, shown
+from streams.replay.rows import Place, ReplayedRows, SeenIds, shown
 from topics.partition import partition_of
 from topics.reader import Position, RawRecord, Time, offsets, read
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from streams.define.tables import TableDef
-    from streams.replay.log import Log
+    from streams.replay.log import ReplayLog
 
 _ROUNDS: Final = 25  # looks at a table that is written to while it is checked
 _PAUSE_S: Final = 0.2
@@ -64,7 +64,7 @@ class Check:
 class TableHistory:
     """One table and the topic that it folds; blocking, so that it is called in a thread where a loop is running."""
 
-    def __init__(self, log: Log, name: str, progress: Callable[[int], None] = lambda _records: None) -> None:
+    def __init__(self, log: ReplayLog, name: str, progress: Callable[[int], None] = lambda _records: None) -> None:
         """Take a table by name; raises ReplayError if there is none."""
         table = log.catalog.tables.get(name)
         if table is None:
@@ -135,8 +135,8 @@ class TableHistory:
             )
 
     def _begin(self) -> None:
-        self._rows = Rows([self._table], self._log.codec)
-        self._seen = Seen()
+        self._rows = ReplayedRows([self._table], self._log.codec)
+        self._seen = SeenIds()
         self._last: dict[int, int] = {}
         self._records = self._failed = 0
 
@@ -244,7 +244,7 @@ class TableHistory:
         }
 
 
-def rows_of(log: Log) -> Callable[..., dict[str, Any]]:
+def rows_of(log: ReplayLog) -> Callable[..., dict[str, Any]]:
     """Return what tells rows of the past by table and key; it raises what `TableHistory.row` raises."""
 
     def row(table: str, key: str, *, offset: int | None, time_ms: int | None) -> dict[str, Any]:

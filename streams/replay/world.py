@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.decision import Decision, Output, Perform, Timer
     from streams.engine.entry import Entry
-    from streams.replay.answers import Answer, Answers
-    from streams.replay.observed import Moment, Observed
+    from streams.replay.answers import AnswerSource, RecordedAnswer
+    from streams.replay.run_observations import Moment, Observed
 
 _UNRANKED: Final = 1 << 60  # at the same time, what the log knows comes before what it does not
 
@@ -58,7 +58,10 @@ class World:
     """Runs again what `submit` is given; `observed` has what the log says of the runs, by id."""
 
     def __init__(
-        self, agents: Mapping[str, Agent[Any, Any]], answers: Answers, observed: Mapping[str, Observed] | None = None
+        self,
+        agents: Mapping[str, Agent[Any, Any]],
+        answers: AnswerSource,
+        observed: Mapping[str, Observed] | None = None,
     ) -> None:
         self.machines: dict[str, Machine] = {}
         self.outputs: list[tuple[int, Output]] = []
@@ -259,7 +262,7 @@ class World:
             moment = _not_before(timer.due_ms, observed.moment(entry)) if known else moment
         self._push(moment, run_id, TimerFired(timer.path, timer.due_ms), expected=known)
 
-    def _answered(self, run_id: str, perform: Perform, answer: Answer) -> None:
+    def _answered(self, run_id: str, perform: Perform, answer: RecordedAnswer) -> None:
         tally = self.tallies[run_id]
         tally.recorded += answer.recorded
         tally.made += answer.made

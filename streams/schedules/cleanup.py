@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 def cleanup_old_events() -> None:
     """Delete events that are older than the topic's retention and that the workers of all pools have handled."""
     from streams.app import discover  # noqa: PLC0415 - commands import schedules and need no Kafka client
-    from streams.query.unread import bus_groups, retention_ms  # noqa: PLC0415
+    from streams.query.retention_risk import bus_groups, retention_ms  # noqa: PLC0415
     from topics.groups import drop_before  # noqa: PLC0415
     from topics.names import Names  # noqa: PLC0415
 

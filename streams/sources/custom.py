@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams import Delivery, Reject, source, standard_webhooks
-from streams.define.named import NamedEvent, NamedRun
+from streams.define.names import NamedEvent, NamedRun
 from streams.define.sources import json_body
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams import Delivery, Reject, source, standard_webhooks
-from streams.define.named import NamedEvent
+from streams.define.names import NamedEvent
 from streams.define.sources import json_body
 
 

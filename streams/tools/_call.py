@@ -14,10 +14,10 @@ from schemas.content import UnrecordableError
 from schemas.jsonvalue import tags_in, untagged
 from schemas.typedjson import to_json
 from streams.error_text import error_message
-from streams.tools._softly import hard_limit, out_of_time, softly
+from streams.tools._soft_timeout import hard_limit, out_of_time, softly
 from streams.tools._threads import in_thread
-from streams.tools._user_code import awaited, called
 from streams.tools.errors import InvalidArgumentsError, ToolTimeoutError, UnrecordableResultError
+from streams.user_code import awaited, called
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool

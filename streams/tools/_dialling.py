@@ -16,7 +16,7 @@ from streams.tools.exchange import AGENT, Fetched
 from streams.tools.guard import socket_factory
 
 if TYPE_CHECKING:
-    from streams.tools.exchange import Limits
+    from streams.tools.exchange import ExchangeLimits
     from streams.tools.guard import Admitted
 
 CHUNK = 65_536
@@ -26,7 +26,12 @@ AUTO_HEADER = 47  # zlib's window bits for "gzip or zlib, whichever it is"
 
 
 async def dial(
-    admitted: Admitted, method: str, headers: dict[str, str], body: bytes | None, limits: Limits, hops: tuple[str, ...]
+    admitted: Admitted,
+    method: str,
+    headers: dict[str, str],
+    body: bytes | None,
+    limits: ExchangeLimits,
+    hops: tuple[str, ...],
 ) -> tuple[Fetched, str | None]:
     """Make one request on a connection of its own, and return the answer and where it redirects to, if it does.
 

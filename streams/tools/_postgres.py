@@ -16,10 +16,10 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from streams.tools import _rows
-from streams.tools._bounded import bounded
-from streams.tools._checked import Checked
+from streams.tools._bounded_process import bounded
 from streams.tools._functions import ALLOWED
-from streams.tools._rows import Rows
+from streams.tools._rows import QueryRows
+from streams.tools._statement_check import Checked
 from streams.tools.errors import QueryRefusedError, ToolError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ _pools: dict[str, ConnectionPool[Any]] = {}
 _opening = threading.Lock()
 
 
-def query(url: str, sql: str, params: Sequence[Any], limit: int) -> Rows:
+def query(url: str, sql: str, params: Sequence[Any], limit: int) -> QueryRows:
     """Run one query on the database of `postgresql://…`; errors as `execute_database_query` tells them."""
     checked = Checked(**bounded("read_statement", READ_S, {"sql": sql, "params": len(params)}))
     try:
@@ -161,7 +161,7 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.read_only = True
 
 
-def _asked(connection: psycopg.Connection[Any], checked: Checked, params: Sequence[Any], limit: int) -> Rows:
+def _asked(connection: psycopg.Connection[Any], checked: Checked, params: Sequence[Any], limit: int) -> QueryRows:
     """Ask within a transaction that is rolled back whatever happened in it."""
     cursor = psycopg.RawCursor(connection)
     rows, bytes_ = f"${len(params) + 1}", f"${len(params) + 2}"
@@ -181,7 +181,7 @@ def _asked(connection: psycopg.Connection[Any], checked: Checked, params: Sequen
     finally:
         connection.rollback()
     fitting = [orjson.loads(row) for row in found[:limit] if row is not None]
-    return Rows(rows=fitting, count=len(fitting), truncated=len(fitting) < len(found))
+    return QueryRows(rows=fitting, count=len(fitting), truncated=len(fitting) < len(found))
 
 
 def _require_reader(connection: psycopg.Connection[Any]) -> None:

@@ -1,6 +1,7 @@
 """Finds the title and the main text of a page, so that a model reads what a person would.
 
-Its parsers and their regular expressions take a text at its worst in more than linear time: call it by `_bounded`.
+Its parsers and their regular expressions take a text at its worst in more than linear time: call it in
+`_bounded_process`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ MAX_SQL: Final = 20_000
 SECONDS: Final = 20.0
 
 
-class Rows(BaseModel):
+class QueryRows(BaseModel):
     """The rows by column name; `truncated` says that there were more than were asked for or fit into a megabyte."""
 
     rows: list[dict[str, Any]]

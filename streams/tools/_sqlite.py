@@ -1,7 +1,8 @@
 """Asks an SQLite file, read-only by four means of SQLite's own, each of which would do alone.
 
 SQLite looks at the time between the steps of its machine only, and one step may be a comparison of two texts that takes
-minutes. The query therefore runs in a process that its deadline ends (`_bounded`). It sorts in memory, up to a cap.
+minutes. The query therefore runs in a process that its deadline ends (`_bounded_process`). It sorts in memory, up to a
+cap.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from streams import clock
 from streams.tools import _rows
-from streams.tools._bounded import bounded
-from streams.tools._rows import Rows
+from streams.tools._bounded_process import bounded
+from streams.tools._rows import QueryRows
 from streams.tools.errors import LimitExceededError, QueryRefusedError, ToolError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ DENIED_FUNCTIONS = frozenset(
 )
 
 
-def query(url: str, sql: str, params: Sequence[Any], limit: int) -> Rows:
+def query(url: str, sql: str, params: Sequence[Any], limit: int) -> QueryRows:
     """Run one statement on the file of `sqlite:///path`; errors as `execute_database_query` tells them."""
     seconds = _rows.SECONDS
     asked = {
@@ -54,14 +55,14 @@ def query(url: str, sql: str, params: Sequence[Any], limit: int) -> Rows:
     }
     try:
         found = bounded("query_sqlite", seconds + BEYOND_S, {**asked, "folder": str(Path.cwd())})
-        return Rows.model_validate(found)
+        return QueryRows.model_validate(found)
     except LimitExceededError as error:
         raise QueryRefusedError(
             f"The statement was stopped: it may run for {seconds:g} s, in {HEAP >> 20} MiB of memory."
         ) from error
 
 
-def read(url: str, sql: str, params: Sequence[Any], limit: int, seconds: float, folder: str) -> Rows:
+def read(url: str, sql: str, params: Sequence[Any], limit: int, seconds: float, folder: str) -> QueryRows:
     """Do the same in this process, within `seconds` as far as SQLite looks at them; relative paths are of `folder`."""
     path = unquote(urlsplit(url).path.removeprefix("/"))
     try:
@@ -108,7 +109,7 @@ def _too_late(end: float) -> int:
     return int(clock.monotonic() > end)
 
 
-def _read(connection: sqlite3.Connection, sql: str, params: Sequence[Any], limit: int) -> Rows:
+def _read(connection: sqlite3.Connection, sql: str, params: Sequence[Any], limit: int) -> QueryRows:
     cursor = connection.execute(sql, params)  # takes a single statement only
     names = [column[0] for column in cursor.description or ()]
     rows: list[dict[str, Any]] = []
@@ -116,9 +117,9 @@ def _read(connection: sqlite3.Connection, sql: str, params: Sequence[Any], limit
     for record in cursor:
         size += sum(len(value) if isinstance(value, str | bytes) else 8 for value in record)
         if len(rows) == limit or size > _rows.MAX_BYTES:
-            return Rows(rows=rows, count=len(rows), truncated=True)
+            return QueryRows(rows=rows, count=len(rows), truncated=True)
         rows.append({name: _plain(value) for name, value in zip(names, record, strict=True)})
-    return Rows(rows=rows, count=len(rows), truncated=False)
+    return QueryRows(rows=rows, count=len(rows), truncated=False)
 
 
 def _plain(value: Any) -> Any:

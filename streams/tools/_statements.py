@@ -3,7 +3,7 @@
 The parser is libpg_query, the server's own source code as a library, so no text means one thing here and another there.
 What may stand in a query is listed: kinds of nodes of the syntax tree, and functions. Everything else is refused.
 One layer of several: what is refused here would also meet a role, a transaction and a time-out that do not allow it.
-The parser is C code that reads a text from outside: call this in a process of its own (`_bounded`).
+The parser is C code that reads a text from outside: call this in a process of its own (`_bounded_process`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import postgast
 from google.protobuf.message import DecodeError, Message
 
-from streams.tools._checked import Checked
 from streams.tools._functions import ALLOWED
+from streams.tools._statement_check import Checked
 from streams.tools.errors import QueryRefusedError
 
 if TYPE_CHECKING:

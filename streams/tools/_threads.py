@@ -15,9 +15,9 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 from streams import clock
+from streams.activity import BOARD, LABEL
 from streams.define.signatures import underlying
-from streams.tools._activity import BOARD, LABEL
-from streams.tools._user_code import user_code_exit
+from streams.user_code import user_code_exit
 
 MOST: Final = 64  # plain functions that run at a time in one process; more of them wait
 
@@ -44,7 +44,7 @@ class _Ended(Generic[T]):
         raise user_code_exit(error) from error
 
 
-class Held(NamedTuple):
+class RunningFunction(NamedTuple):
     """A function that has a thread: the thread's number, what it is, for whom, and since when (CLOCK_MONOTONIC)."""
 
     place: int
@@ -53,14 +53,14 @@ class Held(NamedTuple):
     since: float
 
 
-class Threads:
+class FunctionThreads:
     """Daemon threads, made when they are needed and kept."""
 
     def __init__(self, most: int = MOST, *, shown: bool = False) -> None:
         """Run at most so many functions at a time; what they do is `shown` on the activity board."""
         self._most = most
         self._shown = shown
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, RunningFunction] = {}
         self._work: SimpleQueue[Callable[[int], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._busy = 0  # functions that run or wait
@@ -76,7 +76,9 @@ class Threads:
                 self._free(place)
                 return
             text = context.get(LABEL, b"")
-            self._held[place] = Held(place, _name_of(fn), text.replace(b"\x1f", b" ").decode(), clock.monotonic())
+            self._held[place] = RunningFunction(
+                place, _name_of(fn), text.replace(b"\x1f", b" ").decode(), clock.monotonic()
+            )
             if self._shown:
                 BOARD.enter(place, text)
             try:
@@ -89,7 +91,7 @@ class Threads:
         self._put(work)
         return (await asyncio.wrap_future(done)).result()
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[RunningFunction]:
         """Return the functions that run, the longest first."""
         return sorted(self._held.values(), key=lambda held: held.since)
 
@@ -128,7 +130,7 @@ def _name_of(fn: Callable[..., Any]) -> str:
     return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
 
-SHARED: Final = Threads(shown=True)
+SHARED: Final = FunctionThreads(shown=True)
 """The process's pool for functions of users."""
 
 

@@ -21,11 +21,11 @@ AT_ONCE = 5
 MAX_ITEMS = 50
 MAX_BYTES = 600_000  # of all answers together: a call and its record are one message on the log
 TIMEOUT = 900.0  # fifty pages at ten a minute take five minutes; the rest is for pages that are slow or tried again
-BatchT = TypeVar("BatchT", bound="Batch")
+BatchT = TypeVar("BatchT", bound="BatchOutcome")
 Urls = Annotated[list[HttpUrl], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
-class Batch(BaseModel):
+class BatchOutcome(BaseModel):
     """How many were asked for, how many came, and why the others did not, by URL."""
 
     total: int
@@ -35,13 +35,13 @@ class Batch(BaseModel):
     told: bool | None = Field(None, description="whether the callback took it; none was given: null")
 
 
-class ScrapedBatch(Batch):
+class ScrapedBatch(BatchOutcome):
     """Pages in the order asked for, None where it failed."""
 
     pages: list[Page | None]
 
 
-class ApiBatch(Batch):
+class ApiBatch(BatchOutcome):
     """Answers in the order asked for, None where it failed."""
 
     answers: list[ApiAnswer | None]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streams import RetryPolicy, settings, tool
-from streams.tools._rows import MAX_ROWS, MAX_SQL, Rows
+from streams.tools._rows import MAX_ROWS, MAX_SQL, QueryRows
 from streams.tools.errors import QueryRefusedError
 
 Value = str | int | float | bool | None
@@ -17,7 +17,7 @@ THREADS = 6  # of their own, so that a slow database holds up nothing but its ow
 
 
 @tool(rate="100/60s", timeout=30, retry=RetryPolicy(attempts=2))
-async def execute_database_query(sql: str, params: list[Value] | None = None, limit: int = 100) -> Rows:
+async def execute_database_query(sql: str, params: list[Value] | None = None, limit: int = 100) -> QueryRows:
     """Run one SELECT on the configured database and return its rows.
 
     Values go into `params`, for `$1`, `$2`, … in PostgreSQL and for each `?` in SQLite.
@@ -32,7 +32,7 @@ async def execute_database_query(sql: str, params: list[Value] | None = None, li
     return await running.run_in_executor(_threads(), query, url.get_secret_value(), sql, params or [], limit)
 
 
-def query(url: str, sql: str, params: list[Any], limit: int) -> Rows:
+def query(url: str, sql: str, params: list[Any], limit: int) -> QueryRows:
     """Run one statement on a database.
 
     Raises QueryRefusedError when it may not or cannot run, ToolError when the database is not there or too busy.

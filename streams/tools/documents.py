@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from streams import settings, tool
-from streams.tools._bounded import bounded
+from streams.tools._bounded_process import bounded
 
 SUFFIXES = frozenset({".md", ".txt", ".rst", ".html", ".json", ".csv", ".adoc"})
 FOLDER = "documents"  # in the state folder

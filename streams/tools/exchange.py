@@ -12,7 +12,7 @@ AGENT = "StreamsBot/0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExchangeLimits:
     """Caps of one fetch, redirects included: bytes after decompression, seconds, and hops."""
 
     max_bytes: int = 5_000_000

@@ -12,11 +12,11 @@ from streams.telemetry import redact
 from streams.tools._call import IDEMPOTENCY_KEY
 from streams.tools.charset import decoded
 from streams.tools.errors import FetchRefusedError
-from streams.tools.exchange import Limits
+from streams.tools.exchange import ExchangeLimits
 from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success
 
-LIMITS = Limits(max_bytes=700_000, seconds=25.0)  # an answer and its record are one message on the log
+LIMITS = ExchangeLimits(max_bytes=700_000, seconds=25.0)  # an answer and its record are one message on the log
 HOP_BY_HOP = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect"}
 )

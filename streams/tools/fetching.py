@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from streams import settings
 from streams.model.reach import HOSTS, host_of, within
 from streams.tools.errors import FetchError, FetchRefusedError
-from streams.tools.exchange import Fetched, Limits
+from streams.tools.exchange import ExchangeLimits, Fetched
 from streams.tools.guard import Policy, admit, system_resolve
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streams.tools.guard import Resolve
 
-USUAL = Limits()
+USUAL = ExchangeLimits()
 KEEPS_METHOD = frozenset({307, 308})
 KEPT_ACROSS_ORIGINS = frozenset(
     {"accept", "accept-language"}
@@ -49,7 +49,7 @@ async def fetch(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    limits: Limits = USUAL,
+    limits: ExchangeLimits = USUAL,
 ) -> Fetched:
     """Return the answer of any status, redirects followed.
 
@@ -65,7 +65,7 @@ async def fetch(
 
 
 async def _follow(
-    url: str, method: str, headers: dict[str, str], body: bytes | None, limits: Limits, network: Network
+    url: str, method: str, headers: dict[str, str], body: bytes | None, limits: ExchangeLimits, network: Network
 ) -> Fetched:
     from streams.tools._dialling import dial  # noqa: PLC0415 - the HTTP client loads slowly, and commands import tools
 

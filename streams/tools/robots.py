@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from streams import clock
 from streams.tools._threads import in_thread
 from streams.tools.errors import FetchError, FetchRefusedError
-from streams.tools.exchange import AGENT, Limits
+from streams.tools.exchange import AGENT, ExchangeLimits
 from streams.tools.fetching import fetch
 
 TOKEN = AGENT.partition("/")[0].lower()
-LIMITS = Limits(max_bytes=512_000, seconds=10.0)  # RFC 9309 asks to read at least 500 KiB
+LIMITS = ExchangeLimits(max_bytes=512_000, seconds=10.0)  # RFC 9309 asks to read at least 500 KiB
 KEPT_SECONDS = 3600.0
 KEPT_BYTES = 16_000_000  # of all sites' rules together: the ones asked least recently are forgotten
 EACH_SITE, EACH_RULE = 500, 200  # bytes beside the patterns themselves

@@ -6,7 +6,7 @@ from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
 from streams import Breaker, RetryPolicy, minutes, tool
 from streams.telemetry import redact
-from streams.tools._bounded import in_bounded
+from streams.tools._bounded_process import in_bounded
 from streams.tools.errors import FetchRefusedError, LimitExceededError
 from streams.tools.fetching import fetch
 from streams.tools.outcome import require_success

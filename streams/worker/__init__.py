@@ -1,1 +1,1 @@
-"""The worker: Faust's programming model on a librdkafka runtime with group commit (see README, 'How it works')."""
+"""The worker's process: hosts runs, events, tables, reactions and schedules on the runtime; see docs/explanation/."""

@@ -24,9 +24,9 @@ from topics.errors import TopicError
 
 if TYPE_CHECKING:
     from schemas.dead import DeadLettered
-    from streams.query.wire import Answer
-    from streams.worker.limits.breaker import Word
-    from streams.worker.log.gaps import Gap, Gaps
+    from streams.limits.circuit import BreakerState
+    from streams.query.wire import WorkerResponse
+    from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
     from topics.producer import EventProducer
 
 log = logging.getLogger(__name__)
@@ -36,17 +36,17 @@ _ANSWER_S: Final = 2.0
 _SOURCE: Final = "/streams/alarms"  # from outside of transactions: the bus drops what comes under the same id again
 
 
-class Homes(Protocol):
-    """Where the rows of alerts live: `streams.worker.limits.peers.Peers` is one."""
+class AlertHomes(Protocol):
+    """Where the rows of alerts live: `streams.limits.peers.Peers` is one."""
 
     def place(self, pool: str, limit: str) -> str | None:
         """Return the URL of the worker that owns a name."""
 
-    async def get(self, url: str, seconds: float) -> Answer | None:
+    async def get(self, url: str, seconds: float) -> WorkerResponse | None:
         """Return a worker's answer, None when there is none within `seconds`."""
 
 
-class Alarms:
+class AlertWriter:
     """Writes alerts to the bus; what does not get there is found, and told of, by the next health check."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Alarms:
         producer: EventProducer,
         topic: str,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        homes: Homes,
+        homes: AlertHomes,
     ) -> None:
         """Write to `topic`, the bus."""
         self._homes = homes
@@ -64,7 +64,7 @@ class Alarms:
         self._topic = topic
         self._spawn = spawn
 
-    def breaker(self, word: Word) -> None:
+    def breaker(self, word: BreakerState) -> None:
         """Tell of a breaker that this worker has opened or closed."""
         name = f"breaker/{word.name}"
         event: AlertRaised | AlertResolved
@@ -77,7 +77,7 @@ class Alarms:
             event = AlertResolved(alert=name, summary=text, at_ms=word.since_ms)
         self._spawn(self._send(event, f"{name}/{word.number}/{word.worker}"))
 
-    def gave_up(self, letter: DeadLettered) -> None:
+    def report_dead_letter(self, letter: DeadLettered) -> None:
         """Tell of a dead letter that is on the log, unless that consumer's alert is open."""
         what = f"run {letter.run_id} of {letter.consumer} failed" if letter.run_id else f"{letter.consumer} gave up"
         text = f"{what}: {letter.error}"
@@ -93,18 +93,18 @@ class Alarms:
             self._soon("health/lag", f"workers are behind: {', '.join(f'{one} by {total[one]}' for one in lasting)}")
         self._behind = far
 
-    def looked(self, lags: Mapping[tuple[str, int], int], gaps: Gaps) -> None:
+    def looked(self, lags: Mapping[tuple[str, int], int], gaps: RetentionGaps) -> None:
         """Tell of what a look at the owned partitions has found."""
         self.behind(lags)
         self.lost(gaps)
 
-    def lost(self, gaps: Gaps) -> None:
+    def lost(self, gaps: RetentionGaps) -> None:
         """Tell of records that were deleted unread, each gap once; it stays open until somebody resolves it."""
         for gap in gaps.take():
             log.error("%s/%d: offsets %d to %d were deleted before they were read", *gap)
             self._spawn(self._lost(gap, gaps))
 
-    async def _lost(self, gap: Gap, gaps: Gaps) -> None:
+    async def _lost(self, gap: RetentionGap, gaps: RetentionGaps) -> None:
         """Write the alert under an id of its gap; what the bus does not take is tried again at the next look."""
         name = f"lost/{gap.topic}"
         text = (
@@ -130,12 +130,12 @@ class Alarms:
         home = self._homes.place("default", event.alert)
         if home is None:
             return
-        said = await self._homes.get(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}", _ANSWER_S)
-        if said is None or said.status not in (OK, NOT_FOUND):
-            why = "its owner does not answer" if said is None else f"its owner answers {said.status}"
+        response = await self._homes.get(f"{home}/owner/tables/alerts/{quote(event.alert, safe='')}", _ANSWER_S)
+        if response is None or response.status not in (OK, NOT_FOUND):
+            why = "its owner does not answer" if response is None else f"its owner answers {response.status}"
             log.info("%s is left to the health check: %s", event.alert, why)
             return
-        value = orjson.loads(said.body)["value"] if said.status == OK else {}
+        value = orjson.loads(response.body)["value"] if response.status == OK else {}
         if not value.get("open"):
             await self._send(event, f"{event.alert}/{value.get('times', 0)}", _SOURCE)
 

@@ -6,6 +6,7 @@ It is about as long as the lists of partitions and agents, whatever the number o
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection
@@ -16,9 +17,12 @@ from streams import clock
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
-    from streams.worker.limits.holders import Holder
-    from streams.worker.runtime import Runtime
+    from streams.limits.holders import Holder
+    from streams.runtime.runtime import Runtime
     from topics.producer import EventProducer
+
+log = logging.getLogger(__name__)
+
 
 PERIOD_S: Final = 1.0
 _FAREWELL_S: Final = 2.0
@@ -39,7 +43,6 @@ class Heartbeat:
         url: str,
         running: Callable[[], int],
         agents: Collection[str],
-        say: Callable[[str], None],
     ) -> None:
         """Tell of `runtime`, in the process `holder`, under `url`; `slot` is its slot's name for people."""
         self._producer = producer
@@ -50,7 +53,6 @@ class Heartbeat:
         self._url = url
         self._running = running
         self._agents = sorted(agents)
-        self._say = say
         self._changed = asyncio.Event()
         self.state = "starting"
 
@@ -67,7 +69,7 @@ class Heartbeat:
                 silent = False
             except TopicError as error:
                 if not silent:
-                    self._say(f"heartbeats do not reach the broker: {error}")
+                    log.warning("heartbeats do not reach the broker: %s", error)
                 silent = True
             self._changed.clear()
             try:
@@ -82,11 +84,11 @@ class Heartbeat:
             async with asyncio.timeout(_FAREWELL_S):
                 await self.beat()
         except (TopicError, TimeoutError) as error:
-            self._say(f"the last heartbeat did not reach the broker: {str(error) or 'no answer'}")
+            log.warning("the last heartbeat did not reach the broker: %s", str(error) or "no answer")
 
     async def beat(self) -> None:
         """Write one heartbeat; raises TopicError when it is not acknowledged."""
-        slices, standbys = self._runtime.slices, self._runtime.standbys
+        assignments, standbys = self._runtime.assignments, self._runtime.standbys
         beat = WorkerHeartbeat(
             worker_id=self._holder.worker_id,
             pool=self._holder.pool,
@@ -97,10 +99,10 @@ class Heartbeat:
             started_ms=self._holder.started_ms,
             at_ms=clock.now_ms(),
             state=self.state,
-            partitions=sorted(number for number, owned in slices.items() if owned.ready),
+            partitions=sorted(number for number, owned in assignments.items() if owned.ready),
             running=self._running(),
             version=_VERSION,
-            standbys=[] if standbys is None else sorted(standbys.kept()),
+            standbys=[] if standbys is None else sorted(standbys.copied_partitions()),
             agents=self._agents,
         )
         await self._producer.send(self._topic, beat)

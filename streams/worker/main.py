@@ -17,75 +17,77 @@ from streams.app import Catalog, discover
 from streams.engine.messages import TimerFired
 from streams.engine.timers import NOT_BEFORE
 from streams.errors import StreamsError
-from streams.model.configured import chat_model
+from streams.journal.blocked_code import BlockedCode
+from streams.journal.dead_letters import dead_letter, taker_of
+from streams.journal.expiry_index import by_time
+from streams.journal.journal_store import JournalStore
+from streams.journal.record_writer import RecordWriter
+from streams.journal.store_keys import BLOCKED_CODE, LEDGER
+from streams.limits.admission import AgentAdmission
+from streams.limits.budget_client import BudgetClient
+from streams.limits.budget_homes import BudgetHomes
+from streams.limits.holders import Holder
+from streams.limits.key_homes import KeyHomes
+from streams.limits.limits import WorkerLimits
+from streams.model.model_from_settings import chat_model
 from streams.query.cluster import check_worker, cluster_secret, secured
 from streams.query.codec import codec_of
 from streams.query.wire import Wire
+from streams.runtime import process_memory, worker_slots
+from streams.runtime.batch import RecordBatch
+from streams.runtime.faust.app import App, end_process, end_within, quiet_faust
+from streams.runtime.group_members import GroupMembers
+from streams.runtime.loop_monitor import LoopMonitor
+from streams.runtime.membership import MembershipWatch
+from streams.runtime.queue_lookup import QueueLookup
+from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.standby_placement import StandbyPlacement
+from streams.runtime.store_index import StoreSpec
+from streams.runtime.watchdog import LoopLagWatch, StallWatch
 from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
 from streams.tools._threads import SHARED
-from streams.tools._user_code import user_code_exit
-from streams.worker import memory, metrics, slots
-from streams.worker.alarms import Alarms
-from streams.worker.book import Book
-from streams.worker.budgets.homes import BudgetHomes
-from streams.worker.budgets.spending import Spending
-from streams.worker.bus import Bus
-from streams.worker.catchup import CatchUp, reading
-from streams.worker.courier import Courier
-from streams.worker.expiry import by_time
-from streams.worker.folds import Folds
-from streams.worker.handlers import HandlerThreads
+from streams.user_code import user_code_exit
+from streams.worker import worker_metrics
+from streams.worker.alarms import AlertWriter
+from streams.worker.events.catch_up import CatchUp, reading
+from streams.worker.events.event_bus import EventBus
+from streams.worker.events.table_folds import TableFolds
+from streams.worker.faust_app import build
+from streams.worker.handler_threads import HandlerThreads
 from streams.worker.heartbeat import Heartbeat
 from streams.worker.http.agents import AgentPages
 from streams.worker.http.app import Server, application
 from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.budgets import BudgetPages
-from streams.worker.http.guard import ClusterGuard
+from streams.worker.http.cluster_guard import ClusterGuard
 from streams.worker.http.limits import LimitPages
-from streams.worker.http.proof import Proof
-from streams.worker.http.runlist import RunList
+from streams.worker.http.ownership_check import OwnershipCheck
+from streams.worker.http.run_list import RunListPages
 from streams.worker.http.runs import RunPages
 from streams.worker.http.schedules import SchedulePages
 from streams.worker.http.tables import TablePages
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.keys.gate import Gate
-from streams.worker.keys.homes import KeyHomes
-from streams.worker.letters import dead_letter, taker_of
-from streams.worker.limits.admission import Admission
-from streams.worker.limits.holders import Holder
-from streams.worker.limits.limits import Limits
-from streams.worker.log.members import GroupMembers
-from streams.worker.log.queued import Queued
-from streams.worker.loop.blocked import BlockedCode
-from streams.worker.loop.monitor import LoopMonitor
-from streams.worker.membership import Membership
-from streams.worker.ownership import StoreSpec
-from streams.worker.product import build
-from streams.worker.reactions.flood import FloodGuard
-from streams.worker.reactions.lanes import Lanes
+from streams.worker.reactions.flood_guard import FloodGuard
+from streams.worker.reactions.lanes import ReactionLanes
 from streams.worker.readiness import missing
-from streams.worker.reload import Reload
-from streams.worker.runs.ahead import Ahead
-from streams.worker.runs.asking import Asking
-from streams.worker.runs.desk import Desk
-from streams.worker.runs.dispatcher import Dispatcher
-from streams.worker.runs.effects import Effects
-from streams.worker.runs.intake import Intake
-from streams.worker.runs.pauses import Pauses
-from streams.worker.runs.redrive import Redrive
-from streams.worker.runs.signals import Signals
-from streams.worker.runs.spoken import Spoken
-from streams.worker.runs.timers import Timers
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.schedules.figures import ScheduleFigures
-from streams.worker.schedules.keeper import Parts
-from streams.worker.schedules.schedules import Schedules
-from streams.worker.seam.app import App, end_process, end_within, quiet_faust
-from streams.worker.standby.placing import Placing
-from streams.worker.state.batch import Batch
-from streams.worker.sweep import Sweep
-from streams.worker.watchdog import LoopWatch, Stall
+from streams.worker.runs.dispatcher import RunDispatcher
+from streams.worker.runs.effects import EffectRunner
+from streams.worker.runs.intake import RunIntake
+from streams.worker.runs.key_gate import KeyGate
+from streams.worker.runs.ledger_sweep import LedgerSweep
+from streams.worker.runs.local_intake import LocalIntake
+from streams.worker.runs.model_caller import ModelCaller
+from streams.worker.runs.queue_pauses import QueuePauses
+from streams.worker.runs.redrive import DeadLetterRedrive
+from streams.worker.runs.run_index import RunIndex
+from streams.worker.runs.run_manager import RunManager
+from streams.worker.runs.run_recovery import RunRecovery
+from streams.worker.runs.run_timers import RunTimers
+from streams.worker.runs.signals import SignalHandler
+from streams.worker.runs.token_buffer import TokenBuffer
+from streams.worker.schedules.schedule_metrics import ScheduleMetrics
+from streams.worker.schedules.schedule_runner import ScheduleDependencies
+from streams.worker.schedules.schedules import OwnedSchedules
 from topics.errors import TopicError
 from topics.names import Names
 from topics.producer import EventProducer
@@ -96,12 +98,12 @@ if TYPE_CHECKING:
     from streams.engine.decision import Timer
     from streams.model.chat import ChatModel
     from streams.model.roles import RoledModel
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.commit_unit import CommitUnit
     from streams.settings import Settings
-    from streams.worker.runs.desk import Live
-    from streams.worker.state.slice import Slice
-    from streams.worker.state.unit import Unit
+    from streams.worker.runs.run_manager import ActiveRun
 
-log = logging.getLogger("streams.worker")
+log = logging.getLogger(__name__)
 
 _LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
 _LEASE_S: Final = 3.0  # longer than any call may take
@@ -117,8 +119,8 @@ def run(settings: Settings, pool: str, slot: str | None, probe: Callable[[str], 
     check_worker(settings)
     settings = secured(settings)
     telemetry.configure(settings)
-    memory.settle()
-    taken = slots.take(settings.state_dir, pool, slot)
+    process_memory.settle()
+    taken = worker_slots.take(settings.state_dir, pool, slot)
     worker = Worker(settings, discover(settings.apps), pool, taken, probe)
     try:
         with asyncio.Runner() as runner:
@@ -141,7 +143,7 @@ class Worker:
         settings: Settings,
         catalog: Catalog,
         pool: str,
-        slot: slots.Slot,
+        slot: worker_slots.WorkerSlot,
         probe: Callable[[str], None] = lambda _stage: None,
     ) -> None:
         """Assemble for the agents and tables that are mapped to `pool`; `probe` is told each stage of work."""
@@ -153,11 +155,11 @@ class Worker:
         self._names = names = Names(settings.topic_prefix)
         codec = codec_of(settings, catalog)
         self._codec = codec
-        self._journal = Journal(codec)
-        self._courier = Courier(names, codec, catalog.events, pool)
+        self._journal = JournalStore(codec)
+        self._writer = RecordWriter(names, codec, catalog.events, pool)
         tables = [table for table in catalog.tables.values() if table.of_runs or table.pool == pool]
-        self._book = book = Book(codec, self._agents)
-        self._folds = Folds(tables, names, codec, pool, {runs.name: book.index})
+        self._run_index = run_index = RunIndex(codec, self._agents)
+        self._folds = TableFolds(tables, names, codec, pool, {runs.name: run_index.index})
         group = names.topic(f"streams.{pool}")
         self._holder = holder = Holder(pool, slot.identity, clock.now_ms())
         self._members = GroupMembers(self._kafka.client())
@@ -174,87 +176,89 @@ class Worker:
                 standbys=settings.standbys,
                 slow=frozenset(names.agents(name) for name in self._agents),
                 probe=probe,
-                rows=book.rows,
+                rows=run_index.rows,
                 busy=lambda: self._effects.computing > 0,
             ),
             crash=self.crash,
-            say=log.info,
         )
         self._model: RoledModel | None = None
         wire = Wire(cluster_secret(settings))
-        self._limits = Limits(self._runtime, holder, codec, catalog.tools.values(), wire)
-        self._spoken = Spoken()
-        self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._courier, pool, days=settings.history_days)
-        spending = Spending(
+        self._limits = WorkerLimits(self._runtime, holder, codec, catalog.tools.values(), wire)
+        self._tokens = TokenBuffer()
+        self._budgets = BudgetHomes(self._runtime, self._limits.peers, self._writer, pool, days=settings.history_days)
+        budget_client = BudgetClient(
             settings.budgets,
             self._ask_budget,
             self._runtime.tasks.spawn,
             lease=settings.llm_total_timeout + _LEASE_S,
             agents=catalog.agents,
         )
-        self._effects = Effects(
+        self._effects = EffectRunner(
             self._runtime.tasks,
-            Asking(self._chat, spending, self._spoken, self._limits.flights),
+            ModelCaller(self._chat, budget_client, self._tokens, self._limits.shared_calls),
             self._limits.guard,
-            spending,
+            budget_client,
             probe,
         )
-        self._timers = Timers(self._fire)
+        self._timers = RunTimers(self._fire)
         self._probe = probe
-        self._desk = Desk(
+        self._manager = RunManager(
             agents=self._agents,
             pool=pool,
             journal=self._journal,
-            courier=self._courier,
+            writer=self._writer,
             committer=lambda: self._runtime.committer,
             effects=self._effects,
             timers=self._timers,
             refusals=lambda: self._runtime.refusals,
             named=catalog.agents,
         )
-        self._runtime.bury = self._bury
-        self._dispatcher = Dispatcher(
+        self._runtime.keep_rejected = self._keep_rejected
+        self._dispatcher = RunDispatcher(
             self._agents,
-            self._desk.start,
-            Admission(self._limits.tickets, self._limits.places),
+            self._manager.start,
+            AgentAdmission(self._limits.rate_limits, self._limits.semaphores),
             self._runtime.tasks.spawn,
         )
-        self._gate = Gate(self._agents, self._dispatcher, self._desk, self._courier, lambda: self._runtime.committer)
-        self._keys = KeyHomes(self._agents, self._courier, lambda: self._runtime.committer, pool)
-        self._pauses = Pauses(self._agents, self._dispatcher, self._courier, pool, lambda: self._runtime.partitions)
-        self._desk.on_change = book.changed
+        self._key_gate = KeyGate(
+            self._agents, self._dispatcher, self._manager, self._writer, lambda: self._runtime.committer
+        )
+        self._keys = KeyHomes(self._agents, self._writer, lambda: self._runtime.committer, pool)
+        self._pauses = QueuePauses(self._agents, self._dispatcher, self._writer, pool, lambda: self._runtime.partitions)
+        self._manager.on_change = run_index.changed
         self._blocked = BlockedCode()
-        self._desk.on_end, self._desk.refuses = self._ended, self._blocked.refuses_run
-        self._desk.holds_back = self._gate.holds_back
-        self._desk.on_rest, self._desk.on_wake = self._dispatcher.rested, self._dispatcher.woke
-        self._lanes = Lanes(
-            self._runtime.tasks, self._courier, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
+        self._manager.on_end, self._manager.refuses = self._ended, self._blocked.refuses_run
+        self._manager.holds_back = self._key_gate.holds_back
+        self._manager.on_rest, self._manager.on_wake = self._dispatcher.rested, self._dispatcher.woke
+        self._lanes = ReactionLanes(
+            self._runtime.tasks, self._writer, lambda: self._runtime.committer, FloodGuard(settings.flood_threshold)
         )
         self._lanes.blocked = self._blocked
         seen = catalog if pool == "default" else replace(catalog, reactions={})  # reactions are the default pool's
-        bus = Bus(seen, self._folds, self._lanes, self._courier, log.warning)
+        bus = EventBus(seen, self._folds, self._lanes, self._writer)
         self._bus = bus if pool == "default" or self._folds.events else None
-        parts = Parts(self._runtime.tasks, self._courier, lambda: self._runtime.committer, log.warning)
-        self._schedules = Schedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
-        self._queued = Queued(
+        parts = ScheduleDependencies(self._runtime.tasks, self._writer, lambda: self._runtime.committer)
+        self._schedules = (
+            OwnedSchedules(catalog.schedules, self._runtime, parts, self._kafka) if pool == "default" else None
+        )
+        self._queued = QueueLookup(
             self._kafka.client() | {"log_level": 2}, group, list(map(names.agents, self._agents)), self._runtime.tasks
         )
         self._app = self._build()
         self._watch, self._stall, self._membership, self._handlers = (
-            LoopWatch(log.warning),
-            Stall(self._runtime, self.crash),
-            Membership(self._runtime, self.crash),
+            LoopLagWatch(),
+            StallWatch(self._runtime, self.crash),
+            MembershipWatch(self._runtime, self.crash),
             HandlerThreads(SHARED, settings.threads_held_after, self.crash),
         )
-        self._sweep = Sweep(
+        self._sweep = LedgerSweep(
             self._runtime,
             self._journal,
-            self._courier,
+            self._writer,
             dedupe_hours=settings.dedupe_hours,
             history_days=settings.history_days,
-            say=log.info,
-            forget=book.forget,
-            in_memory=lambda owned, run_id: (owned, run_id) in self._desk.live,
+            forget=run_index.forget,
+            in_memory=lambda owned, run_id: (owned, run_id) in self._manager.live,
             read_ms=lambda owned: 0 if self._bus is None else self._bus.read_ms(owned),
         )
         self._began = clock.monotonic()
@@ -266,9 +270,9 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         registry = CollectorRegistry()
-        metrics.register(registry, self._runtime, self._desk, self._dispatcher, self._timers, self._effects)
+        worker_metrics.register(registry, self._runtime, self._manager, self._dispatcher, self._timers, self._effects)
         if self._schedules is not None:
-            registry.register(ScheduleFigures(self._schedules))
+            registry.register(ScheduleMetrics(self._schedules))
         host, port = self._settings.worker_host, self._settings.worker_port
         hosts = LOCAL_HOSTS if is_loopback(host) else frozenset[str]()
         guarded = ClusterGuard(self._pages(registry), cluster_secret(self._settings), hosts)
@@ -277,9 +281,9 @@ class Worker:
         producer = EventProducer(self._kafka, self._codec, f"/streams/workers/{self._pool}", now_ms=clock.now_ms)
         for figures in (self._limits, self._keys, self._watch, self._handlers):
             registry.register(figures)
-        alarms = Alarms(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
-        self._limits.breakers.told.append(alarms.breaker)
-        self._courier.on_letter = alarms.gave_up
+        alarms = AlertWriter(producer, self._names.events, self._runtime.tasks.spawn, self._limits.peers)
+        self._limits.breakers.on_switch.append(alarms.breaker)
+        self._writer.on_letter = alarms.report_dead_letter
         self._stall.on_lag = lambda lags: alarms.looked(lags, self._runtime.gaps)
         self._limits.begin(self._kafka, self._names.workers, url, self._group_members, (self._budgets,))
         heartbeat = self._heartbeat(producer, url)
@@ -289,11 +293,11 @@ class Worker:
         await self._app.start()
         self._runtime.tasks.spawn(self._announce(heartbeat, url))
         self._watch.start()
-        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool))
+        monitor = LoopMonitor(self._settings, self._kafka.client(), self._names.journal(self._pool), BLOCKED_CODE)
         self._runtime.tasks.spawn(monitor.run())
         for part in (self._stall, self._membership, self._sweep, self._budgets, self._handlers):
             self._runtime.tasks.spawn(part.run())
-        self._runtime.tasks.spawn(Placing(self._runtime, self._limits.peers).run())
+        self._runtime.tasks.spawn(StandbyPlacement(self._runtime, self._limits.peers).run())
         await stop.wait()
         log.info("worker %s drains", self._holder.worker_id)
         try:
@@ -334,17 +338,17 @@ class Worker:
 
     def _build(self) -> App:
         intakes = {
-            name: Intake(agent, self._desk, self._gate, self._journal, self._courier, self._probe)
+            name: RunIntake(agent, self._manager, self._key_gate, self._journal, self._writer, self._probe)
             for name, agent in self._agents.items()
         }
-        self._lanes.ahead = Ahead(self._runtime, intakes)
-        redrive = Redrive(intakes, self._bus, self._desk, self._courier, self._schedules)
-        signals = Signals(
-            self._desk,
-            self._courier,
+        self._lanes.take_in_locally = LocalIntake(self._runtime, intakes)
+        redrive = DeadLetterRedrive(intakes, self._bus, self._manager, self._writer, self._schedules)
+        signals = SignalHandler(
+            self._manager,
+            self._writer,
             redrive,
             self._pool,
-            gate=self._gate,
+            key_gate=self._key_gate,
             keys=self._keys,
             pauses=self._pauses,
             budgets=self._budgets,
@@ -360,36 +364,35 @@ class Worker:
             bus=self._bus,
             folds=self._folds,
         )
-        reload_ = Reload(
+        reload_ = RunRecovery(
             self._agents,
             self._journal,
-            self._desk,
-            self._gate,
+            self._manager,
+            self._key_gate,
             self._timers,
-            log.info,
-            book=self._book,
+            run_index=self._run_index,
             committer=lambda: self._runtime.committer,
         )
-        app.on_slice_ready.append(self._limits.homes.ready)  # before runs go on that need it
-        app.on_slice_ready.append(self._budgets.restored)
-        app.on_slice_ready += [self._keys.restored, self._pauses.restored, self._blocked.restored]
-        app.on_slice_ready.append(reload_)
+        app.on_assignment_ready.append(self._limits.homes.ready)  # before runs go on that need it
+        app.on_assignment_ready.append(self._budgets.restored)
+        app.on_assignment_ready += [self._keys.restored, self._pauses.restored, self._blocked.restored]
+        app.on_assignment_ready.append(reload_)
         if self._bus is not None:
-            app.on_slice_ready.append(self._bus.restored)
+            app.on_assignment_ready.append(self._bus.restored)
             read = reading(self._kafka, self._names.events, self._runtime.gaps)
-            app.on_slice_ready.append(
-                CatchUp(self._runtime, self._bus, self._bus.positions, self._courier, read).restored
+            app.on_assignment_ready.append(
+                CatchUp(self._runtime, self._bus, self._bus.positions, self._writer, read).restored
             )
         if self._schedules is not None:
-            app.on_slice_ready.append(self._schedules.restored)
-        app.on_slice_ready.append(signals.restored)  # behind those who are told
+            app.on_assignment_ready.append(self._schedules.restored)
+        app.on_assignment_ready.append(signals.restored)  # behind those who are told
         return app
 
     def _pages(self, registry: CollectorRegistry) -> Any:
-        proof = Proof(self._runtime)
+        proof = OwnershipCheck(self._runtime)
         return application(
-            RunPages(proof, self._journal, self._queued, self._spoken, self._dispatcher.why),
-            RunList(proof, self._journal, self._codec),
+            RunPages(proof, self._journal, self._queued, self._tokens, self._dispatcher.why),
+            RunListPages(proof, self._journal, self._codec),
             TablePages(proof, self._folds, self._names.events, None if self._bus is None else self._bus.positions),
             LimitPages(self._limits),
             SchedulePages(proof, self._schedules),
@@ -408,9 +411,8 @@ class Worker:
             holder=self._holder,
             slot=self._slot.name,
             url=url,
-            running=lambda: len(self._desk.live),
+            running=lambda: len(self._manager.live),
             agents=self._agents,
-            say=log.warning,
         )
 
     def _chat(self) -> ChatModel:
@@ -425,24 +427,24 @@ class Worker:
     async def _ask_budget(self, pool: str, scope: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._limits.ask_home(pool, scope, body, self._budgets.ask)
 
-    def _ended(self, live: Live, unit: Unit) -> None:
+    def _ended(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Add to the unit of a run's end what others do with it."""
-        self._gate.ended(live, unit)
-        self._blocked.run_ended(live, unit)
+        self._key_gate.ended(live, unit)
+        self._blocked.run_ended(live.run_id, unit)
 
-    def _fire(self, owned: Slice, run_id: str, timer: Timer) -> None:
-        live = self._desk.find(owned, run_id)
+    def _fire(self, owned: PartitionAssignment, run_id: str, timer: Timer) -> None:
+        live = self._manager.find(owned, run_id)
         if live is None:
             return
         if timer.path == NOT_BEFORE:
-            self._gate.enqueue(owned, live.machine.journal.view)
+            self._key_gate.enqueue(owned, live.machine.journal.view)
         else:
-            self._desk.tell(live, TimerFired(timer.path, timer.due_ms))
+            self._manager.send_message(live, TimerFired(timer.path, timer.due_ms))
 
-    def _bury(self, unit: Unit, error: Exception) -> None:
+    def _keep_rejected(self, unit: CommitUnit, error: Exception) -> None:
         """Keep a record whose outcome the broker refuses as a dead letter."""
-        if isinstance(unit, Batch):
-            dead_letter(unit, self._courier, unit.messages[0], error, taker_of(self._names, unit.source.topic))
+        if isinstance(unit, RecordBatch):
+            dead_letter(unit, self._writer, unit.messages[0], error, taker_of(self._names, unit.source.topic))
 
     def crash(self, error: Exception) -> None:
         """End the process: nothing that it still holds may reach the log, and the restart reads what counts."""

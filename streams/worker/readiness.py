@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from streams import clock
 
 if TYPE_CHECKING:
-    from streams.worker.handlers import HandlerThreads
-    from streams.worker.membership import Membership
-    from streams.worker.runtime import Runtime
-    from streams.worker.watchdog import Stall
+    from streams.runtime.membership import MembershipWatch
+    from streams.runtime.runtime import Runtime
+    from streams.runtime.watchdog import StallWatch
+    from streams.worker.handler_threads import HandlerThreads
 
 #: After that a worker without partitions counts as ready: it is a spare. The group does not tell it so, and a busy
 #: cluster takes seconds to give the first ones.
@@ -18,17 +18,17 @@ _GRACE_S: Final = 10.0
 
 
 def missing(
-    runtime: Runtime, stall: Stall, membership: Membership, handlers: HandlerThreads, began: float
+    runtime: Runtime, stall: StallWatch, membership: MembershipWatch, handlers: HandlerThreads, began: float
 ) -> str | None:
     """Return what keeps a worker that began then (monotonic, seconds) from being ready, None for nothing."""
     if not runtime.opened.is_set():
         return "connecting to the broker"
-    slices = runtime.slices.values()
-    unserved = runtime.assigned - {owned.partition for owned in slices if owned.ready}
+    assignments = runtime.assignments.values()
+    unserved = runtime.assigned - {owned.partition for owned in assignments if owned.ready}
     if runtime.ownership.restoring or unserved:
         return f"restoring partitions {', '.join(map(str, sorted(unserved)))}".rstrip()
-    if not slices and clock.monotonic() - began < _GRACE_S:
+    if not assignments and clock.monotonic() - began < _GRACE_S:
         return "waiting for partitions"
-    if slices and not runtime.committer.proven():
+    if assignments and not runtime.committer.proven():
         return "proving to the broker that the partitions are ours"
     return membership.trouble or stall.trouble or handlers.trouble

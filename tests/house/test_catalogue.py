@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.avro.published import FOLDER, check, load
+from schemas.avro.published_schemas import FOLDER, check, load
 from schemas.catalogue import PLAIN_RECORDS, events
 from streams.app import discover
 from streams.local.declare import wanted

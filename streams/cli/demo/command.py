@@ -22,10 +22,11 @@ def run_demo(
     import asyncio
     import tempfile
 
+    from streams.app import EXAMPLES
     from streams.cli.demo.story import play
     from streams.settings import load
 
-    settings = load()
+    settings = load().changed("streams demo", apps=(EXAMPLES,))  # whatever else there is
     if state_dir is not None:
         raise typer.Exit(asyncio.run(play(settings.changed(state_dir=state_dir))))
     with tempfile.TemporaryDirectory(prefix="streams-demo-", ignore_cleanup_errors=True) as folder:

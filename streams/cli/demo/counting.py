@@ -38,7 +38,7 @@ class CountingProxy:
         self._client = httpx.Client(base_url=upstream.removesuffix(self._path), timeout=120, trust_env=False)
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class ProxyHandler(BaseHTTPRequestHandler):
             """One request."""
 
             protocol_version = "HTTP/1.1"
@@ -52,7 +52,7 @@ class CountingProxy:
             def log_message(self, *_: object) -> None:
                 """Say nothing: the demo counts instead."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), ProxyHandler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="model proxy", daemon=True)
 

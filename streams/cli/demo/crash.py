@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.ledger import compare
 from streams.cli.demo.opening import paid
-from streams.cli.demo.owner import Owner, alive, kill, owner_of
+from streams.cli.demo.owner import RunOwner, alive, kill, owner_of
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
 from streams.clock import monotonic, now_ms
 
 if TYPE_CHECKING:
-    from streams.cli.demo.report import Report
+    from streams.cli.demo.report import DemoReport
     from streams.cli.demo.scene import Scene
 
 
-async def crash_and_resume(stage: Scene, report: Report, run: str, before: list[dict[str, Any]]) -> None:
+async def crash_and_resume(stage: Scene, report: DemoReport, run: str, before: list[dict[str, Any]]) -> None:
     """Kill the run's owner, wait for the end of the run, and count what was done twice."""
     report.step("The worker that owns the run is killed with -9")
     calls_before, asked = Counter(stage.proxy.calls), stage.pages.requests[REPORT]
@@ -31,7 +31,7 @@ async def crash_and_resume(stage: Scene, report: Report, run: str, before: list[
     await _nothing_twice(stage, report, run, before, calls_before)
 
 
-async def crash(stage: Scene, report: Report, run: str) -> None:
+async def crash(stage: Scene, report: DemoReport, run: str) -> None:
     """Kill the run's owner, let the slow page answer, and wait until another process owns the run."""
     settings = stage.running.settings
     owner = await until("the run's owner among the workers' heartbeats", lambda: owner_of(settings, run), 30)
@@ -41,7 +41,7 @@ async def crash(stage: Scene, report: Report, run: str) -> None:
     report.seen(f"worker {owner.slot} (process {owner.pid}) is gone, in the middle of the run")
     stage.pages.released.set()
 
-    def replacement() -> Owner | None:
+    def replacement() -> RunOwner | None:
         found = owner_of(settings, run, after_ms=killed_ms)
         return found if found is not None and found.pid != owner.pid else None
 
@@ -49,7 +49,7 @@ async def crash(stage: Scene, report: Report, run: str) -> None:
     report.seen(f"worker {heir.slot} (process {heir.pid}) took over after {monotonic() - begun:.1f} s")
 
 
-async def succeeded(stage: Scene, report: Report, run: str) -> None:
+async def succeeded(stage: Scene, report: DemoReport, run: str) -> None:
     """Wait for the end of the run; DemoError unless it succeeded."""
     begun = monotonic()
     view = await until("the end of the run", lambda: ended(stage, run), 240)
@@ -60,7 +60,7 @@ async def succeeded(stage: Scene, report: Report, run: str) -> None:
 
 
 async def _nothing_twice(
-    stage: Scene, report: Report, run: str, before: list[dict[str, Any]], calls_before: Counter[str]
+    stage: Scene, report: DemoReport, run: str, before: list[dict[str, Any]], calls_before: Counter[str]
 ) -> None:
     """Compare what the journal recorded with what reached the model and the pages, counted there."""
     report.step("What was recorded before the crash was not done again: counted at the model and at the pages")

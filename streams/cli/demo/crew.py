@@ -13,7 +13,7 @@ from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
 
 if TYPE_CHECKING:
-    from streams.cli.demo.report import Report
+    from streams.cli.demo.report import DemoReport
     from streams.cli.demo.scene import Scene
 
 AGENT = "pipeline"
@@ -26,7 +26,7 @@ DRAFT = b"Draft:"
 """What the reviewer says to the model, and nobody else."""
 
 
-async def crew(stage: Scene, report: Report) -> None:
+async def crew(stage: Scene, report: DemoReport) -> None:
     """Run planner, research, scraper and reviewer on a question over the pages; kill the run's worker in the review."""
     report.step(f"Agents that call agents: {AGENT} asks planner, research, scraper and reviewer")
     calls = stage.proxy.total

@@ -17,14 +17,14 @@ NUMBER = 4711
 TITLE = "Payments are charged twice after a restart"
 
 
-class Delivery(NamedTuple):
+class SignedDelivery(NamedTuple):
     """What goes over the wire."""
 
     body: bytes
     headers: dict[str, str]
 
 
-def issue_opened(secret: str, links: list[str]) -> Delivery:
+def issue_opened(secret: str, links: list[str]) -> SignedDelivery:
     """Return a signed `issues` delivery whose issue links to `links`.
 
     Signed as GitHub does it: HMAC-SHA256 of the body in `X-Hub-Signature-256`.
@@ -39,7 +39,7 @@ def issue_opened(secret: str, links: list[str]) -> Delivery:
         "x-github-hook-id": "524718603",
         "x-hub-signature-256": f"sha256={signature}",
     }
-    return Delivery(body, headers)
+    return SignedDelivery(body, headers)
 
 
 def _payload(links: list[str]) -> dict[str, object]:

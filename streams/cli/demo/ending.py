@@ -9,16 +9,16 @@ from urllib.parse import quote
 from streams.cli.demo.delivery import NUMBER, REPOSITORY
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.waiting import until
-from streams.cli.output import cell
+from streams.cli.io.output import cell
 
 if TYPE_CHECKING:
-    from streams.cli.demo.report import Report
+    from streams.cli.demo.report import DemoReport
     from streams.cli.demo.scene import Scene
 
 FORK = "/runs/{run_id}/fork"
 
 
-async def rows_and_timeline(stage: Scene, report: Report, run: str) -> None:
+async def rows_and_timeline(stage: Scene, report: DemoReport, run: str) -> None:
     """Print the run's timeline and result, and wait for the row that its event made."""
     report.step("The run's timeline, from its journal")
     history = await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/history")
@@ -37,7 +37,7 @@ async def rows_and_timeline(stage: Scene, report: Report, run: str) -> None:
     report.note(f"made from {found['topic']}[{found['partition']}] up to offset {found['offset']}")
 
 
-async def stage_again(stage: Scene, report: Report, run: str) -> None:
+async def stage_again(stage: Scene, report: DemoReport, run: str) -> None:
     """Run the last model call again in a fork that shares the past before it, where the gateway offers forks."""
     offered = await asyncio.to_thread(stage.gateway.get, "/openapi.json")
     if not any(path.startswith("/runs/") and path.endswith("/fork") for path in offered["paths"]):

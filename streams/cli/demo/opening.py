@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from streams.cli.client import Refused
 from streams.cli.demo.delivery import NUMBER, REPOSITORY, TITLE, issue_opened
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
+from streams.cli.io.client import Refused
 
 if TYPE_CHECKING:
-    from streams.cli.demo.report import Report
+    from streams.cli.demo.report import DemoReport
     from streams.cli.demo.scene import Scene
 
 WEBHOOK = "/webhooks/github"
 AGENT = "triage"
 
 
-async def deliver(stage: Scene, report: Report) -> str:
+async def deliver(stage: Scene, report: DemoReport) -> str:
     """Send the delivery, forged, genuine and again; return the id of the one run that comes of it."""
     report.step("GitHub tells that an issue was opened")
     links = [stage.pages.url(HANDBOOK), stage.pages.url(REPORT)]
@@ -42,7 +42,7 @@ async def deliver(stage: Scene, report: Report) -> str:
     return run
 
 
-async def follow_to_the_slow_page(stage: Scene, report: Report, run: str) -> list[dict[str, Any]]:
+async def follow_to_the_slow_page(stage: Scene, report: DemoReport, run: str) -> list[dict[str, Any]]:
     """Wait until the run has recorded something and waits for the slow page; return what it recorded."""
     report.step("The agent reads the two pages that the issue links to")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
-class Owner(NamedTuple):
+class RunOwner(NamedTuple):
     """A worker's process."""
 
     worker: str
@@ -26,7 +26,7 @@ class Owner(NamedTuple):
     pid: int
 
 
-def owner_of(settings: Settings, run: str, *, after_ms: int = 0) -> Owner | None:
+def owner_of(settings: Settings, run: str, *, after_ms: int = 0) -> RunOwner | None:
     """Return the live process that owns a run's partition, by heartbeats later than `after_ms`; None if none does."""
     partition = partition_of(run.encode(), settings.partitions)
     codec = Codec(FileRegistry())
@@ -43,7 +43,7 @@ def owner_of(settings: Settings, run: str, *, after_ms: int = 0) -> Owner | None
     if not owners:
         return None
     beat = max(owners, key=lambda owner: owner.at_ms)
-    return Owner(beat.worker_id, beat.slot, beat.pid)
+    return RunOwner(beat.worker_id, beat.slot, beat.pid)
 
 
 def alive(pid: int) -> bool:
@@ -55,6 +55,6 @@ def alive(pid: int) -> bool:
     return True
 
 
-def kill(owner: Owner) -> None:
+def kill(owner: RunOwner) -> None:
     """End a process as a crash does: nothing is flushed, nobody is told."""
     os.kill(owner.pid, signal.SIGKILL)

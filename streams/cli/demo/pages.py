@@ -26,7 +26,7 @@ class Pages:
         self.released = threading.Event()
         pages = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class PageHandler(BaseHTTPRequestHandler):
             """One request."""
 
             def do_GET(self) -> None:
@@ -36,7 +36,7 @@ class Pages:
             def log_message(self, *_: object) -> None:
                 """Say nothing: the demo counts instead."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), PageHandler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="pages", daemon=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from streams.cli.output import cell, console
+from streams.cli.io.output import cell, console
 from streams.clock import monotonic
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TIMELINE = ("seq", "path", "kind", "name", "status", "attempt", "took", "output")
 
 
-class Report:
+class DemoReport:
     """Prints as it goes; seconds are counted from its making."""
 
     def __init__(self) -> None:

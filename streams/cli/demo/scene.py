@@ -8,17 +8,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streams.cli.client import Gateway
 from streams.cli.demo.counting import CountingProxy
 from streams.cli.demo.pages import Pages
+from streams.cli.io.client import Gateway
 from streams.local import llm
-from streams.local.dev import Running, local_pipeline
+from streams.local.dev import local_pipeline
 from streams.local.ports import free_ports
+from streams.local.running import Running
 from streams.local.supervisor import Child, Supervisor
-from streams.model.configured import OPENAI_URL
+from streams.model.model_from_settings import OPENAI_URL
 
 if TYPE_CHECKING:
-    from streams.local.merged import MergedLog
+    from streams.local.merged_log import MergedLog
     from streams.settings import Settings
 
 WORKERS = 2
@@ -51,7 +52,7 @@ async def scene(settings: Settings, log: MergedLog) -> AsyncIterator[Scene]:
             webhook_secrets={**settings.webhook_secrets, "github": [secret]},
             fetch_allow=(*settings.fetch_allow, pages.host),
         )
-        running = await stack.enter_async_context(local_pipeline(changed, workers=WORKERS, log=log))
+        running = await stack.enter_async_context(local_pipeline(changed, crew={"default": WORKERS}, log=log))
         gateway = stack.enter_context(Gateway(running.url))
         yield Scene(running, gateway, pages, proxy, secret)
 

@@ -6,15 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from schemas.errors import SchemaError
-from streams.cli.demo.again import replay, tick
 from streams.cli.demo.crash import crash_and_resume
 from streams.cli.demo.crew import crew
 from streams.cli.demo.ending import rows_and_timeline, stage_again
 from streams.cli.demo.opening import deliver, follow_to_the_slow_page
-from streams.cli.demo.report import Report
+from streams.cli.demo.report import DemoReport
 from streams.cli.demo.scene import WORKERS, scene
+from streams.cli.demo.tick_and_replay import replay, tick
 from streams.errors import StreamsError
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.private_folder import private_folder
 from topics.errors import TopicError
 
@@ -29,7 +29,7 @@ LAST_LINES = 25
 
 async def play(settings: Settings) -> int:
     """Play the demo on a pipeline with `settings`; return 0 if all was seen, 1 if not, having said what failed."""
-    report = Report()
+    report = DemoReport()
     await asyncio.to_thread(private_folder, settings.state_dir)
     path = settings.state_dir / "demo.log"
     with path.open("w", encoding="utf-8") as file:
@@ -44,7 +44,7 @@ async def play(settings: Settings) -> int:
     return 0
 
 
-async def _acts(settings: Settings, log: MergedLog, report: Report) -> None:
+async def _acts(settings: Settings, log: MergedLog, report: DemoReport) -> None:
     report.step(f"Start Kafka, a model, {WORKERS} workers and a gateway")
     async with scene(settings, log) as stage:
         kafka = stage.running.settings.kafka_bootstrap_servers
@@ -59,7 +59,7 @@ async def _acts(settings: Settings, log: MergedLog, report: Report) -> None:
         await crew(stage, report)
 
 
-def _explain(report: Report, error: Exception, path: Path) -> None:
+def _explain(report: DemoReport, error: Exception, path: Path) -> None:
     report.fail(str(error))
     lines = path.read_text("utf-8", "replace").splitlines()
     if lines:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from streams.cli.client import GatewayDown, Refused
 from streams.cli.demo.errors import DemoError
+from streams.cli.io.client import GatewayDown, Refused
 from streams.clock import monotonic
 
 if TYPE_CHECKING:

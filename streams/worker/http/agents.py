@@ -8,17 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer, of
+from streams.worker.http.responses import answer, of
 
 if TYPE_CHECKING:
-    from streams.worker.http.proof import Proof
-    from streams.worker.runs.pauses import Pauses
+    from streams.worker.http.ownership_check import OwnershipCheck
+    from streams.worker.runs.queue_pauses import QueuePauses
 
 
 class AgentPages:
     """`/owner/agents`."""
 
-    def __init__(self, proof: Proof, pauses: Pauses) -> None:
+    def __init__(self, proof: OwnershipCheck, pauses: QueuePauses) -> None:
         """Tell what `pauses` knows."""
         self._proof = proof
         self._pauses = pauses
@@ -29,4 +29,4 @@ class AgentPages:
 
     async def list(self, _: Request) -> Response:
         """Answer the agents of this worker's pool: how many runs are queued here, and whether the queue is paused."""
-        return of(self._proof.slices(), answer({"agents": self._pauses.rows()}))
+        return of(self._proof.assignments(), answer({"agents": self._pauses.rows()}))

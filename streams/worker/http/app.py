@@ -19,8 +19,8 @@ from starlette.routing import Route
 from streams.serving.hosts import EVERYWHERE, in_url
 from streams.serving.protocol import bounded
 from streams.serving.routes import register
-from streams.worker.http.answers import answer, problem
-from streams.worker.http.proof import NotOwnerError, NotReadyError
+from streams.worker.http.ownership_check import NotOwnerError, NotReadyError
+from streams.worker.http.responses import answer, problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.worker.http.approvals import ApprovalPages
     from streams.worker.http.budgets import BudgetPages
     from streams.worker.http.limits import LimitPages
-    from streams.worker.http.runlist import RunList
+    from streams.worker.http.run_list import RunListPages
     from streams.worker.http.runs import RunPages
     from streams.worker.http.schedules import SchedulePages
     from streams.worker.http.tables import TablePages
@@ -41,7 +41,7 @@ Page = Callable[[Request], Awaitable[Response]]
 
 def application(
     runs: RunPages,
-    listed: RunList,
+    listed: RunListPages,
     tables: TablePages,
     limits: LimitPages,
     schedules: SchedulePages,
@@ -72,7 +72,7 @@ def application(
             Route("/owner/runs/{id}/history", runs.history),
             Route("/owner/runs/{id}/result", runs.result),
             Route("/owner/runs/{id}/news", runs.news),
-            Route("/owner/spoken", runs.spoken, methods=["POST"]),
+            Route("/owner/spoken", runs.tokens, methods=["POST"]),
             Route("/owner/tables/{name}", tables.scan),
             Route("/owner/tables/{name}/{key:text}", tables.row),
             Route("/owner/schedules", schedules.list),

@@ -10,17 +10,17 @@ from starlette.routing import Route
 
 from streams.engine.approvals import open_approvals
 from streams.engine.view import fold, history
-from streams.worker.book import run_at
-from streams.worker.http.answers import answer, of
-from streams.worker.http.runlist import Wanted, lists
+from streams.worker.http.responses import answer, of
+from streams.worker.http.run_list import RunQuery, lists
+from streams.worker.runs.run_index import run_at
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from streams.worker.http.proof import Proof
-    from streams.worker.journal import Journal
-    from streams.worker.state.slice import Slice
+    from streams.journal.journal_store import JournalStore
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.worker.http.ownership_check import OwnershipCheck
 
 _OPEN: Final = ("waiting", "running")
 """The statuses of runs that may wait for a person; one that also does something else is running."""
@@ -29,7 +29,7 @@ _OPEN: Final = ("waiting", "running")
 class ApprovalPages:
     """`/owner/approvals`."""
 
-    def __init__(self, proof: Proof, journal: Journal) -> None:
+    def __init__(self, proof: OwnershipCheck, journal: JournalStore) -> None:
         """Look into the runs of the owned partitions."""
         self._proof = proof
         self._journal = journal
@@ -41,18 +41,18 @@ class ApprovalPages:
     async def page(self, request: Request) -> Response:
         """Answer the open questions of at most `limit` runs behind `cursor`, the newest run first."""
         query = dict(request.query_params)
-        limit, slices = int(query.get("limit", "100")), self._proof.slices()
-        found = await asyncio.to_thread(self._found, slices, query, limit + 1)
-        for owned in slices:
+        limit, assignments = int(query.get("limit", "100")), self._proof.assignments()
+        found = await asyncio.to_thread(self._found, assignments, query, limit + 1)
+        for owned in assignments:
             self._proof.check(owned)  # what was read while its partition went is nobody's word
-        return of(slices, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
+        return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
-    def _found(self, slices: list[Slice], query: dict[str, str], limit: int) -> list[dict[str, Any]]:
+    def _found(self, assignments: list[PartitionAssignment], query: dict[str, str], limit: int) -> list[dict[str, Any]]:
         ways = [
             places
-            for owned in slices
+            for owned in assignments
             for status in _OPEN
-            for places in lists(owned, Wanted.of({**query, "status": status}))
+            for places in lists(owned, RunQuery.of({**query, "status": status}))
         ]
         found: dict[str, dict[str, Any]] = {}
         for place, owned in heapq.merge(*ways, key=lambda item: item[0]):

@@ -9,17 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer, of
+from streams.worker.http.responses import answer, of
 
 if TYPE_CHECKING:
-    from streams.worker.budgets.homes import BudgetHomes
-    from streams.worker.http.proof import Proof
+    from streams.limits.budget_homes import BudgetHomes
+    from streams.worker.http.ownership_check import OwnershipCheck
 
 
 class BudgetPages:
     """`/owner/budgets`."""
 
-    def __init__(self, proof: Proof, homes: BudgetHomes) -> None:
+    def __init__(self, proof: OwnershipCheck, homes: BudgetHomes) -> None:
         """Answer for `homes`."""
         self._proof = proof
         self._homes = homes
@@ -37,4 +37,4 @@ class BudgetPages:
 
     async def list(self, _: Request) -> Response:
         """Answer the accounts that are kept here."""
-        return of(self._proof.slices(), answer({"budgets": self._homes.rows()}))
+        return of(self._proof.assignments(), answer({"budgets": self._homes.rows()}))

@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streams.worker.http.answers import answer, problem
+from streams.worker.http.responses import answer, problem
 
 if TYPE_CHECKING:
-    from streams.worker.limits.limits import Limits
+    from streams.limits.limits import WorkerLimits
 
 
 class LimitPages:
     """`/owner/grants`, `/owner/places`, `/owner/answers`, `/owner/breakers` and what workers tell each other."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: WorkerLimits) -> None:
         """Answer for the homes of `limits`."""
         self._limits = limits
 
@@ -26,7 +26,7 @@ class LimitPages:
         """Return the routes."""
         return [
             Route("/owner/grants", self.grants, methods=["POST"]),
-            Route("/owner/places", self.places, methods=["POST"]),
+            Route("/owner/places", self.semaphores, methods=["POST"]),
             Route("/owner/held", self.held, methods=["POST"]),
             Route("/owner/called", self.called, methods=["POST"]),
             Route("/owner/answers/{call}", self.shared, methods=["POST"]),
@@ -39,18 +39,18 @@ class LimitPages:
         """Give grants of rate limits; all asks of a worker come together."""
         return answer(await self._limits.homes.grants(await _body(request)))
 
-    async def places(self, request: Request) -> Response:
+    async def semaphores(self, request: Request) -> Response:
         """Take in which places of a limit a worker holds, and give it more."""
-        return answer(await self._limits.homes.places(await _body(request)))
+        return answer(await self._limits.homes.semaphores(await _body(request)))
 
     async def held(self, request: Request) -> Response:
         """Tell a new home which places this worker holds."""
         limits = (await _body(request))["limits"]
-        return answer({"worker": str(self._limits.peers.holder), "held": self._limits.places.held(limits)})
+        return answer({"worker": str(self._limits.peers.holder), "held": self._limits.semaphores.held(limits)})
 
     async def called(self, request: Request) -> Response:
         """Hear that places are free."""
-        self._limits.places.called((await _body(request))["limits"])
+        self._limits.semaphores.called((await _body(request))["limits"])
         return answer({})
 
     async def shared(self, request: Request) -> Response:
@@ -59,7 +59,7 @@ class LimitPages:
 
     async def gossip(self, request: Request) -> Response:
         """Hear of breakers."""
-        self._limits.breakers.hear((await _body(request))["words"])
+        self._limits.breakers.apply_state((await _body(request))["words"])
         return answer({})
 
     async def breakers(self, _: Request) -> Response:

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from streams import clock
 from streams.engine.view import GONE, OVER, fold, history
-from streams.worker.errors import QueuesUnreadError
-from streams.worker.http.answers import answer, problem
-from streams.worker.http.decoded import Decoded
-from streams.worker.http.proof import NotReadyError
-from streams.worker.journal import LEDGER
+from streams.journal.store_keys import LEDGER
+from streams.runtime.errors import QueuesUnreadError
+from streams.worker.http.journal_cache import JournalCache
+from streams.worker.http.ownership_check import NotReadyError
+from streams.worker.http.responses import answer, problem
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from streams.engine.entry import Entry
     from streams.engine.view import RunView
-    from streams.worker.http.proof import Proof
-    from streams.worker.journal import Journal
-    from streams.worker.log.queued import Queued
-    from streams.worker.runs.spoken import Spoken
-    from streams.worker.state.slice import Slice
+    from streams.journal.journal_store import JournalStore
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.queue_lookup import QueueLookup
+    from streams.worker.http.ownership_check import OwnershipCheck
+    from streams.worker.runs.token_buffer import TokenBuffer
 
 _PATIENCE_S: Final = 2.5  # for a submission that is on the log but not taken in yet
 _STEP_S: Final = 0.005
@@ -37,16 +37,21 @@ class RunPages:
     """`/owner/runs…`."""
 
     def __init__(
-        self, proof: Proof, journal: Journal, queued: Queued, spoken: Spoken, why: Callable[[str, str | None], str]
+        self,
+        proof: OwnershipCheck,
+        journal: JournalStore,
+        queued: QueueLookup,
+        tokens: TokenBuffer,
+        why: Callable[[str, str | None], str],
     ) -> None:
         """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has what models say just now.
 
         `why` says why a queued run of an agent, with its concurrency key, has not begun.
         """
         self._why = why
-        self._spoken = spoken
+        self._tokens = tokens
         self._journal = journal
-        self._decoded = Decoded(journal)
+        self._decoded = JournalCache(journal)
         self._proof = proof
         self._queued = queued
 
@@ -84,20 +89,20 @@ class RunPages:
         if entries is None:
             return problem(404, "no such run")
         view = fold(entries)
-        after, said = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
-        pieces = [] if view.status in OVER else self._spoken.look(view.run_id, said)
+        after, after_piece = (int(request.query_params.get(name, "-1")) for name in ("after", "said"))
+        pieces = [] if view.status in OVER else self._tokens.look(view.run_id, after_piece)
         return answer({"view": self._shown(view), "entries": history(entries, after), "pieces": pieces})
 
-    async def spoken(self, request: Request) -> Response:
+    async def tokens(self, request: Request) -> Response:
         """Answer what models have said to the runs owned here behind a piece of each, and stream their next calls."""
         asked: dict[str, int] = orjson.loads(await request.body())["runs"]
-        owned = {one.partition for one in self._proof.slices()}
-        said = {
-            run_id: self._spoken.look(run_id, after)
+        owned = {one.partition for one in self._proof.assignments()}
+        pieces_by_run = {
+            run_id: self._tokens.look(run_id, after)
             for run_id, after in asked.items()
             if partition_of(run_id.encode(), self._proof.partitions) in owned
         }
-        return answer({"runs": {run_id: pieces for run_id, pieces in said.items() if pieces}})
+        return answer({"runs": {run_id: pieces for run_id, pieces in pieces_by_run.items() if pieces}})
 
     async def result(self, request: Request) -> Response:
         """Answer the run's result, or why there is none."""
@@ -134,7 +139,7 @@ class RunPages:
     async def _entries(self, request: Request) -> list[Entry] | None:
         """Return committed entries; an unknown id is looked up in the queues, so that 404 is never said too early."""
         run_id = request.path_params["id"]
-        owned = self._proof.slice_of(run_id)
+        owned = self._proof.assignment_of(run_id)
         entries = self._decoded.entries(owned, run_id)
         if entries or request.query_params.get("peek"):
             return entries or None
@@ -148,7 +153,7 @@ class RunPages:
             raise NotReadyError("the run is on its queue, and this worker has not taken it in yet")
         return entries or self._decoded.entries(owned, run_id) or None
 
-    async def _on_the_way(self, owned: Slice, run_id: str) -> bool:
+    async def _on_the_way(self, owned: PartitionAssignment, run_id: str) -> bool:
         """Return whether the rest of a queue holds a submission of the run; raises NotReadyError."""
         try:
             return await self._queued.has(owned, run_id.encode())

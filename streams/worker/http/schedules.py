@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.worker.http.answers import answer, of
+from streams.worker.http.responses import answer, of
 
 if TYPE_CHECKING:
-    from streams.worker.http.proof import Proof
-    from streams.worker.schedules.schedules import Schedules
+    from streams.worker.http.ownership_check import OwnershipCheck
+    from streams.worker.schedules.schedules import OwnedSchedules
 
 
 class SchedulePages:
     """`/owner/schedules`."""
 
-    def __init__(self, proof: Proof, schedules: Schedules | None) -> None:
+    def __init__(self, proof: OwnershipCheck, schedules: OwnedSchedules | None) -> None:
         """Tell of `schedules`; a worker of another pool than the default has none."""
         self._proof = proof
         self._schedules = schedules
@@ -25,5 +25,5 @@ class SchedulePages:
     async def list(self, _: Request) -> Response:
         """Answer the schedules whose partitions this worker owns."""
         return of(
-            self._proof.slices(), answer({"schedules": [] if self._schedules is None else self._schedules.rows()})
+            self._proof.assignments(), answer({"schedules": [] if self._schedules is None else self._schedules.rows()})
         )

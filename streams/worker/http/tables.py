@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.worker.folds import Folds, entry_of, store_name, text_of
-from streams.worker.http.answers import answer, of, problem
-from streams.worker.http.proof import NotReadyError
-from streams.worker.positions import of_table
+from streams.worker.events.consumer_positions import of_table
+from streams.worker.events.table_folds import TableFolds, entry_of, store_name, text_of
+from streams.worker.http.ownership_check import NotReadyError
+from streams.worker.http.responses import answer, of, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.define.tables import TableDef
-    from streams.worker.http.proof import Proof
-    from streams.worker.positions import Positions
-    from streams.worker.state.slice import Slice
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.worker.events.consumer_positions import ConsumerPositions
+    from streams.worker.http.ownership_check import OwnershipCheck
 
     Row = tuple[bytes, bytes]
-    Place = tuple[bytes, bytes, Slice]
+    Place = tuple[bytes, bytes, PartitionAssignment]
 
 _PATIENCE_S = 2.5
 LOOKUP: Final = "by."
@@ -35,7 +35,9 @@ LOOKUP: Final = "by."
 class TablePages:
     """`/owner/tables…`."""
 
-    def __init__(self, proof: Proof, folds: Folds, events: str, positions: Positions | None = None) -> None:
+    def __init__(
+        self, proof: OwnershipCheck, folds: TableFolds, events: str, positions: ConsumerPositions | None = None
+    ) -> None:
         """Serve the tables of `folds`, made from the topic `events` or of the runs of this worker.
 
         `positions` says which tables still read what they missed under an owner without them.
@@ -51,7 +53,7 @@ class TablePages:
         key = request.path_params["key"]
         if table.merge is not None:
             return self._of_parts(table, key.encode())
-        owned = self._proof.slice_of(key)
+        owned = self._proof.assignment_of(key)
         wanted = request.query_params.get("consistency")
         if wanted:
             topic = request.query_params.get("topic") or self._events
@@ -88,17 +90,17 @@ class TablePages:
         limit = int(query.get("limit", "100"))
         prefix, after = query.get("prefix", "").encode(), query.get("cursor")
         wishes = {name.removeprefix(LOOKUP): query[name] for name in query if name.startswith(LOOKUP)}
-        slices = self._proof.slices()
+        assignments = self._proof.assignments()
         if table.merge is not None:
             parts: dict[bytes, list[Any]] = defaultdict(list)
-            for owned in slices:
+            for owned in assignments:
                 for key, value in islice(self._wanted(owned, table, prefix, after, wishes), limit + 1):
                     parts[key].append(self._folds.decode(table, value))
             rows = [self._merged(table, key, found) for key, found in sorted(parts.items())]
         else:
-            found = heapq.merge(*(self._places(owned, table, prefix, after, wishes) for owned in slices), key=_key)
+            found = heapq.merge(*(self._places(owned, table, prefix, after, wishes) for owned in assignments), key=_key)
             rows = [self._shown(table, owned, key, value) for key, value, owned in islice(found, limit + 1)]
-        return of(slices, answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None}))
+        return of(assignments, answer({"rows": rows[:limit], "next": "more" if len(rows) > limit else None}))
 
     def _table(self, request: Request) -> TableDef:
         """Return the table that is asked for; raises NotReadyError where only the code of other workers has it."""
@@ -108,16 +110,16 @@ class TablePages:
             raise NotReadyError(f"the worker that owns this partition does not have table '{name}' in its code")
         return table
 
-    def _behind(self, owned: Slice, table: TableDef) -> int | None:
+    def _behind(self, owned: PartitionAssignment, table: TableDef) -> int | None:
         return None if self._positions is None else self._positions.of(owned, of_table(store_name(table)))
 
     def _places(
-        self, owned: Slice, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
+        self, owned: PartitionAssignment, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
     ) -> Iterator[Place]:
         return ((key, value, owned) for key, value in self._wanted(owned, table, prefix, after, wishes))
 
     def _wanted(
-        self, owned: Slice, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
+        self, owned: PartitionAssignment, table: TableDef, prefix: bytes, after: str | None, wishes: dict[str, str]
     ) -> Iterator[Row]:
         """Yield rows behind the key `after`: all with the prefix, or those that the lookups find."""
         if not wishes:
@@ -142,16 +144,16 @@ class TablePages:
                 return False
         return True
 
-    def _rows(self, owned: Slice, table: TableDef, prefix: bytes, after: str | None) -> Iterator[Row]:
+    def _rows(self, owned: PartitionAssignment, table: TableDef, prefix: bytes, after: str | None) -> Iterator[Row]:
         start = None if after is None else max(after.encode() + b"\x00", prefix)
         return owned.stores[store_name(table)].scan_committed(prefix, start)
 
     def _of_parts(self, table: TableDef, key: bytes) -> Response:
         """Answer a row of which each partition has a part, as far as this worker has it."""
-        slices = self._proof.slices()
-        stores = [owned.stores[store_name(table)] for owned in slices]
+        assignments = self._proof.assignments()
+        stores = [owned.stores[store_name(table)] for owned in assignments]
         parts = [self._folds.decode(table, data) for store in stores if (data := store.committed(key)) is not None]
-        return of(slices, answer(self._merged(table, key, parts)) if parts else problem(404, "no such row"))
+        return of(assignments, answer(self._merged(table, key, parts)) if parts else problem(404, "no such row"))
 
     def _merged(self, table: TableDef, key: bytes, parts: list[Any]) -> dict[str, Any]:
         if table.merge is None:
@@ -159,7 +161,7 @@ class TablePages:
         value = self._folds.plain(table.merge(parts))
         return {"key": key.decode("utf-8", "replace"), "value": value, "topic": None, "partition": None, "offset": None}
 
-    def _shown(self, table: TableDef, owned: Slice, key: bytes, value: bytes) -> dict[str, Any]:
+    def _shown(self, table: TableDef, owned: PartitionAssignment, key: bytes, value: bytes) -> dict[str, Any]:
         """Return a row with its place: the event that the partition has applied last, or the row's in the changelog."""
         store, source = owned.stores[store_name(table)], owned.sources.get(self._events)
         if table.of_runs:

@@ -14,39 +14,39 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
+from streams.activity import LABEL, Watched, label
 from streams.define.policies import Reject, Retry, asked_pause
 from streams.engine.ids import seeded
 from streams.engine.starts import listed
 from streams.error_text import error_types
 from streams.errors import StreamsError, UserCodeExit
-from streams.tools._activity import LABEL, Watched, label
+from streams.journal.blocked_code import BlockedCode, event_name
+from streams.journal.dead_letters import dead_letter
+from streams.journal.store_keys import LEDGER
+from streams.runtime.commit_unit import WHOLE_EVENT_BYTES, CommitUnit
+from streams.runtime.errors import DeadAssignmentError, RecordTooLargeError
 from streams.tools._threads import in_thread
-from streams.tools._user_code import awaited, called, cancel, is_cancelled, user_code_exit
 from streams.tools.errors import ToolError
-from streams.worker.errors import DeadAssignmentError, RecordTooLargeError
-from streams.worker.journal import LEDGER
-from streams.worker.letters import dead_letter
-from streams.worker.loop.blocked import BlockedCode, event_name
-from streams.worker.reactions.flood import RETRY_S, FloodGuard
-from streams.worker.reactions.outputs import put
-from streams.worker.reactions.together import handed_over, others
-from streams.worker.state.unit import WHOLE_EVENT_BYTES, Unit
+from streams.user_code import awaited, called, cancel, is_cancelled, user_code_exit
+from streams.worker.reactions.flood_guard import RETRY_S, FloodGuard
+from streams.worker.reactions.lane_batches import handed_over, others
+from streams.worker.reactions.reaction_outputs import put
 
 if TYPE_CHECKING:
     from schemas import Event
     from schemas.run import RunSubmitted
     from streams.define.reactions import Reaction
-    from streams.worker.courier import Courier
-    from streams.worker.reactions.item import Item
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.committer import Committer
-    from streams.worker.state.slice import Slice
-    from streams.worker.tasks import Tasks
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.committer import Committer
+    from streams.runtime.tasks import BackgroundTasks
+    from streams.worker.reactions.event_item import ReactionItem
 
 IN_BATCH_S: Final = 1.0  # how long a batch waits for its reactions before it parks them
 MOST_PARKED: Final = 100_000  # of a partition; more than that holds the partition's events back
 
-Name = tuple["Slice", str, str]
+Name = tuple["PartitionAssignment", str, str]
 
 
 async def _called(fn: Callable[..., Any], event: Event) -> Any:
@@ -54,35 +54,39 @@ async def _called(fn: Callable[..., Any], event: Event) -> Any:
     return fn(event) if inspect.iscoroutinefunction(fn) else await in_thread(fn, event)
 
 
-class _Lane:
+class _ReactionLane:
     """The events of one reaction and key that are not finished, in log order."""
 
     __slots__ = ("changed", "items", "task")
 
     def __init__(self) -> None:
-        self.items: deque[Item] = deque()
+        self.items: deque[ReactionItem] = deque()
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
 
-class Lanes:
+class ReactionLanes:
     """All lanes of a worker."""
 
-    def __init__(self, tasks: Tasks, courier: Courier, committer: Callable[[], Committer], guard: FloodGuard) -> None:
+    def __init__(
+        self, tasks: BackgroundTasks, writer: RecordWriter, committer: Callable[[], Committer], guard: FloodGuard
+    ) -> None:
         """Run lanes as `tasks`; units of parked events go to the committer."""
         self._tasks = tasks
-        self._courier = courier
+        self._writer = writer
         self._committer = committer
         self.guard = guard
-        self._lanes: dict[Name, _Lane] = {}
+        self._lanes: dict[Name, _ReactionLane] = {}
         self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
-        self.parked: dict[Slice, int] = {}
+        self.parked: dict[PartitionAssignment, int] = {}
         self.blocked = BlockedCode()  # events whose code has blocked workers
-        self.ahead: Callable[[Unit, list[RunSubmitted]], None] = _queued  # takes in runs whose unit was handed over
+        self.take_in_locally: Callable[[CommitUnit, list[RunSubmitted]], None] = (
+            _queued  # takes in runs whose unit was handed over
+        )
 
     # -- from a batch
 
-    async def handle(self, batch: Batch, items: Sequence[Item]) -> None:
+    async def handle(self, batch: RecordBatch, items: Sequence[ReactionItem]) -> None:
         """Run `items`, which are in log order, and put what is done into the batch's unit and the rest into rows."""
         now = [item for item in items if self._enter(batch, item)]
         end = clock.monotonic() + IN_BATCH_S
@@ -101,7 +105,7 @@ class Lanes:
                 if (lane := self._lanes.get((item.owned, item.reaction.name, item.lane))) is not None:
                     lane.changed.set()
 
-    def park(self, batch: Batch, item: Item) -> None:
+    def park(self, batch: RecordBatch, item: ReactionItem) -> None:
         """Put an item into its lane without waiting for it: its outcome is a unit of its own."""
         self._park(batch, item)
         if item.settled:
@@ -111,29 +115,29 @@ class Lanes:
         lane.changed.set()
         self._run(item, lane)
 
-    def park_at_commit(self, unit: Unit, item: Item) -> None:
+    def park_at_commit(self, unit: CommitUnit, item: ReactionItem) -> None:
         """Keep an item as a row of `unit`; it enters its lane once that is committed, and its window begins now."""
         item.due_ms = _window_ends(item.reaction)
         if self._keep(unit, item):
             unit.on_commit.append(partial(self._committed, item))
 
-    def _committed(self, item: Item) -> None:
+    def _committed(self, item: ReactionItem) -> None:
         if not item.owned.live:
             return
         if item.reaction.debounce is not None:
-            unit = Unit(item.owned)
+            unit = CommitUnit(item.owned)
             self._replace(unit, self._lane(item))
             if unit.outs:
                 self._committer().add(unit)
         self.resume(item)
 
-    async def room(self, owned: Slice) -> None:
+    async def room(self, owned: PartitionAssignment) -> None:
         """Wait while the partition has too many parked events: its source is held back, the others go on."""
         while owned.live and self.parked.get(owned, 0) >= MOST_PARKED:
             self._moved.clear()
             await self._moved.wait()
 
-    def _enter(self, batch: Batch, item: Item) -> bool:
+    def _enter(self, batch: RecordBatch, item: ReactionItem) -> bool:
         """Put an item into its lane; return whether the batch should wait for it."""
         lane = self._lane(item)
         item.due_ms = _window_ends(item.reaction)
@@ -145,7 +149,7 @@ class Lanes:
         self._run(item, lane)
         return not item.due_ms and not behind
 
-    def _replace(self, batch: Unit, lane: _Lane) -> None:
+    def _replace(self, batch: CommitUnit, lane: _ReactionLane) -> None:
         """Drop what lies in the window: only the last event within it is handled."""
         waiting = [item for item in lane.items if item.due_ms > clock.steady_ms()]
         for item in waiting:
@@ -156,26 +160,26 @@ class Lanes:
 
     # -- lanes
 
-    def resume(self, item: Item) -> None:
+    def resume(self, item: ReactionItem) -> None:
         """Bring a parked item back after a restart; call in log order."""
         lane = self._lane(item)
         lane.items.append(item)
         self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
         self._run(item, lane)
 
-    def _lane(self, item: Item) -> _Lane:
+    def _lane(self, item: ReactionItem) -> _ReactionLane:
         name = (item.owned, item.reaction.name, item.lane)
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = _Lane()
+            lane = self._lanes[name] = _ReactionLane()
         return lane
 
-    def _run(self, item: Item, lane: _Lane) -> None:
+    def _run(self, item: ReactionItem, lane: _ReactionLane) -> None:
         if lane.task is None:
             name = (item.owned, item.reaction.name, item.lane)
             lane.task = self._tasks.spawn(self._drive(name, lane))
 
-    async def _drive(self, name: Name, lane: _Lane) -> None:
+    async def _drive(self, name: Name, lane: _ReactionLane) -> None:
         owned = name[0]
         try:
             while lane.items and owned.live:
@@ -197,7 +201,7 @@ class Lanes:
             if self._lanes.get(name) is lane:
                 del self._lanes[name]
 
-    async def _due(self, lane: _Lane, item: Item) -> bool:
+    async def _due(self, lane: _ReactionLane, item: ReactionItem) -> bool:
         """Wait for the item's time; False when the lane changed meanwhile and must be looked at again."""
         wait = item.due_ms - clock.steady_ms()
         if handed_over(lane.items, wait):
@@ -213,7 +217,7 @@ class Lanes:
             return bool(lane.items) and lane.items[0] is item
         return False
 
-    async def _attempt(self, item: Item) -> None:
+    async def _attempt(self, item: ReactionItem) -> None:
         """Run the reaction once and set the item's outcome."""
         own = asyncio.current_task()
         name = _name_of(item)
@@ -239,11 +243,11 @@ class Lanes:
         except Exception as error:  # noqa: BLE001 - a reaction is user code; its policy decides
             self._failed(item, error)
 
-    def _failed(self, item: Item, error: Exception) -> None:
+    def _failed(self, item: ReactionItem, error: Exception) -> None:
         """Set when the item is tried again, or the error as its outcome."""
         name = item.reaction.name
         wait = _wait(item, error)
-        if wait is None and not isinstance(error, Reject) and self.guard.gave_up(name):
+        if wait is None and not isinstance(error, Reject) and self.guard.is_flooded(name):
             wait = RETRY_S
         if wait is None:
             item.error = error
@@ -256,69 +260,69 @@ class Lanes:
 
     # -- rows and outcomes
 
-    def _park(self, batch: Batch, item: Item) -> None:
+    def _park(self, batch: RecordBatch, item: ReactionItem) -> None:
         """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
         if self._keep(batch, item):
             self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
 
-    def _keep(self, unit: Unit, item: Item) -> bool:
+    def _keep(self, unit: CommitUnit, item: ReactionItem) -> bool:
         """Put an item's row into `unit`; an event that fits its topic and no row cannot wait and is a dead letter."""
         item.first_ms = item.first_ms or clock.now_ms()
         try:
-            row = self._courier.codec.encode(item.row())  # it holds the event's record as it came
-            unit.put(unit.slice.stores[LEDGER], item.key(), row, limit=WHOLE_EVENT_BYTES)
+            row = self._writer.codec.encode(item.row())  # it holds the event's record as it came
+            unit.put(unit.assignment.stores[LEDGER], item.key(), row, limit=WHOLE_EVENT_BYTES)
         except RecordTooLargeError as error:
             item.error = error
-            dead_letter(unit, self._courier, item.record, error, item.reaction.name, attempts=item.attempt)
+            dead_letter(unit, self._writer, item.record, error, item.reaction.name, attempts=item.attempt)
             return False
         item.stored = True
         return True
 
-    def _unpark(self, unit: Unit, item: Item) -> None:
-        unit.put(unit.slice.stores[LEDGER], item.key(), None)
+    def _unpark(self, unit: CommitUnit, item: ReactionItem) -> None:
+        unit.put(unit.assignment.stores[LEDGER], item.key(), None)
         self.parked[item.owned] = self.parked.get(item.owned, 1) - 1
 
-    def _again(self, item: Item) -> None:
+    def _again(self, item: ReactionItem) -> None:
         """Note the next attempt of a parked item."""
-        unit = Unit(item.owned)
+        unit = CommitUnit(item.owned)
         self._keep(unit, item)
         self._committer().add(unit)
 
-    def _finish(self, item: Item) -> None:
+    def _finish(self, item: ReactionItem) -> None:
         """Commit a parked item's outputs, or its dead letter, together with the end of its row."""
         if not item.owned.live:
             return
-        unit = Unit(item.owned)
+        unit = CommitUnit(item.owned)
         self._conclude(unit, item)
         for one in (item, *item.others):
             self._unpark(unit, one)
         unit.on_refuse = lambda error: self._refused(item, error)
         self._committer().add(unit)
 
-    def _refused(self, item: Item, error: Exception) -> None:
+    def _refused(self, item: ReactionItem, error: Exception) -> None:
         """Make a dead letter of a parked item whose outputs the broker refused."""
         if item.owned.live and not isinstance(error, DeadAssignmentError) and item.error is None:
             item.error = error
             self.parked[item.owned] = self.parked.get(item.owned, 0) + 1 + len(item.others)
             self._finish(item)
 
-    def _conclude(self, unit: Unit, item: Item) -> None:
+    def _conclude(self, unit: CommitUnit, item: ReactionItem) -> None:
         self.blocked.event_ended(unit, _name_of(item))
         if item.error is None:
             mark, started = unit.mark(), []
             try:
-                started = called(put, unit, self._courier, item.event_id, item.reaction.name, item.outputs or [])
+                started = called(put, unit, self._writer, item.event_id, item.reaction.name, item.outputs or [])
             except Exception as error:  # noqa: BLE001 - an output that cannot be sent is its event's dead letter
                 unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
             if started:
-                unit.on_add.append(partial(self.ahead, unit, started))
+                unit.on_add.append(partial(self.take_in_locally, unit, started))
         if item.error is not None:
             for one in (item, *item.others):
-                dead_letter(unit, self._courier, one.record, item.error, item.reaction.name, attempts=item.attempt)
+                dead_letter(unit, self._writer, one.record, item.error, item.reaction.name, attempts=item.attempt)
 
-    def forget(self, owned: Slice) -> None:
-        """Drop the lanes of a dead slice; its parked rows are its next owner's."""
+    def forget(self, owned: PartitionAssignment) -> None:
+        """Drop the lanes of a dead assignment; its parked rows are its next owner's."""
         for name, lane in list(self._lanes.items()):
             if name[0] is owned:
                 if lane.task is not None:
@@ -334,12 +338,12 @@ def _window_ends(reaction: Reaction) -> int:
     return 0 if window is None else clock.steady_ms() + int(window * 1000)
 
 
-def _name_of(item: Item) -> str:
+def _name_of(item: ReactionItem) -> str:
     """Return what names an item where its code blocks a worker."""
     return event_name(item.record.topic(), item.record.offset(), item.reaction.name)
 
 
-def _queued(_unit: Unit, _started: list[RunSubmitted]) -> None:
+def _queued(_unit: CommitUnit, _started: list[RunSubmitted]) -> None:
     """Leave runs to their queues."""
 
 
@@ -349,7 +353,7 @@ def _hopeless(error: Exception) -> bool:
     return ours or isinstance(error, Reject)
 
 
-def _wait(item: Item, error: Exception) -> float | None:
+def _wait(item: ReactionItem, error: Exception) -> float | None:
     """Return the seconds until the next attempt, None when the policy gives up."""
     policy = item.reaction.retry
     if item.attempt >= policy.attempts or _hopeless(error):

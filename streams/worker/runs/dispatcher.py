@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
-from streams.worker.limits.ranks import first_ranks
+from streams.limits.heap_ranks import first_ranks
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
-    from streams.worker.limits.admission import Admission, Pass
-    from streams.worker.runs.desk import Live
-    from streams.worker.state.slice import Slice
+    from streams.limits.admission import AdmissionGrant, AgentAdmission
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.worker.runs.run_manager import ActiveRun
 
 # A run is ordered by its age plus this head start, in milliseconds: so low is overtaken for two minutes at most by high
 # ones that come after it, and starves never.
@@ -25,18 +25,18 @@ _ASKING: Final = 100  # admissions of an agent that are waited for at a time
 
 _TURN_S: Final = 0.02  # how long runs are begun before the loop serves others
 
-Begin = Callable[["Slice", str], None]
-Queued = tuple[int, int, "Slice", str]
+Begin = Callable[["PartitionAssignment", str], None]
+Queued = tuple[int, int, "PartitionAssignment", str]
 
 
-class Dispatcher:
+class RunDispatcher:
     """One queue an agent; a place is held from start until the run waits or ends."""
 
     def __init__(
         self,
         agents: dict[str, Agent[Any, Any]],
         begin: Begin,
-        admission: Admission,
+        admission: AgentAdmission,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         """Serve `agents`; `begin` starts a run; `admission` knows the limits that hold over all workers."""
@@ -49,50 +49,50 @@ class Dispatcher:
         self._queues: dict[str, list[Queued]] = {name: [] for name in agents}
         self._places = {name: agent.concurrency or _PLACES for name, agent in agents.items()}
         self._used: dict[str, int] = dict.fromkeys(agents, 0)
-        self._paused: dict[str, dict[Slice, list[Queued]]] = {}  # what waits for a resume
+        self._paused: dict[str, dict[PartitionAssignment, list[Queued]]] = {}  # what waits for a resume
         self._order = itertools.count()
         self._pumping = False
 
-    def add(self, owned: Slice, run_id: str, agent: str, priority: str, created_ms: int) -> None:
+    def add(self, owned: PartitionAssignment, run_id: str, agent: str, priority: str, created_ms: int) -> None:
         """Queue a run; it starts in a later turn of the loop, so that its intake is handed over first."""
         rank = created_ms + HEAD_START_MS.get(priority, 0)
         queued = (rank, next(self._order), owned, run_id)
-        if (kept := self._paused.get(agent, {}).get(owned)) is not None:
-            kept.append(queued)
+        if (waiting := self._paused.get(agent, {}).get(owned)) is not None:
+            waiting.append(queued)
             return
         heapq.heappush(self._queues[agent], queued)
         self._soon()
 
-    def pause(self, owned: Slice, agent: str) -> None:
-        """Begin no run of `agent` in that slice until it is resumed; those that have begun go on."""
-        slices = self._paused.setdefault(agent, {})
-        if owned in slices:
+    def pause(self, owned: PartitionAssignment, agent: str) -> None:
+        """Begin no run of `agent` in that assignment until it is resumed; those that have begun go on."""
+        assignments = self._paused.setdefault(agent, {})
+        if owned in assignments:
             return
-        slices[owned] = [one for one in self._queues.get(agent, ()) if one[2] is owned]
-        owned.on_death.append(lambda: self._buried(owned, agent))
-        if slices[owned]:
+        assignments[owned] = [one for one in self._queues.get(agent, ()) if one[2] is owned]
+        owned.on_death.append(lambda: self._closed(owned, agent))
+        if assignments[owned]:
             self._queues[agent] = [one for one in self._queues[agent] if one[2] is not owned]
             heapq.heapify(self._queues[agent])
 
-    def resume(self, owned: Slice, agent: str) -> None:
+    def resume(self, owned: PartitionAssignment, agent: str) -> None:
         """Let the runs of `agent` begin again, in their order."""
-        kept = self._forget(owned, agent)
-        if kept and agent in self._queues:
-            for one in kept:
+        waiting = self._forget(owned, agent)
+        if waiting and agent in self._queues:
+            for one in waiting:
                 heapq.heappush(self._queues[agent], one)
             self._soon()
 
     def paused(self) -> set[str]:
-        """Return the agents that are paused in a slice of this worker."""
-        return {agent for agent, slices in self._paused.items() if slices}
+        """Return the agents that are paused in an assignment of this worker."""
+        return {agent for agent, assignments in self._paused.items() if assignments}
 
-    def _buried(self, owned: Slice, agent: str) -> None:
+    def _closed(self, owned: PartitionAssignment, agent: str) -> None:
         self._forget(owned, agent)
 
-    def _forget(self, owned: Slice, agent: str) -> list[Queued]:
+    def _forget(self, owned: PartitionAssignment, agent: str) -> list[Queued]:
         return self._paused.get(agent, {}).pop(owned, [])
 
-    def woke(self, live: Live) -> None:
+    def woke(self, live: ActiveRun) -> None:
         """Count a run that goes on."""
         if not live.executing:
             live.executing = True
@@ -102,7 +102,7 @@ class Dispatcher:
                     self._admission.force(live.agent)
                 self._offered = False
 
-    def rested(self, live: Live) -> None:
+    def rested(self, live: ActiveRun) -> None:
         """Free the place of a run that waits or has ended."""
         if live.executing:
             live.executing = False
@@ -187,11 +187,11 @@ class Dispatcher:
             self._asking[name] -= 1
         asyncio.get_running_loop().call_soon(self._admitted, name, given)
 
-    def _admitted(self, name: str, given: Pass) -> None:
+    def _admitted(self, name: str, given: AdmissionGrant) -> None:
         self._begin_first(name, given)
         self._soon()
 
-    def _begin_first(self, name: str, given: Pass) -> None:
+    def _begin_first(self, name: str, given: AdmissionGrant) -> None:
         """Begin the first run, if there still is one and the grant still counts."""
         queue = self._queues[name]
         while queue and not queue[0][2].live:

@@ -9,40 +9,45 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from streams import clock
+from streams.activity import LABEL, Watched, label
 from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
+from streams.limits.call_budget import ToolCallBudget
+from streams.limits.tool_limiter import limited
 from streams.model.ramp import Ramp
 from streams.model.reach import reaching
 from streams.telemetry import conceal
-from streams.tools._activity import LABEL, Watched, label
 from streams.tools._call import call_tool
-from streams.tools._softly import hard_limit_of, out_of_time, softly
+from streams.tools._soft_timeout import hard_limit_of, out_of_time, softly
 from streams.tools._threads import in_thread
-from streams.tools._user_code import awaited, is_cancelled, is_closed
-from streams.worker.budgets.tolls import Toll
-from streams.worker.limits.guard import limited
-from streams.worker.runs.nested import Nested, tool_record
+from streams.user_code import awaited, is_cancelled, is_closed
+from streams.worker.runs.nested_calls import NestedCalls, tool_record
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
     from streams.engine.decision import Perform
-    from streams.worker.budgets.spending import Spender, Spending
-    from streams.worker.limits.guard import Guard
-    from streams.worker.runs.asking import Asking
-    from streams.worker.tasks import Tasks
+    from streams.limits.budget_client import BudgetClient, Spender
+    from streams.limits.tool_limiter import ToolLimiter
+    from streams.runtime.tasks import BackgroundTasks
+    from streams.worker.runs.model_caller import ModelCaller
 
 Done = Callable[[EffectDone], None]
 
 
-class Effects:
+class EffectRunner:
     """Starts attempts and reports how they ended; decides nothing."""
 
     def __init__(
-        self, tasks: Tasks, asking: Asking, guard: Guard, spending: Spending, probe: Callable[[str], None]
+        self,
+        tasks: BackgroundTasks,
+        asking: ModelCaller,
+        guard: ToolLimiter,
+        budget_client: BudgetClient,
+        probe: Callable[[str], None],
     ) -> None:
         """Run attempts as `tasks`; `asking` asks the model; `guard` keeps the tools' limits, `spending` the budgets."""
-        self._spending = spending
+        self._budget_client = budget_client
         self._guard = guard
         self._probe = probe
         self._tasks = tasks
@@ -105,15 +110,17 @@ class Effects:
         self, spender: Spender, tool: Tool[Any], perform: Perform, report: EffectDone, scope: asyncio.Timeout
     ) -> None:
         run_id = spender.run_id
-        nested = Nested(self._guard, run_id, perform, report)
-        toll = Toll(self._spending, spender, f"{run_id}/{perform.path}/{perform.resume}/{perform.attempt}")
-        report.parked = await toll.hold(scope)
+        nested = NestedCalls(self._guard, run_id, perform, report)
+        call_budget = ToolCallBudget(
+            self._budget_client, spender, f"{run_id}/{perform.path}/{perform.resume}/{perform.attempt}"
+        )
+        report.parked = await call_budget.hold(scope)
         if report.parked is not None:
             return
         try:
             await self._called(run_id, tool, perform, report, scope, nested)
         finally:
-            report.also += toll.settled(nested.made)
+            report.also += call_budget.settled(nested.made)
 
     async def _called(
         self,
@@ -122,7 +129,7 @@ class Effects:
         perform: Perform,
         report: EffectDone,
         scope: asyncio.Timeout,
-        nested: Nested,
+        nested: NestedCalls,
     ) -> None:
         async def begin(bounded: Tool[Any]) -> Any:
             report.started_ms = clock.now_ms()

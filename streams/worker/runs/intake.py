@@ -18,79 +18,79 @@ from streams.engine.decision import Decision
 from streams.engine.jsonable import digest, from_json
 from streams.engine.messages import Submit
 from streams.errors import StreamsError
-from streams.tools._user_code import called
-from streams.worker.errors import DeadAssignmentError, OverlayConflictError, StoreError
-from streams.worker.letters import dead_letter
-from streams.worker.runs import histories
-from streams.worker.runs.desk import UNLISTED
-from streams.worker.runs.early import joined
+from streams.journal import fork_histories
+from streams.journal.dead_letters import dead_letter
+from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, StoreError
+from streams.user_code import called
+from streams.worker.runs.early_signals import joined
+from streams.worker.runs.run_manager import UNLISTED
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
-    from streams.worker.courier import Courier
-    from streams.worker.journal import Journal
-    from streams.worker.keys.gate import Gate
-    from streams.worker.record import Record
-    from streams.worker.runs.desk import Desk
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.unit import Unit
+    from streams.journal.journal_store import JournalStore
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.commit_unit import CommitUnit
+    from streams.runtime.record import ConsumedRecord
+    from streams.worker.runs.key_gate import KeyGate
+    from streams.worker.runs.run_manager import RunManager
 
 
 class RunConflictError(StreamsError):
     """Raised for a submission whose run id belongs to another agent or input; that run is not touched."""
 
 
-class Intake:
+class RunIntake:
     """Takes batches of one agent's queue."""
 
     def __init__(
         self,
         agent: Agent[Any, Any],
-        desk: Desk,
-        gate: Gate,
-        journal: Journal,
-        courier: Courier,
+        manager: RunManager,
+        key_gate: KeyGate,
+        journal: JournalStore,
+        writer: RecordWriter,
         probe: Callable[[str], None],
     ) -> None:
         """Take in for `agent`; `probe` is told before and after each batch."""
         self._agent = agent
-        self._desk = desk
-        self._gate = gate
+        self._manager = manager
+        self._key_gate = key_gate
         self._journal = journal
-        self._courier = courier
+        self._writer = writer
         self._probe = probe
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: RecordBatch) -> None:
         """Handle all records of a batch, without waiting for anything."""
         self._probe("before intake")
         for message in batch.messages:
             try:
                 event = called(self._read, message)
             except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
-                dead_letter(batch, self._courier, message, error, self._agent.name)
+                dead_letter(batch, self._writer, message, error, self._agent.name)
                 continue
             try:
                 called(self._submit, batch, event)
             except (StoreError, DeadAssignmentError, OverlayConflictError):
                 raise
             except (StreamsError, SchemaError, ValidationError) as error:
-                dead_letter(batch, self._courier, message, error, self._agent.name)
+                dead_letter(batch, self._writer, message, error, self._agent.name)
         self._probe("taken in")
 
-    def ahead(self, unit: Unit, event: RunSubmitted) -> None:
+    def take_in_locally(self, unit: CommitUnit, event: RunSubmitted) -> None:
         """Take a submission in that this worker has just made itself; raises what is wrong with it.
 
         Its record comes by the queue all the same and finds the run known.
         """
-        self._submit(cast("Batch", unit), event)  # nothing there needs the records of a batch
+        self._submit(cast("RecordBatch", unit), event)  # nothing there needs the records of a batch
 
-    def again(self, batch: Batch, message: Record) -> None:
+    def again(self, batch: RecordBatch, message: ConsumedRecord) -> None:
         """Take a redriven submission in; raises what is wrong with it."""
         self._submit(batch, self._read(message))
 
-    def _read(self, message: Record) -> RunSubmitted | RunHistoryGiven:
-        event = self._courier.read(message).event
+    def _read(self, message: ConsumedRecord) -> RunSubmitted | RunHistoryGiven:
+        event = self._writer.read(message).event
         if not isinstance(event, RunSubmitted | RunHistoryGiven):
             raise SchemaError(f"the queue of {self._agent.name} takes run.submitted events only")
         if message.key() != event.run_id.encode():
@@ -103,30 +103,30 @@ class Intake:
             raise SchemaError(f"a submission for agent {event.agent!r} was put on the queue of {self._agent.name}")
         return event
 
-    def _submit(self, batch: Batch, event: RunSubmitted | RunHistoryGiven) -> None:
+    def _submit(self, batch: RecordBatch, event: RunSubmitted | RunHistoryGiven) -> None:
         if isinstance(event, RunHistoryGiven):
-            histories.keep(batch, event)
+            fork_histories.keep(batch, event)
             return
-        known = self._journal.known(batch.slice, event.run_id)
+        known = self._journal.known(batch.assignment, event.run_id)
         if known is not None:
             self._compare(known, event)
-            histories.drop(batch, event)
+            fork_histories.drop(batch, event)
             return
-        event = histories.whole(batch, event)
+        event = fork_histories.whole(batch, event)
         if self._agent.takes_input and event.history is None and event.parent_path is None:
             from_json(event.input, self._agent.input_type)  # misfits are dead letters now, not failed runs
-        live = self._desk.create(batch.slice, event.run_id, self._agent)
+        live = self._manager.create(batch.assignment, event.run_id, self._agent)
         live.shown = UNLISTED
         decision: Decision = live.machine.handle(Submit(event), clock.now_ms())
         try:
-            self._desk.carry(live, decision, batch)
+            self._manager.carry(live, decision, batch)
         except (StreamsError, SchemaError):
-            self._desk.discard(live)
+            self._manager.discard(live)
             raise
-        histories.drop(batch, event)
-        joined(batch, live, self._desk, self._courier)
+        fork_histories.drop(batch, event)
+        joined(batch, live, self._manager, self._writer)
         if event.not_before_ms is None or event.not_before_ms <= clock.now_ms():
-            self._gate.enqueue(batch.slice, live.machine.journal.view, batch)
+            self._key_gate.enqueue(batch.assignment, live.machine.journal.view, batch)
 
     def _compare(self, known: Entry, event: RunSubmitted) -> None:
         if known.digest and known.digest != digest(event.agent, event.input):

@@ -7,69 +7,68 @@ outputs have the ids that the first attempt would have given them: none of those
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from streams import clock
 from streams.engine.messages import ResumeAsked
 from streams.errors import StreamsError
-from streams.worker.errors import UnknownConsumerError
-from streams.worker.journal import LEDGER
-from streams.worker.letters import dead_letter
-from streams.worker.reactions.item import Kept
+from streams.journal import store_keys
+from streams.journal.dead_letters import dead_letter
+from streams.journal.errors import UnknownConsumerError
+from streams.journal.parked_record import ParkedRecord
+from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
-    from streams.worker.bus import Bus
-    from streams.worker.courier import Courier
-    from streams.worker.runs.desk import Desk
-    from streams.worker.runs.intake import Intake
-    from streams.worker.schedules.schedules import Schedules
-    from streams.worker.state.batch import Batch
-
-REDRIVEN: Final = b"x/"  # by letter and attempt: when it was redriven, in milliseconds since the epoch
+    from streams.journal.record_writer import RecordWriter
+    from streams.runtime.batch import RecordBatch
+    from streams.worker.events.event_bus import EventBus
+    from streams.worker.runs.intake import RunIntake
+    from streams.worker.runs.run_manager import RunManager
+    from streams.worker.schedules.schedules import OwnedSchedules
 
 
-class Redrive:
+class DeadLetterRedrive:
     """Routes a redrive to intake, reaction or run."""
 
     def __init__(
         self,
-        intakes: Mapping[str, Intake],
-        bus: Bus | None,
-        desk: Desk,
-        courier: Courier,
-        schedules: Schedules | None = None,
+        intakes: Mapping[str, RunIntake],
+        bus: EventBus | None,
+        manager: RunManager,
+        writer: RecordWriter,
+        schedules: OwnedSchedules | None = None,
     ) -> None:
         """Serve the consumers of this pool."""
         self._schedules = schedules
         self._intakes = intakes
         self._bus = bus
-        self._desk = desk
-        self._courier = courier
+        self._manager = manager
+        self._writer = writer
 
-    def take(self, batch: Batch, asked: RedriveRequested) -> None:
+    def take(self, batch: RecordBatch, asked: RedriveRequested) -> None:
         """Handle the record again; what fails again is the same dead letter again, with more attempts."""
-        store = batch.slice.stores[LEDGER]
-        done = REDRIVEN + f"{asked.dead_id}/{asked.attempt}".encode()
+        store = batch.assignment.stores[LEDGER]
+        done = store_keys.REDRIVEN + f"{asked.dead_id}/{asked.attempt}".encode()
         if store.get(done) is not None:
             return
         batch.put(store, done, b"%d" % clock.now_ms())
-        record = Kept(_row(asked))
+        record = ParkedRecord(_row(asked))
         try:
             self._route(batch, asked, record)
         except (StreamsError, SchemaError, ValueError) as error:
-            dead_letter(batch, self._courier, record, error, asked.consumer, attempts=asked.attempt + 1)
+            dead_letter(batch, self._writer, record, error, asked.consumer, attempts=asked.attempt + 1)
 
-    def _route(self, batch: Batch, asked: RedriveRequested, record: Kept) -> None:
+    def _route(self, batch: RecordBatch, asked: RedriveRequested, record: ParkedRecord) -> None:
         if asked.run_id is not None:
-            live = self._desk.find(batch.slice, asked.run_id)
+            live = self._manager.find(batch.assignment, asked.run_id)
             if live is None:
-                self._desk.require_history(batch.slice, asked.run_id)
+                self._manager.require_history(batch.assignment, asked.run_id)
             else:
-                self._desk.tell(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
-        elif asked.source_topic == self._courier.names.ticks:
+                self._manager.send_message(live, ResumeAsked(f"redrive/{asked.dead_id}/{asked.attempt}"), batch)
+        elif asked.source_topic == self._writer.names.ticks:
             if self._schedules is not None:
                 self._schedules.again(batch, asked)
         elif asked.consumer in self._intakes:

@@ -14,67 +14,67 @@ from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeReq
 from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
-from streams.tools._user_code import called
-from streams.worker.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
-from streams.worker.letters import dead_letter
-from streams.worker.runs.early import keep
-from streams.worker.runs.told import message_of
-from streams.worker.runs.unserved import set_aside, set_aside_in, taken_up
-from streams.worker.state.unit import MAX_RECORD_BYTES, Unit
+from streams.journal.dead_letters import dead_letter
+from streams.runtime.commit_unit import MAX_RECORD_BYTES, CommitUnit
+from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
+from streams.user_code import called
+from streams.worker.runs.early_signals import keep
+from streams.worker.runs.signal_messages import message_of
+from streams.worker.runs.unserved_signals import set_aside, set_aside_in, taken_up
 
 if TYPE_CHECKING:
-    from streams.worker.budgets.homes import BudgetHomes
-    from streams.worker.courier import Courier
-    from streams.worker.keys.gate import Gate
-    from streams.worker.keys.homes import KeyHomes
-    from streams.worker.limits.breakers import Breakers
-    from streams.worker.record import Record
-    from streams.worker.runs.desk import Desk
-    from streams.worker.runs.pauses import Pauses
-    from streams.worker.runs.redrive import Redrive
-    from streams.worker.schedules.schedules import Schedules
-    from streams.worker.state.batch import Batch
-    from streams.worker.state.slice import Slice
+    from streams.journal.record_writer import RecordWriter
+    from streams.limits.breakers import BreakerRegistry
+    from streams.limits.budget_homes import BudgetHomes
+    from streams.limits.key_homes import KeyHomes
+    from streams.runtime.assignment import PartitionAssignment
+    from streams.runtime.batch import RecordBatch
+    from streams.runtime.record import ConsumedRecord
+    from streams.worker.runs.key_gate import KeyGate
+    from streams.worker.runs.queue_pauses import QueuePauses
+    from streams.worker.runs.redrive import DeadLetterRedrive
+    from streams.worker.runs.run_manager import RunManager
+    from streams.worker.schedules.schedules import OwnedSchedules
 
 _MOST_BYTES: Final = MAX_RECORD_BYTES - 10_000  # of a signal: its entry has more fields
 
 
-class Signals:
+class SignalHandler:
     """Takes batches of the topic `signals`; all pools read it, each handles its own runs."""
 
     def __init__(
         self,
-        desk: Desk,
-        courier: Courier,
-        redrive: Redrive,
+        manager: RunManager,
+        writer: RecordWriter,
+        redrive: DeadLetterRedrive,
         pool: str,
         *,
-        gate: Gate,
+        key_gate: KeyGate,
         keys: KeyHomes,
-        pauses: Pauses,
+        pauses: QueuePauses,
         budgets: BudgetHomes,
-        breakers: Breakers,
-        schedules: Schedules | None = None,
+        breakers: BreakerRegistry,
+        schedules: OwnedSchedules | None = None,
     ) -> None:
         """Handle the runs of `pool`, the locks and queues of its agents, and its schedules."""
-        self._gate = gate
+        self._key_gate = key_gate
         self._keys = keys
         self._pauses = pauses
         self._budgets = budgets
         self._breakers = breakers
         self._schedules = schedules
-        self._desk = desk
-        self._courier = courier
+        self._manager = manager
+        self._writer = writer
         self._redrive = redrive
         self._pool = pool.encode()
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: RecordBatch) -> None:
         """Handle all records of a batch, without waiting for anything."""
         for record in batch.messages:
             try:
                 event = called(self._read, record)
             except Exception as error:  # noqa: BLE001 - nothing of it is in the unit yet, so its neighbours pass at once
-                dead_letter(batch, self._courier, record, error, "signals")
+                dead_letter(batch, self._writer, record, error, "signals")
                 continue
             try:
                 if event is not None:
@@ -82,79 +82,81 @@ class Signals:
             except (StoreError, DeadAssignmentError, OverlayConflictError):
                 raise
             except (StreamsError, SchemaError) as error:
-                dead_letter(batch, self._courier, record, error, "signals")
+                dead_letter(batch, self._writer, record, error, "signals")
 
-    def restored(self, owned: Slice) -> None:
-        """Handle what a former owner of a slice could not, for want of the agent or the schedule."""
-        for record in set_aside_in(owned, self._courier):
-            unit = Unit(owned)
+    def restored(self, owned: PartitionAssignment) -> None:
+        """Handle what a former owner of an assignment could not, for want of the agent or the schedule."""
+        for record in set_aside_in(owned, self._writer):
+            unit = CommitUnit(owned)
             try:
-                event = self._courier.read(record).event
+                event = self._writer.read(record).event
                 if self._unserved(owned, event):
                     continue
-                called(self._apply, cast("Batch", unit), record, event)  # nothing there needs the records of a batch
+                called(
+                    self._apply, cast("RecordBatch", unit), record, event
+                )  # nothing there needs the records of a batch
             except (StoreError, DeadAssignmentError, OverlayConflictError):
                 raise
             except (StreamsError, SchemaError) as error:
-                dead_letter(unit, self._courier, record, error, "signals")
+                dead_letter(unit, self._writer, record, error, "signals")
             taken_up(unit, record)
-            self._desk.commit(unit)
+            self._manager.commit(unit)
 
-    def _read(self, record: Record) -> Any:
+    def _read(self, record: ConsumedRecord) -> Any:
         """Return the event of a record, None if it is another pool's."""
         pool = dict(record.headers() or ()).get("pool")
         if pool is not None and pool != self._pool:
             return None
-        event = self._courier.read(record).event
+        event = self._writer.read(record).event
         if event is None:
             raise SchemaError("no event of that type is said to a run: it cannot be handled")
         return event
 
-    def _handle(self, batch: Batch, record: Record, event: Any) -> None:
-        if self._unserved(batch.slice, event):
-            set_aside(batch, record, self._courier)
+    def _handle(self, batch: RecordBatch, record: ConsumedRecord, event: Any) -> None:
+        if self._unserved(batch.assignment, event):
+            set_aside(batch, record, self._writer)
         else:
             self._apply(batch, record, event)
 
-    def _apply(self, batch: Batch, record: Record, event: Any) -> None:
+    def _apply(self, batch: RecordBatch, record: ConsumedRecord, event: Any) -> None:
         if self._others(batch, event):
             return
         message = message_of(event)
         if isinstance(message, SignalArrived) and (size := len(record.value() or b"")) > _MOST_BYTES:
             raise RecordTooLargeError(f"a signal of {size} bytes is over {_MOST_BYTES}: send a reference to it")
         run_id: str = event.run_id
-        live = self._desk.find(batch.slice, run_id)
+        live = self._manager.find(batch.assignment, run_id)
         if live is not None:
-            self._desk.tell(live, message, batch)
+            self._manager.send_message(live, message, batch)
             return
         if not isinstance(event, ChildEnded):  # a child may outlive its parent's history: nobody waits for it
-            self._desk.require_history(batch.slice, run_id)
+            self._manager.require_history(batch.assignment, run_id)
         if "pool" in dict(record.headers() or ()) or self._pool == b"default":
-            keep(batch, run_id, message, record, self._courier)
+            keep(batch, run_id, message, record, self._writer)
 
-    def _unserved(self, owned: Slice, event: Any) -> bool:
+    def _unserved(self, owned: PartitionAssignment, event: Any) -> bool:
         """Return whether an event is for a run or a schedule of this pool that this worker's code does not have."""
         match event:
             case ScheduleCommanded() | ScheduleRunEnded():
                 return self._schedules is not None and not self._schedules.has(event.schedule)
             case SignalSent() | CancelRequested() | ResumeRequested() | ForkRequested() | ChildEnded() | KeyGranted():
-                return self._desk.unserved(owned, event.run_id)
+                return self._manager.unserved(owned, event.run_id)
             case RedriveRequested():
-                return event.run_id is not None and self._desk.unserved(owned, event.run_id)
+                return event.run_id is not None and self._manager.unserved(owned, event.run_id)
         return False
 
-    def _others(self, batch: Batch, event: Any) -> bool:
+    def _others(self, batch: RecordBatch, event: Any) -> bool:
         """Give what is not said to a run to whom it is said to; return whether that is so."""
         match event:
             case RedriveRequested():
                 self._redrive.take(batch, event)
             case ScheduleCommanded() | ScheduleRunEnded():
                 if self._schedules is not None:
-                    self._schedules.hear(batch, event)
+                    self._schedules.handle_message(batch, event)
             case KeyWanted() | KeyReleased():
                 self._keys.take(batch, event)
             case KeyGranted():
-                self._gate.granted(self._desk.find(batch.slice, event.run_id), event, batch)
+                self._key_gate.granted(self._manager.find(batch.assignment, event.run_id), event, batch)
             case BudgetSpent() | BudgetChanged() | BreakerSwitched():
                 self._limit(batch, event)
             case AgentCommanded() | AgentSwitched():
@@ -163,7 +165,7 @@ class Signals:
                 return False
         return True
 
-    def _limit(self, batch: Batch, event: BudgetSpent | BudgetChanged | BreakerSwitched) -> None:
+    def _limit(self, batch: RecordBatch, event: BudgetSpent | BudgetChanged | BreakerSwitched) -> None:
         if isinstance(event, BreakerSwitched):
             self._breakers.force(event.tool, open_=event.state == "open")
         else:

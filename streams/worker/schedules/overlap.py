@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from streams.worker.schedules.state import CLOCK, Entry, State
+from streams.worker.schedules.schedule_state import CLOCK, DueSlot, ScheduleProgress
 
 if TYPE_CHECKING:
     from schemas.schedule import ScheduleRun
@@ -20,21 +20,21 @@ LONG_MS: Final = 1000
 
 
 @dataclass(slots=True)
-class Turn:
+class OverlapDecision:
     """What happens next: functions to start, slots that are skipped, runs to cancel, a function to stop."""
 
-    start: list[Entry] = field(default_factory=list)
-    drop: list[Entry] = field(default_factory=list)
+    start: list[DueSlot] = field(default_factory=list)
+    drop: list[DueSlot] = field(default_factory=list)
     cancel: list[ScheduleRun] = field(default_factory=list)
-    stop: Entry | None = None
+    stop: DueSlot | None = None
 
 
-def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
+def turn(state: ScheduleProgress, overlap: Overlap, now_ms: int) -> OverlapDecision:
     """Return the next turn; what a person asked for (trigger, backfill) starts whatever runs.
 
     `now_ms` is by the steady clock, as the due times of attempts are: slots alone go by the wall clock.
     """
-    made = Turn()
+    made = OverlapDecision()
     clock = [entry for entry in state.waiting if entry.cause == CLOCK]
     made.start = [entry for entry in state.waiting if entry.cause != CLOCK and _idle(entry, now_ms)]
     if overlap == "allow":
@@ -50,7 +50,9 @@ def turn(state: State, overlap: Overlap, now_ms: int) -> Turn:
     return made
 
 
-def _behind_function(made: Turn, first: Entry, others: list[Entry], overlap: Overlap, now_ms: int) -> None:
+def _behind_function(
+    made: OverlapDecision, first: DueSlot, others: list[DueSlot], overlap: Overlap, now_ms: int
+) -> None:
     begun = first.first_ms or 0
     if now_ms - (first.since_ms or 0) < LONG_MS:
         return
@@ -64,7 +66,7 @@ def _behind_function(made: Turn, first: Entry, others: list[Entry], overlap: Ove
         made.drop = came[:-1]
 
 
-def _behind_runs(made: Turn, clock: list[Entry], running: list[ScheduleRun], overlap: Overlap) -> None:
+def _behind_runs(made: OverlapDecision, clock: list[DueSlot], running: list[ScheduleRun], overlap: Overlap) -> None:
     if overlap == "skip":
         made.drop = clock
     elif overlap == "buffer_one":
@@ -74,5 +76,5 @@ def _behind_runs(made: Turn, clock: list[Entry], running: list[ScheduleRun], ove
         made.cancel = list(running)
 
 
-def _idle(entry: Entry, now_ms: int) -> bool:
+def _idle(entry: DueSlot, now_ms: int) -> bool:
     return entry.began_ms is None and entry.due_ms <= now_ms

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from streams.worker.log import config
+from streams.runtime import client_config
 
 Client = dict[str, str]
 
@@ -23,7 +23,7 @@ def make_topics(bootstrap: str, *names: str, partitions: int = 4) -> None:
 
 def transactional(bootstrap: str, name: str) -> Producer:
     """Return a worker's producer with its transactions opened."""
-    producer = Producer(config.producer({"bootstrap.servers": bootstrap}, name), logger=None)
+    producer = Producer(client_config.producer({"bootstrap.servers": bootstrap}, name), logger=None)
     producer.init_transactions(60)
     return producer
 
@@ -33,7 +33,7 @@ class Member:
 
     def __init__(self, bootstrap: str, group: str, *topics: str) -> None:
         """Subscribe."""
-        self.consumer = Consumer(config.consumer({"bootstrap.servers": bootstrap}, group), logger=None)
+        self.consumer = Consumer(client_config.consumer({"bootstrap.servers": bootstrap}, group), logger=None)
         self.owned: set[tuple[str, int]] = set()
         self.consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
@@ -75,7 +75,7 @@ def members(bootstrap: str, group: str, count: int, *topics: str) -> Iterator[li
 @contextmanager
 def reader(bootstrap: str, group: str, **changed: str | bool) -> Iterator[Consumer]:
     """Run with a worker's helper handle, which never joins the group."""
-    made = Consumer(config.reader({"bootstrap.servers": bootstrap}, group) | changed, logger=None)
+    made = Consumer(client_config.reader({"bootstrap.servers": bootstrap}, group) | changed, logger=None)
     try:
         yield made
     finally:

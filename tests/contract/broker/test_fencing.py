@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
-from streams.worker.log import config
+from streams.runtime import client_config
 from tests.contract.broker._cluster import (
     Member,
     committed,
@@ -112,6 +112,6 @@ def test_sessions_and_heartbeats_are_short(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     broker = ConfigResource(ConfigResource.Type.BROKER, "1")
     found = admin.describe_configs([broker])[broker].result(60)
-    assert float(found["group.consumer.session.timeout.ms"].value) == config.SESSION_S * 1000
-    assert float(found["group.consumer.heartbeat.interval.ms"].value) <= config.SESSION_S * 1000 / 3
+    assert float(found["group.consumer.session.timeout.ms"].value) == client_config.SESSION_S * 1000
+    assert float(found["group.consumer.heartbeat.interval.ms"].value) <= client_config.SESSION_S * 1000 / 3
     assert float(found["transaction.abort.timed.out.transaction.cleanup.interval.ms"].value) <= 1000

@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from streams.worker.errors import ClusterUnfitError
-from streams.worker.log import config
-from streams.worker.log import probe as startup
+from streams.runtime import client_config
+from streams.runtime import cluster_check as startup
+from streams.runtime.errors import ClusterUnfitError
 from tests.contract.broker._cluster import committed, make_topics, reader, transactional
 
 
@@ -95,9 +95,9 @@ def test_the_start_up_probe_refuses_a_broker_that_tells_pending_offsets(
 ) -> None:
     """Seen through a handle for which this broker behaves as an old one does."""
     make_topics(bootstrap, prefix)
-    usual = config.reader
+    usual = client_config.reader
     monkeypatch.setattr(
-        config, "reader", lambda client, group: usual(client, group) | {"isolation.level": "read_uncommitted"}
+        client_config, "reader", lambda client, group: usual(client, group) | {"isolation.level": "read_uncommitted"}
     )
     with pytest.raises(ClusterUnfitError, match=r"Apache Kafka 4\.0 or newer.*still open"):
         startup.probe({"bootstrap.servers": bootstrap}, prefix, prefix, 0, "a")

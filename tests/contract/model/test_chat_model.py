@@ -12,8 +12,8 @@ from streams.model.ask import ask
 from streams.model.chat import ChatAnswer, ChatModel, ChatRequest, Message, ToolCall, ToolSpec
 from streams.model.errors import ModelError
 from streams.model.openai_chat import OpenAIChat
-from streams.model.recorded import RecordedModel
-from streams.model.scripted import ScriptedModel
+from streams.model.recorded_model import RecordedModel
+from streams.model.scripted_model import ScriptedModel
 from tests.unit.model._endpoint import completion, endpoint
 
 WISH = {"id": "t", "type": "function", "function": {"name": "look", "arguments": "{}"}}

@@ -14,7 +14,7 @@ import pytest
 from schemas.avro.codec import Codec
 from schemas.avro.confluent import ConfluentRegistry
 from schemas.avro.derive import avro_schema
-from schemas.avro.published import publish
+from schemas.avro.published_schemas import publish
 from schemas.avro.registry import FileRegistry, Registry
 from schemas.errors import RegistryUnavailableError, SchemaError, UndecodableError, UnknownSchemaError
 from schemas.run import RunStarted, RunSubmitted

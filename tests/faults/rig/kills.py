@@ -11,8 +11,8 @@ from random import Random
 
 from schemas import Event
 from streams import clock
-from streams.worker.folds import store_name
-from streams.worker.record import Record
+from streams.runtime.record import ConsumedRecord
+from streams.worker.events.table_folds import store_name
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until
@@ -226,7 +226,7 @@ async def table_rows(pipeline: Pipeline, name: str) -> dict[str, tuple[int, int]
     table = pipeline.catalog.tables[name]
     assert store_name(table)
 
-    def row_of(record: Record) -> Row | None:
+    def row_of(record: ConsumedRecord) -> Row | None:
         value = record.value()
         if value is None:
             return None

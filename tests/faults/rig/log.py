@@ -8,7 +8,7 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.worker.record import Record
+from streams.runtime.record import ConsumedRecord
 from tests.faults.rig.waiting import PATIENCE_S
 from topics.contact import Contact
 from topics.kafka import KafkaConfig
@@ -20,7 +20,7 @@ class Log:
     def __init__(self, config: KafkaConfig, topic: str) -> None:
         """Read from the beginning; no group, no commits."""
         self._topic = topic
-        self._records: list[Record] = []
+        self._records: list[ConsumedRecord] = []
         self._settings = config.client(
             group_id="tests-log",
             isolation_level="read_committed",
@@ -34,7 +34,7 @@ class Log:
         self._places: dict[int, TopicPartition] = {}
         self._next: dict[int, int] = {}
 
-    async def all(self) -> list[Record]:
+    async def all(self) -> list[ConsumedRecord]:
         """Return what is committed so far, in order within a partition."""
         await asyncio.to_thread(self._pump)
         return self._records
@@ -98,7 +98,7 @@ class Log:
 
     def _take(self, message: Message) -> None:
         error = message.error()
-        record = cast("Record", message)  # an end of partition has its place and offset, too
+        record = cast("ConsumedRecord", message)  # an end of partition has its place and offset, too
         if error is None:
             self._records.append(record)
             self._next[record.partition()] = record.offset() + 1

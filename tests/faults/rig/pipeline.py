@@ -20,13 +20,13 @@ from schemas.errors import SchemaError
 from schemas.run import RunSubmitted
 from streams import clock
 from streams.app import Catalog, discover
+from streams.journal.record_writer import DecodedRecord, RecordWriter
 from streams.local.declare import declare_topics
 from streams.local.ports import free_ports
 from streams.query.cluster import authorization
 from streams.query.codec import codec_of
+from streams.runtime.record import ConsumedRecord
 from streams.settings import Settings, child_environment
-from streams.worker.courier import Arrived, Courier
-from streams.worker.record import Record
 from tests.faults.rig.forked import ForkedProcess, fork
 from tests.faults.rig.launcher import FUSE, launch
 from tests.faults.rig.log import Log
@@ -120,7 +120,7 @@ class Pipeline:
         self.names = Names(self.settings.topic_prefix)
         self.catalog: Catalog = discover(self.settings.apps)
         self.codec = codec_of(self.settings, self.catalog)
-        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+        self.writer = RecordWriter(self.names, self.codec, self.catalog.events, "default")
         patience_ms = int(PATIENCE_S * 1000)
         self.producer = EventProducer(
             self.kafka, self.codec, "/tests", now_ms=clock.now_ms, message_timeout_ms=patience_ms
@@ -248,20 +248,20 @@ class Pipeline:
             self._logs[topic] = Log(self.kafka, topic)
         return self._logs[topic]
 
-    async def made_of(self, topic: str, make: Callable[[Record], T | None]) -> list[T]:
+    async def made_of(self, topic: str, make: Callable[[ConsumedRecord], T | None]) -> list[T]:
         """Return what `make`, always the same for a topic, has made of its committed records so far."""
         if topic not in self._made:
             self._made[topic] = Seen(self.log(topic), make)
         found: list[T] = await self._made[topic].all()
         return found
 
-    async def events(self, topic: str) -> list[Arrived]:
+    async def events(self, topic: str) -> list[DecodedRecord]:
         """Return all committed events of a topic so far."""
         return await self.made_of(topic, self._read)
 
-    def _read(self, record: Record) -> Arrived | None:
+    def _read(self, record: ConsumedRecord) -> DecodedRecord | None:
         try:
-            return self.courier.read(record)
+            return self.writer.read(record)
         except SchemaError:
             return None  # poison of ours
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streams.worker.ownership import StoreSpec
-from streams.worker.runtime import Runtime, RuntimeSettings
-from streams.worker.seam.app import App, end_process, quiet_faust
+from streams.runtime.faust.app import App, end_process, quiet_faust
+from streams.runtime.runtime import Runtime, RuntimeSettings
+from streams.runtime.store_index import StoreSpec
 from tests.faults.rig.launcher import Fuse
 
 LEDGER, COUNTS = "journal", "counts"
@@ -48,7 +48,6 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
             probe=fuse or (lambda _stage: None),
         ),
         crash=crash,
-        say=log.info,
     )
     app = App(f"{prefix}.app", runtime=runtime)
     source = app.topic(names["in"], key_type=bytes, value_type=bytes, value_serializer="raw")
@@ -57,7 +56,7 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
 
     async def react(stream: Any) -> None:
         async for batch in stream.batches():
-            store = batch.slice.stores[COUNTS]
+            store = batch.assignment.stores[COUNTS]
             for record in batch.messages:
                 key = record.key()
                 before = store.get(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from streams.worker.record import Record
+from streams.runtime.record import ConsumedRecord
 from tests.faults.rig.log import Log
 
 T = TypeVar("T")
@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Seen(Generic[T]):
     """Decodes what is new in a log at each look; a poll of thousands of records costs only those that came since."""
 
-    def __init__(self, log: Log, make: Callable[[Record], T | None]) -> None:
+    def __init__(self, log: Log, make: Callable[[ConsumedRecord], T | None]) -> None:
         """Look at nothing yet; a record of which `make` makes None is left out."""
         self._log = log
         self._make = make

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from streams.agents.tool import NamedCall, tool
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from tests.flow.agents._drive import Ended, drive
 from tests.unit.tools._site import html, network, site
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from streams import Run, agent, tool
 from streams.model.chat import ChatRequest
 from streams.model.converse import converse
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from tests.flow.agents._drive import Ended, drive
 from tests.unit.tools._site import network
 

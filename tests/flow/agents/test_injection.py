@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from streams import Run, agent
 from streams.agents.triage import Issue, triage
 from streams.model.chat import ChatRequest
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from streams.tools.scrape import scrape_url
 from tests.flow.agents._drive import drive
 from tests.unit.tools._site import Names, network, site

@@ -13,7 +13,7 @@ from streams import StartRun
 from streams.agents.adaptation import Change, adaptation
 from streams.agents.digest import News, digest
 from streams.agents.reply import Question, reply
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from streams.reactions.arrivals import data_arrived
 from streams.reactions.changes import environment_changed, user_updated
 from streams.reactions.mentions import mentioned

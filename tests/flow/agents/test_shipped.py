@@ -18,7 +18,7 @@ from streams.agents.scraper import PagesWanted, scraper
 from streams.agents.tool import BY_NAME, NamedCall, tool, tools_here
 from streams.model.chat import ChatRequest
 from streams.model.errors import ModelRefusedError
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from streams.tools.documents import FOLDER, index_of
 from tests.flow.agents._drive import drive
 from tests.unit.tools._site import html, network, site

@@ -9,7 +9,7 @@ from schemas.github import GithubIssueOpened
 from schemas.tickets import IssueTriaged
 from streams.agents.triage import Issue, Verdict, triage
 from streams.model.errors import ModelBusyError, ModelRefusedError
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from streams.reactions.issues import triage_issue
 from tests.flow.agents._drive import drive
 from tests.unit.tools._site import html, network, site

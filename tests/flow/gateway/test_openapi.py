@@ -16,7 +16,7 @@ from schemathesis.specs.openapi import checks
 
 from streams.gateway.app import build
 from streams.gateway.deps import Deps
-from streams.query.wire import Answer
+from streams.query.wire import WorkerResponse
 from tests.unit.gateway._book import FakeBook
 from tests.unit.gateway._gateway import FakeLog, FakeOwners, Settings, catalog
 from topics.names import Names
@@ -69,7 +69,7 @@ def _app() -> Any:
     for pool in owners.pools():
         owners.parts[pool] = [{"runs": [], "rows": [], "agents": [], "budgets": [], "breakers": [], "next": None}]
     owners.knows("0", status="failed")
-    owners.says["default", "/owner/runs/0/history"] = Answer(200, orjson.dumps({"entries": []}))
+    owners.says["default", "/owner/runs/0/history"] = WorkerResponse(200, orjson.dumps({"entries": []}))
     book.add("d1")
     log = FakeLog()
     return build(Deps(Settings(), catalog(), log, owners, Names(), SmallHistory(), NoChanges(), book))

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from schemas.attributes import milliseconds
-from streams.worker.limits.breaker import GOSSIP_S
+from streams.limits.circuit import GOSSIP_S
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.waiting import until
 from tests.kafka.limits.lines import busiest, lines, processes, times, together

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from streams.local import dev, llm
 from streams.local.dev import local_pipeline, ready_line
 from streams.local.errors import AlreadyRunningError, LocalError
 from streams.local.folder import running
-from streams.local.merged import MergedLog
+from streams.local.merged_log import MergedLog
 from streams.local.ports import LOOPBACK
+from streams.local.spawn import Process
 from streams.settings import Settings, load
 from tests.faults.rig.waiting import PATIENCE_S
 from topics.admin import topic_names
@@ -46,8 +46,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 async def test_a_pipeline_comes_up_whole_and_heals_and_leaves_nothing(settings: Settings) -> None:
     out = io.StringIO()
-    processes: list[subprocess.Popen[bytes]] = []
-    async with local_pipeline(settings, workers=2, log=MergedLog(out)) as up:
+    processes: list[Process] = []
+    async with local_pipeline(settings, crew={"default": 2}, log=MergedLog(out)) as up:
         assert up.kafka is not None
         bootstrap = up.kafka.bootstrap
         assert {"events", "runs", "signals", "dead-letters"} <= set(topic_names(up.settings.kafka()))
@@ -58,7 +58,7 @@ async def test_a_pipeline_comes_up_whole_and_heals_and_leaves_nothing(settings: 
         assert found is not None
         assert (found.kafka, found.gateway, found.model) == (bootstrap, up.url, up.settings.llm_base_url)
         with pytest.raises(AlreadyRunningError, match="STREAMS_STATE_DIR"):
-            async with local_pipeline(settings, workers=0, log=MergedLog(io.StringIO())):
+            async with local_pipeline(settings, crew={}, log=MergedLog(io.StringIO())):
                 pass
 
         worker = up.workers[1]
@@ -77,7 +77,7 @@ async def test_a_pipeline_comes_up_whole_and_heals_and_leaves_nothing(settings: 
         assert "events" in topic_names(up.settings.kafka())
         assert up.url in ready_line(up)
         processes += [child.process for child in up.supervisor.children.values() if child.process is not None]
-    assert all(process.returncode is not None for process in processes)
+    assert all(process.poll() is not None for process in processes)
     assert running(settings.state_dir) is None
     assert f"worker-0  │ Kafka at {bootstrap}" in out.getvalue()
 
@@ -87,7 +87,7 @@ async def test_a_taken_gateway_port_is_named(settings: Settings) -> None:
     async with taken:
         port = taken.sockets[0].getsockname()[1]
         with pytest.raises(LocalError, match=f"Port {port} is taken: set STREAMS_GATEWAY_PORT"):
-            async with local_pipeline(settings.changed(gateway_port=port), workers=0, log=MergedLog(io.StringIO())):
+            async with local_pipeline(settings.changed(gateway_port=port), crew={}, log=MergedLog(io.StringIO())):
                 pass
 
 
@@ -97,7 +97,7 @@ async def test_a_cluster_and_a_model_of_ones_own_are_used(
     mine = settings.changed(
         kafka_bootstrap_servers=bootstrap, llm_base_url="http://127.0.0.1:1/v1", topic_prefix=prefix
     )
-    async with local_pipeline(mine, workers=0, log=MergedLog(io.StringIO())) as up:
+    async with local_pipeline(mine, crew={}, log=MergedLog(io.StringIO())) as up:
         assert up.kafka is None
         assert list(up.supervisor.children) == ["gateway"]
         assert f"{prefix}.events" in topic_names(up.settings.kafka())

@@ -14,11 +14,11 @@ import pytest_asyncio
 from streams import StartRun, on
 from streams.define.reactions import Reaction
 from streams.local.kafka import EmbeddedKafka
-from streams.replay.log import Log
+from streams.replay.log import ReplayLog
 from streams.replay.position import Position
 from streams.replay.repair import Repair
-from streams.replay.replaying import Plan, Replay
-from streams.replay.report import Report
+from streams.replay.report import ReplayReport
+from streams.replay.topic_replay import Replay, ReplayPlan
 from tests.apps.pipeline.agents import Task, work
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.faults.rig.pipeline import Pipeline
@@ -63,11 +63,13 @@ async def row(pipeline: Pipeline, name: str) -> dict[str, int]:
     return dict(answer.json()["value"])
 
 
-async def repair(pipeline: Pipeline, into: str, *reactions: Reaction, position: bool = False, **plan: Any) -> Report:
+async def repair(
+    pipeline: Pipeline, into: str, *reactions: Reaction, position: bool = False, **plan: Any
+) -> ReplayReport:
     """Repair the bus with reactions in the place of those that ran."""
     known = {**pipeline.catalog.reactions, **{one.name: one for one in reactions}}
-    log = Log.of(pipeline.settings, replace(pipeline.catalog, reactions=known))
-    asked = Plan("events", "earliest", "latest", in_place=True, **plan)
+    log = ReplayLog.of(pipeline.settings, replace(pipeline.catalog, reactions=known))
+    asked = ReplayPlan("events", "earliest", "latest", in_place=True, **plan)
     sink = Repair(log, into, frozenset({"events", "agents"}), dry=asked.dry_run)
     place = Position(log, into, asked.subject) if position else None
     return await Replay(log, asked, sink, position=place).run()

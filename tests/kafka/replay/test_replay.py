@@ -19,17 +19,17 @@ from confluent_kafka.admin import AdminClient
 
 from streams import clock
 from streams.app import discover
+from streams.journal.record_writer import RecordWriter
 from streams.local.declare import wanted
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
 from streams.replay.errors import ReplayError, RetentionError
-from streams.replay.log import Log
-from streams.replay.replaying import Plan, Replay
+from streams.replay.log import ReplayLog
 from streams.replay.shadow import Shadow
 from streams.replay.stage import run_stage
 from streams.replay.tables import At, TableHistory
+from streams.replay.topic_replay import Replay, ReplayPlan
 from streams.settings import child_environment
-from streams.worker.courier import Courier
 from tests.apps.pipeline.events import Counted
 from tests.faults.rig.pipeline import ROOT, Pipeline
 from tests.faults.rig.waiting import PATIENCE_S, until
@@ -53,7 +53,7 @@ class Recorded(Pipeline):
         self.settings = self.settings.changed("tests", apps=APPS, llm_base_url=model)
         self.catalog = discover(APPS)
         self.codec = codec_of(self.settings, self.catalog)
-        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+        self.writer = RecordWriter(self.names, self.codec, self.catalog.events, "default")
         self.producer = EventProducer(self.kafka, self.codec, "/tests", now_ms=clock.now_ms)
         self.trace = folder / "looked_up"
         self.asked = itertools.count()
@@ -70,9 +70,9 @@ class Recorded(Pipeline):
         counts = [int(self.codec.decode(row, table.row).events) for row in found.values() if row is not None]
         return sum(counts) == EVENTS
 
-    def replay(self, plan: Plan, into: str = "again") -> Replay:
+    def replay(self, plan: ReplayPlan, into: str = "again") -> Replay:
         """Return a replay of this pipeline's log."""
-        log = Log.of(self.settings, self.catalog)
+        log = ReplayLog.of(self.settings, self.catalog)
         return Replay(log, plan, Shadow(log, wanted(self.settings, self.catalog), into, dry=plan.dry_run))
 
 
@@ -103,7 +103,7 @@ async def recorded(kafka: EmbeddedKafka, tmp_path_factory: Any) -> AsyncIterator
 async def test_two_hundred_runs_end_as_they_did_and_nobody_is_asked(recorded: Recorded) -> None:
     """Five calls each, one of which failed twice, and a child; the model is not even there any more."""
     before = recorded.looked_up()
-    report = await recorded.replay(Plan("agents.inquire", "earliest", "latest")).run()
+    report = await recorded.replay(ReplayPlan("agents.inquire", "earliest", "latest")).run()
     totals = report.totals()
     print(f"\n{totals['runs']} runs again in {report.seconds:.2f} s, {totals['per_second']} a second, {totals}")
     assert report.misses == []
@@ -118,7 +118,7 @@ async def test_two_hundred_runs_end_as_they_did_and_nobody_is_asked(recorded: Re
 async def test_what_comes_out_lies_in_the_shadow_and_nothing_in_the_originals(recorded: Recorded) -> None:
     names = recorded.names
     before = [len(list(read(recorded.kafka, names.topic(one)))) for one in ("runs", "events", "calls", "agents.second")]
-    report = await recorded.replay(Plan("agents.inquire", "earliest", "latest"), "aside").run()
+    report = await recorded.replay(ReplayPlan("agents.inquire", "earliest", "latest"), "aside").run()
     after = [len(list(read(recorded.kafka, names.topic(one)))) for one in ("runs", "events", "calls", "agents.second")]
     assert after == before
     assert set(report.written) == {f"aside.{one}" for one in ("runs", "agents.second", "signals", "journal.default")}
@@ -154,7 +154,7 @@ async def test_a_topic_that_nobody_handles_is_refused_in_one_line(recorded: Reco
 
 
 async def test_events_again_make_the_same_rows_byte_by_byte(recorded: Recorded) -> None:
-    report = await recorded.replay(Plan("events", "earliest", "latest"), "bus").run()
+    report = await recorded.replay(ReplayPlan("events", "earliest", "latest"), "bus").run()
     assert report.reactions["echo"] == {"events": 40, "outputs": 40}
     assert (report.tables["counts"], report.tables["echoes"]) == (7, 7)
     for table in ("counts", "echoes"):
@@ -164,18 +164,18 @@ async def test_events_again_make_the_same_rows_byte_by_byte(recorded: Recorded) 
 
 
 async def test_a_range_is_inclusive_at_its_start_and_exclusive_at_its_end(recorded: Recorded) -> None:
-    report = await recorded.replay(Plan("events", 1, 3, dry_run=True)).run()
-    ends = Log.of(recorded.settings, recorded.catalog).stretch(recorded.names.events, "earliest", "latest").end
+    report = await recorded.replay(ReplayPlan("events", 1, 3, dry_run=True)).run()
+    ends = ReplayLog.of(recorded.settings, recorded.catalog).stretch(recorded.names.events, "earliest", "latest").end
     assert report.records <= 2 * sum(end > 1 for end in ends.values())
-    whole = await recorded.replay(Plan("events", "earliest", "latest", dry_run=True)).run()
-    first = await recorded.replay(Plan("events", "earliest", 5, dry_run=True)).run()
-    second = await recorded.replay(Plan("events", 5, "latest", dry_run=True)).run()
+    whole = await recorded.replay(ReplayPlan("events", "earliest", "latest", dry_run=True)).run()
+    first = await recorded.replay(ReplayPlan("events", "earliest", 5, dry_run=True)).run()
+    second = await recorded.replay(ReplayPlan("events", 5, "latest", dry_run=True)).run()
     assert first.records + second.records == whole.records
 
 
 async def test_one_stage_comes_to_the_same_from_the_log_alone(recorded: Recorded) -> None:
     before = recorded.looked_up()
-    log = Log.of(recorded.settings, recorded.catalog)
+    log = ReplayLog.of(recorded.settings, recorded.catalog)
     run_id = next(iter(await recorded.endings()))
     found = (await recorded.endings([run_id]))[run_id][0]
     stage = "JUDGING" if found.agent == "inquire" else "text"
@@ -187,7 +187,7 @@ async def test_one_stage_comes_to_the_same_from_the_log_alone(recorded: Recorded
 
 
 async def test_a_table_folded_again_is_what_is_served(recorded: Recorded) -> None:
-    log = Log.of(recorded.settings, recorded.catalog)
+    log = ReplayLog.of(recorded.settings, recorded.catalog)
     for table in ("counts", "echoes"):
         check = await asyncio.to_thread(TableHistory(log, table).check)
         assert (check.equal, check.rows, check.served, check.failed) == (True, 7, 7, 0), check
@@ -197,7 +197,7 @@ async def test_a_table_folded_again_is_what_is_served(recorded: Recorded) -> Non
 
 async def test_a_row_that_is_wrong_is_found(recorded: Recorded) -> None:
     """Somebody wrote into the changelog of a table of our own copy: the check names the row and both values."""
-    log, table = Log.of(recorded.settings, recorded.catalog), recorded.catalog.tables["counts"]
+    log, table = ReplayLog.of(recorded.settings, recorded.catalog), recorded.catalog.tables["counts"]
     changelog = recorded.names.table("counts", 1, "default")
     original = next(one for one in read(recorded.kafka, changelog, key="n3", limit=None))
     last = list(read(recorded.kafka, changelog, key="n3"))[-1]
@@ -211,7 +211,7 @@ async def test_a_row_that_is_wrong_is_found(recorded: Recorded) -> None:
 
 
 async def test_a_row_is_told_as_it_was_after_each_of_its_events(recorded: Recorded) -> None:
-    log = Log.of(recorded.settings, recorded.catalog)
+    log = ReplayLog.of(recorded.settings, recorded.catalog)
     total, events = 0, 0
     for record in read(recorded.kafka, recorded.names.events, key="n3"):
         event = log.arrival(record).event
@@ -231,7 +231,7 @@ async def test_a_row_is_told_as_it_was_after_each_of_its_events(recorded: Record
 
 async def test_what_retention_has_deleted_is_said(recorded: Recorded) -> None:
     """Records of one partition are deleted up to its end: rows of then are the changelog's, or honestly not known."""
-    log = Log.of(recorded.settings, recorded.catalog)
+    log = ReplayLog.of(recorded.settings, recorded.catalog)
     place = recorded.partition("n3")
     moment = list(read(recorded.kafka, recorded.names.events, key="n3"))[-1].timestamp + 60_000
     admin = AdminClient(recorded.kafka.client())

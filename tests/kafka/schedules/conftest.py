@@ -11,9 +11,9 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from streams.app import discover
+from streams.journal.record_writer import RecordWriter
 from streams.local.kafka import EmbeddedKafka
 from streams.query.codec import codec_of
-from streams.worker.courier import Courier
 from tests.faults.rig.pipeline import Pipeline
 from tests.kafka.schedules._sinks import Sinks
 
@@ -27,7 +27,9 @@ class Clock(Pipeline):
         """Keep everything local under `folder`; `sinks` is where alerts are posted to."""
         super().__init__(bootstrap, folder)
         self.feed = folder / "feed.txt"
-        self.settings = self.settings.changed(apps=("tests.apps.clock",), data_sources=(str(self.feed),))
+        self.settings = self.settings.changed(
+            apps=("tests.apps.clock", "streams.schedules"), data_sources=(str(self.feed),)
+        )
         if sinks is not None:
             self.settings = self.settings.changed(
                 alert_webhook=SecretStr(f"{sinks}/hook"),
@@ -38,7 +40,7 @@ class Clock(Pipeline):
             )
         self.catalog = discover(self.settings.apps)
         self.codec = codec_of(self.settings, self.catalog)
-        self.courier = Courier(self.names, self.codec, self.catalog.events, "default")
+        self.writer = RecordWriter(self.names, self.codec, self.catalog.events, "default")
 
 
 @pytest_asyncio.fixture

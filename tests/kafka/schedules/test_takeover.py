@@ -10,7 +10,7 @@ import httpx
 
 from schemas.schedule import ScheduleState
 from streams.engine.ids import slot_id
-from streams.worker.schedules.state import state_key
+from streams.worker.schedules.schedule_state import state_key
 from tests.faults.rig.pipeline import Worker
 from tests.faults.rig.waiting import until
 from tests.kafka.schedules.conftest import Clock

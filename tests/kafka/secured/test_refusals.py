@@ -8,8 +8,8 @@ import pytest
 
 from streams.clock import monotonic
 from streams.local.ports import LOOPBACK
-from streams.worker.errors import ClusterUnfitError
-from streams.worker.log.asking import answered
+from streams.runtime.cluster_queries import answered
+from streams.runtime.errors import ClusterUnfitError
 from tests.kafka.secured.conftest import USERS, SecuredKafka
 from topics.admin import topic_names
 from topics.errors import BrokerUnavailableError
@@ -77,4 +77,4 @@ def test_tls_to_a_plain_port_is_named(secured: SecuredKafka, certificates: Path)
 def test_a_worker_ends_at_a_wrong_password_with_that_reason(secured: SecuredKafka) -> None:
     client = over_password(secured, "worker", "wrong").client()
     with pytest.raises(ClusterUnfitError, match=r"authentication failed.*STREAMS_KAFKA_SASL_PASSWORD"):
-        answered(client, lambda admin: admin.list_topics(timeout=2), lambda _line: None)
+        answered(client, lambda admin: admin.list_topics(timeout=2))

@@ -16,7 +16,7 @@ from tests.faults.rig.waiting import PATIENCE_S
 from topics import Topic
 from topics.admin import apply, plan
 from topics.catalogue import WEBHOOK_BYTES
-from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
+from topics.errors import EventTooLargeError, NotAcknowledged, TopicError
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
 from topics.producer import EventProducer
@@ -86,7 +86,7 @@ async def test_a_record_over_the_topics_size_is_refused_and_the_next_one_passes(
 ) -> None:
     name = f"{prefix}.small"
     apply(KafkaConfig(bootstrap), plan({}, [Topic(name, "x", partitions=1)], partitions=1))
-    with pytest.raises(RecordTooLargeError, match=name):
+    with pytest.raises(EventTooLargeError, match=name):
         await producer.send_raw(name, bytes(2 * 1024 * 1024))
     assert await producer.send_raw(name, b"small") == (0, 0)
 

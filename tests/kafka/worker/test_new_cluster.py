@@ -9,8 +9,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from streams.local.kafka import EmbeddedKafka
+from streams.runtime.cluster_check import probe
 from streams.settings import load
-from streams.worker.log.probe import probe
 from tests.faults.rig.waiting import PATIENCE_S
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from streams.cli.client import Gateway, GatewayDown, Refused, ServerEvent, parse_events
+from streams.cli.io.client import Gateway, GatewayDown, Refused, ServerEvent, parse_events
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from streams.cli.client import Gateway, GatewayDown, Refused, ServerEvent
 from streams.cli.follow import describe, follow, watch
-from streams.cli.options import Output
+from streams.cli.io.client import Gateway, GatewayDown, Refused, ServerEvent
+from streams.cli.io.options import OutputFormat
 from streams.errors import StreamsError
 
 pytestmark = pytest.mark.unit
@@ -80,13 +80,13 @@ def test_progress_is_told_in_percent_and_words(data: dict[str, Any], line: str) 
 
 
 def test_success_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
-    assert follow(Broken(), "r", Output.TEXT) == 0
+    assert follow(Broken(), "r", OutputFormat.TEXT) == 0
     assert '"ok": true' in capsys.readouterr().out
 
 
 def test_failure_is_an_error_with_its_cause() -> None:
     with pytest.raises(StreamsError, match=r"failed.*why"):
-        follow(Broken("failed"), "r", Output.JSON)
+        follow(Broken("failed"), "r", OutputFormat.JSON)
 
 
 class Expired(Broken):
@@ -98,4 +98,4 @@ class Expired(Broken):
 
 def test_an_expired_run_ends_with_its_reason() -> None:
     with pytest.raises(StreamsError, match=r"Run r expired: its history was deleted after STREAMS_HISTORY_DAYS"):
-        follow(Expired("expired"), "r", Output.TEXT)
+        follow(Expired("expired"), "r", OutputFormat.TEXT)

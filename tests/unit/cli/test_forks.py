@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from streams.cli.client import Gateway, Refused
 from streams.cli.forks import fork, found
+from streams.cli.io.client import Gateway, Refused
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.cli import positions
-from streams.cli.positions import PositionError, moment, position
+from streams.cli.positions import PositionArgumentError, moment, position
 from topics.reader import Time
 
 pytestmark = pytest.mark.unit
@@ -33,7 +33,7 @@ def test_so_long_ago(text: str, seconds: int, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("text", ["yesterday", "999999999w", "1 h", "-1h"])
 def test_nonsense_is_refused(text: str) -> None:
-    with pytest.raises(PositionError, match=text):
+    with pytest.raises(PositionArgumentError, match=text):
         position(text)
-    with pytest.raises(PositionError, match=text):
+    with pytest.raises(PositionArgumentError, match=text):
         moment(text)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli.client import ServerEvent
 from streams.cli.follow import describe
-from streams.cli.options import Output
-from streams.cli.output import console, print_record, to_json
+from streams.cli.io.client import ServerEvent
+from streams.cli.io.options import OutputFormat
+from streams.cli.io.output import console, print_record, to_json
 from streams.printable import block, json_text, one_line
 from streams.telemetry import _Text
 
@@ -40,7 +40,7 @@ def test_json_keeps_its_value(text: str) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_record_shows_escapes(attack: str, capsys: pytest.CaptureFixture[str]) -> None:
-    print_record({"name": f"a{attack}b"}, Output.TEXT)
+    print_record({"name": f"a{attack}b"}, OutputFormat.TEXT)
     console().print(f"plain {attack}")
     print(to_json({"x": attack}))
     shown = capsys.readouterr().out

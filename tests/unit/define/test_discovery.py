@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -45,23 +43,6 @@ def {name}_table(row, event):
 """
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    known = set(sys.modules)
-
-    def write(name: str, **files: str) -> None:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "__init__.py").touch()
-        for file, text in files.items():
-            (folder / f"{file}.py").write_text(text)
-
-    yield write
-    for module in set(sys.modules) - known:
-        del sys.modules[module]
-
-
 def test_everything_in_a_users_package_is_found(package: Callable[..., None]) -> None:
     package("acme", things=ONE_FILE.format(name="acme"), again="from acme.things import *")
     catalog = discover(["acme"])
@@ -89,3 +70,12 @@ def test_two_agents_of_one_name_are_refused_with_both_modules(package: Callable[
     package("twice", one=ONE_FILE.format(name="same"), two=ONE_FILE.format(name="same"))
     with pytest.raises(DiscoveryError, match=r"twice\.one and in twice\.two"):
         discover(["twice"])
+
+
+def test_the_place_of_an_error_is_said_where_it_was_written(package: Callable[..., None]) -> None:
+    package("wrong", topics="from topics import Topic\n\ndesk = Topic('a b')\n")
+    with pytest.raises(DiscoveryError, match=r"TopicError.* at .*wrong/topics\.py:3\)"):
+        discover(["wrong"])
+    package("misspelt", policy="from streams import RetryPolicy\n\nagain = RetryPolicy(atempts=3)\n")
+    with pytest.raises(DiscoveryError, match=r"misspelt/policy\.py:3: .*did you mean 'attempts'"):
+        discover(["misspelt"])

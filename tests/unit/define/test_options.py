@@ -12,7 +12,22 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from schemas import Event
-from streams import Breaker, Delivery, Reject, RetryPolicy, Run, StartRun, agent, on, schedule, source, table, tool
+from streams import (
+    Breaker,
+    Delivery,
+    Reject,
+    RetryPolicy,
+    Run,
+    StartRun,
+    agent,
+    hmac_sha256,
+    on,
+    schedule,
+    source,
+    standard_webhooks,
+    table,
+    tool,
+)
 from streams.errors import DefinitionError
 
 HERE = r"test_options\.py:\d+"
@@ -28,6 +43,10 @@ class Row(BaseModel):
 
 class Plain:
     """A class that pydantic knows nothing about."""
+
+
+@agent
+async def noted(row: Row) -> None: ...
 
 
 async def work(task: Row, run: Run) -> None: ...
@@ -238,8 +257,41 @@ def test_policies_are_checked_where_they_are_written(make: Any) -> None:
         make()
 
 
-@agent
-async def noted(row: Row) -> None: ...
+@pytest.mark.parametrize(
+    ("make", "meant"),
+    [
+        (lambda: RetryPolicy(atempts=3), "attempts"),  # type: ignore[call-arg]
+        (lambda: Breaker(coldown=3), "cooldown"),  # type: ignore[call-arg]
+        (lambda: StartRun(noted, imput=3), "input"),  # type: ignore[call-arg]
+        (lambda: hmac_sha256("x", prefx="a"), "prefix"),  # type: ignore[call-arg]
+        (lambda: standard_webhooks(tolerence=3), "tolerance"),  # type: ignore[call-arg]
+    ],
+)
+def test_a_misspelt_option_is_refused_where_it_is_written_with_the_one_that_was_meant(make: Any, meant: str) -> None:
+    with pytest.raises(DefinitionError, match=rf"{HERE}: \w+ has no option .*did you mean '{meant}'\?"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: hmac_sha256(3),  # type: ignore[arg-type]
+        lambda: hmac_sha256("x", encoding="b64"),  # type: ignore[arg-type]
+        lambda: standard_webhooks(tolerance="5m"),  # type: ignore[arg-type]
+        lambda: Breaker(per=5),  # type: ignore[arg-type]
+    ],
+)
+def test_wrong_types_are_refused_where_they_are_written(make: Any) -> None:
+    with pytest.raises(DefinitionError, match=HERE):
+        make()
+
+
+@pytest.mark.parametrize("made", [agent, tool, on, source, schedule, table, RetryPolicy, Breaker, StartRun])
+def test_help_and_editors_show_each_option_with_its_type(made: Any) -> None:
+    parameters = inspect.signature(made).parameters.values()
+    assert not [one.name for one in parameters if one.kind is one.VAR_KEYWORD]
+    assert not [one.name for one in parameters if one.annotation is one.empty]
+    assert made.__doc__
 
 
 @pytest.mark.parametrize(

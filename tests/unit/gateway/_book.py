@@ -10,7 +10,7 @@ from schemas import Event
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.dead import DeadLettered
-from streams.query.letters import Letter, Page
+from streams.query.dead_letters import DeadLetter, DeadLetterPage
 
 E = TypeVar("E", bound=Event)
 CODEC = Codec(FileRegistry())
@@ -18,10 +18,10 @@ CODEC = Codec(FileRegistry())
 
 @dataclass
 class FakeBook:
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     kept: dict[tuple[str, bytes], Event] = field(default_factory=dict)
 
-    def add(self, dead_id: str, **fields: Any) -> Letter:
+    def add(self, dead_id: str, **fields: Any) -> DeadLetter:
         given = {
             "source_topic": "events",
             "source_partition": 2,
@@ -29,18 +29,20 @@ class FakeBook:
             "consumer": "events",
             "error": "x",
         }
-        letter = Letter(DeadLettered(dead_id=dead_id, **{**given, **fields}), "dead-letters", 0, len(self.letters), 1)
+        letter = DeadLetter(
+            DeadLettered(dead_id=dead_id, **{**given, **fields}), "dead-letters", 0, len(self.letters), 1
+        )
         self.letters.insert(0, letter)
         return letter
 
-    def newest(self, wanted: Callable[[Letter], bool], limit: int) -> Page:
+    def newest(self, wanted: Callable[[DeadLetter], bool], limit: int) -> DeadLetterPage:
         found = [letter for letter in self.letters if wanted(letter)]
-        return Page(found[:limit], len(found) <= limit)
+        return DeadLetterPage(found[:limit], len(found) <= limit)
 
-    def whole(self, letters: Sequence[Letter]) -> list[Letter]:
+    def whole(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         return list(letters)
 
-    def find(self, dead_id: str) -> Letter | None:
+    def find(self, dead_id: str) -> DeadLetter | None:
         return next((letter for letter in self.letters if letter.letter.dead_id == dead_id), None)
 
     def last(self, topic: str, key: bytes, kind: type[E]) -> E | None:

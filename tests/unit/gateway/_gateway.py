@@ -23,12 +23,12 @@ from schemas.catalogue import events
 from streams import Delivery, Reject, StartRun, agent, hmac_sha256, source, table
 from streams.app import Catalog
 from streams.choices import Budget
-from streams.define.sources import Source
+from streams.define.sources import SourceDef
 from streams.gateway.app import build
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Deps
 from streams.query.owners import OwnerUnavailableError
-from streams.query.wire import Answer
+from streams.query.wire import WorkerResponse
 from streams.settings import ApiKey
 from streams.sources.custom import custom
 from streams.sources.github import github
@@ -198,7 +198,7 @@ class FakeLog:
 class FakeOwners:
     """Workers: `says` maps pool and path (without query) to an answer, else 404; a silent pool answers nothing."""
 
-    says: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    says: dict[tuple[str, str], WorkerResponse] = field(default_factory=dict)
     parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
@@ -215,32 +215,32 @@ class FakeOwners:
     def workers(self) -> list[dict[str, Any]]:
         return [{"worker_id": "w0", "alive": True}]
 
-    async def ask(self, pool: str, key: str, path: str) -> Answer:
+    async def ask(self, pool: str, key: str, path: str) -> WorkerResponse:
         self.asked.append((pool, key, path))
         if pool in self.silent:
             raise OwnerUnavailableError(f"No worker of pool '{pool}' answers")
-        return self.says.get((pool, path.partition("?")[0]), Answer(404, b"{}"))
+        return self.says.get((pool, path.partition("?")[0]), WorkerResponse(404, b"{}"))
 
-    async def ask_stale(self, pool: str, key: str, path: str) -> Answer:
+    async def ask_stale(self, pool: str, key: str, path: str) -> WorkerResponse:
         copy = self.says.get((pool, path.replace("/owner/", "/standby/")))
         if pool in self.silent and copy is not None:
             self.asked.append((pool, key, path))
             return copy
         return await self.ask(pool, key, path)
 
-    async def ask_all(self, pool: str, path: str) -> list[Answer]:
+    async def ask_all(self, pool: str, path: str) -> list[WorkerResponse]:
         self.asked.append((pool, "", path))
         if pool in self.silent:
             raise OwnerUnavailableError(f"No worker of pool '{pool}' answers")
-        return [Answer(200, orjson.dumps(part)) for part in self.parts.get(pool, [])]
+        return [WorkerResponse(200, orjson.dumps(part)) for part in self.parts.get(pool, [])]
 
-    async def post_all(self, pool: str, path: str, body: bytes) -> list[Answer]:
+    async def post_all(self, pool: str, path: str, body: bytes) -> list[WorkerResponse]:
         self.posted.append((pool, path, orjson.loads(body)))
-        return [] if pool in self.silent else [Answer(200, orjson.dumps(self.spoken))]
+        return [] if pool in self.silent else [WorkerResponse(200, orjson.dumps(self.spoken))]
 
     def knows(self, run_id: str, pool: str = "default", **view: Any) -> None:
         body = {"run_id": run_id, "agent": "research", "status": "running", "input": None, **view}
-        self.says[pool, f"/owner/runs/{run_id}"] = Answer(200, orjson.dumps(body))
+        self.says[pool, f"/owner/runs/{run_id}"] = WorkerResponse(200, orjson.dumps(body))
 
 
 def catalog() -> Catalog:
@@ -281,7 +281,7 @@ async def world(
     *,
     log: FakeLog | None = None,
     deliveries: Deliveries | None = None,
-    sources: Mapping[str, Source] | None = None,
+    sources: Mapping[str, SourceDef] | None = None,
     **deps: Any,
 ) -> AsyncIterator[World]:
     log, owners = log or FakeLog(), FakeOwners()

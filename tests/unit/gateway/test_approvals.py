@@ -10,7 +10,7 @@ import pytest
 
 from schemas.run import RunSubmitted
 from schemas.signal import ForkRequested, SignalSent
-from streams.query.wire import Answer
+from streams.query.wire import WorkerResponse
 from tests.unit.gateway._gateway import Settings, World, api_key, problem, world
 from tests.unit.gateway.test_runs import ENTRIES, asks
 
@@ -32,7 +32,7 @@ def named(key: str) -> str:
 def waits(it: World, started_by: str | None) -> None:
     it.owners.knows("r-1", status="waiting", started_by=started_by)
     entries = {"entries": asks(1, "pay")}
-    it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(entries))
+    it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps(entries))
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
@@ -93,7 +93,7 @@ async def test_a_run_records_by_which_key_it_was_started_and_never_the_key() -> 
         assert isinstance(second, RunSubmitted)
         assert (first.caller, second.caller) == (named(STARTER), named(BOTH))
         it.owners.knows("r-2", status="failed")
-        it.owners.says["default", "/owner/runs/r-2/history"] = Answer(200, orjson.dumps(ENTRIES))
+        it.owners.says["default", "/owner/runs/r-2/history"] = WorkerResponse(200, orjson.dumps(ENTRIES))
         await it.post("/runs/r-2/fork", {"at": "1"}, x_api_key=BOTH)
         [fork] = [record.event for record in it.log.on("signals")]
         assert isinstance(fork, ForkRequested)

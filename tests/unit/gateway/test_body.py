@@ -15,9 +15,9 @@ from streams.gateway import body
 from streams.gateway.access import Keys
 from streams.gateway.endpoint import Endpoint, Guard
 from streams.gateway.meter import Meter
-from streams.gateway.operation import Call, Operation
+from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.problem import Problem
-from streams.gateway.unverified import UnverifiedBodies
+from streams.gateway.unverified_bodies import UnverifiedBodies
 from tests.unit.gateway._gateway import Settings, problem, world
 
 
@@ -159,12 +159,12 @@ async def test_deliveries_of_strangers_leave_the_room_of_callers_alone() -> None
     guard = Guard(Keys(()), frozenset(), Meter(), limit=1)
     entered, leave = asyncio.Event(), asyncio.Event()
 
-    async def waits(_: Call) -> Response:
+    async def waits(_: OperationCall) -> Response:
         entered.set()
         await leave.wait()
         return Response()
 
-    async def answers(_: Call) -> Response:
+    async def answers(_: OperationCall) -> Response:
         return Response()
 
     stranger = Endpoint("/w", [Operation("POST", "/w", waits, "optional", "", {}, foreign=True)], guard)

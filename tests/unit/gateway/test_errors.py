@@ -14,7 +14,7 @@ from streams.errors import StreamsError
 from streams.gateway.endpoint import Guard
 from streams.gateway.problem import KINDS, Problem
 from tests.unit.gateway._gateway import URL, Settings, problem, world
-from topics.errors import BrokerUnavailableError, RecordTooLargeError, TopicError
+from topics.errors import BrokerUnavailableError, EventTooLargeError, TopicError
 
 EVENT = {"type": "new_data_arrived", "data": {"source": "feed"}}
 
@@ -41,7 +41,7 @@ async def test_an_unexpected_error_is_500_without_its_cause(caplog: pytest.LogCa
     ("error", "status", "kind"),
     [
         (UnencodableError("number is over 64 bits"), 422, "invalid-event"),
-        (RecordTooLargeError("events: refused"), 413, "too-large"),
+        (EventTooLargeError("events: refused"), 413, "too-large"),
         (TopicError("topic events does not exist"), 503, "not-acknowledged"),
     ],
 )

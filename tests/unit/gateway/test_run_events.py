@@ -11,8 +11,8 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from streams.gateway.looks import Looks
-from streams.query.wire import Answer
+from streams.gateway.coalesced_reads import CoalescedReads
+from streams.query.wire import WorkerResponse
 from tests.unit.gateway._gateway import FakeOwners, problem, world
 
 
@@ -33,7 +33,7 @@ def journal(owners: FakeOwners, *entries: dict[str, Any], status: str = "running
     owners.knows("r-1", status=status)
     view = orjson.loads(owners.says["default", "/owner/runs/r-1"].body)
     news = {"view": view, "entries": entries, "pieces": pieces}
-    owners.says["default", "/owner/runs/r-1/news"] = Answer(200, orjson.dumps(news))
+    owners.says["default", "/owner/runs/r-1/news"] = WorkerResponse(200, orjson.dumps(news))
 
 
 async def turn() -> None:
@@ -152,7 +152,7 @@ async def test_a_thousand_readers_of_a_run_are_answered_by_one_question() -> Non
         journal(it.owners, STEP)
         ask = it.owners.ask
 
-        async def answered_later(pool: str, key: str, path: str) -> Answer:
+        async def answered_later(pool: str, key: str, path: str) -> WorkerResponse:
             await turn()
             return await ask(pool, key, path)
 
@@ -181,7 +181,7 @@ async def test_a_look_counts_only_for_those_who_asked_before_it_began() -> None:
         await release.wait()
         return number
 
-    looks: Any = Looks(cast("Any", SimpleNamespace(news=news)))
+    looks: Any = CoalescedReads(cast("Any", SimpleNamespace(news=news)))
     async with asyncio.TaskGroup() as group:
         first = group.create_task(looks.look("r", 0, -1))
         await turn()
@@ -207,7 +207,7 @@ async def test_a_look_that_fails_or_whose_reader_leaves_is_made_anew() -> None:
             raise answer
         return answer
 
-    looks: Any = Looks(cast("Any", SimpleNamespace(news=news)))
+    looks: Any = CoalescedReads(cast("Any", SimpleNamespace(news=news)))
     first = asyncio.create_task(looks.look("r", 0, -1))
     await turn()
     second, third = (asyncio.create_task(looks.look("r", 0, -1)) for _ in range(2))

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
-from streams.query.wire import Answer
+from streams.query.wire import WorkerResponse
 from tests.unit.gateway._gateway import problem, world
 
 ENTRIES = {"entries": [{"seq": 1, "path": "0", "name": "plan"}, {"seq": 2, "path": "1", "name": "scrape_url"}]}
@@ -17,10 +17,10 @@ ENTRIES = {"entries": [{"seq": 1, "path": "0", "name": "plan"}, {"seq": 2, "path
 async def test_the_owners_words_are_passed_on_as_they_are() -> None:
     async with world() as it:
         said = b'{"run_id":"r-1","status":"running", "more": [1]}'
-        it.owners.says["scraper", "/owner/runs/r-1"] = Answer(200, said)
+        it.owners.says["scraper", "/owner/runs/r-1"] = WorkerResponse(200, said)
         shown = await it.client.get("/runs/r-1")
         assert (shown.status_code, shown.content) == (200, said)
-        failed = Answer(
+        failed = WorkerResponse(
             409, b'{"type":"run-ended","detail":"the run failed","failed_path":"2","error":{"message":"x"}}'
         )
         it.owners.says["scraper", "/owner/runs/r-1/result"] = failed
@@ -176,7 +176,7 @@ async def test_a_run_just_submitted_can_be_cancelled_before_a_worker_has_it() ->
 async def test_fork_at_a_seq_or_a_steps_name(at: Any) -> None:
     async with world() as it:
         it.owners.knows("r-1", status="succeeded")
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(ENTRIES))
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps(ENTRIES))
         answer = await it.post("/runs/r-1/fork", {"at": at, "edits": {"plan": {"x": 1}}})
         assert answer.status_code == 202
         new = answer.json()["run_id"]
@@ -203,7 +203,7 @@ async def test_fork_at_a_seq_or_a_steps_name(at: Any) -> None:
 async def test_a_fork_that_names_no_step_is_422(body: Any, field: str) -> None:
     async with world() as it:
         it.owners.knows("r-1")
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(ENTRIES))
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps(ENTRIES))
         answer = problem(await it.post("/runs/r-1/fork", body), 422, "invalid-request")
         assert answer["errors"][0]["field"] == field
         assert it.log.written == []
@@ -222,7 +222,7 @@ async def test_a_person_answers_what_a_run_asks() -> None:
     async with world() as it:
         it.owners.knows("r-1", status="waiting")
         entries = [*asks(1, "pay", "completed"), *asks(3, "ship")]
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": entries}))
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps({"entries": entries}))
         [asked] = (await it.client.get("/runs/r-1/approvals")).json()["approvals"]
         assert (asked["token"], asked["what"], asked["parameters"]) == ("t3", "ship", {"n": 3})
         yes = await it.post("/runs/r-1/approve", {"comment": "go"})
@@ -243,11 +243,11 @@ async def test_of_several_questions_one_is_named() -> None:
     async with world() as it:
         it.owners.knows("r-1", status="waiting")
         entries = [*asks(1, "pay"), *asks(3, "ship")]
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": entries}))
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps({"entries": entries}))
         assert "t1 (pay), t3 (ship)" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
         assert (await it.post("/runs/r-1/approve", {"token": "t1"})).json()["what"] == "pay"
         settled = {"entries": asks(1, "pay", "completed")}
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps(settled))
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps(settled))
         assert "nobody" in problem(await it.post("/runs/r-1/approve"), 409, "conflict")["detail"]
 
 
@@ -263,7 +263,7 @@ async def test_a_signal_with_a_name_of_its_own_is_taken_while_the_run_waits_for_
     async with world() as it:
         it.owners.knows("r-1", status="waiting")
         wait = {"seq": 1, "path": "1", "kind": "wait", "name": "go", "status": "scheduled"}
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, orjson.dumps({"entries": [wait]}))
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, orjson.dumps({"entries": [wait]}))
         assert (await it.post("/runs/r-1/signals/go", {"at": 1})).status_code == 202
         problem(await it.post("/runs/r-1/signals/stay", {}), 422, "unknown-event-type")
 
@@ -274,14 +274,16 @@ async def test_a_run_is_asked_as_it_was_after_an_entry() -> None:
         assert (await it.client.get("/runs/r-1?at=3")).json()["status"] == "running"
         assert it.owners.asked[-1][2] == "/owner/runs/r-1?at=3"
         problem(await it.client.get("/runs/r-1?at=x"), 422, "invalid-request")
-        it.owners.says["default", "/owner/runs/r-1"] = Answer(422, b'{"detail": "it has the entries 1 to 2"}')
+        it.owners.says["default", "/owner/runs/r-1"] = WorkerResponse(422, b'{"detail": "it has the entries 1 to 2"}')
         assert "1 to 2" in problem(await it.client.get("/runs/r-1?at=9"), 422, "invalid-request")["detail"]
 
 
 async def test_a_copy_tells_of_a_run_whoever_takes_old_news() -> None:
     async with world() as it:
         it.owners.silent = {"default"}
-        it.owners.says["default", "/standby/runs/r1"] = Answer(200, b'{"run_id":"r1","status":"running","stale":true}')
+        it.owners.says["default", "/standby/runs/r1"] = WorkerResponse(
+            200, b'{"run_id":"r1","status":"running","stale":true}'
+        )
         assert (await it.client.get("/runs/r1?stale=ok")).json()["stale"] is True
         problem(await it.client.get("/runs/r1"), 503, "owner-unavailable")
         problem(await it.client.get("/runs/r1?stale=ok&at=3"), 422, "invalid-request")
@@ -322,7 +324,7 @@ async def test_an_id_that_no_live_worker_knows_is_told_with_the_pool_that_may_ha
 async def test_an_order_to_an_expired_run_is_409_and_writes_nothing(path: str, body: Any) -> None:
     async with world() as it:
         it.owners.knows("r-1", status="expired", agent="research")
-        it.owners.says["default", "/owner/runs/r-1/history"] = Answer(200, b'{"entries": []}')
+        it.owners.says["default", "/owner/runs/r-1/history"] = WorkerResponse(200, b'{"entries": []}')
         refused = problem(await it.post(f"/runs/r-1/{path}", body), 409, "conflict")
         assert refused["status_of_run"] == "expired"
         assert it.log.on("signals") == []
@@ -339,7 +341,7 @@ async def test_the_id_of_an_expired_run_starts_nothing() -> None:
 async def test_the_result_of_an_expired_run_is_a_409_of_its_own() -> None:
     async with world() as it:
         said = b'{"type":"run-expired","title":"x","status":409,"detail":"the history was deleted","run_id":"r-1"}'
-        it.owners.says["scraper", "/owner/runs/r-1/result"] = Answer(409, said)
+        it.owners.says["scraper", "/owner/runs/r-1/result"] = WorkerResponse(409, said)
         refused = problem(await it.client.get("/runs/r-1/result"), 409, "run-expired")
         assert (refused["detail"], refused["run_id"]) == ("the history was deleted", "r-1")
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from streams.query.wire import Answer
+from streams.query.wire import WorkerResponse
 from streams.replay.errors import AbsentError, ReplayError, RetentionError
 from streams.tables.agent_stats import AgentStats, Took, added
 from tests.unit.gateway._gateway import problem, world
@@ -15,7 +15,7 @@ from tests.unit.gateway._gateway import problem, world
 
 async def test_a_row_is_asked_of_its_owner_with_the_wish_for_consistency() -> None:
     async with world() as it:
-        it.owners.says["default", "/owner/tables/counts/octo%2Fhello"] = Answer(200, b'{"key":"octo/hello"}')
+        it.owners.says["default", "/owner/tables/counts/octo%2Fhello"] = WorkerResponse(200, b'{"key":"octo/hello"}')
         for key in ("octo/hello", "octo%2Fhello"):
             answer = await it.client.get(f"/tables/counts/{key}?consistency=offset:12")
             assert answer.json() == {"key": "octo/hello"}
@@ -29,7 +29,9 @@ async def test_a_row_is_asked_of_its_owner_with_the_wish_for_consistency() -> No
 @pytest.mark.parametrize("key", ["a%0Ab", "a%0A", "%0A", "a%0D%0A/b", "%E2%80%A8", "a%20b%3Fc%23d"])
 async def test_keys_of_any_characters_are_reached(key: str) -> None:
     async with world() as it:
-        it.owners.says["default", f"/owner/tables/counts/{quote(unquote(key), safe='')}"] = Answer(200, b'{"found":1}')
+        it.owners.says["default", f"/owner/tables/counts/{quote(unquote(key), safe='')}"] = WorkerResponse(
+            200, b'{"found":1}'
+        )
         assert (await it.client.get(f"/tables/counts/{key}")).json() == {"found": 1}
         assert it.owners.asked[-1][1] == unquote(key)
 
@@ -66,11 +68,11 @@ async def test_a_moving_key_is_503_with_retry_after() -> None:
 
 async def test_what_an_owner_refuses_is_passed_on() -> None:
     async with world() as it:
-        it.owners.says["default", "/owner/tables/counts/key"] = Answer(410, b"{}", "3")
+        it.owners.says["default", "/owner/tables/counts/key"] = WorkerResponse(410, b"{}", "3")
         answer = await it.client.get("/tables/counts/key")
         problem(answer, 410, "gone")
         assert answer.headers["retry-after"] == "3"
-        it.owners.says["default", "/owner/tables/counts/key"] = Answer(501, b"not json")
+        it.owners.says["default", "/owner/tables/counts/key"] = WorkerResponse(501, b"not json")
         problem(await it.client.get("/tables/counts/key"), 501, "unsupported")
 
 
@@ -111,7 +113,7 @@ async def test_a_row_in_parts_is_merged_over_pools_and_workers() -> None:
 
 async def test_a_run_s_row_is_looked_for_in_every_pool() -> None:
     async with world() as it:
-        it.owners.says["scraper", "/owner/tables/runs/r-1"] = Answer(200, b'{"key":"r-1"}')
+        it.owners.says["scraper", "/owner/tables/runs/r-1"] = WorkerResponse(200, b'{"key":"r-1"}')
         assert (await it.client.get("/tables/runs/r-1")).json() == {"key": "r-1"}
         problem(await it.client.get("/tables/runs/r-2"), 404, "not-found")
 
@@ -145,7 +147,7 @@ async def test_a_copy_answers_whoever_takes_old_rows_and_nobody_else() -> None:
     async with world() as it:
         row = b'{"key":"k","value":{},"topic":"table.counts.v1.default","partition":0,"offset":7,"stale":true}'
         it.owners.silent = {"default"}
-        it.owners.says["default", "/standby/tables/counts/k"] = Answer(200, row)
+        it.owners.says["default", "/standby/tables/counts/k"] = WorkerResponse(200, row)
         assert (await it.client.get("/tables/counts/k?stale=ok")).content == row
         problem(await it.client.get("/tables/counts/k"), 503, "owner-unavailable")
         problem(await it.client.get("/tables/counts/other?stale=ok"), 503, "owner-unavailable")

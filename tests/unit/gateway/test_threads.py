@@ -10,7 +10,7 @@ import pytest
 
 from streams.gateway import threads as module
 from streams.gateway.problem import Problem
-from streams.gateway.threads import Threads
+from streams.gateway.threads import GatewayThreads
 from tests.faults.rig.waiting import until
 from topics import reader
 from topics.errors import ReadCancelledError
@@ -103,7 +103,7 @@ async def test_a_read_that_takes_too_long_ends_and_others_get_their_turn(
     monkeypatch: pytest.MonkeyPatch, *, silent: bool
 ) -> None:
     monkeypatch.setattr(EndlessConsumer, "silent", silent)
-    threads = Threads()
+    threads = GatewayThreads()
     told = await asyncio.gather(*(threads.run(never) for _ in range(40)), return_exceptions=True)
     assert {type(one) for one in told} == {Problem}
     await ended()
@@ -112,7 +112,7 @@ async def test_a_read_that_takes_too_long_ends_and_others_get_their_turn(
 
 async def test_the_read_of_a_caller_who_has_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 3600.0)
-    threads = Threads()
+    threads = GatewayThreads()
     reading = [asyncio.ensure_future(threads.run(never)) for _ in range(40)]
     await until(lambda: bool(EndlessConsumer.open))
     for one in reading:
@@ -123,7 +123,7 @@ async def test_the_read_of_a_caller_who_has_gone_ends(monkeypatch: pytest.Monkey
 
 
 async def test_slow_reads_leave_the_threads_of_others_alone() -> None:
-    threads = Threads()
+    threads = GatewayThreads()
     reading = [asyncio.ensure_future(threads.run(never)) for _ in range(64)]
     assert await asyncio.to_thread(lambda: "checked") == "checked"
     await asyncio.gather(*reading, return_exceptions=True)

@@ -17,14 +17,14 @@ from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
 from streams.gateway.deliveries import Deliveries
 from tests.unit.gateway._gateway import FakeLog, World, problem, world
-from topics.errors import NotAcknowledged, RecordTooLargeError, TopicError
+from topics.errors import EventTooLargeError, NotAcknowledged, TopicError
 
 RAW, EVENTS, RUNS, LETTERS = "webhooks.helpdesk", "events", "agents.research", "dead-letters"
 
 LOST = NotAcknowledged("no leader")
 FULL = NotAcknowledged("too many records wait for the broker already")
 ABSENT = TopicError("the topic does not exist")
-LARGE = RecordTooLargeError("the record is refused")
+LARGE = EventTooLargeError("the record is refused")
 UNFIT = SchemaError("it cannot be encoded")
 
 

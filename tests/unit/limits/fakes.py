@@ -1,4 +1,4 @@
-"""A slice, its store and its committer in memory, and tasks that a test waits for."""
+"""An assignment, its store and its committer in memory, and tasks that a test waits for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from streams.worker.errors import DeadAssignmentError
-from streams.worker.journal import LEDGER
-from streams.worker.state.unit import Unit
+from streams.journal.store_keys import LEDGER
+from streams.runtime.commit_unit import CommitUnit
+from streams.runtime.errors import DeadAssignmentError
 
 
 class Store:
@@ -16,7 +16,7 @@ class Store:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.dirty: dict[bytes, tuple[bytes | None, Unit, tuple[int, int] | None]] = {}
+        self.dirty: dict[bytes, tuple[bytes | None, CommitUnit, tuple[int, int] | None]] = {}
         self.name, self.topic, self.partition = LEDGER, "journal.default", 0
 
     def committed(self, key: bytes) -> bytes | None:
@@ -32,7 +32,7 @@ class Store:
 
 
 class Owned:
-    """A slice."""
+    """An assignment."""
 
     def __init__(self, store: Store | None = None) -> None:
         self.store = store or Store()
@@ -43,7 +43,7 @@ class Owned:
 
 
 class Committer:
-    """Commits at once, unless the slice is dead."""
+    """Commits at once, unless the assignment is dead."""
 
     def __init__(self) -> None:
         self.units = 0
@@ -51,10 +51,10 @@ class Committer:
     def proven(self) -> bool:
         return True
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: CommitUnit) -> None:
         unit.sealed = True
         self.units += 1
-        if not unit.slice.live:
+        if not unit.assignment.live:
             if unit.on_refuse is not None:
                 unit.on_refuse(DeadAssignmentError("gone"))
             return

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from streams import agent, clock
-from streams.worker.limits.admission import Admission, Pass
-from streams.worker.runs.dispatcher import Dispatcher
+from streams.limits.admission import AdmissionGrant, AgentAdmission
+from streams.worker.runs.dispatcher import RunDispatcher
 from tests.unit.limits.fakes import Owned, Tasks
 
 
@@ -29,20 +29,20 @@ async def wide() -> None:
     """Be not limited."""
 
 
-class Doors(Admission):
+class Doors(AgentAdmission):
     """Lets in whoever a test lets in."""
 
     def __init__(self) -> None:
-        self.open = asyncio.Queue[Pass]()
+        self.open = asyncio.Queue[AdmissionGrant]()
         self.freed = self.forced = 0
 
-    def at_once(self, agent: Any, rank: int) -> Pass | None:
+    def at_once(self, agent: Any, rank: int) -> AdmissionGrant | None:
         return None
 
     def reordered(self, agent: Any) -> None:
         """Nobody else waits."""
 
-    async def admit(self, agent: Any, ranks: Any) -> Pass:
+    async def admit(self, agent: Any, ranks: Any) -> AdmissionGrant:
         return await self.open.get()
 
     def force(self, agent: Any) -> None:
@@ -68,7 +68,7 @@ class World:
         self.wait = wait
         self.owned = cast("Any", Owned())
         agents: dict[str, Any] = {"narrow": narrow, "wide": wide}
-        self.dispatcher = Dispatcher(agents, self.begin, self.doors, self.tasks.spawn)
+        self.dispatcher = RunDispatcher(agents, self.begin, self.doors, self.tasks.spawn)
 
     def begin(self, _owned: Any, run_id: str) -> None:
         self.begun.append(run_id)
@@ -76,7 +76,7 @@ class World:
             self.lives.append(Live())
             self.dispatcher.woke(cast("Any", self.lives[-1]))
 
-    async def let(self, *given: Pass) -> None:
+    async def let(self, *given: AdmissionGrant) -> None:
         for one in given:
             self.doors.open.put_nowait(one)
         for _ in range(20):
@@ -95,7 +95,7 @@ async def test_the_first_in_rank_begins_when_there_is_a_place() -> None:
     world.dispatcher.add(world.owned, "old", "narrow", "default", 1)
     await world.let()
     world.dispatcher.add(world.owned, "urgent", "narrow", "high", 2)
-    await world.let(Pass(placed=True, deadline=None))
+    await world.let(AdmissionGrant(placed=True, deadline=None))
     assert world.begun == ["urgent"]
     assert (world.doors.forced, world.doors.freed) == (0, 0)
     world.dispatcher.rested(cast("Any", world.lives[0]))
@@ -105,16 +105,16 @@ async def test_the_first_in_rank_begins_when_there_is_a_place() -> None:
 async def test_a_place_that_no_run_takes_is_given_back() -> None:
     world = World(wait=True)
     world.dispatcher.add(world.owned, "sleeper", "narrow", "default", 1)
-    await world.let(Pass(placed=True, deadline=None))
+    await world.let(AdmissionGrant(placed=True, deadline=None))
     assert (world.begun, world.doors.freed) == (["sleeper"], 1)
 
 
 async def test_a_grant_that_is_late_begins_nothing_and_is_asked_for_again() -> None:
     world = World()
     world.dispatcher.add(world.owned, "run", "narrow", "default", 1)
-    await world.let(Pass(placed=True, deadline=float("-inf")))
+    await world.let(AdmissionGrant(placed=True, deadline=float("-inf")))
     assert (world.begun, world.doors.freed) == ([], 1)
-    await world.let(Pass(placed=True, deadline=None))
+    await world.let(AdmissionGrant(placed=True, deadline=None))
     assert world.begun == ["run"]
 
 
@@ -125,7 +125,7 @@ async def test_runs_of_a_slice_that_is_gone_are_passed_over() -> None:
     world.dispatcher.add(world.owned, "here", "narrow", "default", 2)
     await world.let()
     gone.live = False
-    await world.let(Pass(placed=True, deadline=None))
+    await world.let(AdmissionGrant(placed=True, deadline=None))
     assert world.begun == ["here"]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from streams.limits.holders import Holder, HolderWatch
 from streams.query.placement import Presence
-from streams.worker.limits.holders import Holder, HolderWatch
 
 OWN, OTHER, HEAVY = Holder("default", "0", 1), Holder("default", "1", 2), Holder("heavy", "0", 3)
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from streams import agent
-from streams.worker.limits.admission import Admission
-from streams.worker.limits.places import Places
-from streams.worker.limits.rooms import Rooms
-from streams.worker.runs.dispatcher import HEAD_START_MS, Dispatcher
+from streams.limits.admission import AgentAdmission
+from streams.limits.semaphore_client import SemaphoreClient
+from streams.limits.semaphore_home import SemaphoreHome
+from streams.worker.runs.dispatcher import HEAD_START_MS, RunDispatcher
 from tests.unit.limits.fakes import Owned, Tasks, turns
 
 HOME = "http://w0"
@@ -28,10 +28,10 @@ class Worker:
 
     def __init__(self, world: World, number: int) -> None:
         self.url, self.owned = f"http://w{number}", cast("Any", Owned())
-        self.places = Places(lambda *_: HOME, world.send, world.tasks.spawn, f"w{number}", self.url)
+        self.semaphores = SemaphoreClient(lambda *_: HOME, world.send, world.tasks.spawn, f"w{number}", self.url)
         agents: dict[str, Any] = {"narrow": narrow}
-        admission = Admission(cast("Any", None), self.places)
-        self.dispatcher = Dispatcher(agents, self.begin, admission, world.tasks.spawn)
+        admission = AgentAdmission(cast("Any", None), self.semaphores)
+        self.dispatcher = RunDispatcher(agents, self.begin, admission, world.tasks.spawn)
         self.world = world
 
     def begin(self, _owned: Any, run_id: str) -> None:
@@ -52,10 +52,12 @@ class World:
         self.executing: list[tuple[Worker, Any]] = []
         self.workers = [Worker(self, number) for number in range(count)]
         peers = SimpleNamespace(id="w0", holder="w0", url=HOME, others=list, settled=lambda: True, post=self.nobody)
-        self.home = Rooms(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
+        self.home = SemaphoreHome(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
         if direct:
-            near = self.workers[0].places
-            near.now = lambda room, worker, held, wanted: self.home.now(room.name, worker, room.size, held, wanted)
+            near = self.workers[0].semaphores
+            near.now = lambda semaphore, worker, held, wanted: self.home.now(
+                semaphore.name, worker, semaphore.size, held, wanted
+            )
 
     async def send(self, _url: str, body: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)
@@ -65,7 +67,7 @@ class World:
         """Nobody else is there to be asked."""
 
     async def call(self, url: str, limits: list[str]) -> bool:
-        next(one for one in self.workers if one.url == url).places.called(limits)
+        next(one for one in self.workers if one.url == url).semaphores.called(limits)
         return True
 
     async def all_begin(self, count: int) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from streams.local import supervisor as module
 from streams.local.errors import StartError
-from streams.local.merged import MergedLog
-from streams.local.spawn import spawn
+from streams.local.merged_log import MergedLog
+from streams.local.spawn import Process, spawn
 from streams.local.supervisor import Child, Supervisor
 
 SERVER = """
@@ -51,7 +51,7 @@ def server(status: int = 200, body: str = "") -> Iterator[Child]:
         yield child("web", SERVER, str(port), str(status), body, ready=f"http://127.0.0.1:{port}/readyz")
 
 
-async def up(supervisor: Supervisor, one: Child) -> subprocess.Popen[bytes]:
+async def up(supervisor: Supervisor, one: Child) -> Process:
     await supervisor.start(one)
     await supervisor.wait_ready(one)
     assert one.process is not None
@@ -142,7 +142,7 @@ async def test_a_child_that_will_not_stop_is_killed_after_its_grace() -> None:
         await supervisor.start(stubborn)
         await log.until("stubborn", "up")
     assert stubborn.process is not None
-    assert stubborn.process.returncode == -signal.SIGKILL
+    assert stubborn.process.poll() == -signal.SIGKILL
 
 
 async def test_an_error_in_the_block_stops_the_children_and_comes_out_as_it_is() -> None:
@@ -158,7 +158,7 @@ async def test_an_error_in_the_block_stops_the_children_and_comes_out_as_it_is()
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert one.process is not None
-    assert one.process.returncode is not None
+    assert one.process.poll() is not None
 
 
 async def test_a_cancelled_block_stops_the_children_and_stays_cancelled() -> None:
@@ -179,7 +179,7 @@ async def test_a_cancelled_block_stops_the_children_and_stays_cancelled() -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     assert one.process is not None
-    assert one.process.returncode is not None
+    assert one.process.poll() is not None
 
 
 async def test_a_grandchild_that_holds_the_log_does_not_delay_the_restart() -> None:

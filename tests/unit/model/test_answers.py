@@ -15,7 +15,7 @@ from streams.model.ask import CallMade, ask
 from streams.model.chat import ChatAnswer, ChatRequest, Message, ToolSpec
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
 from streams.model.openai_chat import OpenAIChat
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from tests.unit.cpu import cpu_seconds
 from tests.unit.model._endpoint import endpoint
 

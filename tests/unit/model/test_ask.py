@@ -12,7 +12,7 @@ from streams.model.chat import ChatAnswer, Message, ToolCall, ToolSpec, Usage
 from streams.model.errors import ModelError
 from streams.model.fence import fenced
 from streams.model.hash import call_hash
-from streams.model.scripted import ScriptedModel, ScriptEndedError
+from streams.model.scripted_model import ScriptedModel, ScriptEndedError
 
 
 class Task(BaseModel):

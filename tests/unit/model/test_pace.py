@@ -12,11 +12,11 @@ import pytest
 from streams import clock
 from streams.define.pauses import retry_after
 from streams.model.errors import ModelBusyError
-from streams.model.pace import Pace, span
+from streams.model.pace import RequestPace, span
 
 
 @asynccontextmanager
-async def turn(pace: Pace) -> AsyncIterator[None]:
+async def turn(pace: RequestPace) -> AsyncIterator[None]:
     await pace.enter()
     try:
         yield
@@ -46,7 +46,7 @@ NONSENSE = ["inf", "-inf", "nan", "1e300", "-5", "9" * 400, "0x10", "\u00b2", "1
 @pytest.mark.parametrize("text", NONSENSE)
 async def test_a_pause_that_is_no_number_is_unknown_and_holds_up_nobody(text: str) -> None:
     """Each of these once broke every later call of the worker, or the call itself."""
-    pace = Pace()
+    pace = RequestPace()
     for name in ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"):
         assert pace.hear({name: text, "x-ratelimit-remaining-tokens": "0"}, refused=True) is None
     async with turn(pace):
@@ -56,11 +56,11 @@ async def test_a_pause_that_is_no_number_is_unknown_and_holds_up_nobody(text: st
 @pytest.mark.parametrize("text", ["999999999", "Fri, 01 Jan 9999 00:00:00 GMT", "999999999h"])
 def test_a_pause_is_at_most_a_day(text: str) -> None:
     headers = {"retry-after": text, "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": text}
-    assert Pace().hear(headers, refused=True) == 86_400
+    assert RequestPace().hear(headers, refused=True) == 86_400
 
 
 async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:
-    pace = Pace()
+    pace = RequestPace()
     began = clock.monotonic()  # before the pause is heard of: it counts from there
     assert pace.hear({"retry-after": "0.05"}, refused=True) == 0.05
 
@@ -73,7 +73,7 @@ async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:
 
 async def test_a_long_pause_is_an_error_that_says_when(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
-    pace = Pace()
+    pace = RequestPace()
     pace.hear({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, refused=False)
     with pytest.raises(ModelBusyError) as raised:
         async with turn(pace):
@@ -83,11 +83,11 @@ async def test_a_long_pause_is_an_error_that_says_when(monkeypatch: pytest.Monke
 
 def test_what_is_left_is_no_pause() -> None:
     headers = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "6m0s", "retry-after": "9"}
-    assert Pace().hear(headers, refused=False) is None
+    assert RequestPace().hear(headers, refused=False) is None
 
 
 async def test_no_more_go_at_once_than_were_allowed() -> None:
-    pace, now, most = Pace(2), 0, 0
+    pace, now, most = RequestPace(2), 0, 0
 
     async def call() -> None:
         nonlocal now, most

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from streams.model import roles as module
 from streams.model.ask import ask
 from streams.model.chat import ChatAnswer, ChatRequest, Message
-from streams.model.configured import chat_model
 from streams.model.errors import ModelBusyError, ModelError, ModelRefusedError
+from streams.model.model_from_settings import chat_model
 from streams.model.roles import USUAL, Role, RoledModel
-from streams.model.scripted import ScriptedModel
+from streams.model.scripted_model import ScriptedModel
 from streams.settings import Settings
 from tests.unit.model._endpoint import completion, endpoint
 

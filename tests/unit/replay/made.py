@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from schemas.run import RunSubmitted
 from streams import RetryPolicy, Run, StepFailed, agent, tool
 from streams.define.agents import Agent
-from streams.model.scripted import ScriptedModel
-from streams.replay.observed import Observed
+from streams.model.scripted_model import ScriptedModel
 from streams.replay.recordings import Recordings
-from streams.replay.runs import Known, Rerun, Submission
+from streams.replay.run_observations import Observed
+from streams.replay.runs import LoggedRuns, Rerun, Submission
 from streams.testing import BEGINNING_MS
 
 
@@ -73,10 +73,10 @@ def model() -> ScriptedModel:
     )
 
 
-async def recorded(count: int = 1, *, name: str | None = None, kinds: str = "llm tool") -> Known:
+async def recorded(count: int = 1, *, name: str | None = None, kinds: str = "llm tool") -> LoggedRuns:
     """Run for real and return what is on the log then, calls of some kinds only."""
     outside = model()
-    live = Rerun(AGENTS, Known(), "live", lambda: outside)
+    live = Rerun(AGENTS, LoggedRuns(), "live", lambda: outside)
     runs: dict[str, Observed] = {}
     recordings = Recordings(model=name)
     for submission in submissions(count):
@@ -86,10 +86,10 @@ async def recorded(count: int = 1, *, name: str | None = None, kinds: str = "llm
             if output.to == "calls" and output.event.kind in kinds:  # type: ignore[attr-defined]
                 recordings.add(output.event.model_dump())
     calls.clear()
-    return Known(runs, recordings)
+    return LoggedRuns(runs, recordings)
 
 
-def run(known: Known, agents: dict[str, Agent[Any, Any]] | None = None, count: int = 1, **how: Any) -> list[Any]:
+def run(known: LoggedRuns, agents: dict[str, Agent[Any, Any]] | None = None, count: int = 1, **how: Any) -> list[Any]:
     """Run all again; return the pairs of reports and world."""
 
     async def all_again() -> list[Any]:

@@ -19,7 +19,7 @@ from streams.define.reactions import Reaction
 from streams.define.tables import TableDef
 from streams.replay.bus import BusReplay
 from streams.replay.log import Arrival
-from streams.worker.folds import Folds, store_name
+from streams.worker.events.table_folds import TableFolds, store_name
 from tests.apps.pipeline.agents import Task, work
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.apps.pipeline.tables import Count, counts, echoes
@@ -59,14 +59,14 @@ class Worker:
     """What a worker does with the rows of one partition: batches that commit whole or not at all."""
 
     def __init__(self) -> None:
-        self.folds = Folds(TABLES, Names(), CODEC)
+        self.folds = TableFolds(TABLES, Names(), CODEC)
         self.committed: dict[str, dict[bytes, bytes]] = {store_name(one): {} for one in TABLES}
         self.seen: set[str] = set()
         self.next = 0
 
     def take(self, arrivals: list[Arrival], *, crash: bool) -> None:
         self.stores = {name: Store(rows) for name, rows in self.committed.items()}
-        self.slice = self
+        self.assignment = self
         seen = set(self.seen)
         for arrival in arrivals:
             attributes = arrival.attributes

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from streams import on, seconds
 from streams.define.reactions import Reaction
 from streams.replay import pace
-from streams.replay.log import Arrival, Log, Stretch
-from streams.replay.replaying import Plan, Replay
+from streams.replay.log import Arrival, ReplayLog, Stretch
+from streams.replay.topic_replay import Replay, ReplayPlan
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.unit.replay.test_bus import CODEC, TABLES, arrival, catalog
 from topics.names import Names
@@ -50,7 +50,7 @@ class Disk:
         self.next: dict[int, int] = {}
 
 
-class MemoryLog(Log):
+class MemoryLog(ReplayLog):
     """A log that holds what it is given."""
 
     def __init__(self, given: list[Arrival]) -> None:
@@ -134,7 +134,7 @@ def stream(draw: random.Random, count: int) -> list[Arrival]:
 
 async def replay(given: list[Arrival], disk: Disk, dies_at: int | None = None, stop_at: int | None = None) -> Any:
     sink = Sink(disk, dies_at)
-    plan = Plan("events", "earliest", "latest", go_on=True)
+    plan = ReplayPlan("events", "earliest", "latest", go_on=True)
     again: Replay
 
     def told(_what: str, done: int, _of: int | None) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from streams import Run, agent
 from streams.replay.errors import OutsideError
-from streams.replay.runs import Known, roots
+from streams.replay.runs import LoggedRuns, roots
 from tests.unit.replay import made
 from tests.unit.replay.made import Verdict, look_up
 
 
 @pytest.fixture(scope="module")
-def known() -> Known:
+def known() -> LoggedRuns:
     return asyncio.run(made.recorded(20))
 
 
@@ -32,7 +32,7 @@ def changed(prompt: str = "Judge.", **params: Any) -> Any:
     return asker
 
 
-def test_everything_is_answered_and_ends_as_it_did(known: Known) -> None:
+def test_everything_is_answered_and_ends_as_it_did(known: LoggedRuns) -> None:
     pairs = made.run(known, count=20)
     reports = [report for found, _ in pairs for report in found]
     assert len(reports) == 40
@@ -42,7 +42,7 @@ def test_everything_is_answered_and_ends_as_it_did(known: Known) -> None:
     assert [output.to for _, world in pairs for _, output in world.outputs if output.to == "calls"] == []
 
 
-def test_answers_go_to_the_step_that_got_them(known: Known) -> None:
+def test_answers_go_to_the_step_that_got_them(known: LoggedRuns) -> None:
     """Every run asked the same tools nothing twice, but the model its own question; the result has all of it."""
     results = [
         world.machines[f"run-{number}"].view().result for number, (_, world) in enumerate(made.run(known, count=20))
@@ -51,7 +51,7 @@ def test_answers_go_to_the_step_that_got_them(known: Known) -> None:
     assert len({result[4] for result in results}) == 20
 
 
-def test_the_same_question_elsewhere_is_answered(known: Known) -> None:
+def test_the_same_question_elsewhere_is_answered(known: LoggedRuns) -> None:
     [(reports, world)] = made.run(known, {**made.AGENTS, "asker": changed()})
     assert world.misses == []
     assert reports[0].replayed == "succeeded"
@@ -59,13 +59,13 @@ def test_the_same_question_elsewhere_is_answered(known: Known) -> None:
 
 
 @pytest.mark.parametrize("edited", [changed("Judge harder."), changed(temperature=0.5)], ids=["prompt", "parameter"])
-def test_an_edited_question_is_a_miss(known: Known, edited: Any) -> None:
+def test_an_edited_question_is_a_miss(known: LoggedRuns, edited: Any) -> None:
     [(reports, world)] = made.run(known, {**made.AGENTS, "asker": edited})
     assert [(miss.path, miss.kind, miss.name) for miss in world.misses] == [("2", "llm", "Verdict")]
     assert (reports[0].replayed, reports[0].equal, reports[0].made) == ("unanswered", False, 0)
 
 
-def test_a_miss_is_made_in_hybrid_and_only_that(known: Known) -> None:
+def test_a_miss_is_made_in_hybrid_and_only_that(known: LoggedRuns) -> None:
     outside = made.model()
     [(reports, world)] = made.run(
         known, {**made.AGENTS, "asker": changed("Judge harder.")}, mode="hybrid", model=lambda: outside
@@ -75,7 +75,7 @@ def test_a_miss_is_made_in_hybrid_and_only_that(known: Known) -> None:
     assert made.calls == []
 
 
-def test_live_asks_for_everything(known: Known) -> None:
+def test_live_asks_for_everything(known: LoggedRuns) -> None:
     outside = made.model()
     [(reports, _)] = made.run(known, mode="live", model=lambda: outside)
     assert [report.recorded for report in reports] == [0, 0]
@@ -92,7 +92,7 @@ def test_with_a_models_name_only_its_own_answers_count() -> None:
     assert {report.replayed for report in reports} == {"unanswered"}
 
 
-def test_another_agent_behind_the_same_name_differs_and_says_where(known: Known) -> None:
+def test_another_agent_behind_the_same_name_differs_and_says_where(known: LoggedRuns) -> None:
     @agent
     async def asker(text: str) -> str:
         return text
@@ -102,12 +102,12 @@ def test_another_agent_behind_the_same_name_differs_and_says_where(known: Known)
     assert [one["at"] for one in reports[0].differences] == ["/result"]
 
 
-def test_a_child_whose_agent_is_gone_answers_as_it_did(known: Known) -> None:
+def test_a_child_whose_agent_is_gone_answers_as_it_did(known: LoggedRuns) -> None:
     [(reports, world)] = made.run(known, {"asker": made.asker})
     assert (world.misses, [report.equal for report in reports]) == ([], [True])
 
 
-def test_the_outside_is_walled_off(known: Known) -> None:
+def test_the_outside_is_walled_off(known: LoggedRuns) -> None:
     """Code between two steps, where nothing should reach out, cannot."""
 
     @agent
@@ -123,7 +123,7 @@ def test_the_outside_is_walled_off(known: Known) -> None:
         free.connect(("127.0.0.1", 9))
 
 
-def test_runs_under_way_and_repeated_submissions_are_left_out(known: Known) -> None:
+def test_runs_under_way_and_repeated_submissions_are_left_out(known: LoggedRuns) -> None:
     given = made.submissions(3)
     under_way = known.runs["run-1"].entries[:4]
     runs = {**known.runs, "run-1": type(known.runs["run-1"])(under_way)}
@@ -136,7 +136,7 @@ def test_runs_under_way_and_repeated_submissions_are_left_out(known: Known) -> N
 
 
 def test_nothing_is_answered_where_nothing_is_recorded() -> None:
-    pairs = made.run(Known())
+    pairs = made.run(LoggedRuns())
     assert {miss.kind for miss in itertools.chain(*(world.misses for _, world in pairs))} == {"tool"}
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from schemas.run import RunSubmitted
 from streams.engine.view import ENDED
-from streams.replay.observed import Observed
 from streams.replay.report import RunReport
-from streams.replay.runs import Known, Rerun, Submission
+from streams.replay.run_observations import Observed
+from streams.replay.runs import LoggedRuns, Rerun, Submission
 from streams.replay.world import World
 from streams.testing import BEGINNING_MS, Harness
 from tests.unit.engine.programs import Outside, fragile_program_of, interpreter, leaf, program_of
@@ -53,7 +53,7 @@ def happened(
 
 def again(program: Any, known: dict[str, Observed]) -> tuple[list[RunReport], World]:
     submitted = RunSubmitted(run_id="root", agent=interpreter.name, input=program)
-    return asyncio.run(Rerun(AGENTS, Known(known)).root(Submission(submitted, BEGINNING_MS)))
+    return asyncio.run(Rerun(AGENTS, LoggedRuns(known)).root(Submission(submitted, BEGINNING_MS)))
 
 
 def agree(program: Any, known: dict[str, Observed]) -> None:

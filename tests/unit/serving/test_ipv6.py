@@ -42,8 +42,8 @@ def test_commands_and_dev_reach_a_server_where_it_is_bound(
     monkeypatch.setenv("STREAMS_WORKER_HOST", host)
     settings = load()
     assert gateway_url(settings) == url
-    assert dev._gateway(settings).ready == f"{url}/readyz"
-    assert dev._worker(settings, 0, 8000).ready == f"{url}/readyz"
+    assert dev._gateway(settings, None).ready == f"{url}/readyz"
+    assert dev._worker(settings, "default", 0, 8000, None).ready == f"{url}/readyz"
     assert httpx.URL(url).port == 8000
     child = child_environment(settings)
     assert child["STREAMS_GATEWAY_HOST"] == settings.gateway_host == settings.worker_host

@@ -7,7 +7,7 @@ import sys
 
 FORKED = """
 import mmap, os
-from streams.tools._activity import BOARD, HEAD
+from streams.activity import BOARD, HEAD
 
 def turned():
     return HEAD.unpack_from(mmap.mmap(BOARD.file, HEAD.size, prot=mmap.PROT_READ), 0)[0]

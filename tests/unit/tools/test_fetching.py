@@ -12,13 +12,13 @@ from aiohttp import web
 
 from streams.model.reach import reaching
 from streams.tools.errors import FetchError, FetchRefusedError
-from streams.tools.exchange import Limits
+from streams.tools.exchange import ExchangeLimits
 from streams.tools.fetching import fetch
 from tests.unit.refusing import refusing
 from tests.unit.tools._site import Handler, Names, html, network, redirect, site
 from tests.unit.tools.test_guard import REFUSED
 
-SMALL = Limits(max_bytes=10_000, seconds=60)
+SMALL = ExchangeLimits(max_bytes=10_000, seconds=60)
 
 
 def leads_elsewhere(url: str) -> bool:
@@ -130,7 +130,7 @@ def _packed(body: bytes, encoding: str) -> Handler:
 async def test_a_body_that_trickles_ends_at_the_time_cap() -> None:
     async with site({"/": _slowly}) as (origin, _):
         with network(host(origin)), pytest.raises(FetchError, match="not complete within"):
-            await fetch(f"{origin}/", limits=Limits(seconds=0.2))
+            await fetch(f"{origin}/", limits=ExchangeLimits(seconds=0.2))
 
 
 @pytest.mark.parametrize(

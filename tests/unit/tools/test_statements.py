@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.tools._bounded import bounded
+from streams.tools._bounded_process import bounded
 from streams.tools._statements import check
 from streams.tools.errors import QueryRefusedError
 

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from streams.tools._threads import Threads
+from streams.tools._threads import FunctionThreads
 
 NAME: ContextVar[str] = ContextVar("name", default="nobody")
 
@@ -21,7 +21,7 @@ async def test_a_function_gets_its_arguments_and_the_context_of_its_caller() -> 
     def fn(number: int, *, more: int) -> tuple[int, str, bool]:
         return number + more, NAME.get(), threading.current_thread() is threading.main_thread()
 
-    assert await Threads().run(fn, 1, more=2) == (3, "caller", False)
+    assert await FunctionThreads().run(fn, 1, more=2) == (3, "caller", False)
 
 
 async def test_what_it_raises_is_raised_at_the_caller() -> None:
@@ -29,11 +29,11 @@ async def test_what_it_raises_is_raised_at_the_caller() -> None:
         raise LookupError("not there")
 
     with pytest.raises(LookupError, match="not there"):
-        await Threads().run(fn)
+        await FunctionThreads().run(fn)
 
 
 async def test_the_loop_turns_while_functions_block_and_no_more_run_than_may() -> None:
-    threads, gate = Threads(3), threading.Event()
+    threads, gate = FunctionThreads(3), threading.Event()
     running: list[int] = []
     lock, most = threading.Lock(), 0
     loop, full = asyncio.get_running_loop(), asyncio.Event()
@@ -58,14 +58,14 @@ async def test_the_loop_turns_while_functions_block_and_no_more_run_than_may() -
 
 
 async def test_threads_are_used_again() -> None:
-    threads = Threads()
+    threads = FunctionThreads()
     for number in range(20):
         assert await threads.run(lambda number=number: number) == number  # type: ignore[misc]
     assert threads.count == 1
 
 
 async def test_a_caller_that_gives_up_before_its_turn_runs_nothing() -> None:
-    threads, gate = Threads(1), threading.Event()
+    threads, gate = FunctionThreads(1), threading.Event()
     ran: list[int] = []
     first = asyncio.ensure_future(threads.run(gate.wait, 60))
     await asyncio.sleep(0)  # it is in the thread, or first in the queue of the only one

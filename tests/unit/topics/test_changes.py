@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from topics.catalogue import catalogue
-from topics.changes import Alter, Grow, Plan, TopicState, plan
+from topics.changes import Alter, Grow, TopicPlan, TopicState, plan
 from topics.topic import Topic, days_ms
 
 SHARED = Topic("runs", "x", key="run id", cleanup="compact")
@@ -19,7 +19,7 @@ def state(topic: Topic, partitions: int, **config: str) -> dict[str, TopicState]
     return {topic.name: TopicState(partitions, {**topic.settings(), **changed, "segment.ms": "1"})}
 
 
-def planned(current: dict[str, TopicState], topic: Topic, partitions: int = 8) -> Plan:
+def planned(current: dict[str, TopicState], topic: Topic, partitions: int = 8) -> TopicPlan:
     return plan(current, [topic], partitions=partitions)
 
 
@@ -95,7 +95,7 @@ def test_the_plan_reads_as_a_diff() -> None:
 
 
 def test_an_empty_plan_says_so() -> None:
-    assert Plan(unchanged=3).render() == "0 to create, 0 to change, 0 refused, 3 as wanted"
+    assert TopicPlan(unchanged=3).render() == "0 to create, 0 to change, 0 refused, 3 as wanted"
 
 
 @pytest.mark.parametrize(("before", "after"), [(days_ms(1), days_ms(7)), (days_ms(30), None), (-1, None)])

@@ -13,9 +13,9 @@ from schemas import Event
 from schemas.dead import DeadLettered
 from streams import clock
 from streams.query.health import MOST_BEHIND
-from streams.query.wire import Answer
-from streams.worker.alarms import Alarms
-from streams.worker.log.gaps import Gap, Gaps
+from streams.query.wire import WorkerResponse
+from streams.runtime.retention_gaps import RetentionGap, RetentionGaps
+from streams.worker.alarms import AlertWriter
 from topics.errors import TopicError
 
 
@@ -31,7 +31,7 @@ class Scene:
         self.away = False
         self.tasks: list[Coroutine[Any, Any, None]] = []
         self.refuses: TopicError | None = None
-        self.alarms = Alarms(cast("Any", self), "t.events", self.tasks.append, self)
+        self.alarms = AlertWriter(cast("Any", self), "t.events", self.tasks.append, self)
 
     async def send(self, topic: str, event: Event, *, id: str, source: str | None) -> None:
         assert topic == "t.events"
@@ -42,10 +42,10 @@ class Scene:
     def place(self, pool: str, limit: str) -> str | None:
         return None if self.away else f"http://{pool}"
 
-    async def get(self, url: str, seconds: float) -> Answer | None:
+    async def get(self, url: str, seconds: float) -> WorkerResponse | None:
         self.asked.append(url)
         row = self.rows.get(url.rpartition("/")[2])
-        return Answer(404, b"") if row is None else Answer(row.get("status", 200), orjson.dumps(row))
+        return WorkerResponse(404, b"") if row is None else WorkerResponse(row.get("status", 200), orjson.dumps(row))
 
     def settle(self) -> None:
         while self.tasks:
@@ -65,7 +65,7 @@ def letter(consumer: str, run_id: str | None = None) -> DeadLettered:
 
 def test_the_first_failure_is_raised_and_the_next_ones_are_not_even_asked_about(scene: Scene) -> None:
     for _ in range(3):
-        scene.alarms.gave_up(letter("table:tickets/x"))
+        scene.alarms.report_dead_letter(letter("table:tickets/x"))
         scene.settle()
     assert scene.sent == [("dead/table:tickets/x/0", "dead/table:tickets/x", "/streams/alarms")]
     assert scene.asked == ["http://default/owner/tables/alerts/dead%2Ftable%3Atickets%2Fx"]
@@ -73,25 +73,25 @@ def test_the_first_failure_is_raised_and_the_next_ones_are_not_even_asked_about(
 
 def test_an_open_alert_is_not_raised_again_and_one_that_was_resolved_is(scene: Scene) -> None:
     scene.rows["dead%2Ftriage"] = {"value": {"open": True, "times": 1}}
-    scene.alarms.gave_up(letter("triage", "r-1"))
+    scene.alarms.report_dead_letter(letter("triage", "r-1"))
     scene.settle()
     assert scene.sent == []
     scene.rows["dead%2Ftriage"] = {"value": {"open": False, "times": 1}}
     scene.now += 31
-    scene.alarms.gave_up(letter("triage", "r-2"))
+    scene.alarms.report_dead_letter(letter("triage", "r-2"))
     scene.settle()
     assert scene.sent == [("dead/triage/1", "dead/triage", "/streams/alarms")]
 
 
 def test_where_nobody_can_be_asked_it_is_left_to_the_health_check(scene: Scene) -> None:
     scene.away = True
-    scene.alarms.gave_up(letter("triage"))
+    scene.alarms.report_dead_letter(letter("triage"))
     scene.settle()
     assert (scene.sent, scene.asked) == ([], [])
     scene.away = False
     scene.now += 31
     scene.rows["dead%2Ftriage"] = {"status": 503}
-    scene.alarms.gave_up(letter("triage"))
+    scene.alarms.report_dead_letter(letter("triage"))
     scene.settle()
     assert (scene.sent, len(scene.asked)) == ([], 1)
 
@@ -108,7 +108,7 @@ def test_a_lag_that_lasts_for_two_looks_is_raised(scene: Scene) -> None:
 
 def test_records_that_were_deleted_unread_are_an_alert_until_the_bus_has_it(scene: Scene) -> None:
     """Nobody else could find it again, so it is kept until it is written, and written once."""
-    gaps, gap = Gaps(), Gap("agents.work", 2, 17, 20)
+    gaps, gap = RetentionGaps(), RetentionGap("agents.work", 2, 17, 20)
     gaps.found(gap)
     gaps.found(gap)
     assert gaps.offsets == {"agents.work": 3}

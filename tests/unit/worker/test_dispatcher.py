@@ -1,4 +1,4 @@
-"""Who begins next: the oldest, with a head start for priority, within the agent's places, never of a dead slice."""
+"""Who begins next: the oldest, with a head start for priority, within the agent's capacity, never of a dead one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from streams import clock
 from streams.define.agents import Agent
-from streams.worker.limits.admission import Admission
-from streams.worker.runs.desk import Live
-from streams.worker.runs.dispatcher import Dispatcher
-from streams.worker.state.slice import Slice
-from tests.unit.worker._fakes import owned_slice
+from streams.limits.admission import AgentAdmission
+from streams.runtime.assignment import PartitionAssignment
+from streams.worker.runs.dispatcher import RunDispatcher
+from streams.worker.runs.run_manager import ActiveRun
+from tests.unit.runtime._fakes import owned_assignment
 
 MINUTE = 60_000
 
@@ -56,31 +56,31 @@ class Hall:
         def spawn(_work: Coroutine[Any, Any, None]) -> object:
             raise AssertionError("without limits nobody is asked")
 
-        self.dispatcher = Dispatcher({"a": self.agent}, self._begin, cast("Admission", Unlimited()), spawn)
+        self.dispatcher = RunDispatcher({"a": self.agent}, self._begin, cast("AgentAdmission", Unlimited()), spawn)
 
-    def _begin(self, _owned: Slice, run_id: str) -> None:
+    def _begin(self, _owned: PartitionAssignment, run_id: str) -> None:
         self.begun.append(run_id)
         self.runs[run_id] = Run(self.agent)
-        self.dispatcher.woke(cast("Live", self.runs[run_id]))
+        self.dispatcher.woke(cast("ActiveRun", self.runs[run_id]))
 
-    def add(self, owned: Slice, run_id: str, priority: str = "default", created: int = 0) -> None:
+    def add(self, owned: PartitionAssignment, run_id: str, priority: str = "default", created: int = 0) -> None:
         self.dispatcher.add(owned, run_id, "a", priority, created)
 
     async def ends(self, run_id: str) -> None:
-        self.dispatcher.rested(cast("Live", self.runs[run_id]))
+        self.dispatcher.rested(cast("ActiveRun", self.runs[run_id]))
         await asyncio.sleep(0)
 
 
 async def test_a_run_begins_in_a_later_turn_so_that_its_intake_is_handed_over_first(tmp_path: Path) -> None:
     hall = Hall()
-    hall.add(owned_slice(tmp_path), "r")
+    hall.add(owned_assignment(tmp_path), "r")
     assert hall.begun == []
     await asyncio.sleep(0)
     assert hall.begun == ["r"]
 
 
 async def test_no_more_begin_than_there_are_places(tmp_path: Path) -> None:
-    hall, owned = Hall(places=2), owned_slice(tmp_path)
+    hall, owned = Hall(places=2), owned_assignment(tmp_path)
     for number in range(5):
         hall.add(owned, f"r{number}", created=number)
     await asyncio.sleep(0)
@@ -92,7 +92,7 @@ async def test_no_more_begin_than_there_are_places(tmp_path: Path) -> None:
 
 async def test_high_overtakes_default_and_low_but_nobody_starves(tmp_path: Path) -> None:
     """A low run is overtaken for two minutes at most."""
-    hall, owned = Hall(places=1), owned_slice(tmp_path)
+    hall, owned = Hall(places=1), owned_assignment(tmp_path)
     hall.add(owned, "first", created=0)
     await asyncio.sleep(0)
     hall.add(owned, "low", "low", created=1)
@@ -107,7 +107,7 @@ async def test_high_overtakes_default_and_low_but_nobody_starves(tmp_path: Path)
 
 
 async def test_equals_begin_in_the_order_in_which_they_came(tmp_path: Path) -> None:
-    hall, owned = Hall(), owned_slice(tmp_path)
+    hall, owned = Hall(), owned_assignment(tmp_path)
     for number in range(50):
         hall.add(owned, f"r{number}")
     await asyncio.sleep(0)
@@ -115,7 +115,7 @@ async def test_equals_begin_in_the_order_in_which_they_came(tmp_path: Path) -> N
 
 
 async def test_queued_runs_of_a_dead_slice_are_passed_over(tmp_path: Path) -> None:
-    hall, dead, alive = Hall(places=1), owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    hall, dead, alive = Hall(places=1), owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     hall.add(dead, "gone")
     hall.add(alive, "here", created=1)
     dead.kill()
@@ -124,7 +124,7 @@ async def test_queued_runs_of_a_dead_slice_are_passed_over(tmp_path: Path) -> No
 
 
 async def test_a_place_is_given_back_once(tmp_path: Path) -> None:
-    hall, owned = Hall(places=1), owned_slice(tmp_path)
+    hall, owned = Hall(places=1), owned_assignment(tmp_path)
     for number in range(3):
         hall.add(owned, f"r{number}", created=number)
     await asyncio.sleep(0)
@@ -134,11 +134,11 @@ async def test_a_place_is_given_back_once(tmp_path: Path) -> None:
 
 
 async def test_a_run_that_goes_on_takes_its_place_again(tmp_path: Path) -> None:
-    hall, owned = Hall(places=1), owned_slice(tmp_path)
+    hall, owned = Hall(places=1), owned_assignment(tmp_path)
     hall.add(owned, "waits")
     await asyncio.sleep(0)
     await hall.ends("waits")
-    hall.dispatcher.woke(cast("Live", hall.runs["waits"]))
+    hall.dispatcher.woke(cast("ActiveRun", hall.runs["waits"]))
     hall.add(owned, "next")
     await asyncio.sleep(0)
     assert hall.begun == ["waits"]
@@ -147,7 +147,7 @@ async def test_a_run_that_goes_on_takes_its_place_again(tmp_path: Path) -> None:
 
 
 async def test_a_paused_queue_keeps_its_runs_and_goes_on_in_order(tmp_path: Path) -> None:
-    hall, here, there = Hall(), owned_slice(tmp_path, 0), owned_slice(tmp_path, 1)
+    hall, here, there = Hall(), owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
     hall.add(here, "before", created=1)
     hall.dispatcher.pause(here, "a")
     hall.dispatcher.pause(here, "a")
@@ -164,11 +164,11 @@ async def test_a_paused_queue_keeps_its_runs_and_goes_on_in_order(tmp_path: Path
 
 
 async def test_a_pause_is_forgotten_with_its_slice(tmp_path: Path) -> None:
-    hall, owned = Hall(), owned_slice(tmp_path)
+    hall, owned = Hall(), owned_assignment(tmp_path)
     hall.dispatcher.pause(owned, "a")
     hall.add(owned, "r")
     owned.kill()
-    owned.bury()
+    owned.close()
     assert (hall.dispatcher.queued(), hall.dispatcher.paused()) == ({"a": 0}, set())
     hall.dispatcher.resume(owned, "a")
     await asyncio.sleep(0)
@@ -180,7 +180,7 @@ def test_why_a_run_waits_is_said(tmp_path: Path) -> None:
     assert hall.dispatcher.why("a") == "its turn has not come"
     assert "does not have agent 'b'" in hall.dispatcher.why("b")
     assert "concurrency key 'eu'" in hall.dispatcher.why("a", "eu")
-    hall.dispatcher.woke(cast("Live", Run(hall.agent)))
+    hall.dispatcher.woke(cast("ActiveRun", Run(hall.agent)))
     assert hall.dispatcher.why("a") == "all 1 places of agent 'a' are taken"
-    hall.dispatcher.pause(owned_slice(tmp_path), "a")
+    hall.dispatcher.pause(owned_assignment(tmp_path), "a")
     assert "is paused: `streams agents resume a`" in hall.dispatcher.why("a")

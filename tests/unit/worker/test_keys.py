@@ -17,9 +17,9 @@ from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.slack import SlackEvent, slack_event
 from streams.engine.starts import outputs_of
+from streams.journal.record_writer import RecordWriter
 from streams.serving.routes import register
-from streams.worker.courier import Courier
-from tests.unit.worker._fakes import batch_of, owned_slice
+from tests.unit.runtime._fakes import batch_of, owned_assignment
 from topics.names import Names
 
 
@@ -29,10 +29,10 @@ def keyless() -> list[Event]:
 
 
 def test_an_event_without_a_key_has_its_id_for_one_so_that_its_row_is_found(tmp_path: Path) -> None:
-    courier = Courier(Names(), Codec(FileRegistry()), events(), "default")
-    unit = batch_of(owned_slice(tmp_path), 1, 2, "t.signals")
+    writer = RecordWriter(Names(), Codec(FileRegistry()), events(), "default")
+    unit = batch_of(owned_assignment(tmp_path), 1, 2, "t.signals")
     for output in outputs_of("event-1", "hear", keyless(), 0):
-        courier.send(unit, output)
+        writer.send(unit, output)
     assert [key for _, _, key, _, _ in unit.outs] == [b"event-1/hear/0"]
 
 

@@ -13,7 +13,7 @@ from streams.tools.errors import FetchBusyError, FetchError, FetchRefusedError
 from streams.worker.reactions.lanes import _wait
 
 if TYPE_CHECKING:
-    from streams.worker.reactions.item import Item
+    from streams.worker.reactions.event_item import ReactionItem
 
 
 class BusyError(Exception):
@@ -24,7 +24,7 @@ class BusyError(Exception):
 
 def waits(error: Exception, attempt: int = 1, policy: RetryPolicy | None = None) -> float | None:
     reaction = SimpleNamespace(name="r", retry=policy or RetryPolicy(attempts=3, first=8.0, jitter=False))
-    return _wait(cast("Item", SimpleNamespace(reaction=reaction, attempt=attempt, event_id="e")), error)
+    return _wait(cast("ReactionItem", SimpleNamespace(reaction=reaction, attempt=attempt, event_id="e")), error)
 
 
 @pytest.mark.parametrize(

@@ -14,26 +14,28 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.catalogue import events
 from schemas.dead import DeadLettered, RedriveRequested
-from schemas.parked import ParkedEvent
+from schemas.parked_event import ParkedEvent
 from schemas.run import RunHistoryGiven, RunSubmitted
 from streams import clock
 from streams.app import Catalog
-from streams.worker.bus import Bus, seen_key
-from streams.worker.courier import Courier
-from streams.worker.folds import Folds, store_name
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.letters import taker_of
-from streams.worker.reactions.item import Item, Kept
-from streams.worker.runs import histories
-from streams.worker.runs.intake import Intake
-from streams.worker.runs.redrive import Redrive
-from streams.worker.state.batch import Batch
-from streams.worker.state.store import Store
+from streams.journal import fork_histories
+from streams.journal.dead_letters import taker_of
+from streams.journal.journal_store import JournalStore
+from streams.journal.parked_record import ParkedRecord
+from streams.journal.record_writer import RecordWriter
+from streams.journal.store_keys import FORK_WAITING, LEDGER
+from streams.runtime.batch import RecordBatch
+from streams.runtime.partition_store import PartitionStore
+from streams.worker.events.event_bus import EventBus, seen_key
+from streams.worker.events.table_folds import TableFolds, store_name
+from streams.worker.reactions.event_item import ReactionItem
+from streams.worker.runs.intake import RunIntake
+from streams.worker.runs.redrive import DeadLetterRedrive
 from tests.apps.pipeline.agents import work
 from tests.apps.pipeline.events import Counted, Echoed
 from tests.apps.pipeline.reactions import echo
 from tests.apps.pipeline.tables import Count, counts
-from tests.unit.worker._fakes import batch_of, owned_slice
+from tests.unit.runtime._fakes import batch_of, owned_assignment
 from topics.names import Names
 
 CODEC = Codec(FileRegistry(own=[Counted, Echoed, Count]))
@@ -44,31 +46,33 @@ class Consumer:
     """One partition's consumers of the bus, of signals and of a queue; units are committed as they come."""
 
     def __init__(self, folder: Path) -> None:
-        self.owned = owned_slice(folder)
+        self.owned = owned_assignment(folder)
         assert self.owned.db is not None
-        self.counts = Store(self.owned.db, store_name(counts), "t.counts", 0)
+        self.counts = PartitionStore(self.owned.db, store_name(counts), "t.counts", 0)
         self.owned.stores[self.counts.name] = self.counts
         self.ledger = self.owned.stores[LEDGER]
-        self.courier = Courier(Names(), CODEC, {**events(), "probe.counted": Counted}, "default")
+        self.writer = RecordWriter(Names(), CODEC, {**events(), "probe.counted": Counted}, "default")
         catalog = Catalog(reactions={"echo": echo}, tables={"counts": counts})
-        self.bus = Bus(catalog, Folds([counts], Names(), CODEC), cast("Any", self), self.courier, lambda _: None)
+        self.bus = EventBus(catalog, TableFolds([counts], Names(), CODEC), cast("Any", self), self.writer)
         self.told: list[tuple[str, str]] = []
-        desk = SimpleNamespace(
-            find=lambda _owned, run: run, tell=lambda run, said, _unit: self.told.append((run, said.id))
+        manager = SimpleNamespace(
+            find=lambda _owned, run: run, send_message=lambda run, said, _unit: self.told.append((run, said.id))
         )
-        queue = Intake(work, cast("Any", desk), cast("Any", None), Journal(CODEC), self.courier, lambda _: None)
-        self.redrives = Redrive({"work": queue}, self.bus, cast("Any", desk), self.courier)
-        self.items: list[Item] = []
+        queue = RunIntake(
+            work, cast("Any", manager), cast("Any", None), JournalStore(CODEC), self.writer, lambda _: None
+        )
+        self.redrives = DeadLetterRedrive({"work": queue}, self.bus, cast("Any", manager), self.writer)
+        self.items: list[ReactionItem] = []
         self.letters: list[DeadLettered] = []
 
     # -- the lanes
 
     async def room(self, _owned: object) -> None: ...
 
-    async def handle(self, _batch: object, items: list[Item]) -> None:
+    async def handle(self, _batch: object, items: list[ReactionItem]) -> None:
         self.items += items
 
-    def park(self, _batch: object, item: Item) -> None:
+    def park(self, _batch: object, item: ReactionItem) -> None:
         self.items.append(item)
 
     # -- what comes
@@ -76,7 +80,7 @@ class Consumer:
     async def comes(self, value: bytes, id: str = "sent-1", at: int = 7, source: str = "/shop") -> None:
         """Let a record come on the bus."""
         batch = batch_of(self.owned, at, at)
-        batch.messages[:] = [Kept(_row(value, id, at, source))]
+        batch.messages[:] = [ParkedRecord(_row(value, id, at, source))]
         await self.bus.take(batch)
         self._commit(batch)
 
@@ -87,7 +91,7 @@ class Consumer:
         self.redrives.take(batch, RedriveRequested(**{**fields, "attempt": attempt, **edits}))
         self._commit(batch)
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: RecordBatch) -> None:
         assert self.owned.db is not None
         rows = list(batch.writes)
         batch.settle()
@@ -144,7 +148,7 @@ def letter(consumer: str, value: bytes = GOOD, **more: Any) -> DeadLettered:
 def consumer(tmp_path: Path) -> Iterator[Consumer]:
     made = Consumer(tmp_path)
     yield made
-    made.owned.bury()
+    made.owned.close()
 
 
 async def test_a_letter_is_not_taken_for_a_repetition_by_who_gave_it_up_and_by_nobody_else(consumer: Consumer) -> None:
@@ -215,13 +219,13 @@ def test_a_failed_or_parked_run_is_resumed_where_it_is_and_once_for_each_redrive
 def test_a_long_fork_that_was_refused_keeps_its_history_for_a_redrive_and_says_since_when(consumer: Consumer) -> None:
     batch = batch_of(consumer.owned, 3, 3)
     for number in range(3):
-        histories.keep(batch, RunHistoryGiven(run_id="f1", number=number, text="[]"))
+        fork_histories.keep(batch, RunHistoryGiven(run_id="f1", number=number, text="[]"))
     consumer._commit(batch)
-    since = consumer.ledger.committed(histories.WAITING + b"f1")
+    since = consumer.ledger.committed(FORK_WAITING + b"f1")
     assert since is not None
     assert clock.now_ms() - int(since) < 60_000
     batch = batch_of(consumer.owned, 4, 4)
-    histories.drop(batch, RunSubmitted(run_id="f1", agent="work", history_parts=3))
+    fork_histories.drop(batch, RunSubmitted(run_id="f1", agent="work", history_parts=3))
     consumer._commit(batch)
     assert list(consumer.ledger.scan_committed(b"f")) == []
 
@@ -255,6 +259,6 @@ def test_a_redrive_to_a_consumer_that_is_not_here_is_a_letter_again(tmp_path: Pa
 
 def test_a_redrive_in_a_pool_without_a_bus_is_a_letter_again(tmp_path: Path) -> None:
     it = Consumer(tmp_path)
-    it.redrives = Redrive({}, None, cast("Any", None), it.courier)
+    it.redrives = DeadLetterRedrive({}, None, cast("Any", None), it.writer)
     it.redriven(letter("table:counts"))
     assert [(one.consumer, one.attempts) for one in it.letters] == [("table:counts", 2)]

@@ -21,13 +21,13 @@ from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from streams import table
 from streams.query.wire import PARTITIONS
-from streams.worker.folds import Folds, store_name
+from streams.runtime.assignment import PartitionAssignment, SourcePartition
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
+from streams.worker.events.table_folds import TableFolds, store_name
 from streams.worker.http import tables as module
 from streams.worker.http.app import _not_owner, _not_ready
-from streams.worker.http.proof import NotOwnerError, NotReadyError, Proof
+from streams.worker.http.ownership_check import NotOwnerError, NotReadyError, OwnershipCheck
 from streams.worker.http.tables import TablePages
-from streams.worker.state.slice import Slice, Source
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
 from topics.names import Names
 from topics.partition import partition_of
 
@@ -50,40 +50,40 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._codec = Codec(FileRegistry(own=[Row]))
-        folds = Folds([counts], Names(), self._codec)
+        folds = TableFolds([counts], Names(), self._codec)
         self.proven = True
-        self.slices: dict[int, Slice] = {}
+        self.assignments: dict[int, PartitionAssignment] = {}
         opened = asyncio.Event()
         opened.set()
         committer = SimpleNamespace(proven=lambda: self.proven)
-        runtime = SimpleNamespace(opened=opened, slices=self.slices, partitions=COUNT, committer=committer)
-        pages = TablePages(Proof(cast("Any", runtime)), folds, "events")
+        runtime = SimpleNamespace(opened=opened, assignments=self.assignments, partitions=COUNT, committer=committer)
+        pages = TablePages(OwnershipCheck(cast("Any", runtime)), folds, "events")
         app = Starlette(
             routes=[Route("/{name}", pages.scan), Route("/{name}/{key:path}", pages.row)],
             exception_handlers={NotOwnerError: _not_owner, NotReadyError: _not_ready},
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
 
-    def take(self, number: int, applied: int, **rows: int) -> Slice:
+    def take(self, number: int, applied: int, **rows: int) -> PartitionAssignment:
         """Own a partition, restored up to an offset, with these rows."""
-        owned = Slice(number, {"events": Source("events")})
+        owned = PartitionAssignment(number, {"events": SourcePartition("events")})
         owned.sources["events"].applied = applied
-        owned.db = PartitionDb(self._folder / str(number), StoreOptions())
+        owned.db = PartitionDatabase(self._folder / str(number), StoreOptions())
         name = store_name(counts)
-        owned.stores = {name: Store(owned.db, name, "t.counts", number)}
+        owned.stores = {name: PartitionStore(owned.db, name, "t.counts", number)}
         owned.ready = True
-        self.slices[number] = owned
+        self.assignments[number] = owned
         self.write(owned, **rows)
         return owned
 
-    def write(self, owned: Slice, **rows: int) -> None:
+    def write(self, owned: PartitionAssignment, **rows: int) -> None:
         store = owned.stores[store_name(counts)]
         store.db.apply([(store, key.encode(), self._codec.encode(Row(count=value))) for key, value in rows.items()], [])
 
-    def lose(self, owned: Slice) -> None:
+    def lose(self, owned: PartitionAssignment) -> None:
         owned.kill()
-        del self.slices[owned.partition]
-        owned.bury()
+        del self.assignments[owned.partition]
+        owned.close()
 
     async def count(self, key: str, query: str = "") -> tuple[int, Any]:
         """Return the status and the count, or what the problem says."""
@@ -97,12 +97,12 @@ async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setattr(module, "_PATIENCE_S", 60.0)  # who waits here is let go by what it waits for
     made = Worker(tmp_path)
     yield made
-    for owned in list(made.slices.values()):
+    for owned in list(made.assignments.values()):
         made.lose(owned)
     await made.client.aclose()
 
 
-async def waiting(owned: Slice, count: int) -> None:
+async def waiting(owned: PartitionAssignment, count: int) -> None:
     """Let others run until so many wait."""
     while len(owned.sources["events"]._waiting) < count:
         await turn()

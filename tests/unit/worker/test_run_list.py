@@ -18,16 +18,17 @@ from streams.engine.decision import Decision
 from streams.engine.machine import Machine
 from streams.engine.messages import Submit
 from streams.engine.view import ENDED
+from streams.journal.journal_store import JournalStore
+from streams.journal.store_keys import LEDGER
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.tables.agent_stats import AgentStats, agent_stats
 from streams.tables.runs import RunRow, runs
-from streams.worker.book import RUNS, STATS, Book
 from streams.worker.http.approvals import ApprovalPages
-from streams.worker.http.runlist import RunList, Wanted
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.runs.desk import Live
-from streams.worker.state.slice import Slice
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
-from streams.worker.state.unit import Unit
+from streams.worker.http.run_list import RunListPages, RunQuery
+from streams.worker.runs.run_index import RUNS, STATS, RunIndex
+from streams.worker.runs.run_manager import ActiveRun
 
 CODEC = Codec(FileRegistry(own=[RunRow, AgentStats]))
 STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
@@ -50,37 +51,37 @@ class Room:
     """Two partitions whose units are committed as they come, or held for a common transaction."""
 
     def __init__(self, folder: Path) -> None:
-        self.book = Book(CODEC, AGENTS)
-        self.slices = [self._slice(folder, number) for number in range(2)]
-        self.lives: dict[str, Live] = {}
+        self.run_index = RunIndex(CODEC, AGENTS)
+        self.assignments = [self._assignment(folder, number) for number in range(2)]
+        self.lives: dict[str, ActiveRun] = {}
         self.made: list[int] = []  # rows with a changelog, by transaction
-        self.held: list[Unit] | None = None  # what is not committed yet, if units are not committed as they come
-        self.journal = Journal(CODEC)
-        proof = SimpleNamespace(slices=lambda: self.slices, check=lambda _one: None)
-        self.list = RunList(cast("Any", proof), self.journal, CODEC)
+        self.held: list[CommitUnit] | None = None  # what is not committed yet, if units are not committed as they come
+        self.journal = JournalStore(CODEC)
+        proof = SimpleNamespace(assignments=lambda: self.assignments, check=lambda _one: None)
+        self.list = RunListPages(cast("Any", proof), self.journal, CODEC)
 
-    def _slice(self, folder: Path, number: int) -> Slice:
-        owned = Slice(number, {})
-        owned.db = db = PartitionDb(folder / str(number), StoreOptions())
+    def _assignment(self, folder: Path, number: int) -> PartitionAssignment:
+        owned = PartitionAssignment(number, {})
+        owned.db = db = PartitionDatabase(folder / str(number), StoreOptions())
         owned.stores = {
-            LEDGER: Store(db, LEDGER, "t.journal", number),
-            RUNS: Store(db, RUNS, "t.runs", number, self.book.index),
-            STATS: Store(db, STATS, "t.stats", number),
+            LEDGER: PartitionStore(db, LEDGER, "t.journal", number),
+            RUNS: PartitionStore(db, RUNS, "t.runs", number, self.run_index.index),
+            STATS: PartitionStore(db, STATS, "t.stats", number),
         }
         db.index(owned.stores[RUNS])
         return owned
 
-    def commit(self, unit: Unit) -> None:
+    def commit(self, unit: CommitUnit) -> None:
         if self.held is None:
             self.commit_all(unit)
         else:
             unit.sealed = True
             self.held.append(unit)
 
-    def commit_all(self, *units: Unit) -> int:
-        """Commit units of one slice together; return how many rows with a changelog that makes."""
-        owned = units[0].slice
-        rows, entries = self.book.rows(owned, [late for unit in units for late in unit.late])
+    def commit_all(self, *units: CommitUnit) -> int:
+        """Commit units of one assignment together; return how many rows with a changelog that makes."""
+        owned = units[0].assignment
+        rows, entries = self.run_index.rows(owned, [late for unit in units for late in unit.late])
         assert owned.db is not None
         owned.db.apply([*(write for unit in units for write in unit.writes), *rows, *entries], [])
         for unit in units:
@@ -89,14 +90,14 @@ class Room:
         return len(rows)
 
     def submit(self, run_id: str, at_ms: int, name: str = "other", parent: str | None = None, **given: Any) -> None:
-        owned = self.slices[len(self.lives) % 2]
-        live = self.lives[run_id] = Live(owned, run_id, Machine(AGENTS[name], run_id, now_ms=at_ms, agents=AGENTS))
+        owned = self.assignments[len(self.lives) % 2]
+        live = self.lives[run_id] = ActiveRun(owned, run_id, Machine(AGENTS[name], run_id, now_ms=at_ms, agents=AGENTS))
         event = RunSubmitted(run_id=run_id, agent=name, input={"task": given} if given else {}, parent=parent)
         decision = live.machine.handle(Submit(event), at_ms)
-        unit = Unit(owned)
+        unit = CommitUnit(owned)
         for entry in decision.entries:
             self.journal.write(unit, entry)
-        self.book.changed(live, unit)
+        self.run_index.changed(live, unit)
         self.commit(unit)
 
     def move(self, run_id: str, status: str, after_ms: int = 10, due_ms: int | None = None) -> None:
@@ -116,10 +117,10 @@ class Room:
         elif journal.view.status == "waiting":
             journal.append("1", "sleep", "sleep", status="fired")
         assert journal.view.status == status
-        unit = Unit(live.slice)
+        unit = CommitUnit(live.assignment)
         for entry in journal.decision.entries:
             self.journal.write(unit, entry)
-        self.book.changed(live, unit)
+        self.run_index.changed(live, unit)
         self.commit(unit)
 
     def ask(self, run_id: str, what: str, *, answered: bool = False) -> None:
@@ -130,28 +131,28 @@ class Room:
         asked = {"what": what, "parameters": None, "token": f"token of {what}"}
         journal.append("3", "approval", what, input=asked)
         journal.append("4", "wait", "approval", status="fired" if answered else "scheduled")
-        unit = Unit(live.slice)
+        unit = CommitUnit(live.assignment)
         for entry in journal.decision.entries:
             self.journal.write(unit, entry)
-        self.book.changed(live, unit)
+        self.run_index.changed(live, unit)
         self.commit(unit)
 
     def asked(self, limit: int = 100, **query: str) -> list[tuple[str, list[str]]]:
         proof: Any = SimpleNamespace()
-        found = ApprovalPages(proof, self.journal)._found(self.slices, query, limit)
+        found = ApprovalPages(proof, self.journal)._found(self.assignments, query, limit)
         return [(run["run_id"], [one["what"] for one in run["approvals"]]) for run in found]
 
     def forget(self, run_id: str) -> None:
         """Delete a run's row, as when its history goes."""
-        unit = Unit(self.lives[run_id].slice)
-        self.book.forget(unit, run_id)
+        unit = CommitUnit(self.lives[run_id].assignment)
+        self.run_index.forget(unit, run_id)
         self.commit(unit)
 
     def page(self, limit: int = 100, **query: str) -> list[str]:
-        return [run["run_id"] for run in self.list._found(self.slices, Wanted.of(query), limit)]
+        return [run["run_id"] for run in self.list._found(self.assignments, RunQuery.of(query), limit)]
 
     def stats(self, name: str) -> AgentStats:
-        rows = [owned.stores[STATS].committed(name.encode()) for owned in self.slices]
+        rows = [owned.stores[STATS].committed(name.encode()) for owned in self.assignments]
         assert agent_stats.merge is not None
         return cast("AgentStats", agent_stats.merge([CODEC.decode(row, AgentStats) for row in rows if row]))
 
@@ -160,8 +161,8 @@ class Room:
 def room(tmp_path: Path) -> Iterator[Room]:
     made = Room(tmp_path)
     yield made
-    for owned in made.slices:
-        owned.bury()
+    for owned in made.assignments:
+        owned.close()
 
 
 def test_the_newest_come_first_over_all_partitions_and_pages_join(room: Room) -> None:
@@ -172,7 +173,7 @@ def test_the_newest_come_first_over_all_partitions_and_pages_join(room: Room) ->
     assert room.page() == whole
     paged: list[str] = []
     cursor: dict[str, str] = {}
-    while page := room.list._found(room.slices, Wanted.of(cursor), 3):
+    while page := room.list._found(room.assignments, RunQuery.of(cursor), 3):
         paged += [run["run_id"] for run in page]
         cursor = {"cursor": f"{page[-1]['created_at']}~{page[-1]['run_id']}"}
     assert paged == whole
@@ -187,7 +188,9 @@ def test_filters_are_those_of_a_scan(room: Room) -> None:
         room.submit(f"run-{number:03d}", 5_000_000 + number, name, parent, customer=customer)
         for status in chance.sample(STATUSES[1:], chance.randrange(4)):
             room.move(f"run-{number:03d}", status)
-    rows = [CODEC.decode(value, RunRow) for owned in room.slices for _, value in owned.stores[RUNS].scan_committed()]
+    rows = [
+        CODEC.decode(value, RunRow) for owned in room.assignments for _, value in owned.stores[RUNS].scan_committed()
+    ]
     for wish in (
         {"status": "failed"},
         {"agent": "billing"},
@@ -207,11 +210,11 @@ def test_the_index_can_be_made_anew_from_the_rows(room: Room) -> None:
     for number in range(10):
         room.submit(f"run-{number}", 1_000 + number)
         room.move(f"run-{number}", "running")
-    before = [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()]
-    for owned in room.slices:
+    before = [key for owned in room.assignments for key, _ in owned.stores[RUNS].entries.scan_committed()]
+    for owned in room.assignments:
         assert owned.db is not None
         owned.db.index(owned.stores[RUNS])
-    assert [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()] == before
+    assert [key for owned in room.assignments for key, _ in owned.stores[RUNS].entries.scan_committed()] == before
     assert room.page(status="running") == [f"run-{number}" for number in range(9, -1, -1)]
     assert room.page(status="queued") == []
 
@@ -242,7 +245,7 @@ def test_a_row_goes_with_its_entries(room: Room) -> None:
     room.submit("gone", 1_000, "billing", "family", customer="ann")
     room.forget("gone")
     assert room.page() == []
-    assert [key for owned in room.slices for key, _ in owned.stores[RUNS].entries.scan_committed()] == []
+    assert [key for owned in room.assignments for key, _ in owned.stores[RUNS].entries.scan_committed()] == []
 
 
 def test_agents_are_counted_as_their_runs_change(room: Room) -> None:
@@ -273,14 +276,14 @@ def test_what_changes_within_a_transaction_is_one_row_and_all_the_same_to_reader
             act(single)
             act(grouped)
         held, grouped.held = grouped.held, None
-        for owned in grouped.slices:
-            if units := [unit for unit in held if unit.slice is owned]:
+        for owned in grouped.assignments:
+            if units := [unit for unit in held if unit.assignment is owned]:
                 grouped.commit_all(*units)
-        for one, other in zip(single.slices, grouped.slices, strict=True):
+        for one, other in zip(single.assignments, grouped.assignments, strict=True):
             assert told(one) == told(other)
     assert sum(grouped.made) < sum(single.made)
-    for owned in (*single.slices, *grouped.slices):
-        owned.bury()
+    for owned in (*single.assignments, *grouped.assignments):
+        owned.close()
 
 
 def happening(chance: random.Random, alive: list[str], fresh: str) -> Callable[[Room], None]:
@@ -303,7 +306,7 @@ def happening(chance: random.Random, alive: list[str], fresh: str) -> Callable[[
     return moves
 
 
-def told(owned: Slice) -> list[list[tuple[bytes, bytes]]]:
+def told(owned: PartitionAssignment) -> list[list[tuple[bytes, bytes]]]:
     """Return all that is committed of runs, and that nothing else is to be seen through the overlay."""
     stores = [owned.stores[name] for name in (LEDGER, RUNS, STATS)]
     assert not any(store.dirty for store in stores)
@@ -313,4 +316,4 @@ def told(owned: Slice) -> list[list[tuple[bytes, bytes]]]:
 def test_a_row_is_a_function_of_the_view(room: Room) -> None:
     room.submit("run", 1_000, "billing", customer="ann")
     view = room.lives["run"].machine.journal.view
-    assert CODEC.encode(runs.fn(None, view)) == room.lives["run"].slice.stores[RUNS].committed(b"run")
+    assert CODEC.encode(runs.fn(None, view)) == room.lives["run"].assignment.stores[RUNS].committed(b"run")

@@ -21,15 +21,16 @@ from streams import agent
 from streams.engine.decision import Decision
 from streams.engine.machine import Machine
 from streams.engine.messages import Submit
+from streams.journal.journal_store import JournalStore
+from streams.journal.store_keys import LEDGER
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.worker.http import runs
 from streams.worker.http.app import _not_owner, _not_ready
-from streams.worker.http.proof import NotOwnerError, NotReadyError, Proof
+from streams.worker.http.ownership_check import NotOwnerError, NotReadyError, OwnershipCheck
 from streams.worker.http.runs import RunPages
-from streams.worker.journal import LEDGER, Journal
-from streams.worker.runs.spoken import Spoken
-from streams.worker.state.slice import Slice
-from streams.worker.state.store import PartitionDb, Store, StoreOptions
-from streams.worker.state.unit import Unit
+from streams.worker.runs.token_buffer import TokenBuffer
 from topics.partition import partition_of
 
 PARTITIONS = 4
@@ -46,28 +47,28 @@ class Owner:
     """A worker that owns one partition, with one run."""
 
     def __init__(self, folder: Path) -> None:
-        self.journal = Journal(Codec(FileRegistry()))
-        self.owned = Slice(HOME, {})
-        db = self.owned.db = PartitionDb(folder / "0", StoreOptions())
-        self.owned.stores = {LEDGER: Store(db, LEDGER, "t.journal", HOME)}
+        self.journal = JournalStore(Codec(FileRegistry()))
+        self.owned = PartitionAssignment(HOME, {})
+        db = self.owned.db = PartitionDatabase(folder / "0", StoreOptions())
+        self.owned.stores = {LEDGER: PartitionStore(db, LEDGER, "t.journal", HOME)}
         self.owned.ready = True
-        self.spoken = Spoken()
+        self.tokens = TokenBuffer()
         opened = asyncio.Event()
         opened.set()
         runtime: Any = SimpleNamespace(
             opened=opened,
-            slices={HOME: self.owned},
+            assignments={HOME: self.owned},
             partitions=PARTITIONS,
             committer=SimpleNamespace(proven=lambda: True),
         )
         self.pages = pages = RunPages(
-            Proof(runtime), self.journal, cast("Any", self), self.spoken, lambda agent, _key: f"{agent} rests"
+            OwnershipCheck(runtime), self.journal, cast("Any", self), self.tokens, lambda agent, _key: f"{agent} rests"
         )
         app = Starlette(
             routes=[
                 Route("/runs/{id}", pages.show),
                 Route("/runs/{id}/news", pages.news),
-                Route("/spoken", pages.spoken, methods=["POST"]),
+                Route("/spoken", pages.tokens, methods=["POST"]),
             ],
             exception_handlers={NotOwnerError: _not_owner, NotReadyError: _not_ready},
         )
@@ -75,12 +76,12 @@ class Owner:
         self.machine = Machine(work, "r-1", now_ms=1_000, agents={"work": work})
         self.commit(self.machine.handle(Submit(RunSubmitted(run_id="r-1", agent="work", input={"task": {}})), 1_000))
 
-    async def has(self, _owned: Slice, _key: bytes) -> bool:
+    async def has(self, _owned: PartitionAssignment, _key: bytes) -> bool:
         """Be the rest of the queues, which is empty."""
         return False
 
     def commit(self, decision: Decision) -> None:
-        unit = Unit(self.owned)
+        unit = CommitUnit(self.owned)
         for entry in decision.entries:
             self.journal.write(unit, entry)
         assert self.owned.db is not None
@@ -104,7 +105,7 @@ async def owner(tmp_path: Path) -> AsyncIterator[Owner]:
     made = Owner(tmp_path)
     yield made
     await made.client.aclose()
-    made.owned.bury()
+    made.owned.close()
 
 
 async def test_what_came_behind_an_entry_is_told_with_the_view(owner: Owner) -> None:
@@ -130,7 +131,7 @@ async def test_an_entry_that_is_written_over_is_told_again(owner: Owner) -> None
 async def test_what_models_say_is_told_once_they_are_listened_to(owner: Owner) -> None:
     asked = {"runs": {"r-1": -1, FAR: -1}}
     assert (await owner.client.post("/spoken", json=asked)).json() == {"runs": {}}
-    with owner.spoken.call("r-1", "1") as tell, owner.spoken.call(FAR, "1") as far:
+    with owner.tokens.call("r-1", "1") as tell, owner.tokens.call(FAR, "1") as far:
         assert tell is not None
         assert far is not None
         far("another worker's run")

@@ -16,13 +16,13 @@ from streams.engine.decision import Perform
 from streams.engine.ending import describe
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.error_text import MESSAGE_CHARS, TRACEBACK_CHARS, error_message, error_traceback
+from streams.runtime.tasks import BackgroundTasks
 from streams.tools._call import call_tool
-from streams.tools._user_code import called, cancel
-from streams.worker.reactions.lanes import Lanes
-from streams.worker.runs.effects import Effects
-from streams.worker.tasks import Tasks
-from tests.unit.budgets.test_spending import Homes
-from tests.unit.budgets.test_tolls import CHILD
+from streams.user_code import called, cancel
+from streams.worker.reactions.lanes import ReactionLanes
+from streams.worker.runs.effects import EffectRunner
+from tests.unit.limits.test_budget_client import Homes
+from tests.unit.limits.test_call_budget import CHILD
 from tests.unit.strange import MAKERS, PLAIN, NoText
 
 RECORD_BYTES = 64_000  # of an entry, however much the exception says
@@ -37,8 +37,8 @@ def _no_crash() -> Any:
     assert crashes == []
 
 
-def _effects(tasks: Tasks) -> Effects:
-    return Effects(tasks, cast("Any", None), cast("Any", None), Homes().spending(), lambda stage: None)
+def _effects(tasks: BackgroundTasks) -> EffectRunner:
+    return EffectRunner(tasks, cast("Any", None), cast("Any", None), Homes().budget_client(), lambda stage: None)
 
 
 def _perform(fn: Callable[..., Any], timeout: float | None = None, *, made: Any = None) -> Perform:
@@ -51,7 +51,7 @@ def _perform(fn: Callable[..., Any], timeout: float | None = None, *, made: Any 
 
 async def _done(perform: Perform) -> EffectDone:
     done: asyncio.Future[EffectDone] = asyncio.get_running_loop().create_future()
-    _effects(Tasks(crashes.append)).start(CHILD, perform, done.set_result)
+    _effects(BackgroundTasks(crashes.append)).start(CHILD, perform, done.set_result)
     async with asyncio.timeout(5):
         return await done
 
@@ -144,7 +144,7 @@ async def test_a_cancellation_that_we_ask_for_has_no_outcome() -> None:
         begun.set()
         await asyncio.sleep(9)
 
-    task = _effects(Tasks(crashes.append)).start(CHILD, _perform(work), reports.append)
+    task = _effects(BackgroundTasks(crashes.append)).start(CHILD, _perform(work), reports.append)
     await begun.wait()
     cancel(task)
     await asyncio.wait([task])
@@ -210,15 +210,15 @@ class _Owned:
     partition = 0
 
 
-class _Lanes(Lanes):
+class _Lanes(ReactionLanes):
     """Lanes of which only the attempt is used."""
 
     def __init__(self) -> None:
         super().__init__(
-            Tasks(crashes.append),
+            BackgroundTasks(crashes.append),
             cast("Any", None),
             cast("Any", None),
-            cast("Any", SimpleNamespace(succeeded=lambda name: None, gave_up=lambda name: False)),
+            cast("Any", SimpleNamespace(succeeded=lambda name: None, is_flooded=lambda name: False)),
         )
 
     async def attempt(self, fn: Callable[[Any], Any], attempts: int = 1) -> Any:

@@ -1,0 +1,5 @@
+"""Runs the generator."""
+
+from docs.generate import main
+
+main()

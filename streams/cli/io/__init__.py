@@ -1,0 +1,1 @@
+"""What every command reads and writes through: the client of the gateway, common options, and output."""

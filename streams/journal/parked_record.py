@@ -1,0 +1,46 @@
+"""A record that was kept as a row of the journal's store, as it was fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.parked_event import ParkedEvent
+
+
+@dataclass(slots=True)
+class ParkedRecord:
+    """A record rebuilt from its row; reads like one that was just fetched."""
+
+    row: ParkedEvent
+
+    def __len__(self) -> int:
+        """Return the value's length in bytes."""
+        return len(self.row.value or b"")
+
+    def topic(self) -> str:
+        """Return the source topic."""
+        return self.row.source_topic
+
+    def partition(self) -> int:
+        """Return the source partition."""
+        return self.row.source_partition
+
+    def offset(self) -> int:
+        """Return the source offset."""
+        return self.row.source_offset
+
+    def key(self) -> bytes | None:
+        """Return the key."""
+        return self.row.key
+
+    def value(self) -> bytes | None:
+        """Return the value."""
+        return self.row.value
+
+    def headers(self) -> list[tuple[str, bytes | str | None]]:
+        """Return the headers."""
+        return list(self.row.headers.items())
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return the record's time."""
+        return 1, self.row.timestamp_ms

@@ -1,0 +1,1 @@
+"""Faust's programming model on librdkafka: assignments, partition stores and exactly-once commits. Knows no agents."""

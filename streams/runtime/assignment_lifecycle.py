@@ -1,0 +1,226 @@
+"""The life cycle of assignments in the event loop: restore, ready, drain, close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
+from streams.runtime.record import weight_of
+
+if TYPE_CHECKING:
+    from streams.runtime.assignment import PartitionAssignment, SourcePartition
+    from streams.runtime.committer import Committer
+    from streams.runtime.consumer_thread import ConsumerThread
+    from streams.runtime.record import ConsumedRecord
+    from streams.runtime.restore import Restorer
+    from streams.runtime.standbys import Standbys
+    from streams.runtime.store_index import StoreSpec
+
+log = logging.getLogger(__name__)
+
+
+_DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
+_LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock than the event loop's
+
+Deliver = Callable[["SourcePartition", "list[ConsumedRecord]"], None]
+AssignmentHook = Callable[["PartitionAssignment"], Awaitable[None] | None]
+
+
+class AssignmentLifecycle:
+    """Receive assignments from the consumer's thread; restore, start, drain and close them."""
+
+    def __init__(
+        self,
+        *,
+        specs: Sequence[StoreSpec],
+        folder: Path,
+        options: StoreOptions,
+        restorer: Restorer,
+        deliver: Deliver,
+        crash: Callable[[Exception], None],
+        spawn: Callable[[Coroutine[object, object, None]], object],
+        probe: Callable[[str], None],
+        standbys: Standbys | None = None,
+    ) -> None:
+        """Open stores of `specs` under `folder`; `deliver` gets records of ready assignments; `crash` ends the process.
+
+        A store of which `standbys` has a copy is taken over from there.
+        """
+        self._standbys = standbys
+        self._loop = asyncio.get_running_loop()
+        self._specs = specs
+        self._folder = folder
+        self._options = options
+        self._restorer = restorer
+        self._deliver = deliver
+        self._crash = crash
+        self._spawn = spawn
+        self._probe = probe
+        self._waiting: list[PartitionAssignment] = []
+        self._restoring = False
+        self._opening: list[
+            PartitionAssignment
+        ] = []  # in the hands of the restoring thread, which must not lose its database
+        self.thread: ConsumerThread | None = None
+        self.committer: Committer | None = None
+        self.assignments: dict[int, PartitionAssignment] = {}
+        self.progress = asyncio.Event()  # set whenever a batch was finished
+        self.on_ready: list[AssignmentHook] = []
+        self.on_change: list[Callable[[], None]] = []
+
+    @property
+    def restoring(self) -> bool:
+        """Return whether partitions are assigned that are not restored yet."""
+        return self._restoring or bool(self._waiting)
+
+    # -- called in the consumer's thread
+
+    def assigned(self, owned: PartitionAssignment) -> None:
+        """Queue an assignment for restore."""
+        self._loop.call_soon_threadsafe(self._queue, owned)
+
+    def leave(self, gone: Sequence[PartitionAssignment]) -> None:
+        """Wait some seconds for started work to finish and commit, also when the event loop is blocked."""
+        drained = asyncio.run_coroutine_threadsafe(self._drain(gone), self._loop)
+        try:
+            drained.result(_LEAVE_S)
+        except TimeoutError:
+            drained.cancel()
+            log.info("the event loop is blocked: partitions that had to go were not drained")
+
+    def died(self, gone: Sequence[PartitionAssignment]) -> None:
+        """Close `gone`: no transaction includes them any more."""
+        self._loop.call_soon_threadsafe(self._close_all, gone)
+
+    def deliver(self, records: dict[SourcePartition, list[ConsumedRecord]]) -> None:
+        """Pass fetched records to the event loop, in one call."""
+        self._loop.call_soon_threadsafe(self._hand, records)
+
+    def failed(self, error: Exception) -> None:
+        """End the process."""
+        self._loop.call_soon_threadsafe(self._crash, error)
+
+    # -- in the event loop
+
+    def _hand(self, records: dict[SourcePartition, list[ConsumedRecord]]) -> None:
+        for source, messages in records.items():
+            owned = source.assignment
+            if owned is not None and owned.live and owned.ready:
+                self._deliver(source, messages)
+            else:
+                self._release(weight_of(messages))
+
+    def _release(self, weight: int) -> None:
+        if self.thread is not None:
+            self.thread.release(weight)
+
+    def _queue(self, owned: PartitionAssignment) -> None:
+        self._waiting.append(owned)
+        if not self._restoring:
+            self._restoring = True
+            self._spawn(self._restore())
+
+    async def _restore(self) -> None:
+        """Restore all waiting assignments together; those that arrive meanwhile are the next round."""
+        try:
+            while self._waiting:
+                batch, self._waiting = [one for one in self._waiting if one.live], []
+                for one in batch:
+                    await self._await_predecessor(one)
+                self._opening = batch
+                await asyncio.to_thread(self._open, batch)
+                self._opening = []
+                for one in batch:
+                    await self._start(one)
+        except Exception as error:  # noqa: BLE001 - an assignment that cannot be restored must stop the worker, loudly
+            self._crash(error)
+        finally:
+            self._restoring = False
+
+    async def _await_predecessor(self, one: PartitionAssignment) -> None:
+        """Close a former assignment of this number first: two handles on one database are refused by its lock."""
+        former = self.assignments.get(one.partition)
+        if former is not None and former is not one:
+            self._close_all([former])
+
+    def _open(self, batch: Sequence[PartitionAssignment]) -> None:
+        for one in batch:
+            one.db = db = self._database(one.partition)
+            one.stores = {
+                spec.name: PartitionStore(db, spec.name, spec.topic, one.partition, spec.index) for spec in self._specs
+            }
+        self._probe("restoring")
+        self._restorer.restore(batch)
+        self._probe("restored")
+
+    def _database(self, number: int) -> PartitionDatabase:
+        """Open the database of a partition, or take over the open one of its standby."""
+        warm = None if self._standbys is None else self._standbys.claim(number)
+        if warm is not None:
+            log.info("partition %s is taken over from the standby here", number)
+            return warm
+        db = PartitionDatabase(self._folder / str(number), self._options, damaged=self._crash)
+        if db.rebuilt:
+            log.info("store of partition %s was damaged and is rebuilt: %s", number, db.rebuilt)
+        return db
+
+    def _close(self, one: PartitionAssignment) -> None:
+        """Close an assignment; once its database is closed a copy may be kept of it."""
+        held = one.db is not None
+        one.close()
+        if held and self._standbys is not None:
+            self._standbys.free(one.partition)
+
+    async def _start(self, one: PartitionAssignment) -> None:
+        if not one.live:
+            self._close(one)
+            return
+        self.assignments[one.partition] = one
+        await self.opened(one)
+        if self.thread is not None:
+            self.thread.begin(one)
+        self._changed()
+
+    async def opened(self, one: PartitionAssignment) -> None:
+        """Tell those who have work to go on with in an assignment, before any record of it comes."""
+        for hook in self.on_ready:
+            pending = hook(one)
+            if pending is not None:
+                await pending
+
+    async def _drain(self, gone: Sequence[PartitionAssignment]) -> None:
+        self._probe("draining")
+        for one in gone:
+            one.ready = False
+            for source in one.sources.values():
+                while source.queue and not source.queue[-1].started:
+                    self._release(source.queue.pop().weight())
+        if self.committer is None:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while any(source.queue for one in gone for source in one.sources.values()):
+                    self.progress.clear()
+                    await self.progress.wait()
+        except TimeoutError:
+            log.info("handlers were still at work when their partitions had to go; their records come again elsewhere")
+        await self.committer.drain(_DRAIN_S)
+
+    def _close_all(self, gone: Sequence[PartitionAssignment]) -> None:
+        for one in gone:
+            for source in one.sources.values():
+                self._release(sum(batch.weight() for batch in source.queue if not batch.taken))
+                source.queue.clear()
+            if self.assignments.get(one.partition) is one:
+                del self.assignments[one.partition]
+            if one not in self._opening:
+                self._close(one)
+        self._changed()
+
+    def _changed(self) -> None:
+        for hook in self.on_change:
+            hook()

@@ -1,1 +1,0 @@
-"""Budgets of tokens, money and calls that hold over all workers."""

@@ -1,1 +1,0 @@
-"""Limits that hold over all workers: rates, places, shared answers and breakers of tools and agents."""

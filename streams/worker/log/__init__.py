@@ -1,1 +1,0 @@
-"""The Kafka side of the worker: consumer thread, transactions, restore, start-up probe."""

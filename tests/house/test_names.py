@@ -1,0 +1,121 @@
+"""Names are words of the field: one class a name, no metaphors, no module named by a participle or an adverb.
+
+The terms are in `docs/explanation/glossary.md`.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections import defaultdict
+from typing import Final
+
+import pytest
+
+from tests.house.files import ROOT, modules
+
+pytestmark = pytest.mark.house
+
+ROOMS: Final = ("streams/runtime/", "streams/journal/", "streams/limits/", "streams/worker/")
+BANNED: Final = frozenset(
+    [
+        "ahead",
+        "book",
+        "buried",
+        "bury",
+        "courier",
+        "desk",
+        "flights",
+        "hall",
+        "hear",
+        "heard",
+        "kept",
+        "passage",
+        "rooms",
+        "said",
+        "slice",
+        "slices",
+        "spending",
+        "spoken",
+        "tell",
+        "thinker",
+        "told",
+        "toll",
+        "unsaid",
+        "untold",
+        "voice",
+        "voices",
+    ]
+)
+"""Words that no identifier of the rooms has as a part: each stood for a term of the glossary, or for several."""
+
+PARTICIPLE: Final = re.compile(r"(?:^|_)\w+(?:ed|ly)$")
+IRREGULAR: Final = frozenset(
+    [
+        "again",
+        "ahead",
+        "early",
+        "gone",
+        "held",
+        "kept",
+        "known",
+        "past",
+        "said",
+        "seen",
+        "shown",
+        "spoken",
+        "told",
+        "unread",
+        "written",
+    ]
+)
+NOUNS: Final = frozenset({"feed", "reply"})
+
+
+def test_no_class_name_is_used_twice() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_module_is_named_by_a_participle_or_an_adverb() -> None:
+    names = {path: path.stem.strip("_") for path in modules()}
+    assert [
+        str(path.relative_to(ROOT))
+        for path, name in names.items()
+        if name.rpartition("_")[2] not in NOUNS and (PARTICIPLE.search(name) or name in IRREGULAR)
+    ] == []
+
+
+def test_no_identifier_of_the_rooms_is_a_banned_word() -> None:
+    found = []
+    for path in modules():
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith(ROOMS):
+            tokens = tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline)
+            found += [
+                f"{name}:{token.start[0]}: {token.string}"
+                for token in tokens
+                if token.type == tokenize.NAME
+                and BANNED & {part.lower() for part in re.split(r"_|(?<=[a-z])(?=[A-Z])", token.string)}
+            ]
+    assert found == []
+
+
+def test_every_class_of_the_glossary_exists() -> None:
+    text = (ROOT / "docs/explanation/glossary.md").read_text("utf-8")
+    named = {
+        name for row in re.findall(r"^\| (.*?) \|", text, re.MULTILINE) for name in re.findall(r"`([A-Z]\w+)`", row)
+    }
+    classes = {
+        node.name
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+    assert named - classes == set()
