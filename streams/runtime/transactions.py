@@ -7,6 +7,7 @@ holds is decided by the coordinator, not by us).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -28,6 +29,8 @@ from topics.contact import Contact
 if TYPE_CHECKING:
     from streams.runtime.commit_unit import Out
     from streams.runtime.record import ConsumedRecord
+
+log = logging.getLogger(__name__)
 
 Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
@@ -59,6 +62,15 @@ _FENCED: Final = frozenset(
         KafkaError.INVALID_PRODUCER_EPOCH,
     }
 )
+# Fatal to the client, by the answer to a record: it does not know any more which records the broker has, as after the
+# loss of a broker that held records without an answer. No commit is sent before all records are acknowledged.
+_DESYNCHRONIZED: Final = frozenset(
+    {
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError._INCONSISTENT,  # noqa: SLF001 - the library names local errors so
+    }
+)
 _RECORD: Final = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -87,7 +99,8 @@ class TransactionalProducer:
         """
         self.id = transactional_id
         self._owner = str(owner)
-        self._producer = Producer(client_config.producer(client, transactional_id), logger=None)
+        self._client = client
+        self._producer = self._new_producer()
         self._firsts = FirstDeliveryGuard(self._partitions)
         self._refused: KafkaError | None = None
         self._reports_due = 0  # records asked for of which the broker has not said where they lie
@@ -96,6 +109,9 @@ class TransactionalProducer:
         self._topic = ""  # one that the last transaction wrote to
         self._begun_at = clock.boottime()  # of the last transaction; the broker's time-out counts on in a suspend
         self._under_way = False
+
+    def _new_producer(self) -> Producer:
+        return Producer(client_config.producer(self._client, self.id), logger=None)
 
     def stuck(self) -> bool:
         """Return whether the transaction under way is older than the broker lets it be (any thread)."""
@@ -251,6 +267,9 @@ class TransactionalProducer:
 
     def _abandon(self, error: KafkaException, *, careful: bool) -> None:
         reason: KafkaError = error.args[0]
+        if reason.fatal() and reason.code() in _DESYNCHRONIZED:
+            self._begin_anew(reason)
+            raise TransactionAbortedError(reason.str()) from error
         # produce() says "erroneous state" when the broker has refused an earlier record of the same transaction already
         spoiled = reason.txn_requires_abort() or reason.code() == KafkaError._STATE  # noqa: SLF001
         if reason.fatal() or not spoiled:
@@ -267,6 +286,14 @@ class TransactionalProducer:
         if careful and self._refused is not None and self._refused.code() in _RECORD:
             raise RecordRefusedError(self._refused.str()) from error
         raise TransactionAbortedError(reason.str()) from error
+
+    def _begin_anew(self, reason: KafkaError) -> None:
+        """Replace a client that has lost count of its records; the new one aborts the transaction that is open."""
+        log.warning("the client of %s is replaced, and its transaction is aborted: %s", self.id, reason.str())
+        self._producer.purge()
+        self._producer = self._new_producer()
+        self._firsts = FirstDeliveryGuard(self._partitions)
+        self.open()
 
     def _explain(self, reason: KafkaError) -> str:
         """Say why a transaction has no outcome that this process may conclude from, and what to do."""

@@ -98,6 +98,9 @@ class Script:
     def poll(self, *_: Any) -> None:
         """Wait a moment before a call is made again."""
 
+    def purge(self) -> None:
+        self.calls.append("purge")
+
     def init_transactions(self, *_: Any) -> None:
         self._answer("init")
 
@@ -222,6 +225,29 @@ def test_after_a_fatal_error_nothing_is_aborted_and_the_slot_is_named(call: str)
     with pytest.raises(OutcomeUnknownError, match=r"t\.a is fenced .*two processes use one slot"):
         committed(script)
     assert "abort" not in script.calls
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit"])
+@pytest.mark.parametrize(
+    "code", [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError.UNKNOWN_PRODUCER_ID, KafkaError._INCONSISTENT]
+)
+def test_a_client_that_has_lost_count_of_its_records_is_replaced_and_the_unit_may_be_sent_again(
+    call: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the loss of a broker that held records without an answer: the worker ended, though nothing was at stake.
+
+    The commit is sent only after all records are acknowledged, so the transaction cannot have been committed.
+    """
+    script, successor = Script(**{call: [failure(code, fatal=True)]}), Script()
+    transactions = over(script)
+    monkeypatch.setattr(transactions, "_new_producer", lambda: successor)
+    outs = cast("Any", OUTS)
+    with pytest.raises(TransactionAbortedError):
+        transactions.commit(outs, {("t.in", 3): 5}, "member", frozenset({"t.log"}))
+    assert script.calls[-1] == "purge"
+    assert successor.calls == ["init"]
+    assert transactions.commit(outs, {("t.in", 3): 5}, "member", frozenset({"t.log"}))["t.log", 3] == 42
+    assert successor.asked[:1] == ["t.out"], "the new client is not known on any partition"
 
 
 @pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_TXN_STATE])
