@@ -225,7 +225,7 @@ class TransactionalProducer:
         while self._producer.flush(_STEP_S) and self._refused is None and clock.monotonic() < end:
             stands()
         if self._reports_due and self._refused is None:
-            self._patiently(lambda: self._producer.abort_transaction(5))
+            self._abort()
             raise TransactionAbortedError("the broker did not say where the first records on a partition lie")
 
     def _partitions(self, topic: str) -> int:
@@ -268,14 +268,14 @@ class TransactionalProducer:
     def _abandon(self, error: KafkaException, *, careful: bool) -> None:
         reason: KafkaError = error.args[0]
         if reason.fatal() and reason.code() in _DESYNCHRONIZED:
-            self._begin_anew(reason)
+            self._begin_anew(reason.str())
             raise TransactionAbortedError(reason.str()) from error
         # produce() says "erroneous state" when the broker has refused an earlier record of the same transaction already
         spoiled = reason.txn_requires_abort() or reason.code() == KafkaError._STATE  # noqa: SLF001
         if reason.fatal() or not spoiled:
             raise OutcomeUnknownError(self._explain(reason)) from error
         try:
-            self._patiently(lambda: self._producer.abort_transaction(5))
+            self._abort()
         except KafkaException as failed:
             raise OutcomeUnknownError(self._explain(failed.args[0])) from failed
         if reason.code() == KafkaError.UNKNOWN_MEMBER_ID:
@@ -287,9 +287,21 @@ class TransactionalProducer:
             raise RecordRefusedError(self._refused.str()) from error
         raise TransactionAbortedError(reason.str()) from error
 
-    def _begin_anew(self, reason: KafkaError) -> None:
-        """Replace a client that has lost count of its records; the new one aborts the transaction that is open."""
-        log.warning("the client of %s is replaced, and its transaction is aborted: %s", self.id, reason.str())
+    def _abort(self) -> None:
+        """Abort the open transaction.
+
+        A record without an answer may be on the log, as after the loss of its broker. The library then gives its
+        sequence number to a record of the next transaction, and the broker drops that one as a repetition: it would be
+        lost, though its transaction is committed. So the client is replaced unless every record has its answer.
+        """
+        if self._producer.flush(_STEP_S):
+            self._begin_anew("records of it have no answer from the broker")
+        else:
+            self._patiently(lambda: self._producer.abort_transaction(5))
+
+    def _begin_anew(self, reason: str) -> None:
+        """Replace the client; the new one aborts the transaction that is open, and begins with a new epoch."""
+        log.info("the client of %s is replaced, which aborts its transaction: %s", self.id, reason)
         self._producer.purge()
         self._producer = self._new_producer()
         self._firsts = FirstDeliveryGuard(self._partitions)
