@@ -110,7 +110,12 @@ def over(script: Script) -> TransactionalProducer:
     owner = OffsetOwner("a", "a-1")
     made = TransactionalProducer({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None, owner)
     made._producer = cast("Any", script)
-    made.__dict__["_new_producer"] = lambda: script.successors.append(Script()) or script.successors[-1]
+
+    def new_producer() -> Script:
+        script.successors.append(Script())
+        return script.successors[-1]
+
+    made.__dict__["_new_producer"] = new_producer
     return made
 
 
