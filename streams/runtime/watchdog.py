@@ -116,8 +116,13 @@ class LoopLagWatch:
 class StallWatch:
     """Ends the process when it has stopped working through its partitions without a reason."""
 
-    def __init__(self, runtime: Runtime, crash: Callable[[Exception], None]) -> None:
-        """Watch `runtime`; `crash` ends the process."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        crash: Callable[[Exception], None],
+        on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None,
+    ) -> None:
+        """Watch `runtime`; `crash` ends the process; `on_lag` is called with the lag of each partition at each look."""
         self._runtime = runtime
         self._crash = crash
         self._lags = ConsumerLag(runtime.settings.client)
@@ -125,7 +130,7 @@ class StallWatch:
         self._polls = -1
         self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
         self.lag = 0
-        self.on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None  # told with each look
+        self._on_lag = on_lag
         self.trouble: str | None = None  # what /readyz says of it
 
     async def run(self) -> None:
@@ -144,8 +149,8 @@ class StallWatch:
             self._moved_at, self.trouble = clock.monotonic(), None  # the broker does not answer: that explains it
             return
         self.lag = sum(found.values())
-        if self.on_lag is not None:
-            self.on_lag(found)
+        if self._on_lag is not None:
+            self._on_lag(found)
         places = tuple(
             (owned.partition, topic, source.applied) for owned in assignments for topic, source in owned.sources.items()
         )

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
     from streams.runtime.record import ConsumedRecord
-    from streams.worker.runs.run_manager import ActiveRun, RunManager
+    from streams.worker.runs.active_run import ActiveRun
+    from streams.worker.runs.run_manager import RunManager
 
 EARLY_HOURS: Final = 24
 CONSUMER: Final = "signals"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from streams.journal.record_writer import RecordWriter
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
+    from streams.worker.runs.active_run import ActiveRun
     from streams.worker.runs.dispatcher import RunDispatcher
-    from streams.worker.runs.run_manager import ActiveRun, RunManager
+    from streams.worker.runs.run_manager import RunManager
 
 _OURS: Final = "key/"  # a resume that has its lock
 
@@ -40,7 +40,7 @@ class KeyGate:
         dispatcher: RunDispatcher,
         manager: RunManager,
         writer: RecordWriter,
-        committer: Callable[[], Committer],
+        committer: Committer,
     ) -> None:
         """Let runs of `agents` through to `dispatcher`."""
         self._agents = agents
@@ -96,7 +96,7 @@ class KeyGate:
         target = CommitUnit(owned) if unit is None else unit
         self._send(target, event, f"{view.run_id}/wanted/{view.ended}", lock)
         if unit is None:
-            self._committer().add(target)
+            self._committer.add(target)
 
     def _release(self, view: RunView, lock: str, unit: CommitUnit) -> None:
         event = KeyReleased(lock=lock, run_id=view.run_id, ending=view.ended)

@@ -18,8 +18,8 @@ from streams.runtime.store_index import StoreIndex, term
 from streams.tables.agent_stats import AgentStats, RunsMoved, agent_stats
 from streams.tables.runs import RunRow, fields_of, runs
 from streams.worker.events.table_folds import store_name
+from streams.worker.runs.active_run import UNLISTED
 from streams.worker.runs.key_gate import key_of
-from streams.worker.runs.run_manager import UNLISTED
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.commit_unit import DeferredRow, Write
     from streams.runtime.partition_store import PartitionStore
-    from streams.worker.runs.run_manager import ActiveRun, Shown
+    from streams.worker.runs.active_run import ActiveRun, Shown
 
 RUNS: Final = store_name(runs)
 STATS: Final = store_name(agent_stats)

@@ -33,7 +33,8 @@ from topics.names import Names
 
 if TYPE_CHECKING:
     from streams.runtime.runtime import Runtime
-    from streams.worker.runs.run_manager import ActiveRun, RunManager
+    from streams.worker.runs.active_run import ActiveRun
+    from streams.worker.runs.run_manager import RunManager
 
 HOUR = 3600 * 1000
 

@@ -27,8 +27,8 @@ from streams.tables.agent_stats import AgentStats, agent_stats
 from streams.tables.runs import RunRow, runs
 from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.run_list import RunListPages, RunQuery
+from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.run_index import RUNS, STATS, RunIndex
-from streams.worker.runs.run_manager import ActiveRun
 
 CODEC = Codec(FileRegistry(own=[RunRow, AgentStats]))
 STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
