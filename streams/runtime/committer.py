@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams import clock
 from streams.runtime.assignment import OFFSET_KEY
-from streams.runtime.commit_unit import CommitUnit, DeferredRow, Write
+from streams.runtime.commit_unit import CommitUnit, Write
 from streams.runtime.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -27,7 +27,7 @@ from streams.runtime.errors import (
     TransactionStuckError,
 )
 from streams.runtime.member_refusals import MemberRefusals
-from streams.runtime.partition_store import ChangelogMark
+from streams.runtime.partition_store import ChangelogMark, DeferredRow
 
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment, SourcePartition
     from streams.runtime.batch import RecordBatch
-    from streams.runtime.commit_unit import DeferredRow, Write
+    from streams.runtime.commit_unit import Write
+    from streams.runtime.partition_store import DeferredRow
     from streams.runtime.record import ConsumedRecord
 
 

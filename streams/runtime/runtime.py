@@ -18,18 +18,18 @@ from streams.error_text import error_message
 from streams.runtime import client_config
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.assignment_lifecycle import AssignmentLifecycle
-from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch
+from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch, queue_of
 from streams.runtime.changelogs import ChangelogReader
 from streams.runtime.cluster_check import probe
 from streams.runtime.cluster_queries import answered
-from streams.runtime.commit_unit import CommitUnit, DeferredRow, Write
+from streams.runtime.commit_unit import CommitUnit, Write
 from streams.runtime.committer import Committer
 from streams.runtime.consumer_thread import ConsumerThread
 from streams.runtime.errors import ClusterUnfitError
 from streams.runtime.fencing import OffsetOwner, transactional_id
 from streams.runtime.group_snapshot import GroupSnapshot
 from streams.runtime.host import RecordSink, RuntimeHost
-from streams.runtime.partition_store import StoreOptions
+from streams.runtime.partition_store import DeferredRow, StoreOptions
 from streams.runtime.rejected_output import RejectedOutputIsolation
 from streams.runtime.restore import Restorer
 from streams.runtime.retention_gaps import RetentionGaps
@@ -255,12 +255,13 @@ class Runtime:
         self, source: SourcePartition, part: list[ConsumedRecord], agents: int, *, grow: bool
     ) -> list[RecordBatch]:
         made = []
+        queue = queue_of(source)
         most = SHORT if source.topic in self.settings.slow else GROW_LIMIT
         for start in range(0, len(part), most):
             piece = part[start : start + most]
-            if not (grow and source.queue and source.queue[-1].grow(piece, most)):
+            if not (grow and queue and queue[-1].grow(piece, most)):
                 made.append(RecordBatch(source, piece, agents, self._finished))
-                source.queue.append(made[-1])
+                queue.append(made[-1])
         return made
 
     def _pass_by(self, batch: RecordBatch, error: Exception) -> None:
@@ -297,7 +298,7 @@ class Runtime:
 
     def _finished(self, batch: RecordBatch) -> None:
         """Hand the finished head run of a source to the committer: offsets never pass unfinished work."""
-        queue = batch.source.queue
+        queue = queue_of(batch.source)
         while queue and queue[0].sealed:
             head = queue.popleft()
             head.taken = True

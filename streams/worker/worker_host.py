@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from streams.journal.record_writer import RecordWriter
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
-    from streams.runtime.commit_unit import DeferredRow, Write
+    from streams.runtime.commit_unit import Write
+    from streams.runtime.partition_store import DeferredRow
     from streams.worker.heartbeat import Heartbeat
     from streams.worker.runs.effects import EffectRunner
     from streams.worker.runs.run_index import RunIndex

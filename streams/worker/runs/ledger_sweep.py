@@ -24,7 +24,7 @@ from streams.journal.store_keys import LEDGER
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError
-from streams.runtime.store_index import drop_entries
+from streams.runtime.index_entries import drop_entries
 from streams.worker.runs.early_signals import EARLY_HOURS, given_up
 from topics.catalogue import BUS_MS, REMEMBERED_MS
 

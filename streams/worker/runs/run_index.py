@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from streams.engine.entry import Entry
     from streams.engine.view import RunView
     from streams.runtime.assignment import PartitionAssignment
-    from streams.runtime.commit_unit import DeferredRow, Write
-    from streams.runtime.partition_store import PartitionStore
+    from streams.runtime.commit_unit import Write
+    from streams.runtime.partition_store import DeferredRow, PartitionStore
     from streams.worker.runs.active_run import ActiveRun, Shown
 
 RUNS: Final = store_name(runs)
