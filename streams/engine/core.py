@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas.run import ENDED
 from streams.define.agents import Agent
 from streams.engine.driver import Driver, Frame
 from streams.engine.effects import EffectOp
@@ -13,7 +14,7 @@ from streams.engine.entry import INBOX, Entry
 from streams.engine.journal import Journal
 from streams.engine.jsonable import from_json
 from streams.engine.run import Run
-from streams.engine.view import ENDED, RunView
+from streams.engine.view import RunView
 from streams.errors import Cancelled, JournalMismatch
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.run import ENDED
 from streams.engine.core import Core
 from streams.engine.decision import Timer
 from streams.engine.entry import DEADLINE, RESUME, Entry
 from streams.engine.marks import GRACE_MS, arm
-from streams.engine.view import ENDED
 from streams.errors import JournalMismatch, SoftTimeout
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from schemas.run import RunStarted
+from schemas.run import CLOSED, ENDED, RunStarted
 from streams.engine.children import CallOp
 from streams.engine.deadlines import Clocked
 from streams.engine.decision import Decision, Output, Timer
@@ -29,7 +29,6 @@ from streams.engine.messages import (
     TimerFired,
 )
 from streams.engine.timers import NOT_BEFORE
-from streams.engine.view import ENDED
 from streams.engine.waits import SleepOp, WaitOp
 from streams.errors import ForkError
 
@@ -226,7 +225,7 @@ class Machine(Clocked):
                 self._stage_fired(path, due)
 
     def _signal_arrived(self, message: SignalArrived) -> None:
-        if message.id in self._signals or self.journal.view.status in ("succeeded", "cancelled"):
+        if message.id in self._signals or self.journal.view.status in CLOSED:
             return
         entry = self._inbox_entry(message.id, "signal", message.name, output=message.data)
         self._into_inbox(entry)
@@ -236,7 +235,7 @@ class Machine(Clocked):
                     break
 
     def _child_done(self, message: ChildDone) -> None:
-        if self.journal.view.status in ("succeeded", "cancelled"):
+        if self.journal.view.status in CLOSED:
             return
         op = self._driver.waiting.get(message.path)
         if self.driving and isinstance(op, CallOp) and op.ended(message):

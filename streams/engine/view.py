@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
+from schemas.run import ENDED, GONE
 from streams.clock import iso
 from streams.engine.entry import DEADLINE, END, EXPIRED, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
 
 EFFECTS: Final = frozenset({"step", "tool", "llm"})
 WAITS: Final = frozenset({"sleep", "wait", "call"})
-ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-GONE: Final = "expired"
-"""The status of a run whose journal was deleted: it has ended, and nothing can be done with it any more."""
-OVER: Final = ENDED | {GONE}
 
 
 class RunView:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from schemas.run import ENDED
 from streams.engine.entry import INBOX, RESUME, STARTED, SUBMITTED, Entry
 from streams.engine.messages import CancelAsked, ChildDone, Message, ResumeAsked, SignalArrived
-from streams.engine.view import ENDED, RunView, fold
+from streams.engine.view import RunView, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.run import RunSubmitted
+from schemas.run import ENDED, RunSubmitted
 from schemas.schedule import ScheduleRunEnded
 from streams.clock import monotonic
 from streams.engine.inbound import message_of
 from streams.engine.machine import Machine
 from streams.engine.messages import ChildDone, EffectDone, Message, SignalArrived, Start, Submit, TimerFired
 from streams.engine.timers import NOT_BEFORE
-from streams.engine.view import ENDED
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent

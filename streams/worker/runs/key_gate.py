@@ -9,6 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
+from schemas.run import ENDED
 from streams.engine.decision import Output
 from streams.engine.entry import END
 from streams.engine.jsonable import from_json, to_json
@@ -86,7 +87,7 @@ class KeyGate:
             self._dispatcher.add(live.assignment, live.run_id, view.agent, priority, view.created_ms)
         elif view.status == "failed" and view.ended == event.ending:
             self._manager.send_message(live, ResumeAsked(f"{_OURS}{event.lock}/{event.ending}", event.ending), unit)
-        elif view.status in ("succeeded", "failed", "cancelled"):
+        elif view.status in ENDED:
             self._release(view, event.lock, unit)
 
     def _want(self, owned: PartitionAssignment, view: RunView, lock: str, unit: CommitUnit | None) -> None:

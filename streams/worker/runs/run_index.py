@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from streams.engine.view import ENDED, fold
+from schemas.run import ENDED
+from streams.engine.view import fold
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.store_index import StoreIndex, term
 from streams.tables.agent_stats import AgentStats, RunsMoved, agent_stats

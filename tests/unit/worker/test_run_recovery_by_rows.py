@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from streams.engine.view import ENDED
+from schemas.run import ENDED
 from streams.journal.journal_store import JournalStore
 from streams.journal.store_keys import LEDGER
 from streams.runtime.assignment import PartitionAssignment
