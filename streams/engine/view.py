@@ -190,8 +190,8 @@ class RunView:
         if self.reason is not None or self.next_attempt_ms is None:
             return self.reason
         entry = min(self.retrying.values(), key=lambda one: one.due_ms or 0)
-        said = (entry.error or {}).get("message", "")
-        return f"attempt {entry.attempt} of {entry.kind} {entry.name or entry.path} failed: {said}; it is tried again"
+        text = (entry.error or {}).get("message", "")
+        return f"attempt {entry.attempt} of {entry.kind} {entry.name or entry.path} failed: {text}; it is tried again"
 
     def totals(self) -> dict[str, Any]:
         """Return what the run has used so far, children not included."""

@@ -31,7 +31,7 @@ class BreakerOpenError(WorkerError):
 
 
 class BreakerRegistry:
-    """All circuits by tool; a change is told to every live worker at once, and everything to a worker that is new."""
+    """All circuits by tool; a change goes to every live worker at once, and everything to a worker that is new."""
 
     def __init__(
         self,
@@ -171,8 +171,8 @@ class BreakerRegistry:
             try:
                 await self._post(url, "/owner/gossip", {"words": words})
             except StreamsError as error:
-                log.debug("%s has not heard of a breaker: %s", url, error)
+                log.debug("%s did not take the state of a breaker: %s", url, error)
                 await asyncio.sleep(_STEP_S)  # the other end may be starting
             else:
                 return
-        self._informed.discard(url)  # it hears all when it is heard of again
+        self._informed.discard(url)  # it gets all states when it comes back

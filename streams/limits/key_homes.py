@@ -1,4 +1,4 @@
-"""The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it was told.
+"""The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it handles.
 
 Wishes, grants and releases are records on `signals`, so none is lost or doubled, and a home that moves finds its claims
 as rows. There are no leases: a lock is held until its run ends, wherever that goes on. A new home tells holders again

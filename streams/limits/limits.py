@@ -145,7 +145,7 @@ class WorkerLimits:
         return await self.peers.post(url, path, body, _GOSSIP_S)
 
     async def _call(self, url: str, limits: list[str]) -> bool:
-        """Tell a worker that it is next for a place; return whether it has heard."""
+        """Call a worker that is next for a permit; return whether it has answered."""
         if url == self.peers.url:
             self.semaphores.called(limits)
             return True

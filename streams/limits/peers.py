@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SETTLED_S: Final = 2.0  # every live worker is heard of in that time: it beats once a second
+SETTLED_S: Final = 2.0  # every live worker sends a heartbeat in that time: one a second
 
 
 class HomeAwayError(WorkerError):
@@ -94,7 +94,7 @@ class Peers:
         return self._placement.presence(holder.worker_id, holder.started_ms, clock.now_ms())
 
     def settled(self) -> bool:
-        """Return whether every live worker has been heard of since this one listens."""
+        """Return whether every live worker has sent a heartbeat since this one follows them."""
         return clock.monotonic() - self._began > SETTLED_S
 
     def here(self, pool: str, limit: str) -> PartitionAssignment | None:

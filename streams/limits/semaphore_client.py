@@ -1,6 +1,6 @@
-"""Waiting for a place: runs and calls queue here by limit; the home is told what is held and who waits.
+"""Waiting for a place: runs and calls queue here by limit; the home gets what is held and who waits.
 
-The home lets in whoever is first over all workers, so it is told the ranks of those who wait, of as many as it could
+The home lets in whoever is first over all workers, so it gets the ranks of those who wait, of as many as it could
 let in. Calls of tools are ranked by their time. Runs are ranked by the queue that they wait in, which chooses the run
 when a place is there: only their number waits here.
 """
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3
 _SPARE: Final = 16
-_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
+_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until it is logged
 
 Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -157,7 +157,7 @@ class SemaphoreClient:
             raise
 
     def reordered(self, semaphore: Semaphore) -> None:
-        """Hear that others may be first now of those who wait by a queue; the home is told if that is so."""
+        """Look whether others are first now of those who wait by a queue; if so, report it to the home."""
         local = self._local(semaphore)
         if local.waiting and local.wanted() != local.reported_ranks:
             self._touch(local)
@@ -175,7 +175,7 @@ class SemaphoreClient:
         self._touch(local)
 
     def called(self, names: list[str]) -> None:
-        """Hear from a home that something is free."""
+        """Take the call of a home that something is free."""
         for name in names:
             if (local := self._locals.get(name)) is not None and local.waiting:
                 local.again = True
@@ -246,7 +246,7 @@ class SemaphoreClient:
             if not future.done():
                 future.set_result(None)
         if given and given == len(local.reported_ranks) and local.waiting:
-            local.changed = True  # the home has not heard of those behind
+            local.changed = True  # the home does not know those behind
 
     async def _report(self, local: _LocalPermits) -> float:
         semaphore = local.semaphore

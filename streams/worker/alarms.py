@@ -1,7 +1,7 @@
 """Alerts that a worker raises at once, without waiting for the health check.
 
 They are of its circuit breakers, with their end, of what it gives up (runs that failed, events, slots), and of queues
-that it does not keep up with. A problem that lasts is told of once: before it is raised, the row of its alert is asked
+that it does not keep up with. A problem that lasts is reported once: before it is raised, the row of its alert is asked
 for where it lives. Workers that ask at the same time raise it under the same id, of which the bus takes one.
 """
 
@@ -47,7 +47,7 @@ class AlertHomes(Protocol):
 
 
 class AlertWriter:
-    """Writes alerts to the bus; what does not get there is found, and told of, by the next health check."""
+    """Writes alerts to the bus; what does not get there is found and reported by the next health check."""
 
     def __init__(
         self,

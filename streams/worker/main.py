@@ -97,7 +97,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is told to go
+_LEAVE_S: Final = 20.0  # for draining and leaving; a broker that is away must not hold a worker that is to stop
 _LEASE_S: Final = 3.0  # longer than any call may take
 _FLUSH_S: Final = 1.0  # all that may still be under way is a heartbeat
 _TEARDOWN_S: Final = 2.0  # for what is left when all is drained: threads that still wait for an answer of the broker
@@ -302,7 +302,7 @@ class Worker:
         )
 
     async def serve(self) -> None:
-        """Start, work until told to stop, drain and leave the group at once."""
+        """Start, work until SIGTERM or SIGINT, drain and leave the group at once."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

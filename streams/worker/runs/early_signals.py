@@ -1,7 +1,7 @@
 """Signals that came before their run: kept beside the journal and joined when the run is taken in.
 
 Two topics have no common order, so a signal or cancel for an unknown run is no error. One whose run does not come
-within a day becomes a dead letter: whoever sent it was told that it was taken.
+within a day becomes a dead letter: whoever sent it has the answer that it was taken.
 """
 
 from __future__ import annotations

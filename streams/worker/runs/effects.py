@@ -44,7 +44,7 @@ class EffectRunner:
         budget_client: BudgetClient,
         probe: Callable[[str], None],
     ) -> None:
-        """Run attempts as `tasks`; `asking` asks the model; `guard` keeps the tools' limits, `spending` the budgets."""
+        """Run attempts as `tasks`; `asking` asks the model; `guard` applies limits, `budget_client` budgets."""
         self._budget_client = budget_client
         self._guard = guard
         self._probe = probe

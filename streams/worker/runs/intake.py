@@ -53,7 +53,7 @@ class RunIntake:
         writer: RecordWriter,
         probe: Callable[[str], None],
     ) -> None:
-        """Take in for `agent`; `probe` is told before and after each batch."""
+        """Take in for `agent`; `probe` is called before and after each batch."""
         self._agent = agent
         self._manager = manager
         self._key_gate = key_gate

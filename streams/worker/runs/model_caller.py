@@ -1,4 +1,4 @@
-"""Asks the model for a run: within its budgets, with all that it costs told to the log."""
+"""Asks the model for a run: within its budgets, with all that it costs on the log."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class ModelCaller:
         tokens: TokenBuffer | None = None,
         shared_calls: SingleFlight | None = None,
     ) -> None:
-        """`model` gives the chat model at its first use; `spending` knows the budgets.
+        """`model` gives the chat model at its first use; `budget_client` knows the budgets.
 
-        `spoken` knows who listens, `flights` the answers that runs share.
+        `tokens` knows who listens, `shared_calls` the answers that runs share.
         """
         self._model = model
         self._budget_client = budget_client

@@ -207,7 +207,7 @@ def run_at(place: bytes) -> bytes:
 
 
 def group(agent: str, status: str) -> bytes:
-    """Return the part of an entry in which lists are told apart by agent and status."""
+    """Return the part of an entry by which lists of an agent and a status differ."""
     return agent.encode() + b"\x00" + status.encode() + b"\x00"
 
 

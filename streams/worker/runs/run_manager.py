@@ -120,7 +120,7 @@ class RunManager:
         return known is not None and known.agent not in self._agents
 
     def commit(self, unit: CommitUnit) -> None:
-        """Hand a unit over that runs were told something in."""
+        """Hand a unit over that has messages for runs."""
         self._committer.add(unit)
 
     def require_history(self, owned: PartitionAssignment, run_id: str) -> None:

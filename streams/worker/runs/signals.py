@@ -1,4 +1,4 @@
-"""What is said to runs: signals, cancels, resumes, forks and the endings of children, each one unit with its offset."""
+"""The topic `signals`: signals, cancels, resumes, forks and the endings of children, each one unit with its offset."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class SignalHandler:
         return False
 
     def _others(self, batch: RecordBatch, event: Any) -> bool:
-        """Give what is not said to a run to whom it is said to; return whether that is so."""
+        """Give an event that is not for a run to the part that it is for; return whether that is so."""
         match event:
             case RedriveRequested():
                 self._redrive.take(batch, event)

@@ -77,7 +77,7 @@ class ScheduleRunner:
         self.slots = slots
         self.new = state is None
         self.state = state or ScheduleProgress(schedule.name, clock.now_ms())
-        self._unreported = 0  # missed slots that were not told of yet
+        self._unreported = 0  # missed slots that were not reported yet
         self._promised: list[DueSlot] = []  # slots that the next row holds for the first time
         self._moved = asyncio.Event()  # there is a reason to look before the time
         self._cancelled: set[str] = set()  # runs that were asked to end

@@ -99,7 +99,7 @@ class OwnedSchedules:
         found[1].promise([DueSlot(id, slot_ms, REDRIVE)])
         found[1].save(batch)
 
-    # -- what is told
+    # -- what is shown
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each kept schedule as people read it: what is committed, so that its ticks are on the log."""

@@ -36,7 +36,7 @@ def write_outputs(
 ) -> list[ScheduleRun]:
     """Add what the function returned, ids made of the slot's; return the runs whose ending later slots look at.
 
-    A run whose id is the function's own may be known already, so that nothing would ever be heard of it: later slots
+    A run whose id is the function's own may be known already, so that its end would never be reported: later slots
     do not wait for it. Raises what checking, encoding and limits raise.
     """
     runs: list[ScheduleRun] = []
