@@ -83,14 +83,13 @@ async def measure(bootstrap: str, folder: Path, seconds: float) -> None:
         ),
         crash=crash,
     )
-    app = App("appends", runtime=runtime)
+    app = App("appends", runtime=runtime, loop=asyncio.get_running_loop())
 
     @app.agent(app.topic("appends.in", key_type=bytes, value_type=bytes, value_serializer="raw"))
     async def ignore(stream: object) -> None:
         async for _ in stream.batches():  # type: ignore[attr-defined]
             pass
 
-    app.loop = asyncio.get_running_loop()
     app.finalize()
     await app.start()
     await runtime.opened.wait()

@@ -1,4 +1,4 @@
-"""What can be said on the log: events, records and how they become bytes; users import ``Event`` from here."""
+"""What can be on the log: events, records and how they become bytes; users import ``Event`` from here."""
 
 from schemas.event import Event, Record
 from schemas.values import Json

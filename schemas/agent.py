@@ -1,4 +1,4 @@
-"""What is said to an agent's queue."""
+"""Orders to an agent's queue."""
 
 from schemas.event import Event
 

@@ -1,4 +1,4 @@
-"""What is said to circuit breakers; on `signals`."""
+"""Events for circuit breakers; on `signals`."""
 
 from schemas.event import Event
 

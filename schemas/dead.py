@@ -1,5 +1,7 @@
 """A record or run that was given up, kept whole with the cause, so that it can be put right and sent again."""
 
+import hashlib
+
 from pydantic import Field
 
 from schemas.event import Event
@@ -28,6 +30,11 @@ class DeadLettered(Event, type="dead.lettered", key="dead_id"):
     fingerprint: str = ""
     run_id: str | None = None
     first_ms: int = 0
+
+
+def fingerprint_of(failure: str) -> str:
+    """Return the fingerprint of the dead letters with the same cause; `failure` names it."""
+    return hashlib.sha256(failure.encode()).hexdigest()[:16]
 
 
 class RedriveRequested(Event, type="dead.redrive_requested"):

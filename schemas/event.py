@@ -1,4 +1,4 @@
-"""The base of everything that can be said: an immutable record, and an event, which also has a type and a key."""
+"""The base of everything on the log: an immutable record, and an event, which also has a type and a key."""
 
 import re
 from typing import Any, ClassVar

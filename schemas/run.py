@@ -10,6 +10,15 @@ RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}")
 """Ids of runs stand in paths of URLs and in keys of the journal, where a slash separates."""
 
 
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+GONE: Final = "expired"
+"""The status of a run whose journal was deleted: it has ended, and nothing can be done with it any more."""
+OVER: Final = ENDED | {GONE}
+CLOSED: Final = OVER - {"failed"}
+"""Only a failed run can be resumed."""
+STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
+
+
 class RunSubmitted(Event, type="run.submitted", key="run_id"):
     """A run was asked for; written to the agent's queue.
 

@@ -1,4 +1,4 @@
-"""What is said to a schedule, and what its owner remembers of it."""
+"""Orders to a schedule, and what its owner remembers of it."""
 
 from pydantic import Field
 

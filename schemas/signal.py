@@ -1,4 +1,4 @@
-"""What is said to a run that exists: signals, wishes to cancel, resume or fork it, and its children's endings."""
+"""Events for a run that exists: signals, requests to cancel, resume or fork it, and its children's endings."""
 
 from schemas.event import Event
 from schemas.values import Json

@@ -1,4 +1,4 @@
-"""What models were paid for, and what is said to the homes of budgets."""
+"""What models were paid for, and the events for the homes of budgets."""
 
 from schemas.event import Event
 

@@ -7,22 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from streams.settings import Settings
+from typing import Any, Final, Protocol
 
 _PASSWORD_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _FILES: Final = ("kafka_ssl_ca", "kafka_ssl_cert", "kafka_ssl_key")
 
 
-def problems(settings: Settings) -> Iterator[str]:
+class KafkaSettings(Protocol):
+    """The settings of a connection: `streams.settings.Settings` has them, and each further one by its name."""
+
+    @property
+    def kafka_security_protocol(self) -> str:
+        """Whether TLS and SASL are used."""
+
+    @property
+    def kafka_sasl_mechanism(self) -> str | None:
+        """How SASL authenticates."""
+
+    @property
+    def kafka_ssl_cert(self) -> Path | None:
+        """The file of the client certificate."""
+
+    @property
+    def kafka_ssl_key(self) -> Path | None:
+        """The file of its key."""
+
+
+def problems(settings: KafkaSettings) -> Iterator[str]:
     """Yield one line for each combination of Kafka settings that cannot work."""
     yield from _sasl(settings)
     yield from _tls(settings)
 
 
-def _sasl(settings: Settings) -> Iterator[str]:
+def _sasl(settings: KafkaSettings) -> Iterator[str]:
     protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
     if not protocol.startswith("SASL_"):
         given = [name for name in _given(settings, "kafka_sasl_") if name != "STREAMS_KAFKA_SASL_OAUTH_SCOPE"]
@@ -42,7 +59,7 @@ def _sasl(settings: Settings) -> Iterator[str]:
         yield from _needed(settings, mechanism, "username", "password")
 
 
-def _tls(settings: Settings) -> Iterator[str]:
+def _tls(settings: KafkaSettings) -> Iterator[str]:
     protocol = settings.kafka_security_protocol
     given = _given(settings, "kafka_ssl_")
     if given and "SSL" not in protocol.removeprefix("SASL_"):
@@ -55,7 +72,7 @@ def _tls(settings: Settings) -> Iterator[str]:
             yield f"STREAMS_{name.upper()} is {path}, which does not exist."
 
 
-def _needed(settings: Settings, mechanism: str, *names: str) -> Iterator[str]:
+def _needed(settings: KafkaSettings, mechanism: str, *names: str) -> Iterator[str]:
     for name in names:
         if getattr(settings, f"kafka_sasl_{name}") is None:
             yield f"STREAMS_KAFKA_SASL_MECHANISM is {mechanism}: set STREAMS_KAFKA_SASL_{name.upper()} as well."

@@ -32,7 +32,7 @@ MASK: Final = "********"
 
 
 _SHORTEST: Final = 8  # characters: a shorter secret is a word that others use as well
-_KEPT: Final = 64  # characters: what was found out about longer names is not kept
+_LONGEST_NAME: Final = 64  # characters: what was found out about longer names is not kept
 _NEVER: Final = re.compile(r"(?!)")
 
 
@@ -69,7 +69,7 @@ _NAMES: Final = re.compile(r"(?i)authorization|signature|api[_-]?key|(^|[_-])tok
 
 def redact_json(value: Any) -> Any:
     """Return JSON data with the values of what is named like a credential, and credentials in texts, masked."""
-    return _mapped(value, redact, lambda name: _shown_name(name) if len(name) <= _KEPT else _looked_at(name))
+    return _mapped(value, redact, lambda name: _shown_name(name) if len(name) <= _LONGEST_NAME else _looked_at(name))
 
 
 def _concealed(text: str) -> str:

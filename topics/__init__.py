@@ -1,4 +1,4 @@
-"""Where things are said: topics as data, and reading and writing them; users import ``Topic`` from here."""
+"""Topics as data, and reading and writing them; users import ``Topic`` from here."""
 
 from topics.topic import Topic
 

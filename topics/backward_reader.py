@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Step(Generic[T]):
     """What was kept of one step, in log order within a partition; ``unread`` are the partitions with older records."""
 
-    kept: list[T]
+    records: list[T]
     unread: frozenset[int]
 
 
@@ -34,7 +34,7 @@ def backwards(
     length = first
     while behind := {number for number in high if low[number] < high[number]}:
         start = {number: max(low[number], high[number] - length) for number in behind}
-        kept = [keep(record) for record in read(config, topic, start=start, end=high, partitions=behind)]
+        records = [keep(record) for record in read(config, topic, start=start, end=high, partitions=behind)]
         high.update(start)
-        yield Step(kept, frozenset(number for number in behind if low[number] < start[number]))
+        yield Step(records, frozenset(number for number in behind if low[number] < start[number]))
         length = min(length * 2, most)

@@ -22,7 +22,7 @@ from topics.refusals import missing_right
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
-#: The library's own lines from this severity on; the rest is told by callbacks, once and not at each attempt.
+#: The library's own lines from this severity on; the rest comes by callbacks, once and not at each attempt.
 _SEVERE = 2
 _ANY_PARTITION = -1  # as the library calls the one that the key gives
 #: How long a topic that the broker does not know may be one that it does not know yet.
@@ -47,7 +47,7 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 class Ack(NamedTuple):
-    """Where an event lies on the log, once the broker has said so."""
+    """Where an event lies on the log, once the broker has acknowledged it."""
 
     id: str
     topic: str
@@ -66,7 +66,7 @@ class _Record(NamedTuple):
 
 
 class _Delivery:
-    """A record under way, and what became of it; `served` collects those of which the library has told."""
+    """A record under way, and what became of it; `served` collects those whose delivery report has come."""
 
     __slots__ = ("error", "future", "place", "record", "served")
 

@@ -20,7 +20,7 @@ from topics.partition import partition_of
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_S = 10.0
-_SEVERE = 2  # the library's own lines from this severity on; that no broker answers is said by `topics.reach`
+_SEVERE = 2  # the library's own lines from this severity on; that no broker answers is logged by `topics.reach`
 _BATCH = 500
 _PACE_S = 0.02
 _KEYS_PACE_S = 0.5

@@ -1,4 +1,4 @@
-"""A topic as data: what is said there, for how long, and how it is laid out; users declare their own with it."""
+"""A topic as data: what is on it, for how long, and how it is laid out; users declare their own with it."""
 
 import re
 from dataclasses import dataclass, field

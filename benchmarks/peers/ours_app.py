@@ -34,7 +34,7 @@ async def serve(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, folder:
         ),
         crash=crash,
     )
-    app = App(f"ours-{topic_in}", runtime=runtime)
+    app = App(f"ours-{topic_in}", runtime=runtime, loop=asyncio.get_running_loop())
     source = app.topic(topic_in, key_type=bytes, value_type=bytes, value_serializer="raw")
     changelog = app.topic(f"{topic_in}.counts", key_type=bytes, value_type=bytes, value_serializer="raw")
     app.Table("counts", key_type=bytes, value_type=bytes, changelog_topic=changelog)
@@ -53,7 +53,6 @@ async def serve(bootstrap: str, topic_in: str, topic_out: str, fmt: Any, folder:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    app.loop = loop
     app.finalize()
     await app.start()
     await stop.wait()

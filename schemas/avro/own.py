@@ -61,11 +61,11 @@ def keep(models: Iterable[type[BaseModel]], folder: Path, *, dry_run: bool = Fal
 
     Raises IncompatibleError for a schema that cannot read what an earlier version of it wrote.
     """
-    kept = [read_own(file) for file in own_files(folder)]
+    stored = [read_own(file) for file in own_files(folder)]
     files: dict[Path, bytes] = {}
     for model in models:
         schema = avro_schema(model)
-        earlier = [old for old in kept if old["name"] == schema["name"]]
+        earlier = [old for old in stored if old["name"] == schema["name"]]
         if schema in earlier:
             continue
         problems = backward_transitive(schema, [(f"version {content_id(old)}", old) for old in earlier])

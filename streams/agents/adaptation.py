@@ -33,8 +33,8 @@ class Adaptation(BaseModel):
 @agent(concurrency=20, deadline=minutes(10))
 async def adaptation(change: Change, run: Run) -> Adaptation:
     """Decide what a change means for agents and publish `agent_adapted`."""
-    told = [f"Changed: {change.about}", f"Before: {_shown(change.before)}", f"Now: {_shown(change.after)}"]
-    found = await run.llm(ADAPT, "\n".join(told), returns=Adaptation, temperature=0, max_tokens=200)
+    context = [f"Changed: {change.about}", f"Before: {_shown(change.before)}", f"Now: {_shown(change.after)}"]
+    found = await run.llm(ADAPT, "\n".join(context), returns=Adaptation, temperature=0, max_tokens=200)
     data = change.model_dump(mode="json")
     await run.emit(AgentAdapted(agent="adaptation", run_id=run.id, change=found.change, data=data))
     return found

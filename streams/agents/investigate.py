@@ -58,14 +58,14 @@ async def _investigated(goal: Goal, run: Run) -> Finding:
         sources = sources_of(found, [passage for passages in hits for passage in passages])
         await run.progress(f"{len(sources)} sources found", 50)
     async with run.stage("ANALYZING", timeout=minutes(10)):
-        told = [f"Source {source.name}:\n{source.text}" for source in sources]
-        finding = await run.llm(WRITE, *told, f"Question: {goal.question}", temperature=0, max_tokens=500)
+        context = [f"Source {source.name}:\n{source.text}" for source in sources]
+        finding = await run.llm(WRITE, *context, f"Question: {goal.question}", temperature=0, max_tokens=500)
         await run.progress("analyzed", 70)
     async with run.stage("ACTING", timeout=minutes(5)):
         await run.emit(DataProcessed(source=run.id, run_id=run.id, summary=finding[:200]))
         await run.progress("published", 80)
     async with run.stage("REFLECTING", timeout=minutes(5)):
-        reflection = await run.llm(REFLECT, *told, f"Finding: {finding}", returns=Reflection, temperature=0)
+        reflection = await run.llm(REFLECT, *context, f"Finding: {finding}", returns=Reflection, temperature=0)
         await run.progress(f"confidence {reflection.confidence}", 95)
     async with run.stage("COMPLETED", timeout=minutes(1)):
         return Finding(question=goal.question, finding=finding, sources=sources, **reflection.model_dump())

@@ -34,7 +34,7 @@ async def reply(question: Question, run: Run) -> Reply:
     passages = await run.tool(search_documents, query=question.text, limit=4)
     sources = sources_of([], passages)
     await run.progress(f"found {len(sources)} passages", 40)
-    told = [f"Source {source.name}:\n{source.text}" for source in sources]
-    text = await run.llm(WRITE, *told, f"Question: {question.text}", temperature=0, max_tokens=300)
+    context = [f"Source {source.name}:\n{source.text}" for source in sources]
+    text = await run.llm(WRITE, *context, f"Question: {question.text}", temperature=0, max_tokens=300)
     await run.emit(DataProcessed(source=question.channel or run.id, run_id=run.id, summary=text[:200]))
     return Reply(text=text, sources=sources, channel=question.channel, thread=question.thread)

@@ -47,8 +47,8 @@ async def research(goal: Goal, run: Run) -> Report:
     passages = [passage for hit in hits if isinstance(hit, list) for passage in hit]
     sources = sources_of([page for page in pages if isinstance(page, Page)], passages)
     await run.progress(f"read {len(sources)} sources", 60)
-    told = [f"Source {source.name}:\n{source.text}" for source in sources]
-    answer = await run.llm(WRITE, *told, f"Question: {goal.question}", temperature=0, max_tokens=500)
+    context = [f"Source {source.name}:\n{source.text}" for source in sources]
+    answer = await run.llm(WRITE, *context, f"Question: {goal.question}", temperature=0, max_tokens=500)
     unread = [url for url, page in zip(urls, pages, strict=True) if not isinstance(page, Page)]
     return Report(question=goal.question, answer=answer, sources=sources, unread=unread)
 

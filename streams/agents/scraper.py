@@ -1,4 +1,4 @@
-"""Reads a few pages in parallel, each failure told and none of them fatal."""
+"""Reads a few pages in parallel, each failure reported and none of them fatal."""
 
 from __future__ import annotations
 

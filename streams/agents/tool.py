@@ -14,7 +14,7 @@ from streams import Reject, Run, StepFailed, agent, minutes, settings
 from streams.app import discover
 from streams.define.tools import Tool
 from streams.tools._call import arguments as validated
-from streams.tools.batches import AT_ONCE, answered, batch_api_calls, batch_url_scraping, scraped, told
+from streams.tools.batches import AT_ONCE, answered, batch_api_calls, batch_url_scraping, report_to_callback, scraped
 from streams.tools.database import execute_database_query
 from streams.tools.documents import search_documents
 from streams.tools.external import call_external_api
@@ -81,4 +81,4 @@ async def _batch(found: Tool[Any], arguments: dict[str, Any], run: Run) -> Any:
     async def post(url: str, data: Any) -> None:
         await run.tool(call_external_api, url=url, method="POST", data=data)
 
-    return (await told(batch, given["callback"], post)).model_dump(mode="json")
+    return (await report_to_callback(batch, given["callback"], post)).model_dump(mode="json")

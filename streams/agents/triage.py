@@ -60,9 +60,9 @@ async def triage(issue: Issue, run: Run) -> Triage:
     pages = [page for page in found if isinstance(page, Page)]
     unread = [link for link, page in zip(links, found, strict=True) if isinstance(page, StepFailed)]
     await run.progress(f"read {len(pages)} of {len(links)} pages", 50)
-    told = [f"Linked page: {page.title or page.url}\n{page.text[:SHOWN]}" for page in pages]
-    told.append(f"Issue: {issue.title}. {issue.body[:SHOWN]}")
-    verdict = await run.llm(TRIAGE, *told, returns=Verdict, temperature=0)
+    context = [f"Linked page: {page.title or page.url}\n{page.text[:SHOWN]}" for page in pages]
+    context.append(f"Issue: {issue.title}. {issue.body[:SHOWN]}")
+    verdict = await run.llm(TRIAGE, *context, returns=Verdict, temperature=0)
     await run.progress("decided", 90)
     result = Triage(
         **verdict.model_dump(),

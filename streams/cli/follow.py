@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from schemas.run import OVER
 from streams.cli.io.client import GatewayDown, Refused, ServerEvent, pause
 from streams.cli.io.options import OutputFormat
 from streams.cli.io.output import STYLES, cell, console, to_json
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 NO_STREAM = frozenset({404, 405})
 PACE = 0.3
 """Seconds between two questions where there is no event stream."""
-
-ENDINGS = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 class Unfinished(StreamsError):
@@ -81,7 +80,7 @@ def poll(server: Gateway, run: str) -> Iterator[ServerEvent]:
                 seen = entry["seq"]
                 yield ServerEvent(str(seen), "step", entry)
         now = (view["status"], view["progress"])
-        if now[0] in ENDINGS:
+        if now[0] in OVER:
             yield ServerEvent(str(seen), "done", {"status": now[0]})
             return
         if now != told:

@@ -12,7 +12,7 @@ from streams import clock
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_S: Final = 3600.0  # a server may ask for no more: who then asks too early is told so again
+LONGEST_S: Final = 3600.0  # a server may ask for no more: who then asks too early gets the same answer again
 LONGEST_TEXT: Final = 64  # characters of a header that holds a number or a date
 _NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -13,13 +14,28 @@ from streams.engine.jsonable import from_json, to_json
 from streams.error_text import error_message, error_type
 from streams.errors import ChildFailed, StepFailed
 
-if TYPE_CHECKING:
-    from streams.engine.run import Run
-
 _NOTHING = object()
 
 
-def execute(run: Run, node: Any, given: Any = _NOTHING, options: dict[str, Any] | None = None) -> Any:
+class CanvasRun(Protocol):
+    """What a canvas asks of the run that it is in: `streams.engine.run.Run` is one."""
+
+    def call_agent(
+        self, agent: Agent[Any, Any], input: Any, *, timeout: float | None = None, priority: str | None = None
+    ) -> Awaitable[Any]:
+        """Call one agent."""
+
+    def gather_all(self, work: Sequence[Any], *, return_exceptions: bool = False) -> Awaitable[list[Any]]:
+        """Do several things at once."""
+
+    def tool(self, tool: Tool[Any], arguments: dict[str, Any], /) -> Awaitable[Any]:
+        """Call a tool."""
+
+    def step(self, fn: Callable[..., Any], /, *args: Any) -> Awaitable[Any]:
+        """Call a function once and record its result."""
+
+
+def execute(run: CanvasRun, node: Any, given: Any = _NOTHING, options: dict[str, Any] | None = None) -> Any:
     """Return what to await for a node; `given` is the result of the member before it, for members without input."""
     if isinstance(node, Bound):
         return run.call_agent(node.agent, _input(node, given), **(options or {}))
@@ -34,19 +50,19 @@ def execute(run: Run, node: Any, given: Any = _NOTHING, options: dict[str, Any] 
     raise TypeError(f"{node!r} cannot be called: use agent.bind(input), chain, group, chord or batch")
 
 
-async def _chain(run: Run, node: Chain, given: Any) -> Any:
+async def _chain(run: CanvasRun, node: Chain, given: Any) -> Any:
     for member in node.members:
         given = await execute(run, member, given)
     return given
 
 
-async def _chord(run: Run, node: Chord, given: Any) -> Any:
+async def _chord(run: CanvasRun, node: Chord, given: Any) -> Any:
     members = [execute(run, member, given) for member in node.group.members]
     results = await run.gather_all(members, return_exceptions=True)
     return await _callback(run, node.callback, _outcome(results))
 
 
-async def _batch(run: Run, node: Batch) -> list[Any]:
+async def _batch(run: CanvasRun, node: Batch) -> list[Any]:
     items, size = node.items, node.size
     if items and all(isinstance(item, Bound | Chain | Group | Chord | Batch) for item in items):
         return [
@@ -58,7 +74,7 @@ async def _batch(run: Run, node: Batch) -> list[Any]:
     return results
 
 
-def _callback(run: Run, callback: Any, value: Any) -> Any:
+def _callback(run: CanvasRun, callback: Any, value: Any) -> Any:
     """Return what to await for a callback: an agent, a tool, a canvas word or a plain function."""
     if isinstance(callback, Tool):
         names = list(callback.args_model.model_fields)

@@ -157,7 +157,7 @@ class EffectOp(Op[T]):
                 error = ErrorInfo.of(unfit)
                 error.rejected = True
                 error.message = f"the result of {self.name} does not fit its type: {error.message}"
-                output = _kept(message)
+                output = _output_of(message)
         self._use(message)
         if error is not None and self._again(error):
             self._retry(message, error)
@@ -296,7 +296,7 @@ class EffectOp(Op[T]):
         )
 
 
-def _kept(message: EffectDone) -> Any:
+def _output_of(message: EffectDone) -> Any:
     """Return a result that does not fit its type as well as JSON can show it: it may have been paid for."""
     if message.encoded:
         return message.value

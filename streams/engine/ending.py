@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.dead import DeadLettered
+from schemas.dead import DeadLettered, fingerprint_of
 from schemas.run import RunCancelled, RunFailed, RunSucceeded
 from schemas.schedule import ScheduleRunEnded
 from schemas.signal import ChildEnded
@@ -171,7 +170,7 @@ def _dead_letter(journal: Journal, agent: Agent[Any, Any], number: int, error: d
         error_type=kind,
         traceback=str(error.get("traceback", "")),
         attempts=number,
-        fingerprint=hashlib.sha256(place.encode()).hexdigest()[:16],
+        fingerprint=fingerprint_of(place),
         run_id=journal.run_id,
         first_ms=journal.now_ms,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from schemas.run import RunHistoryGiven, RunSubmitted
+from streams.engine.decision import Output
 from streams.engine.entry import DECIDING, INBOX, RESUME, SUBMITTED, Entry
 from streams.errors import ForkError
 
@@ -34,7 +35,22 @@ def fork_prefix(entries: Iterable[Entry], at: str, edits: dict[str, Any] | None 
     missing = set(changed) - {entry.seq for entry in prefix}
     if missing:
         raise ForkError(f"an edit is for entry {min(missing)}, which comes after the fork at {at}: fork there or later")
-    return [_edited(entry, changed).to_dict() for entry in prefix if _is_kept(entry, prefix)]
+    return [_edited(entry, changed).to_dict() for entry in prefix if _in_history(entry, prefix)]
+
+
+def fork(journal: Journal, asked: ForkAsked, agent: str, pool: str) -> None:
+    """Submit a run of `agent` with the journal's prefix as its history; an order that makes no sense is recorded."""
+    path, given = f"~fork/{asked.new_run_id}", {"at": asked.at}
+    try:
+        events = fork_records(journal.entries, asked)
+    except ForkError as error:  # the order is wrong, the run is not
+        journal.append(path, "fork", asked.new_run_id, status="failed", input=given, error={"message": str(error)})
+        return
+    journal.append(path, "fork", asked.new_run_id, input=given)
+    for number, event in enumerate(events):
+        last = number == len(events) - 1
+        event_id = f"{asked.new_run_id}/submitted/0" if last else f"{asked.new_run_id}/history/{number}"
+        journal.decision.outputs.append(Output("agents", event, event_id, asked.new_run_id, agent, pool))
 
 
 def fork_records(entries: list[Entry], asked: ForkAsked) -> list[RunHistoryGiven | RunSubmitted]:
@@ -140,7 +156,7 @@ def _edited(entry: Entry, changed: dict[int, Any]) -> Entry:
     return replace(entry, status="completed", output=changed[entry.seq], error=None, due_ms=None)
 
 
-def _is_kept(entry: Entry, prefix: list[Entry]) -> bool:
+def _in_history(entry: Entry, prefix: list[Entry]) -> bool:
     path = entry.path
     if path[0] == "~":
         return path.startswith((INBOX, RESUME, "~patch/", "~deadline")) and entry.kind != "cancel"

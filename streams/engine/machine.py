@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from schemas.run import RunStarted
+from schemas.run import CLOSED, ENDED, RunStarted
+from streams.define.agents import Agent
 from streams.engine.children import CallOp
-from streams.engine.deadlines import Clocked
 from streams.engine.decision import Decision, Output, Timer
-from streams.engine.driver import Driver
+from streams.engine.driver import Driver, Frame
 from streams.engine.effects import EffectOp
-from streams.engine.ending import describe
-from streams.engine.entry import DEADLINE, END, INBOX, LATE, RESUME, STARTED, SUBMITTED, Entry
-from streams.engine.fork import fork_records, forked_entries
-from streams.engine.jsonable import digest, to_json
-from streams.engine.marks import arm
+from streams.engine.ending import Outcome, describe, end_run, result_json
+from streams.engine.entry import DEADLINE, END, INBOX, LATE, RESUME, STARTED, Entry
+from streams.engine.fork import fork
+from streams.engine.journal import Journal
+from streams.engine.jsonable import from_json, to_json
+from streams.engine.marks import GRACE_MS, arm
 from streams.engine.messages import (
     CancelAsked,
     ChildDone,
@@ -28,33 +29,96 @@ from streams.engine.messages import (
     Submit,
     TimerFired,
 )
+from streams.engine.run import Run
+from streams.engine.submission import record_submission
 from streams.engine.timers import NOT_BEFORE
-from streams.engine.view import ENDED
+from streams.engine.view import RunView
 from streams.engine.waits import SleepOp, WaitOp
-from streams.errors import ForkError
-
-_META = (
-    "parent",
-    "parent_path",
-    "parent_pool",
-    "root",
-    "root_agent",
-    "priority",
-    "not_before_ms",
-    "caller",
-    "forked_from",
-    "schedule",
-)
+from streams.errors import Cancelled, JournalMismatch, SoftTimeout
 
 
-class Machine(Clocked):
+class Machine:
     """Turns what happens to a run into entries, outputs, effects and timers. Pure: no I/O, no clock, no loop.
 
     One decision is one unit; the units of a run are to be committed in order. Drop a machine with `drop` at any time
     and bring the run back with `restore` from its committed entries.
     """
 
-    __slots__ = ()
+    __slots__ = (
+        "_cancelling",
+        "_driver",
+        "_main",
+        "_signals",
+        "_soft",
+        "agent",
+        "agents",
+        "deadline_ms",
+        "held",
+        "journal",
+        "run_id",
+    )
+
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        run_id: str,
+        *,
+        pool: str = "default",
+        now_ms: int = 0,
+        agents: Mapping[str, Agent[Any, Any]] | None = None,
+    ) -> None:
+        """Make the machine of a run that is in `pool`; `agents` are those that its function may call by name."""
+        self.agent = agent
+        self.agents = agents or {}
+        self.run_id = run_id
+        self.journal = Journal(run_id, agent.name, agent.version, pool)
+        self.journal.now_ms = now_ms
+        self.held: str | None = None
+        self.deadline_ms: int | None = None
+        self._driver = Driver(self.journal)
+        self._main: Frame | None = None
+        self._cancelling = False
+        self._signals: set[str] = set()
+        self._soft = False  # the deadline was handed over, the grace runs
+
+    @property
+    def status(self) -> str:
+        """One of queued, running, waiting, succeeded, failed, cancelled."""
+        known = self.journal.view.status
+        if known in ENDED or known == "queued":
+            return known
+        return "running" if self._driver.effects and self.held is None else "waiting"
+
+    @property
+    def idle(self) -> bool:
+        """Whether no attempt is under way, so that the machine may be dropped from memory."""
+        return self._driver.performing == 0
+
+    @property
+    def driving(self) -> bool:
+        """Whether the function is under way in this machine."""
+        return self._main is not None and self._driver.outcome is None and not self._driver.closed
+
+    def view(self) -> RunView:
+        """Return the run's state, with what is under way now."""
+        view = self.journal.view
+        view.status = self.status
+        if self.held is not None:
+            view.reason = self.held
+        for op in self._driver.waiting.values():
+            if isinstance(op, EffectOp):
+                view.step = (op.name, op.attempt)
+                break
+        return view
+
+    def drop(self) -> None:
+        """Let go of the function without running its clean-up; the run itself is not touched."""
+        self._driver.close()
+
+    def __del__(self) -> None:
+        driver = getattr(self, "_driver", None)
+        if driver is not None and driver.frames:
+            driver.close()
 
     def handle(self, message: Message, now_ms: int) -> Decision:
         """Take one message at a time (milliseconds since the epoch); one that changes nothing gives nothing."""
@@ -70,7 +134,7 @@ class Machine(Clocked):
         journal.now_ms = now_ms
         journal.decision = decision = Decision()
         journal.load(entries)
-        self._signals = {entry.path.removeprefix(INBOX) for entry in journal.entries if entry.path.startswith(INBOX)}
+        self._load_signals()
         self._load_deadline()
         if journal.view.version > self.agent.version:
             self.held = "version"
@@ -142,27 +206,8 @@ class Machine(Clocked):
         journal, event = self.journal, message.event
         if journal.entries:
             return
-        deadline = event.deadline_ms
-        if self.agent.deadline is not None:
-            own = journal.now_ms + int(self.agent.deadline * 1000)
-            deadline = own if deadline is None else min(own, deadline)
-        meta = {name: value for name in _META if (value := getattr(event, name)) is not None}
-        if deadline is not None:
-            meta["deadline_ms"] = deadline
-        journal.append(
-            SUBMITTED,
-            "submitted",
-            event.agent,
-            status="submitted",
-            digest=submission_digest(event.agent, event.input),
-            input=event.input,
-            output=meta,
-            due_ms=deadline,
-        )
-        for entry in forked_entries(event.history or [], journal):
-            journal.adopt(entry)
-            if entry.path.startswith(INBOX):
-                self._signals.add(entry.path.removeprefix(INBOX))
+        record_submission(journal, event, self.agent.deadline)
+        self._load_signals()
         self._load_deadline()
         if event.not_before_ms is not None:
             journal.decision.timers.append(Timer(NOT_BEFORE, event.not_before_ms))
@@ -226,7 +271,7 @@ class Machine(Clocked):
                 self._stage_fired(path, due)
 
     def _signal_arrived(self, message: SignalArrived) -> None:
-        if message.id in self._signals or self.journal.view.status in ("succeeded", "cancelled"):
+        if message.id in self._signals or self.journal.view.status in CLOSED:
             return
         entry = self._inbox_entry(message.id, "signal", message.name, output=message.data)
         self._into_inbox(entry)
@@ -236,7 +281,7 @@ class Machine(Clocked):
                     break
 
     def _child_done(self, message: ChildDone) -> None:
-        if self.journal.view.status in ("succeeded", "cancelled"):
+        if self.journal.view.status in CLOSED:
             return
         op = self._driver.waiting.get(message.path)
         if self.driving and isinstance(op, CallOp) and op.ended(message):
@@ -283,18 +328,156 @@ class Machine(Clocked):
             self._start(None)
 
     def _fork_asked(self, message: ForkAsked) -> None:
-        journal, new_id = self.journal, message.new_run_id
-        path, asked = f"~fork/{new_id}", {"at": message.at}
-        try:
-            events = fork_records(journal.entries, message)
-        except ForkError as error:  # the wish is wrong, the run is not
-            journal.append(path, "fork", new_id, status="failed", input=asked, error={"message": str(error)})
+        fork(self.journal, message, self.agent.name, self.agent.pool)
+
+    # stages and the deadline: a soft time-out that the function meets, a hard one that ends the run
+
+    def _stage_fired(self, path: str, due: int) -> None:
+        mark = self._driver.stages.get(path)
+        if mark is None or mark.due_ms is None:
             return
-        journal.append(path, "fork", new_id, input=asked)
-        for number, event in enumerate(events):
-            last = number == len(events) - 1
-            event_id = f"{new_id}/submitted/0" if last else f"{new_id}/history/{number}"
-            journal.decision.outputs.append(Output("agents", event, event_id, new_id, self.agent.name, self.agent.pool))
+        if mark.soft and due == mark.due_ms + GRACE_MS:
+            self._end("failed", error=_hard(f"stage {mark.name}", path))
+        elif not mark.soft and due == mark.due_ms:
+            outer = None if mark.outer is None else mark.outer.name
+            entry = self.journal.append(
+                path,
+                "stage",
+                mark.name,
+                status="timed_out",
+                resume=mark.resume,
+                due_ms=due,
+                stage=outer,
+                started_ms=mark.begun_ms,
+            )
+            self._soft_stage(entry)
+            if path in self._driver.stages and self._driver.outcome is None:
+                arm(self._driver, mark)
+
+    def _soft_stage(self, entry: Entry) -> None:
+        mark = self._driver.stages.get(entry.path)
+        if mark is None:
+            if self.journal.tolerates(entry):
+                return
+            raise JournalMismatch(
+                f"entry {entry.seq} ends stage {entry.name!r}, which the code is not in: restore the old code or fork",
+                path=entry.path,
+            )
+        mark.soft = True
+        message = f"stage {mark.name} took longer than {mark.timeout or 0:g} s: save and clean up"
+        self._interrupt(entry, lambda: SoftTimeout(message, path=entry.path), mark.frame)
+
+    def _load_deadline(self) -> None:
+        """Set the deadline that counts: the submission's, or the one that the last resume gave."""
+        self.deadline_ms = self.journal.view.meta.get("deadline_ms")
+        for entry in self.journal.entries:
+            if entry.path.startswith(RESUME):
+                self.deadline_ms = entry.due_ms
+
+    def _arm_deadline(self) -> None:
+        due = self.deadline_ms
+        if due is not None:
+            self.journal.decision.timers.append(Timer(DEADLINE, due + (GRACE_MS if self._soft else 0)))
+
+    def _deadline_fired(self, fired: int) -> None:
+        due = self.deadline_ms
+        if due is None or self.journal.view.status in ENDED or self.held is not None:
+            return
+        if not self.driving:
+            if fired == due:
+                self._end("failed", error=_hard("the run", ""))
+        elif self._soft and fired == due + GRACE_MS:
+            self._end("failed", error=_hard("the run", DEADLINE))
+        elif not self._soft and fired == due:
+            self.journal.decision.timers.append(Timer(DEADLINE, due + GRACE_MS))
+            self._soft_deadline(self.journal.append(DEADLINE, "deadline", "deadline", status="timed_out", due_ms=due))
+
+    def _soft_deadline(self, entry: Entry) -> None:
+        self._soft = True
+        message = "the run's deadline has passed: save and clean up"
+        self._interrupt(entry, lambda: SoftTimeout(message, path=DEADLINE))
+
+    # one turn of the function
+
+    def _guarded(self, turn: Callable[[], None]) -> None:
+        """Take a turn; whatever goes wrong in it is this run's failure and nobody else's."""
+        try:
+            turn()
+            self._driver.drain()
+        except JournalMismatch as mismatch:
+            self._end("failed", error={"type": "JournalMismatch", "message": str(mismatch), "entry": mismatch.path})
+        except BaseException as error:  # noqa: BLE001  a predicate of the author that raises must not take the worker along
+            if self.journal.view.status not in ENDED:
+                self._end("failed", error=describe(error))
+        else:
+            if self._driver.outcome is not None and self._main is not None:
+                self._over(*self._driver.outcome)
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        """End the run by what its function returned or raised."""
+        if self._cancelling:
+            self._end("cancelled", error={"reason": self.journal.view.reason})
+        elif error is not None:
+            self._end("failed", error=describe(error))
+        else:
+            try:
+                result = result_json(self.agent, value)
+            except BaseException as unfit:  # noqa: BLE001  serializers and validators of a result are user code
+                self._end("failed", error=describe(unfit))
+                return
+            self._end("succeeded", result=result)
+
+    def _end(
+        self, outcome: Outcome, *, result: Any = None, error: dict[str, Any] | None = None, resumes: bool = True
+    ) -> None:
+        self.journal.replaying = False
+        end_run(self.journal, self._driver, self.agent, outcome, result=result, error=error, resumes=resumes)
+        self._main = None
+
+    def _begin(self) -> None:
+        """Start the function with its input as the declared type."""
+        kind = self.agent.input_type
+        value = from_json(self.journal.view.input, kind) if self.agent.takes_input else None
+        coro = self.agent.start(value, Run(self._driver, self.agent, self.agents))
+        self._main = frame = Frame("", coro)
+        self._driver.resume(frame)
+
+    def _interrupt(self, entry: Entry, make: Callable[[], BaseException], frame: Frame | None = None) -> None:
+        """Raise an exception where the function waits, at the time of the entry that says so."""
+        self._driver.time_ms = entry.finished_ms or entry.recorded_ms
+        target = frame or self._main
+        if target is not None:
+            self._driver.interrupt(target, make)
+
+    def _cancel(self, entry: Entry) -> None:
+        self._cancelling = True
+        self._interrupt(entry, lambda: Cancelled(entry.name or "cancelled"))
+
+    def _inbox_entry(
+        self,
+        signal_id: str,
+        kind: str,
+        name: str,
+        attempt: int = 1,
+        output: Any = None,
+        error: Any = None,
+        usage: Any = None,
+    ) -> Entry:
+        self._signals.add(signal_id)
+        return self.journal.append(
+            f"{INBOX}{signal_id}", kind, name, attempt=attempt, output=output, error=error, usage=usage
+        )
+
+    def _load_signals(self) -> None:
+        entries = self.journal.entries
+        self._signals = {entry.path.removeprefix(INBOX) for entry in entries if entry.path.startswith(INBOX)}
+
+    def _into_inbox(self, entry: Entry) -> None:
+        if entry.kind == "child":
+            self._driver.children[entry.name] = entry
+        elif entry.kind == "signal":
+            signal_id = entry.path.removeprefix(INBOX)
+            self._driver.inbox[signal_id] = self._driver.inbox_data[signal_id] = entry
 
     _HANDLERS: ClassVar[dict[type[Any], Callable[[Any, Any], None]]] = {
         Submit: _submit,
@@ -309,6 +492,6 @@ class Machine(Clocked):
     }
 
 
-def submission_digest(agent: str, input: Any) -> str:
-    """Return the digest that tells a repeated submission from one with another agent or input."""
-    return digest(agent, input)
+def _hard(what: str, path: str) -> dict[str, Any]:
+    error: dict[str, Any] = {"type": "HardTimeout", "message": f"{what} went on after its time and its grace were over"}
+    return {**error, "path": path} if path else error

@@ -13,9 +13,10 @@ from schemas import Event
 from streams.clock import from_ms
 from streams.define.agents import Agent, Bound
 from streams.define.canvas import Batch, Chain, Chord, Group, parse
-from streams.define.policies import RetryPolicy
+from streams.define.policies import Reject, RetryPolicy
 from streams.define.signatures import name_of, resolve, underlying
 from streams.define.tools import Tool
+from streams.engine.approvals import SIGNAL as APPROVAL
 from streams.engine.canvas import execute
 from streams.engine.children import CallOp, StartOp
 from streams.engine.driver import Driver, Op
@@ -296,9 +297,13 @@ class Run:
         The answer is the signal `approval` with `{"token", "approved", "comment"}`; the token is in the run's history.
         Raises Reject when it is refused and TimedOut after `timeout` seconds.
         """
-        from streams.engine.approvals import approve  # noqa: PLC0415  it is written with a Run itself
-
-        return await approve(self, what, args_to_json(parameters), timeout)
+        token = await self.ask(what, args_to_json(parameters))
+        answer = await self.wait_for(
+            APPROVAL, lambda data: isinstance(data, dict) and data.get("token") == token, timeout=timeout
+        )
+        if not answer.get("approved"):
+            raise Reject(f"{what} was refused: {answer.get('comment') or 'without a comment'}")
+        return answer.get("comment")
 
     def ask(self, what: str, parameters: Any = None, /) -> Op[str]:
         """Put a question for a person into the history; gives the token that the answering signal has to carry."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from schemas.run import CLOSED
 from streams.engine.decision import Timer
 from streams.engine.entry import DEADLINE, END, RESUME, SUBMITTED, Entry
 from streams.engine.marks import GRACE_MS
@@ -17,7 +18,7 @@ def timers_of(entries: Iterable[Entry]) -> list[Timer]:
     """Return what a run waits for by the clock. One that a resume has moved is set anew by restore."""
     listed = sorted(entries, key=lambda entry: entry.seq)
     view = fold(listed)
-    if view.status in ("succeeded", "cancelled"):
+    if view.status in CLOSED:
         return []
     last = {entry.path: entry for entry in listed}
     if view.status == "failed":

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
+from schemas.run import ENDED, GONE
 from streams.clock import iso
 from streams.engine.entry import DEADLINE, END, EXPIRED, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
 
 EFFECTS: Final = frozenset({"step", "tool", "llm"})
 WAITS: Final = frozenset({"sleep", "wait", "call"})
-ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-GONE: Final = "expired"
-"""The status of a run whose journal was deleted: it has ended, and nothing can be done with it any more."""
-OVER: Final = ENDED | {GONE}
 
 
 class RunView:
@@ -193,8 +190,8 @@ class RunView:
         if self.reason is not None or self.next_attempt_ms is None:
             return self.reason
         entry = min(self.retrying.values(), key=lambda one: one.due_ms or 0)
-        said = (entry.error or {}).get("message", "")
-        return f"attempt {entry.attempt} of {entry.kind} {entry.name or entry.path} failed: {said}; it is tried again"
+        text = (entry.error or {}).get("message", "")
+        return f"attempt {entry.attempt} of {entry.kind} {entry.name or entry.path} failed: {text}; it is tried again"
 
     def totals(self) -> dict[str, Any]:
         """Return what the run has used so far, children not included."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import new_id
+from schemas.run import CLOSED, OVER
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
 from streams.engine.approvals import SIGNAL
 from streams.engine.fork import misfit
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
     from streams.gateway.runs import FoundRun, Runs
 
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
-_CLOSED: Final = frozenset({"succeeded", "cancelled", "expired"})
 _GONE: Final = frozenset({"expired"})
 _MAX_REASON: Final = 1_000
 
@@ -45,7 +44,7 @@ class Commands:
         if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON):
             raise wrong("reason", f"it must be a text of at most {_MAX_REASON} characters")
         found = await self._runs.view(run_id)
-        _check_state(found, _ENDED, "cancelled")
+        _check_state(found, OVER, "cancelled")
         await self.send(call, found, CancelRequested(run_id=run_id, request_id=request_id, reason=reason), request_id)
         return answer({"run_id": run_id, "id": request_id, "accepted": "cancel"}, 202)
 
@@ -78,7 +77,7 @@ class Commands:
         if name in self._deps.catalog.events:
             typed_event(self._deps.catalog.events, name, data, "")
         found = await self._runs.view(run_id)
-        _check_state(found, _CLOSED, "signalled")
+        _check_state(found, CLOSED, "signalled")
         if name not in self._deps.catalog.events and not await self._waits_for(run_id, name):
             typed_event(self._deps.catalog.events, name, data, "")
         event = SignalSent(run_id=run_id, signal_id=signal_id, name=name, data=data)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from typing import Final
 
 from schemas.run import RUN_ID
+from streams.engine.ids import derived
 from streams.gateway.problem import Problem
 
 ID: Final = RUN_ID
 """Ids stand in paths of URLs and in keys of the journal, where a slash separates."""
 
+hashed = derived
+
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,255}")
-
-
-def hashed(prefix: str, *parts: str) -> str:
-    """Return `prefix` and 130 bits of SHA-256 over the parts, in base32: equal in every process."""
-    digest = hashlib.sha256("\x00".join(parts).encode()).digest()
-    return prefix + base64.b32encode(digest)[:26].decode().lower()
 
 
 def check_id(value: str, name: str) -> str:

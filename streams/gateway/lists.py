@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from schemas.run import STATUSES
 from streams.clock import iso
 from streams.gateway.answers import answer
 from streams.gateway.pages import check_names, cursor, cursor_of, gather, limit_of, merged
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from streams.gateway.deps import Deps
     from streams.gateway.operation import OperationCall
-
-STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 
 
 class RunList:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.run import STATUSES
 from streams.gateway import sse
-from streams.gateway.lists import STATUSES
 from streams.gateway.operation import Operation, Param
 from streams.gateway.pages import MAX_LIMIT
 from streams.gateway.submit import IDEMPOTENCY_KEY

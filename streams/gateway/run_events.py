@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.run import OVER
 from streams.clock import monotonic
 from streams.gateway.coalesced_reads import CoalescedReads
 from streams.gateway.problem import Problem
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
     from streams.gateway.runs import RunNews, Runs
 
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 _TALKS: Final = frozenset({"queued", "running"})
 _PACE_S: Final = 0.05
 """Seconds between two looks at a run that goes on all the time: what came meanwhile is told together."""
@@ -74,7 +74,7 @@ class RunEvents:
                     patience = _LOOK_S
                     for told in _together(reader.told(found)):
                         yield told  # and no more before the reader has taken it
-                    if reader.status in _ENDED:
+                    if reader.status in OVER:
                         return
                 async for silence in _until(news, patience):
                     yield silence
@@ -102,7 +102,7 @@ class _RunEventReader:
             self.status = str(found.view["status"])
             self._voice.talks = self.status in _TALKS
             yield event(found.view, name="status")
-            if self.status in _ENDED:
+            if self.status in OVER:
                 yield event(found.view, name="done")
 
 

@@ -191,10 +191,10 @@ def _heartbeats(owners: Owners, codec: Codec) -> Any:
     def take(record: RawRecord) -> None:
         worker_id = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
-            owners.hear(worker_id, None)
+            owners.take_heartbeat(worker_id, None)
             return
         try:
-            owners.hear(worker_id, codec.decode(record.value, WorkerHeartbeat))
+            owners.take_heartbeat(worker_id, codec.decode(record.value, WorkerHeartbeat))
         except SchemaError as error:
             log.warning("a heartbeat of %s cannot be read: %s", worker_id, error)
 

@@ -6,14 +6,13 @@ after a restart, or another one) knows that nothing of it is missing, and may ca
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from schemas.attributes import new_id
-from schemas.dead import DeadLettered
+from schemas.dead import DeadLettered, fingerprint_of
 from schemas.errors import SchemaError
 from schemas.webhook import WebhookReceived
 from streams.clock import monotonic, now_ms
@@ -244,7 +243,7 @@ class Webhooks:
             error=line_of(error),
             error_type=kind,
             traceback=error_traceback(error),
-            fingerprint=hashlib.sha256(f"source:{source}/{kind}".encode()).hexdigest()[:16],
+            fingerprint=fingerprint_of(f"source:{source}/{kind}"),
             first_ms=now_ms(),
         )
         return ProducedRecord(self._deps.names.dead_letters, letter, letter.dead_id)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from schemas.dead import DeadLettered
+from schemas.dead import DeadLettered, fingerprint_of
 from streams import clock
 from streams.error_text import error_message, error_traceback, error_type
 from streams.runtime.commit_unit import WHOLE_EVENT_BYTES
+from streams.runtime.record import header_bytes
 
 if TYPE_CHECKING:
     from streams.journal.record_writer import RecordWriter
@@ -21,10 +21,21 @@ _ERROR_CHARS: Final = 2_000
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,}|\d+")
 
 
-def fingerprint(consumer: str, error_type: str, message: str) -> str:
-    """Return what equal failures share: numbers and ids in the message do not count."""
-    plain = _DIGITS.sub("#", message)[:200]
-    return hashlib.sha256(f"{consumer}\0{error_type}\0{plain}".encode()).hexdigest()[:16]
+def failure(consumer: str, error: BaseException) -> dict[str, Any]:
+    """Return the fields of a dead letter that say what went wrong; equal failures have one fingerprint.
+
+    Numbers and ids in the message do not count for it.
+    """
+    kind, text = error_type(error), error_message(error, _ERROR_CHARS)
+    plain = _DIGITS.sub("#", text)[:200]
+    return {
+        "consumer": consumer,
+        "error": text,
+        "error_type": kind,
+        "traceback": error_traceback(error, frames=8, chars=4_000),
+        "fingerprint": fingerprint_of(f"{consumer}\0{kind}\0{plain}"),
+        "first_ms": clock.now_ms(),
+    }
 
 
 def taker_of(names: Names, topic: str) -> str:
@@ -43,11 +54,6 @@ def dead_letter(
 ) -> None:
     """Add the record, whole, to the unit that passes its offset (or ends its row)."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    kind, text = error_type(error), error_message(error, _ERROR_CHARS)
-    headers = {
-        name: value if isinstance(value, bytes) else str(value or "").encode()
-        for name, value in message.headers() or ()
-    }
     letter = DeadLettered(
         dead_id=f"{topic}-{partition}-{offset}-{consumer}",
         source_topic=topic,
@@ -55,14 +61,9 @@ def dead_letter(
         source_offset=offset,
         key=message.key(),
         value=message.value(),
-        headers=headers,
-        consumer=consumer,
-        error=text,
-        error_type=kind,
-        traceback=error_traceback(error, frames=8, chars=4_000),
+        headers=header_bytes(message),
         attempts=attempts,
-        fingerprint=fingerprint(consumer, kind, text),
-        first_ms=clock.now_ms(),
+        **failure(consumer, error),
     )
     writer.write(
         unit, writer.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id, limit=WHOLE_EVENT_BYTES

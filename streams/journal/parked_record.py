@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from schemas.parked_event import ParkedEvent
+from streams.runtime.record import header_bytes
+
+if TYPE_CHECKING:
+    from streams.runtime.record import ConsumedRecord
 
 
 @dataclass(slots=True)
@@ -44,3 +49,31 @@ class ParkedRecord:
     def timestamp(self) -> tuple[int, int]:
         """Return the record's time."""
         return 1, self.row.timestamp_ms
+
+
+def parked(
+    record: ConsumedRecord,
+    consumer: str,
+    *,
+    lane: str = "",
+    event_id: str = "",
+    first_ms: int = 0,
+    attempt: int = 1,
+    due_ms: int = 0,
+) -> ParkedEvent:
+    """Return the row of a record that `consumer` handles later, whole."""
+    return ParkedEvent(
+        reaction=consumer,
+        lane=lane,
+        event_id=event_id,
+        source_topic=record.topic(),
+        source_partition=record.partition(),
+        source_offset=record.offset(),
+        key=record.key(),
+        value=record.value(),
+        headers=header_bytes(record),
+        timestamp_ms=record.timestamp()[1],
+        attempt=attempt,
+        due_ms=due_ms,
+        first_ms=first_ms,
+    )

@@ -40,15 +40,23 @@ class DecodedRecord:
 class RecordWriter:
     """Encodes and decodes for one worker."""
 
-    def __init__(self, names: Names, codec: Codec, events: Mapping[str, type[Event]], pool: str) -> None:
-        """Write as a worker of `pool`; `events` are all known types."""
+    def __init__(
+        self,
+        names: Names,
+        codec: Codec,
+        events: Mapping[str, type[Event]],
+        pool: str,
+        on_dead_letter: Callable[[DeadLettered], None] | None = None,
+    ) -> None:
+        """Write as a worker of `pool`; `events` are all known types.
+
+        `on_dead_letter` is called with each dead letter once it is committed.
+        """
         self.names = names
         self.codec = codec
         self._events = dict(events)
         self._source = OWN_SOURCE + pool
-        self.on_letter: Callable[[DeadLettered], None] | None = (
-            None  # called with each dead letter once it is committed
-        )
+        self._on_dead_letter = on_dead_letter
 
     def send(self, unit: CommitUnit, output: Output) -> None:
         """Add an output of a run, reaction or schedule to `unit`; an event without a key has its id for one.
@@ -77,8 +85,8 @@ class RecordWriter:
         headers = headers_of(id, event.event_type, self._source, clock.now_ms(), None, extra)
         value = self.codec.encode(event)
         unit.send(topic, value, None if key is None else key.encode(), -1, headers, limit=limit)
-        if self.on_letter is not None and isinstance(event, DeadLettered):
-            unit.on_commit.append(partial(self.on_letter, event))
+        if self._on_dead_letter is not None and isinstance(event, DeadLettered):
+            unit.on_commit.append(partial(self._on_dead_letter, event))
 
     def read(self, message: ConsumedRecord) -> DecodedRecord:
         """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""

@@ -61,7 +61,7 @@ class AgentAdmission:
         return AdmissionGrant(semaphore is not None, deadline)
 
     def reordered(self, agent: Agent[Any, Any]) -> None:
-        """Hear that another run may be first now of those that wait."""
+        """Look again which run is first of those that wait."""
         semaphore = self._semaphore(agent)
         if semaphore is not None:
             self._semaphores.reordered(semaphore)

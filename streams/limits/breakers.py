@@ -31,7 +31,7 @@ class BreakerOpenError(WorkerError):
 
 
 class BreakerRegistry:
-    """All circuits by tool; a change is told to every live worker at once, and everything to a worker that is new."""
+    """All circuits by tool; a change goes to every live worker at once, and everything to a worker that is new."""
 
     def __init__(
         self,
@@ -39,17 +39,22 @@ class BreakerRegistry:
         worker: str,
         post: Callable[[str, str, Any], Awaitable[Any]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        *,
+        others: Callable[[], list[str]] = list,
+        on_switch: Callable[[BreakerState], None] | None = None,
     ) -> None:
-        """`post` sends a word to a worker's URL and path."""
+        """`post` sends a body to a worker's URL and path; `others` are the URLs of all other workers.
+
+        `on_switch` is called for a breaker that this worker has opened or closed, not for one that stays as it was.
+        """
         self._worker = worker
         self._post = post
         self._spawn = spawn
         self.circuits = {tool.name: CircuitBreaker(tool.name, tool.breaker, worker) for tool in tools if tool.breaker}
         self._verdict: dict[str, asyncio.Event] = {}
         self._informed: set[str] = set()
-        self.others: Callable[[], list[str]] = list
-        self.on_switch: list[Callable[[BreakerState], None]] = []
-        """Called for a breaker that this worker has opened or closed, not for one that stays as it was."""
+        self._others = others
+        self._on_switch = on_switch
 
     def circuit(self, name: str, breaker: Breaker) -> CircuitBreaker:
         """Return the circuit of a tool, also of one that discovery does not know (a tool used in place)."""
@@ -128,7 +133,7 @@ class BreakerRegistry:
 
     def news(self) -> None:
         """Tell workers that are new what there is to know."""
-        live = set(self.others())
+        live = set(self._others())
         words = [circuit.word.to_json() for circuit in self.circuits.values() if circuit.word.number]
         for url in sorted(live - self._informed):
             if words:
@@ -152,10 +157,9 @@ class BreakerRegistry:
 
     def _switch(self, word: BreakerState, *, before: bool) -> None:
         log.warning("circuit breaker of %s is %s", word.name, "open" if word.open else "closed")
-        if word.open is not before:
-            for hook in self.on_switch:
-                hook(word)
-        for url in self.others():
+        if word.open is not before and self._on_switch is not None:
+            self._on_switch(word)
+        for url in self._others():
             self._spawn(self._send_states(url, [word.to_json()]))
 
     def _decided(self, name: str) -> None:
@@ -167,8 +171,8 @@ class BreakerRegistry:
             try:
                 await self._post(url, "/owner/gossip", {"words": words})
             except StreamsError as error:
-                log.debug("%s has not heard of a breaker: %s", url, error)
+                log.debug("%s did not take the state of a breaker: %s", url, error)
                 await asyncio.sleep(_STEP_S)  # the other end may be starting
             else:
                 return
-        self._informed.discard(url)  # it hears all when it is heard of again
+        self._informed.discard(url)  # it gets all states when it comes back

@@ -1,7 +1,7 @@
 """The states of one circuit breaker that all workers share: closed, open, half-open; pure, without a clock.
 
 A state is a numbered word. A worker that changes it takes the next number; of two words with one number that of the
-higher worker wins, so that all come to the same, in whatever order they hear of them. Failures in a row are counted by
+higher worker wins, so that all come to the same, in whatever order these arrive. Failures in a row are counted by
 each worker for itself. After the cooldown the worker that opened the breaker tries one call; the others wait a little
 longer for its verdict and then try themselves, since it may have no call to make, or be dead.
 """
@@ -19,7 +19,7 @@ State = Literal["closed", "open", "half-open"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class BreakerState:
-    """What was said last of a breaker; `since_ms` and `cooldown` in milliseconds and seconds. `forced`: by a person."""
+    """The last state of a breaker; `since_ms` and `cooldown` in milliseconds and seconds. `forced`: by a person."""
 
     number: int
     worker: str

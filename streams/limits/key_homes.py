@@ -1,4 +1,4 @@
-"""The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it was told.
+"""The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it handles.
 
 Wishes, grants and releases are records on `signals`, so none is lost or doubled, and a home that moves finds its claims
 as rows. There are no leases: a lock is held until its run ends, wherever that goes on. A new home tells holders again
@@ -7,7 +7,7 @@ that they hold, and those that have ended meanwhile (under code in which their a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -32,9 +32,7 @@ _PIECE: Final = 1000  # holders in one unit
 class KeyHomes:
     """All locks whose home is an assignment of this worker."""
 
-    def __init__(
-        self, agents: Container[str], writer: RecordWriter, committer: Callable[[], Committer], pool: str
-    ) -> None:
+    def __init__(self, agents: Container[str], writer: RecordWriter, committer: Committer, pool: str) -> None:
         """Answer the runs of `agents`, which are in `pool`."""
         self._agents = agents
         self._committer = committer
@@ -58,7 +56,7 @@ class KeyHomes:
             unit = CommitUnit(owned)
             for name, claim in held[start : start + _PIECE]:
                 self._grant(unit, name, claim)
-            self._committer().add(unit)
+            self._committer.add(unit)
 
     def take(self, batch: RecordBatch, event: KeyWanted | KeyReleased) -> None:
         """Handle a wish or a release."""

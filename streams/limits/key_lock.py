@@ -46,7 +46,7 @@ class KeyLock:
                 self._wait(claim)
 
     def want(self, claim: LockClaim) -> list[LockClaim]:
-        """Take a wish in and return who is to be told that it holds; one that holds already is told again."""
+        """Take a request in and return whose grant is to be sent; one that holds already gets it again."""
         known = self.claims.get(claim.run_id)
         if known is not None:
             known.ending = max(known.ending, claim.ending)

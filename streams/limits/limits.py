@@ -11,7 +11,7 @@ from streams.limits.breakers import BreakerRegistry
 from streams.limits.holders import HolderWatch
 from streams.limits.limit_homes import LimitHomes
 from streams.limits.limit_sweep import LimitSweep
-from streams.limits.peers import HomeAwayError, Peers
+from streams.limits.peers import HomeAwayError
 from streams.limits.rate_limit_client import RateLimitClient
 from streams.limits.semaphore_client import SemaphoreClient
 from streams.limits.single_flight import SingleFlight
@@ -23,10 +23,11 @@ from topics.partition import partition_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemas.avro.codec import Codec
     from streams.define.tools import Tool
-    from streams.limits.holders import Holder, HolderHome, Members
-    from streams.query.wire import Wire
+    from streams.limits.circuit import BreakerState
+    from streams.limits.holders import HolderHome, Members
+    from streams.limits.peers import Peers
+    from streams.limits.semaphore_client import Semaphore
     from streams.runtime.runtime import Runtime
     from topics.kafka import KafkaConfig
 
@@ -40,19 +41,29 @@ _STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 class WorkerLimits:
     """All limits of one worker."""
 
-    def __init__(self, runtime: Runtime, holder: Holder, codec: Codec, tools: Iterable[Tool[Any]], wire: Wire) -> None:
-        """Assemble the limits of the process `holder`; nothing is asked before `begin`, and then over `wire`."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        peers: Peers,
+        tools: Iterable[Tool[Any]],
+        on_switch: Callable[[BreakerState], None] | None = None,
+    ) -> None:
+        """Assemble the limits of the process that `peers` speaks for; nobody is asked before `begin`.
+
+        `on_switch` is called for each circuit breaker that this worker opens or closes.
+        """
         self._runtime = runtime
+        self.peers = peers
+        holder = peers.holder
         spawn, worker_id = runtime.tasks.spawn, holder.worker_id
-        self.peers = peers = Peers(runtime, holder, codec, wire)
         self.rate_limits = RateLimitClient(peers.place, self._send_asks, spawn, worker_id)
-        self.semaphores = SemaphoreClient(peers.place, self._send_word, spawn, str(holder))
+        self.semaphores = SemaphoreClient(peers.place, self._send_word, spawn, str(holder), now=self._permits_now)
         self.shared_calls = SingleFlight(self._send_question, spawn, str(holder), self._prove)
-        self.breakers = BreakerRegistry(tools, worker_id, self._send_gossip, spawn)
-        self.breakers.others = peers.others
+        self.breakers = BreakerRegistry(
+            tools, worker_id, self._send_gossip, spawn, others=peers.others, on_switch=on_switch
+        )
         self.guard = ToolLimiter(self.rate_limits, self.semaphores, self.shared_calls, self.breakers, self._prove)
         self.homes = LimitHomes(runtime, peers, holder.pool, self.semaphores.held, spawn, self._call)
-        self.semaphores.now = self.homes.permits_now
         self._sweep = LimitSweep(runtime)
 
     def begin(
@@ -62,9 +73,8 @@ class WorkerLimits:
 
         What a worker holds here, and in `homes`, ends with it: `members` returns the client ids in a pool's group.
         """
-        self.semaphores.url = url.rstrip("/")
-        self.peers.on_news += [self.rate_limits.news, self.breakers.news]
-        self.peers.begin(kafka, topic, url)
+        self.semaphores.begin(url.rstrip("/"))
+        self.peers.begin(kafka, topic, url, (self.rate_limits.news, self.breakers.news))
         self._runtime.tasks.spawn(self._sweep.run())
         watch = HolderWatch(self.peers.holder, self.peers.presence, members, (self.homes, *homes))
         self._runtime.tasks.spawn(watch.run())
@@ -93,6 +103,9 @@ class WorkerLimits:
         yield CounterMetricFamily("streams_shared_answers_made", "Tool calls made and shared", self.shared_calls.misses)
 
     # -- what goes out, or stays in this process
+
+    def _permits_now(self, semaphore: Semaphore, worker: str, held: int, ranks: list[int]) -> int | None:
+        return self.homes.permits_now(semaphore, worker, held, ranks)
 
     async def _send_asks(self, url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         if url == self.peers.url:
@@ -132,7 +145,7 @@ class WorkerLimits:
         return await self.peers.post(url, path, body, _GOSSIP_S)
 
     async def _call(self, url: str, limits: list[str]) -> bool:
-        """Tell a worker that it is next for a place; return whether it has heard."""
+        """Call a worker that is next for a permit; return whether it has answered."""
         if url == self.peers.url:
             self.semaphores.called(limits)
             return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SETTLED_S: Final = 2.0  # every live worker is heard of in that time: it beats once a second
+SETTLED_S: Final = 2.0  # every live worker sends a heartbeat in that time: one a second
 
 
 class HomeAwayError(WorkerError):
@@ -52,10 +52,14 @@ class Peers:
         self.holder = holder
         self.id = holder.worker_id
         self.url = ""
-        self.on_news: list[Callable[[], None]] = []  # a worker came, went or owns something else now
+        self._on_news: Sequence[Callable[[], None]] = ()
 
-    def begin(self, kafka: KafkaConfig, topic: str, url: str) -> None:
-        """Follow the heartbeats; this worker itself is reached at `url`."""
+    def begin(self, kafka: KafkaConfig, topic: str, url: str, on_news: Sequence[Callable[[], None]] = ()) -> None:
+        """Follow the heartbeats; this worker itself is reached at `url`.
+
+        Each of `on_news` is called when a worker came, went or owns something else now.
+        """
+        self._on_news = on_news
         self.url = url.rstrip("/")
         self._loop = asyncio.get_running_loop()
         self._began = clock.monotonic()
@@ -72,7 +76,7 @@ class Peers:
     def take(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
         """Take in a heartbeat, or the news that a worker is forgotten."""
         if self._placement.apply(worker_id, beat, clock.now_ms()):
-            for hook in self.on_news:
+            for hook in self._on_news:
                 hook()
 
     def others(self) -> list[str]:
@@ -90,7 +94,7 @@ class Peers:
         return self._placement.presence(holder.worker_id, holder.started_ms, clock.now_ms())
 
     def settled(self) -> bool:
-        """Return whether every live worker has been heard of since this one listens."""
+        """Return whether every live worker has sent a heartbeat since this one follows them."""
         return clock.monotonic() - self._began > SETTLED_S
 
     def here(self, pool: str, limit: str) -> PartitionAssignment | None:

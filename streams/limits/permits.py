@@ -89,7 +89,7 @@ class PermitAllocator:
         return called
 
     def silent(self, worker: str, call: int) -> bool:
-        """Hear that a worker has not come after a call: its permits go to others; False if it has come meanwhile."""
+        """Pass on the permits of a worker that did not come after a call; False if it has come meanwhile."""
         waiting = self._waiting.get(worker)
         if waiting is None or waiting.called != call:
             return False

@@ -18,7 +18,7 @@ from streams.limits.rate_window import terms
 log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3  # until a home that did not answer is looked for again
-_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
+_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until it is logged
 
 Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[list[dict[str, Any]]]]

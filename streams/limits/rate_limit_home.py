@@ -1,4 +1,4 @@
-"""The home of rate limits: one partition's owner gives grants, each a row that is committed before it is told."""
+"""The home of rate limits: one partition's owner gives grants, each a row that is committed before it is sent."""
 
 from __future__ import annotations
 

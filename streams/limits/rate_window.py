@@ -114,7 +114,7 @@ class RateDemand:
         return min(wanted, -(-free * wanted // (wanted + due)))
 
     def waits(self, worker: str, count: int, now: float, seconds: float) -> None:
-        """Remember that a worker was told to come back in so many seconds, with that many waiting."""
+        """Remember that a worker is to come back in so many seconds, with that many waiting."""
         if count <= 0:
             self._others.pop(worker, None)
         else:

@@ -1,6 +1,6 @@
-"""Waiting for a place: runs and calls queue here by limit; the home is told what is held and who waits.
+"""Waiting for a place: runs and calls queue here by limit; the home gets what is held and who waits.
 
-The home lets in whoever is first over all workers, so it is told the ranks of those who wait, of as many as it could
+The home lets in whoever is first over all workers, so it gets the ranks of those who wait, of as many as it could
 let in. Calls of tools are ranked by their time. Runs are ranked by the queue that they wait in, which chooses the run
 when a place is there: only their number waits here.
 """
@@ -23,11 +23,13 @@ log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.3
 _SPARE: Final = 16
-_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until people are told
+_WORRY: Final = 50  # times in a row without an answer, longer than any move takes, until it is logged
 
 Place = Callable[[str, str], str | None]
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 Ranks = Callable[[int], list[int]]  # of so many who wait, lowest first
+AskHere = Callable[["Semaphore", str, int, list[int]], "int | None"]
+"""Returns how many permits a home in this process gives for what is held and the ranks of who waits; None: no home."""
 
 
 class Semaphore(NamedTuple):
@@ -97,26 +99,36 @@ class SemaphoreClient:
     """All places that this worker holds."""
 
     def __init__(
-        self, place: Place, send: Send, spawn: Callable[[Coroutine[Any, Any, None]], object], worker: str, url: str = ""
+        self,
+        place: Place,
+        send: Send,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        worker: str,
+        url: str = "",
+        *,
+        now: AskHere | None = None,
     ) -> None:
         """`place` finds the home of a limit, `send` asks there; the home calls `url` when something is free.
 
-        `worker` is this process. `now` asks a home in this process, for what is held and for the ranks of who waits;
-        None where there is none.
+        `worker` is this process. `now` asks a home in this process.
         """
         self._place = place
         self._send = send
         self._spawn = spawn
         self._worker = worker
         self._locals: dict[str, _LocalPermits] = {}
-        self.url = url
+        self._url = url
         self._number = itertools.count()
-        self.now: Callable[[Semaphore, str, int, list[int]], int | None] = _elsewhere
+        self._now = now or _elsewhere
+
+    def begin(self, url: str) -> None:
+        """Ask from now on to be called at `url`, where this worker is reached."""
+        self._url = url
 
     def take_now(self, semaphore: Semaphore, rank: int) -> bool:
         """Take a place if the home is here and has one for us; nobody who waits is overtaken."""
         local = self._local(semaphore)
-        if local.asking or local.waiting or self.now(semaphore, self._worker, local.held, [rank]) != 1:
+        if local.asking or local.waiting or self._now(semaphore, self._worker, local.held, [rank]) != 1:
             return False
         local.held += 1
         self._arm(local, RENEW_S)
@@ -145,7 +157,7 @@ class SemaphoreClient:
             raise
 
     def reordered(self, semaphore: Semaphore) -> None:
-        """Hear that others may be first now of those who wait by a queue; the home is told if that is so."""
+        """Look whether others are first now of those who wait by a queue; if so, report it to the home."""
         local = self._local(semaphore)
         if local.waiting and local.wanted() != local.reported_ranks:
             self._touch(local)
@@ -163,7 +175,7 @@ class SemaphoreClient:
         self._touch(local)
 
     def called(self, names: list[str]) -> None:
-        """Hear from a home that something is free."""
+        """Take the call of a home that something is free."""
         for name in names:
             if (local := self._locals.get(name)) is not None and local.waiting:
                 local.again = True
@@ -191,7 +203,7 @@ class SemaphoreClient:
             return
         while local.changed or local.again:
             local.reported_ranks = local.wanted()
-            given = self.now(local.semaphore, self._worker, local.held, local.reported_ranks)
+            given = self._now(local.semaphore, self._worker, local.held, local.reported_ranks)
             if given is None:
                 break
             local.changed = local.again = False
@@ -234,7 +246,7 @@ class SemaphoreClient:
             if not future.done():
                 future.set_result(None)
         if given and given == len(local.reported_ranks) and local.waiting:
-            local.changed = True  # the home has not heard of those behind
+            local.changed = True  # the home does not know those behind
 
     async def _report(self, local: _LocalPermits) -> float:
         semaphore = local.semaphore
@@ -244,7 +256,7 @@ class SemaphoreClient:
         local.reported_ranks = local.wanted()
         body = {
             "worker": self._worker,
-            "url": self.url,
+            "url": self._url,
             "limit": semaphore.name,
             "pool": semaphore.pool,
             "size": semaphore.size,

@@ -37,7 +37,7 @@ def listed(key: bytes) -> tuple[int, str]:
 
 
 def expiry(row: bytes) -> int:
-    """Return when a row is no longer to be told, in milliseconds since the epoch."""
+    """Return when a row is not given out any more, in milliseconds since the epoch."""
     return int(row.partition(b" ")[0])
 
 

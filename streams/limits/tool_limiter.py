@@ -167,7 +167,7 @@ class _LimitedCall:
             value = await self._begin(tool)
         except asyncio.CancelledError:
             if self._scope.expired():
-                raise TimeoutError from None  # a failure of the tool, which others who wait for it are told
+                raise TimeoutError from None  # a failure of the tool, for others who wait for it, too
             raise
         self._scope.reschedule(None)  # what follows is ours, and must not fail a call that has been made
         return value

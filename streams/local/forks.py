@@ -105,7 +105,7 @@ class _Connection:
         with self._channel.makefile("rb") as lines:
             try:
                 for line in lines:
-                    self._hear(orjson.loads(line))
+                    self._take_message(orjson.loads(line))
             except (OSError, ValueError):  # reset, or closed by us: as if it had ended
                 pass
         for process in self._running.values():  # each ends itself as well: with this it is sure to be gone soon
@@ -116,7 +116,7 @@ class _Connection:
         self.closed.set()
         self._started.put(None)
 
-    def _hear(self, message: dict[str, int]) -> None:
+    def _take_message(self, message: dict[str, int]) -> None:
         if "started" in message:
             process = ForkedProcess(message["started"], self._pipes.get())
             self._running[process.pid] = process

@@ -110,11 +110,11 @@ def check(url: str, model: str, key: str | None = None) -> float:
     try:
         with opener(url).open(request, timeout=CHECK_TIMEOUT) as response:
             answer = json.loads(response.read())
-        said = json.loads(answer["choices"][0]["message"]["content"])
+        reply = json.loads(answer["choices"][0]["message"]["content"])
     except (OSError, ValueError, LookupError) as error:
         message = f"The model at {url} does not answer as it should ({type(error).__name__}: {error})."
         raise LocalError(message) from error
-    if not isinstance(said, dict) or not isinstance(said.get("ok"), bool):
+    if not isinstance(reply, dict) or not isinstance(reply.get("ok"), bool):
         message = f"The model at {url} ignores response_format: use a server that supports JSON schemas."
         raise LocalError(message)
     return monotonic() - begun

@@ -1,6 +1,6 @@
 """Free ports on loopback, the same ones as last time where possible, so that a restart is found where it was.
 
-Whoever is told a port binds it a moment later. New ones come from below those that systems give to outgoing connections
+Whoever gets a port binds it a moment later. New ones come from below those that systems give to outgoing connections
 (from 32768 on Linux, from 49152 by RFC 6335), or one of these might have it by then.
 """
 

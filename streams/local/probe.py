@@ -21,12 +21,12 @@ async def not_ready(url: str) -> str | None:
                 status = await reader.readline()
                 if status.split(b" ")[1:2] == [b"200"]:
                     return None
-                said = await reader.read()
+                response = await reader.read()
             finally:
                 writer.close()
     except TimeoutError:
         return f"no answer within {TIMEOUT:g} s"
     except OSError as error:
         return error.strerror or str(error)
-    body = said.partition(b"\r\n\r\n")[2]
+    body = response.partition(b"\r\n\r\n")[2]
     return (body or status).decode("utf-8", "replace").strip()[:SHOWN]

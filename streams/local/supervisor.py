@@ -143,7 +143,7 @@ class Supervisor:
             short = monotonic() - born < SHORT_LIFE and not child.replacing
             child.short_lives = child.short_lives + 1 if short else 0
             if not child.replacing:
-                self._log.line(child.name, f"ended ({_told(status)}): starting it again")
+                self._log.line(child.name, f"ended ({_status_text(status)}): starting it again")
             if short and (child.short_lives > 1 or not child.was_ready) and await self._stopped_within(PAUSE):
                 return
             again = await self._launched(child)
@@ -199,5 +199,5 @@ def _end(child: Child) -> None:
             process.wait()
 
 
-def _told(status: int) -> str:
+def _status_text(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

@@ -21,7 +21,7 @@ TIMEOUT_S = 300.0
 
 
 class Trial(NamedTuple):
-    """What a model said, its tokens and seconds, and the seconds that an answer by a schema took."""
+    """The answer of a model, its tokens and seconds, and the seconds that an answer by a schema took."""
 
     model: str
     text: str
@@ -63,8 +63,8 @@ def serving(file: Path) -> Iterator[str]:
     )
     with process:
         try:
-            said = process.stdout.readline() if process.stdout is not None else ""
-            if "answers at" not in said:
+            line = process.stdout.readline() if process.stdout is not None else ""
+            if "answers at" not in line:
                 raise StartError(
                     f"{file} cannot be served: is it a model that llama.cpp reads, and is there memory for it?"
                 )

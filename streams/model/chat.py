@@ -1,4 +1,4 @@
-"""What is said to a chat model and what comes back, in types that belong to no provider."""
+"""Requests to a chat model and its answers, in types that belong to no provider."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What a model said; `finish_reason` is `stop`, `length`, `tool_calls` or the provider's own word.
+    """The answer of a model; `finish_reason` is `stop`, `length`, `tool_calls` or the provider's own word.
 
     `refusal` are the words in which it refuses to answer, in the place of a text.
     """

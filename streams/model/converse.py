@@ -57,16 +57,16 @@ async def converse(
     reach = named(str(prompt)) if hosts is None else frozenset(host.rstrip(".").lower() for host in hosts)
     move = move_type(tuple(tools), returns)
     question = _question(prompt, tools)
-    said: list[Any] = []
+    outcomes: list[Any] = []
     by_name = {tool.name: tool for tool in tools}
     for turn in range(rounds + 1):
-        action = (await run.llm(question, *data, *said, returns=move, **params)).action
+        action = (await run.llm(question, *data, *outcomes, returns=move, **params)).action
         if action.tool == "none":
             return action.answer
         if turn == rounds:
             break
         arguments = {name: getattr(action.arguments, name) for name in type(action.arguments).model_fields}
-        said.append(await _acted(run, by_name[action.tool], arguments, reach))
+        outcomes.append(await _acted(run, by_name[action.tool], arguments, reach))
     raise Reject(f"The model found no answer within {rounds} tool calls; raise `rounds`, or give it less to do.")
 
 

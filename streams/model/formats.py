@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Formats:
-    """The form that each model of an endpoint takes, as far as it has said."""
+    """The form that each model of an endpoint takes, as far as that is known."""
 
     def __init__(self) -> None:
         self._forms: dict[str, int] = {}
@@ -35,13 +35,13 @@ class Formats:
 
         Each call moves on by one form, so there are two more requests at most. What an endpoint refuses costs nothing.
         """
-        said = words.lower()
-        if status not in REFUSED or FIELD not in body or not any(name in said for name in _NAMES):
+        text = words.lower()
+        if status not in REFUSED or FIELD not in body or not any(name in text for name in _NAMES):
             return None
         form = FORMS.index(body[FIELD]["type"]) + 1 if body[FIELD].get("type") in FORMS else len(FORMS)
         if form >= len(FORMS):
             return None
-        if _OWN_FAULT not in said:
+        if _OWN_FAULT not in text:
             model = str(body.get("model"))
             self._forms[model] = max(self._forms.get(model, 0), form)
             log.warning("model %s takes no %s; it is asked by %s from now on", model, FORMS[form - 1], FORMS[form])

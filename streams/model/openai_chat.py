@@ -119,8 +119,8 @@ class OpenAIChat:
         """Return the error for a connection that failed; never with the request in it, whose headers hold the key."""
         if isinstance(why, OSError) and not isinstance(why, aiohttp.ServerDisconnectedError):
             return ModelError(f"The model endpoint {self._where} cannot be reached; is it running?")
-        told = why.message if isinstance(why, aiohttp.ClientResponseError) else why
-        return ModelError(f"The model endpoint {self._where} broke off ({' '.join(str(told).split())[:200]}).")
+        cause = why.message if isinstance(why, aiohttp.ClientResponseError) else why
+        return ModelError(f"The model endpoint {self._where} broke off ({' '.join(str(cause).split())[:200]}).")
 
     async def aclose(self) -> None:
         """Close the connections; calls that still wait fail."""
@@ -152,7 +152,7 @@ class OpenAIChat:
             if other is None:
                 raise openai.APIStatusError(response.text, response=response, body=None)
             content = orjson.dumps(other)
-        self._pace.hear(response.headers, refused=False)
+        self._pace.observe(response.headers, refused=False)
         return self._whole(parsed(response.content), response.headers)
 
     def _whole(self, reply: Any, headers: Mapping[str, str]) -> Any:
@@ -167,9 +167,9 @@ class OpenAIChat:
         deltas = Deltas(body["model"])
         async with await self._stream(self._formats.known(body)) as stream:
             headers = stream.response.headers
-            self._pace.hear(headers, refused=False)
+            self._pace.observe(headers, refused=False)
             if not headers.get("content-type", "").startswith("text/event-stream"):
-                # an endpoint that does not stream has said it all
+                # an endpoint that does not stream has sent the whole answer
                 whole = self._whole(parsed(await stream.response.aread()), headers)
                 on_delta(self._answer(whole, body["model"]).text)
                 return whole
@@ -214,12 +214,12 @@ class OpenAIChat:
     def _problem(self, problem: ReplyProblem, headers: Mapping[str, str] | None) -> ModelError:
         """Return the error for an HTTP status, or for one that came as the body of an answer; `headers` if it had."""
         status = problem.status
-        said = f"The model endpoint {self._where} answered {status or 'an error'}: {problem.words}"
+        summary = f"The model endpoint {self._where} answered {status or 'an error'}: {problem.words}"
         if status in BUSY:
-            return ModelBusyError(said, after=self._pace.hear(headers or {}, refused=True))
+            return ModelBusyError(summary, after=self._pace.observe(headers or {}, refused=True))
         if CLIENT_ERROR <= status < SERVER_ERROR:
-            return ModelRefusedError(said)
-        return ModelError(said)
+            return ModelRefusedError(summary)
+        return ModelError(summary)
 
 
 def _broken(error: BaseException | None) -> BaseException | None:

@@ -13,7 +13,7 @@ from streams.model.errors import ModelBusyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_S: Final = 60.0  # a longer pause is not waited for in memory: the call fails with it, and its run is told when
+LONGEST_S: Final = 60.0  # a longer pause is not waited for in memory: the call fails, and its run knows until when
 KINDS: Final = ("requests", "tokens")
 LONGEST_ASKED_S: Final = 86_400.0  # of what an endpoint may ask for: quotas are by the day at most
 _SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
@@ -46,7 +46,7 @@ class RequestPace:
         if self._places is not None:
             self._places.release()
 
-    def hear(self, headers: Mapping[str, str], *, refused: bool) -> float | None:
+    def observe(self, headers: Mapping[str, str], *, refused: bool) -> float | None:
         """Take in an answer's headers; return the pause in seconds that they ask for, if any.
 
         `retry-after` (seconds or a date) and `retry-after-ms` count when the request was `refused`; in any answer,

@@ -55,6 +55,6 @@ class RecordedModel:
             return answer
         self.misses += 1
         if self._calls == "recorded":
-            said = request.messages[-1].content[:100]
-            raise NotRecordedError(f"No recording answers {said!r}: replay with --calls hybrid to ask the model.")
+            prompt = request.messages[-1].content[:100]
+            raise NotRecordedError(f"No recording answers {prompt!r}: replay with --calls hybrid to ask the model.")
         return await self._live.complete(request, on_delta)

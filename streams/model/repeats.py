@@ -1,4 +1,4 @@
-"""Keeps each message of a conversation once on the log: a call that repeats what an earlier one said refers to it.
+"""Keeps each message of a conversation once on the log: a call that repeats messages of an earlier one refers to it.
 
 A model has no memory, so every round of a conversation sends all rounds before it: recorded as they are, N rounds would
 take bytes that grow with the square of N. A request is therefore recorded as what it adds to an earlier request of its
@@ -21,7 +21,7 @@ REMEMBERED: Final = 8  # requests of a run: those of branches that go on side by
 AS: Final = "as"  # the field of a request's first message that refers to an earlier request
 
 
-class _Said(NamedTuple):
+class _MessageDigest(NamedTuple):
     """A message by its digests: of all of it, and of each whole block of its text."""
 
     whole: bytes
@@ -36,7 +36,7 @@ class Repeats:
 
     def __init__(self) -> None:
         """Begin with nothing asked."""
-        self._asked: deque[tuple[str, tuple[_Said, ...]]] = deque(maxlen=REMEMBERED)
+        self._asked: deque[tuple[str, tuple[_MessageDigest, ...]]] = deque(maxlen=REMEMBERED)
 
     def shortened(self, call: str, request: Any) -> Any:
         """Return the request of the call with this hash, with what the log has of it replaced by a reference.
@@ -48,9 +48,9 @@ class Repeats:
         messages = request.get("messages") if isinstance(request, dict) else None
         if not messages:
             return request
-        said = tuple(_said(message) for message in messages)
-        known = [(name, *_shared(before, said)) for name, before in self._asked if name != call]
-        self._asked.append((call, said))
+        digests = tuple(_message_digest(message) for message in messages)
+        known = [(name, *_shared(before, digests)) for name, before in self._asked if name != call]
+        self._asked.append((call, digests))
         name, count, begin, end = max(known, key=lambda one: (one[1], one[3] - one[2]), default=("", 0, 0, 0))
         if begin == end and sum(len(str(message.get("content"))) for message in messages[:count]) < BLOCK:
             return request  # a reference would be as long as what it stands for
@@ -90,20 +90,20 @@ def restored(request: Any, find: Callable[[str], Any]) -> Any:
     return {**request, "messages": messages}
 
 
-def _said(message: Mapping[str, Any]) -> _Said:
+def _message_digest(message: Mapping[str, Any]) -> _MessageDigest:
     text = message.get("content")
     blocks: tuple[bytes, ...] = ()
     if isinstance(text, str) and message.keys() == {"role", "content"}:
         ends = range(BLOCK, len(text) + 1, BLOCK)
         blocks = tuple(_digest(text[end - BLOCK : end].encode(errors="surrogatepass")) for end in ends)
-    return _Said(_digest(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)), str(message.get("role")), blocks)
+    return _MessageDigest(_digest(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)), str(message.get("role")), blocks)
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _shared(before: Sequence[_Said], now: Sequence[_Said]) -> tuple[int, int, int]:
+def _shared(before: Sequence[_MessageDigest], now: Sequence[_MessageDigest]) -> tuple[int, int, int]:
     """Return how many messages two requests begin with in common, and which blocks of the one after, from and to.
 
     The first block may differ: data that grew stands behind a mark that is a digest of all of it.

@@ -49,23 +49,23 @@ class ScriptedModel:
         self._lines.extend(lines)
 
     async def complete(self, request: ChatRequest, on_delta: Callable[[str], None] | None = None) -> ChatAnswer:
-        """Return the next line; ScriptEndedError, with the last thing said to the model, if there is none."""
+        """Return the next line; ScriptEndedError, with the last prompt, if there is none."""
         self.requests.append(request)
         if self._lines:
             line = self._lines.pop(0)
         elif self._always is not None:
             line = self._always(request)
         else:
-            said = request.messages[-1].content[:200]
+            prompt = request.messages[-1].content[:200]
             raise ScriptEndedError(
-                f"The script has no line for call {len(self.requests)}; add one that answers: {said!r}"
+                f"The script has no line for call {len(self.requests)}; add one that answers: {prompt!r}"
             )
-        answer = self._spoken(line(request) if callable(line) and not isinstance(line, type) else line)
+        answer = self._answer_of(line(request) if callable(line) and not isinstance(line, type) else line)
         if on_delta is not None:
             on_delta(answer.text)
         return answer
 
-    def _spoken(self, line: Line) -> ChatAnswer:
+    def _answer_of(self, line: Line) -> ChatAnswer:
         if isinstance(line, BaseException):
             raise line
         if isinstance(line, ChatAnswer):

@@ -52,7 +52,7 @@ class RunChanges:
         if pool not in self._followers:
             self._loop = asyncio.get_running_loop()
             self._followers[pool] = Follower(
-                self._config, self._names.journal(pool), self._heard, read=self._from_now, start="latest"
+                self._config, self._names.journal(pool), self._take_record, read=self._from_now, start="latest"
             )
             self._followers[pool].begin()
 
@@ -65,7 +65,7 @@ class RunChanges:
             self._loop.call_soon_threadsafe(self._wake_all)
         yield from follow(config, topic, start=begin, stop=stop, lazy=lazy)
 
-    def _heard(self, record: RawRecord) -> None:
+    def _take_record(self, record: RawRecord) -> None:
         """Wake the watchers of a record's run; called in the follower's thread."""
         key = record.key or b""
         if not key.startswith(store_keys.RUN):

@@ -46,18 +46,18 @@ def shown(found: DeadLetter) -> dict[str, Any]:
     }
 
 
-def whole(found: DeadLetter, book: Reader) -> dict[str, Any]:
+def whole(found: DeadLetter, reader: Reader) -> dict[str, Any]:
     """Return everything: the value decoded as `data`, or why it cannot be read, with its bytes in base64."""
     letter = found.letter
     headers = {name: plain(value) for name, value in letter.headers.items()}
-    kept = {**shown(found), "traceback": letter.traceback, "headers": headers, "type": headers.get("ce_type")}
+    with_error = {**shown(found), "traceback": letter.traceback, "headers": headers, "type": headers.get("ce_type")}
     if letter.value is None:
-        return {**kept, "data": None}
+        return {**with_error, "data": None}
     raw = base64.b64encode(letter.value).decode()
     try:
-        return {**kept, "data": plain(book.fields(letter.value)), "value": raw}
+        return {**with_error, "data": plain(reader.fields(letter.value)), "value": raw}
     except SchemaError as error:
-        return {**kept, "data": None, "undecodable": str(error), "value": raw}
+        return {**with_error, "data": None, "undecodable": str(error), "value": raw}
 
 
 def grouped(letters: Sequence[DeadLetter]) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ class DeadLetterMention(NamedTuple):
 
 
 class DeadLetterFold:
-    """Takes what is said of dead letters, newest first, and keeps the wanted ones with the state that follows from it.
+    """Takes the records about dead letters, newest first, and keeps the wanted ones with their states.
 
     A letter's state is final as soon as it is met, since all that changed it is newer.
     """
@@ -79,9 +79,9 @@ class DeadLetterFold:
         self._orders: dict[str, tuple[DeadRedriven | DeadDiscarded, str]] = {}
         self._redrives: dict[str, int] = {}
 
-    def take(self, said: DeadLetterMention) -> None:
+    def take(self, mention: DeadLetterMention) -> None:
         """Take in the next older record."""
-        event = said.event
+        event = mention.event
         if event is None:
             return
         dead_id = event.dead_id
@@ -92,18 +92,18 @@ class DeadLetterFold:
                 self.letters[dead_id].redrives = self._redrives.get(dead_id, 0)
         elif isinstance(event, DeadLettered):
             self._met.add(dead_id)
-            letter = self._letter(said, event)
+            letter = self._letter(mention, event)
             if self._wanted(letter):
                 self.letters[dead_id] = letter
         else:
-            self._orders.setdefault(dead_id, (event, said.event_id))
+            self._orders.setdefault(dead_id, (event, mention.event_id))
 
-    def _letter(self, said: DeadLetterMention, event: DeadLettered) -> DeadLetter:
-        letter = DeadLetter(event, said.topic, said.partition, said.offset, said.at_ms)
+    def _letter(self, mention: DeadLetterMention, event: DeadLettered) -> DeadLetter:
+        letter = DeadLetter(event, mention.topic, mention.partition, mention.offset, mention.at_ms)
         letter.redrives = self._redrives.get(event.dead_id, 0)
         order, mark = self._orders.get(event.dead_id, (None, None))
         # a redrive may fail before the order to it is noted: such a letter lies before the note and is later than it
-        if isinstance(order, DeadDiscarded) or (order is not None and said.at_ms <= order.at_ms):
+        if isinstance(order, DeadDiscarded) or (order is not None and mention.at_ms <= order.at_ms):
             letter.state = "discarded" if isinstance(order, DeadDiscarded) else "redriven"
             letter.mark = mark
         return letter
@@ -124,10 +124,10 @@ class DeadLetterIndex:
         """
         fold, oldest, looked = DeadLetterFold(wanted), dict[int, int](), 0
         for step in backwards(self._config, self._topic, self._light):
-            for said in reversed(step.kept):
-                oldest[said.partition] = said.at_ms
-                fold.take(said)
-            looked += len(step.kept)
+            for mention in reversed(step.records):
+                oldest[mention.partition] = mention.at_ms
+                fold.take(mention)
+            looked += len(step.records)
             floor = max((oldest.get(number, 1 << 62) for number in step.unread), default=0)
             enough = sum(letter.at_ms >= floor for letter in fold.letters.values()) >= limit
             if (enough or looked >= MOST) and step.unread:
@@ -145,7 +145,7 @@ class DeadLetterIndex:
         found: dict[tuple[int, int], DeadLettered] = {}
         for record in read(self._config, self._topic, start=start, end=end, partitions=places):
             if record.offset in places[record.partition] and isinstance(
-                event := self._said(record).event, DeadLettered
+                event := self._mention(record).event, DeadLettered
             ):
                 found[record.partition, record.offset] = event
         return [
@@ -157,8 +157,8 @@ class DeadLetterIndex:
     def find(self, dead_id: str) -> DeadLetter | None:
         """Return the whole letter with this id, wherever it lies; None if there is none."""
         fold = DeadLetterFold(lambda _: True)
-        said = [self._light(record) for record in read(self._config, self._topic, key=dead_id)]
-        for one in reversed(said):
+        mention = [self._light(record) for record in read(self._config, self._topic, key=dead_id)]
+        for one in reversed(mention):
             fold.take(one)
         found = fold.letters.get(dead_id)
         return None if found is None else next(iter(self.whole([found])), None)
@@ -178,7 +178,7 @@ class DeadLetterIndex:
         """Return what bytes hold as plain values; raises SchemaError with the cause."""
         return self._codec.decode_dict(value)
 
-    def _said(self, record: RawRecord) -> DeadLetterMention:
+    def _mention(self, record: RawRecord) -> DeadLetterMention:
         event, event_id = None, ""
         try:
             attributes = Attributes.from_headers(record.headers, default_time=record.timestamp)
@@ -190,10 +190,12 @@ class DeadLetterIndex:
         return DeadLetterMention(record.topic, record.partition, record.offset, record.timestamp, event, event_id)
 
     def _light(self, record: RawRecord) -> DeadLetterMention:
-        said = self._said(record)
-        if isinstance(said.event, DeadLettered):
-            return said._replace(event=said.event.model_copy(update={"value": None, "headers": {}, "traceback": ""}))
-        return said
+        mention = self._mention(record)
+        if isinstance(mention.event, DeadLettered):
+            return mention._replace(
+                event=mention.event.model_copy(update={"value": None, "headers": {}, "traceback": ""})
+            )
+        return mention
 
 
 def _newest_first(fold: DeadLetterFold) -> list[DeadLetter]:

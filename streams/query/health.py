@@ -102,10 +102,10 @@ def _model(settings: Settings) -> str | None:
     headers = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     url = settings.llm_base_url
     try:
-        said = httpx.get(f"{url}/models", headers=headers, timeout=_ANSWER_S, trust_env=not is_loopback(url))
+        response = httpx.get(f"{url}/models", headers=headers, timeout=_ANSWER_S, trust_env=not is_loopback(url))
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # or a proxy that cannot be used
         return f"the model endpoint does not answer ({type(error).__name__})"
-    return f"the model endpoint answers {said.status_code}" if said.status_code >= _BROKEN else None
+    return f"the model endpoint answers {response.status_code}" if response.status_code >= _BROKEN else None
 
 
 def _dead(settings: Settings, now_ms: int) -> dict[str, str]:

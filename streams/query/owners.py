@@ -56,10 +56,10 @@ class Owners:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def serve_here(self) -> None:
-        """Belong to the running event loop, to which `hear` will hand heartbeats."""
+        """Belong to the running event loop, to which `take_heartbeat` hands heartbeats."""
         self._loop = asyncio.get_running_loop()
 
-    def hear(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
+    def take_heartbeat(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
         """Take in one heartbeat from another thread; after the loop has ended nobody listens."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.take, worker_id, beat)
@@ -83,7 +83,7 @@ class Owners:
         return self._placement.unserved(pool, agent, now_ms())
 
     def last_running(self, pool: str) -> int:
-        """Return how many runs a pool's workers had in memory when they were last heard of."""
+        """Return how many runs a pool's workers had in memory at their last heartbeats."""
         return self._placement.last_running(pool)
 
     async def ask(self, pool: str, key: str, path: str) -> WorkerResponse:
@@ -95,10 +95,10 @@ class Owners:
             moved = self._moved
             url = self._placement.owner(pool, partition, now_ms())
             if url is not None:
-                said = await self._get(url + path, deadline)
-                if said is not None and said.status not in _MOVING:
-                    return said
-                last = said or last
+                response = await self._get(url + path, deadline)
+                if response is not None and response.status not in _MOVING:
+                    return response
+                last = response or last
             left = deadline - monotonic()
             if left <= 0:
                 raise OwnerUnavailableError(_reason(pool, partition, url, last))
@@ -112,13 +112,13 @@ class Owners:
         """
         partition = partition_of(key.encode(), self._partitions())
         url = self._placement.owner(pool, partition, now_ms())
-        said = None if url is None else await self._get(url + path, monotonic() + _AT_ONCE)
-        if said is not None and said.status not in _MOVING:
-            return said
+        response = None if url is None else await self._get(url + path, monotonic() + _AT_ONCE)
+        if response is not None and response.status not in _MOVING:
+            return response
         for standby in self._placement.standbys(pool, partition, now_ms()):
-            said = await self._get(standby + path.replace("/owner/", "/standby/", 1), monotonic() + _AT_ONCE)
-            if said is not None and said.status == _OK:
-                return said
+            response = await self._get(standby + path.replace("/owner/", "/standby/", 1), monotonic() + _AT_ONCE)
+            if response is not None and response.status == _OK:
+                return response
         return await self.ask(pool, key, path)
 
     async def ask_all(self, pool: str, path: str) -> list[WorkerResponse]:
@@ -141,22 +141,22 @@ class Owners:
     async def post_all(self, pool: str, path: str, body: bytes) -> list[WorkerResponse]:
         """Return what the live workers of a pool say to a body, once; those that do not answer well are left out."""
         urls = self._placement.urls(pool, now_ms())
-        said = await asyncio.gather(*(self._client.post(url + path, body, self._patience) for url in urls))
-        return [answer for answer in said if answer is not None and answer.status == _OK]
+        response = await asyncio.gather(*(self._client.post(url + path, body, self._patience) for url in urls))
+        return [answer for answer in response if answer is not None and answer.status == _OK]
 
     async def _all(self, pool: str, path: str, deadline: float) -> list[WorkerResponse] | None:
-        """Return the answers of all live workers, None when a partition is missing, or told of twice."""
+        """Return the answers of all live workers, None when a partition is missing, or stands in two answers."""
         count = self._partitions()
         if not self._placement.covers(pool, count, now_ms()):
             return None
         urls = self._placement.urls(pool, now_ms())
         answers = await asyncio.gather(*(self._get(url + path, deadline) for url in urls))
         found = [answer for answer in answers if answer is not None and answer.status not in _MOVING]
-        told = [answer.partitions for answer in found if answer.partitions is not None]
-        if told:
+        reported = [answer.partitions for answer in found if answer.partitions is not None]
+        if reported:
             # who owns nothing, or restores it, has nothing to say and need not be there
-            spoken = Counter(number for partitions in told for number in partitions)
-            return found if spoken == Counter(range(count)) else None
+            counts = Counter(number for partitions in reported for number in partitions)
+            return found if counts == Counter(range(count)) else None
         return found if len(found) == len(urls) else None
 
     async def _get(self, url: str, deadline: float) -> WorkerResponse | None:

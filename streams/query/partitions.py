@@ -29,7 +29,7 @@ class Partitions:
         self._count = expected
 
     def count(self) -> int:
-        """Return the shared count: what the cluster said last, before that what the settings say."""
+        """Return the shared count: the cluster's last answer, before that the settings' value."""
         return self._count
 
     async def check(self) -> str | None:

@@ -27,7 +27,7 @@ class Presence(Enum):
     """What heartbeats tell of one start of a worker."""
 
     PRESENT = "present"
-    SILENT = "silent"  # nothing is proven: it is slow, dead, leaving, or not heard of yet
+    SILENT = "silent"  # nothing is proven: it is slow, dead, leaving, or has sent no heartbeat yet
     REPLACED = "replaced"  # a later process has its slot, which only one process can have
 
 
@@ -106,7 +106,7 @@ class Placement:
     def workers(self, now_ms: int) -> list[dict[str, Any]]:
         """Return the workers of the last minutes for people to read, with `alive`; `lost` is one that beats no more.
 
-        One that said that it stops has left, and is not listed once it is silent.
+        One whose heartbeat says that it stops has left, and is not listed once it is silent.
         """
         found = []
         for _, seen in sorted(self._workers.items()):
@@ -128,7 +128,7 @@ class Placement:
         )
 
     def last_running(self, pool: str) -> int:
-        """Return how many runs the workers of a pool had in memory when they were last heard of."""
+        """Return how many runs the workers of a pool had in memory at their last heartbeats."""
         return sum(seen.beat.running for seen in self._workers.values() if seen.beat.pool == pool)
 
     def _live(self, now_ms: int) -> list[KnownWorker]:

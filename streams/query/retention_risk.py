@@ -61,16 +61,16 @@ def close_to_deletion(settings: Settings, catalog: Catalog, now_ms: int) -> str 
 
 def _old(kafka: KafkaConfig, group: str, topic: str, done: Mapping[Place, int], now_ms: int) -> Iterator[str]:
     """Yield a line if records of a topic are old and unread; markers of transactions are none."""
-    kept = retention_ms(kafka, topic)
-    if kept is None:
+    retained_ms = retention_ms(kafka, topic)
+    if retained_ms is None:
         return
-    ends = offsets(kafka, topic, Time(now_ms - int(kept * WARN_AT)))
+    ends = offsets(kafka, topic, Time(now_ms - int(retained_ms * WARN_AT)))
     starts = offsets(kafka, topic, "earliest")
     for number, end in ends.items():
         start = max(done.get((topic, number), 0), starts[number])
         if start < end:
             first = next(iter(read(kafka, topic, start=start, end={number: end}, partitions=[number], limit=1)), None)
-            if first is not None and first.timestamp < now_ms - kept * WARN_AT:
-                age, most = ((now_ms - first.timestamp) / _HOUR_MS, kept / _HOUR_MS)
+            if first is not None and first.timestamp < now_ms - retained_ms * WARN_AT:
+                age, most = ((now_ms - first.timestamp) / _HOUR_MS, retained_ms / _HOUR_MS)
                 yield f"{group} has not read {topic} for {age:.0f} h; records are deleted after {most:.0f} h"
                 return

@@ -25,7 +25,7 @@ _IDLE_S: Final = 4.0  # below the five seconds after which a worker's server clo
 
 
 class WorkerResponse(NamedTuple):
-    """What a worker said, unread, so that it can be passed on."""
+    """The answer of a worker, unread, so that it can be passed on."""
 
     status: int
     body: bytes
@@ -72,14 +72,16 @@ class Wire:
             async with asyncio.timeout(seconds):  # one timer: aiohttp's own would be a second one
                 target = URL(url, encoded=True)
                 async with session.request(method, target, data=body, allow_redirects=False) as response:
-                    said = await response.read()
+                    content = await response.read()
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
             log.debug("no answer from %s: %r", url, error)
             return None
         if response.status == _UNAUTHORIZED:
             return self._refused(target)
         headers = response.headers
-        return WorkerResponse(response.status, said, headers.get("retry-after"), _partitions(headers.get(PARTITIONS)))
+        return WorkerResponse(
+            response.status, content, headers.get("retry-after"), _partitions(headers.get(PARTITIONS))
+        )
 
     def _refused(self, target: URL) -> WorkerResponse:
         """Return a worker's refusal as an answer that it cannot give; each worker's is logged once."""

@@ -74,10 +74,10 @@ def _under_way(http: httpx.Client, url: str) -> Iterator[dict[str, Any]]:
 def _answer(http: httpx.Client, url: str) -> dict[str, Any]:
     """Return what a worker says; one that is just coming or going is asked at the next check."""
     try:
-        said = http.get(url)
+        response = http.get(url)
     except httpx.HTTPError:
         return {}
-    if said.status_code == UNAUTHORIZED:
+    if response.status_code == UNAUTHORIZED:
         log.error("%s: %s", url, REFUSED)
-    found: dict[str, Any] = said.json() if said.is_success else {}
+    found: dict[str, Any] = response.json() if response.is_success else {}
     return found

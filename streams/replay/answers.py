@@ -66,7 +66,7 @@ class AnswerSource:
     ) -> RecordedAnswer | None:
         """Return the answer that the log holds, or None; a pure step is computed, since it touches nothing.
 
-        Unless `anywhere` is said, a run that the log knows gets only what this step of it got then: one that was cut
+        Unless `anywhere` is given, a run that the log knows gets only what this step of it got then: one that was cut
         short at the time got nothing.
         """
         if self.mode == "live":

@@ -5,23 +5,19 @@ What is written of it is masked as a worker masks it: a shadow topic is read by 
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.call import CallRecorded
 from streams import clock
-from streams.define.signatures import underlying
 from streams.engine.run import current_key
 from streams.model.ask import ask
-from streams.model.hash import call_hash, tool_hash
 from streams.model.reach import reaching
 from streams.replay.errors import ReplayError
-from streams.telemetry import conceal, redact_json
+from streams.telemetry import conceal
 from streams.tools._call import call_tool
-from streams.tools._soft_timeout import softly
-from streams.tools._threads import in_thread
-from streams.user_code import awaited
+from streams.tools._call_records import model_record, tool_record
+from streams.tools._steps import call_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,55 +43,20 @@ async def tool_call(run_id: str, perform: Perform) -> tuple[Any, CallRecorded]:
     began = clock.now_ms()
     with reaching(perform.hosts):
         answer = conceal(await call_tool(tool, perform.args, idempotency_key=perform.idempotency_key))
-    made = CallRecorded(
-        hash=tool_hash(tool.name, tool.version, perform.args),
-        run_id=run_id,
-        path=perform.path,
-        attempt=perform.attempt,
-        kind="tool",
-        name=tool.name,
-        version=tool.version,
-        request=redact_json(perform.args),
-        answer=answer,
-        started_ms=began,
-        finished_ms=clock.now_ms(),
-    )
-    return answer, made
+    return answer, tool_record(run_id, perform.path, perform.attempt, tool, perform.args, answer, began)
 
 
 async def step(perform: Perform) -> Any:
     """Run a step's function, a plain one in a thread; raises what it raises."""
-    fn = perform.fn
-    if fn is None:
+    if perform.fn is None:
         raise ReplayError(f"step {perform.name} has no function: give run.step() a callable")
     token = current_key.set(perform.idempotency_key)
     try:
-        if inspect.iscoroutinefunction(underlying(fn)):
-            running = fn(*perform.args["args"], **perform.args["kwargs"])
-            return await awaited(softly(running, perform.timeout, perform.name))
-        made = await in_thread(fn, *perform.args["args"], **perform.args["kwargs"])
-        return await awaited(made) if inspect.isawaitable(made) else made
+        return await call_step(perform)
     finally:
         current_key.reset(token)
 
 
 def records(run_id: str, perform: Perform, calls: Sequence[CallMade]) -> list[CallRecorded]:
     """Return requests to a model as records for the topic `calls`."""
-    return [
-        CallRecorded(
-            hash=call.hash,
-            run_id=run_id,
-            path=perform.path,
-            attempt=perform.attempt,
-            kind=call.kind,
-            name=call.name,
-            version=call.version,
-            request=redact_json(call.request),
-            answer=conceal(call.answer),
-            usage=call.usage.to_json(),
-            started_ms=call.started_ms,
-            finished_ms=call.finished_ms,
-            asked=call_hash(call.kind, "", 1, call.request),
-        )
-        for call in calls
-    ]
+    return [model_record(run_id, perform, call) for call in calls]

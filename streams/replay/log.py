@@ -136,8 +136,8 @@ class ReplayLog:
                 if run_id in wanted:
                     _keep(rows.setdefault(run_id, {}), key, record.value)
         return {
-            run_id: [Entry.from_dict(self.codec.decode_dict(value)) for value in kept.values()]
-            for run_id, kept in rows.items()
+            run_id: [Entry.from_dict(self.codec.decode_dict(value)) for value in latest.values()]
+            for run_id, latest in rows.items()
         }
 
 

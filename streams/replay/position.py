@@ -63,22 +63,22 @@ class Position:
         await self._producer.close()
 
     def _begin(self, stretch: Stretch, go_on: bool) -> Stretch:
-        kept = self._kept()
-        unfinished = any(place["next"] < place["end"] for place in kept.values())
+        saved = self._saved()
+        unfinished = any(place["next"] < place["end"] for place in saved.values())
         if go_on:
-            if not kept:
+            if not saved:
                 raise ReplayError(f"no replay was begun under {self._into!r}, so there is none to go on with")
-            self._same(next(iter(kept.values())))
-            self.next = {partition: place["next"] for partition, place in kept.items()}
+            self._same(next(iter(saved.values())))
+            self.next = {partition: place["next"] for partition, place in saved.items()}
             self.resumed = True
-            return self._as_begun(stretch, kept)
+            return self._as_begun(stretch, saved)
         if unfinished:
             raise ReplayError(
                 f"a replay under {self._into!r} is not finished: go on with it (--continue), or give another --into"
             )
         self._make()
         self.next = dict(stretch.start)
-        self.resumed = bool(kept)
+        self.resumed = bool(saved)
         return stretch
 
     def _same(self, begun: dict[str, Any]) -> None:
@@ -89,10 +89,10 @@ class Position:
                     "say the same, or give another --into"
                 )
 
-    def _as_begun(self, stretch: Stretch, kept: Mapping[int, dict[str, Any]]) -> Stretch:
+    def _as_begun(self, stretch: Stretch, saved: Mapping[int, dict[str, Any]]) -> Stretch:
         """Return the stretch of the beginning; raises RetentionError if the log has lost a part of it since."""
-        start = {partition: place["start"] for partition, place in kept.items()}
-        end = {partition: place["end"] for partition, place in kept.items()}
+        start = {partition: place["start"] for partition, place in saved.items()}
+        end = {partition: place["end"] for partition, place in saved.items()}
         for partition, low in offsets(self._log.config, stretch.topic, "earliest").items():
             if low > start.get(partition, low):
                 raise RetentionError(
@@ -101,7 +101,7 @@ class Position:
                 )
         return replace(stretch, start=start, end=end)
 
-    def _kept(self) -> dict[int, dict[str, Any]]:
+    def _saved(self) -> dict[int, dict[str, Any]]:
         if self._topic not in topic_names(self._log.config):
             return {}
         return {

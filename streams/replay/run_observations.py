@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from schemas.run import ENDED
 from streams.engine.entry import INBOX, RESUME, STARTED, SUBMITTED, Entry
 from streams.engine.messages import CancelAsked, ChildDone, Message, ResumeAsked, SignalArrived
-from streams.engine.view import ENDED, RunView, fold
+from streams.engine.view import RunView, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,23 +60,23 @@ class Observed:
         return self.own(STARTED)
 
     def endings(self, path: str, child: str) -> list[tuple[Moment, ChildDone]]:
-        """Return what the run heard of a child that it called at a path, with the times: it may end more than once."""
+        """Return the endings of a child, called at a path, that the run got, with their times; there may be several."""
         return [
             (
                 self.moment(entry),
-                ChildDone(path, child, heard.ending, heard.status, entry.output, entry.error, entry.usage),
+                ChildDone(path, child, arrival.ending, arrival.status, entry.output, entry.error, entry.usage),
             )
             for entry in self.entries
-            if (heard := _heard(entry)) is not None and heard.child == child
+            if (arrival := _arrival_of(entry)) is not None and arrival.child == child
         ]
 
-    def heard(self) -> set[int]:
-        """Return the ranks at which the run first heard of endings of its children."""
-        first: dict[_Heard, int] = {}
+    def arrival(self) -> set[int]:
+        """Return the ranks at which the run first got endings of its children."""
+        first: dict[_Arrival, int] = {}
         for entry in self.entries:
-            heard = _heard(entry)
-            if heard is not None:
-                first.setdefault(heard, entry.seq)
+            arrival = _arrival_of(entry)
+            if arrival is not None:
+                first.setdefault(arrival, entry.seq)
         return set(first.values())
 
     def children(self) -> set[str]:
@@ -96,7 +97,7 @@ class Observed:
         return next((entry for entry in self.entries if _same(entry, perform)), None)
 
     def letters(self) -> list[tuple[Moment, Message]]:
-        """Return what others said to the run: signals, cancels and resumes, with their times."""
+        """Return what others sent to the run: signals, cancels and resumes, with their times."""
         found: list[tuple[Moment, Message]] = []
         for entry in self.entries:
             message: Message | None = None
@@ -111,7 +112,7 @@ class Observed:
         return found
 
 
-class _Heard(NamedTuple):
+class _Arrival(NamedTuple):
     """An ending of a child; a success is the last there is, whatever its number."""
 
     child: str
@@ -119,16 +120,16 @@ class _Heard(NamedTuple):
     ending: int
 
 
-def _heard(entry: Entry) -> _Heard | None:
+def _arrival_of(entry: Entry) -> _Arrival | None:
     """Return the child's ending that an entry tells of: one that was waited for, or one that lay in the inbox."""
     error = entry.error if isinstance(entry.error, dict) else None
     status = "succeeded" if error is None else error.get("status", "failed")
     if entry.kind == "child":
-        return _Heard(entry.name, status, 1 if error is None else entry.attempt)
-    told = entry.input if isinstance(entry.input, dict) else {}
-    if entry.kind != "call" or entry.status not in _DECIDED or "child" not in told:
+        return _Arrival(entry.name, status, 1 if error is None else entry.attempt)
+    given = entry.input if isinstance(entry.input, dict) else {}
+    if entry.kind != "call" or entry.status not in _DECIDED or "child" not in given:
         return None
-    return _Heard(told["child"], status, 1 if error is None else error.get("ending", 1))
+    return _Arrival(given["child"], status, 1 if error is None else error.get("ending", 1))
 
 
 def asked_of(perform: Perform) -> str:

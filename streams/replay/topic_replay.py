@@ -36,7 +36,7 @@ _CHUNK: Final = 500  # records that are read at once, off the loop
 _ABREAST: Final = 8  # runs of a partition that wait for the outside together; recorded ones wait for nothing
 
 Progress = Callable[[str, int, int | None], None]
-"""Told what is being done, how much of it, and of how much (None: not known)."""
+"""Called with what is being done, how much of it, and of how much (None: not known)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.run import RunSubmitted
+from schemas.run import ENDED, RunSubmitted
 from schemas.schedule import ScheduleRunEnded
 from streams.clock import monotonic
 from streams.engine.inbound import message_of
 from streams.engine.machine import Machine
 from streams.engine.messages import ChildDone, EffectDone, Message, SignalArrived, Start, Submit, TimerFired
 from streams.engine.timers import NOT_BEFORE
-from streams.engine.view import ENDED
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
@@ -77,7 +76,7 @@ class World:
         self._asked: dict[tuple[str, str], Perform] = {}  # attempts under way
         self._parked: list[tuple[str, Perform]] = []  # those of them that the log has no answer to
         self._early: dict[str, list[Message]] = {}
-        self._awaited: dict[str, set[int]] = {}  # ranks at which runs are still to hear of their children
+        self._awaited: dict[str, set[int]] = {}  # ranks at which runs still wait for endings of their children
 
     def submit(self, event: RunSubmitted, at_ms: int) -> None:
         """Queue a submission at its time (milliseconds since the epoch)."""
@@ -99,7 +98,7 @@ class World:
                 self._push(moment, run_id, letter)
         for entry in entries:
             if entry.kind == "call" and entry.status == "scheduled":
-                self._child_told(run_id, entry.path, entry.output["child"])
+                self._child_is_known(run_id, entry.path, entry.output["child"])
 
     async def run(self) -> None:
         """Go on until nothing can happen any more, or something cannot be answered."""
@@ -201,17 +200,17 @@ class World:
         self.machines[run_id] = machine
         self.tallies[run_id] = Tally()
         if run_id in self._observed:
-            self._awaited[run_id] = self._observed[run_id].heard()
+            self._awaited[run_id] = self._observed[run_id].arrival()
         return machine
 
     def _unknown(self, event: RunSubmitted) -> None:
-        """Answer for a child whose agent is not known here, with what its parent was told at the time."""
+        """Answer for a child whose agent is not known here, with the ending that its parent got at the time."""
         parent, path = event.parent, event.parent_path
-        if parent is not None and path is not None and not self._child_told(parent, path, event.run_id):
+        if parent is not None and path is not None and not self._child_is_known(parent, path, event.run_id):
             self.misses.append(Miss(parent, path, "call", event.agent, "no such agent here, and no recorded result"))
 
-    def _child_told(self, parent: str, path: str, child: str) -> bool:
-        """Let a parent hear of a child's ending when it heard of it; False if the log does not know it."""
+    def _child_is_known(self, parent: str, path: str, child: str) -> bool:
+        """Give a parent its child's ending at the time when it got it; False if the log does not know it."""
         observed = self._observed.get(parent)
         endings = [] if observed is None else observed.endings(path, child)
         for moment, done in endings:
@@ -248,8 +247,8 @@ class World:
             moment = (self.now_ms, _UNRANKED)
             observed = self._observed.get(output.key)
             if observed is not None and isinstance(message, ChildDone):
-                heard = _heard(observed, message)
-                moment = moment if heard is None else _not_before(self.now_ms, heard)
+                arrival = _arrival_moment(observed, message)
+                moment = moment if arrival is None else _not_before(self.now_ms, arrival)
             self._push(moment, output.key, message)
 
     def _arm(self, run_id: str, timer: Timer) -> None:
@@ -317,8 +316,8 @@ class World:
         heapq.heappush(self._queue, (*moment, next(self._number), run_id, message, expected))
 
 
-def _heard(observed: Observed, message: ChildDone) -> Moment | None:
-    """Return when the run heard of that ending of its child; the log does not number successes."""
+def _arrival_moment(observed: Observed, message: ChildDone) -> Moment | None:
+    """Return when the run got that ending of its child; the log does not number successes."""
     number = 1 if message.status == "succeeded" else message.ending
     for moment, done in observed.endings(message.path, message.child_id):
         if (done.status, done.ending) == (message.status, number):

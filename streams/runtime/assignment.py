@@ -7,14 +7,23 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from streams.runtime.batch import RecordBatch
     from streams.runtime.partition_store import PartitionDatabase, PartitionStore
 
 
 OFFSET_KEY: Final = b"o/"  # in the ledger store: applied offset by source topic
+
+
+class QueuedBatch(Protocol):
+    """A batch in the queue of its source: `streams.runtime.batch.RecordBatch` is one."""
+
+    started: bool
+    taken: bool
+
+    def weight(self) -> int:
+        """Return what its records weigh, in bytes (for back-pressure)."""
 
 
 class SourcePartition:
@@ -26,7 +35,7 @@ class SourcePartition:
         """Make the source partition; its assignment sets `assignment`."""
         self.topic = topic
         self.assignment: PartitionAssignment | None = None
-        self.queue: deque[RecordBatch] = deque()
+        self.queue: deque[QueuedBatch] = deque()
         self.applied = -1  # next offset to process, as committed; -1: nothing known yet
         self.given = -1  # offset behind the last record that the consumer gave; written by its thread only, as `end`
         self.end = (-1, -1)  # `given` when the consumer last came to the partition's end, and where that was

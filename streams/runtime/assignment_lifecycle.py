@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.record import weight_of
@@ -14,7 +14,7 @@ from streams.runtime.record import weight_of
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment, SourcePartition
     from streams.runtime.committer import Committer
-    from streams.runtime.consumer_thread import ConsumerThread
+    from streams.runtime.consumer_thread import AssignmentListener, ConsumerThread
     from streams.runtime.record import ConsumedRecord
     from streams.runtime.restore import Restorer
     from streams.runtime.standbys import Standbys
@@ -26,8 +26,22 @@ log = logging.getLogger(__name__)
 _DRAIN_S: Final = 2.0  # how long a revocation waits for what has been started
 _LEAVE_S: Final = 3 * _DRAIN_S  # for that and for its commit, by another clock than the event loop's
 
-Deliver = Callable[["SourcePartition", "list[ConsumedRecord]"], None]
-AssignmentHook = Callable[["PartitionAssignment"], Awaitable[None] | None]
+
+class LifecycleEvents(Protocol):
+    """What happens to assignments, in the event loop."""
+
+    def deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
+        """Handle fetched records of an assignment that is ready."""
+
+    async def assignment_ready(self, owned: PartitionAssignment) -> None:
+        """Go on with open work of a restored assignment, before any record of it comes."""
+
+    def assignments_changed(self) -> None:
+        """Take note that assignments came or went."""
+
+    @property
+    def crash(self) -> Callable[[Exception], None]:
+        """What ends the process with an error."""
 
 
 class AssignmentLifecycle:
@@ -40,15 +54,17 @@ class AssignmentLifecycle:
         folder: Path,
         options: StoreOptions,
         restorer: Restorer,
-        deliver: Deliver,
-        crash: Callable[[Exception], None],
+        thread: Callable[[AssignmentListener], ConsumerThread],
+        committer: Committer,
+        events: LifecycleEvents,
         spawn: Callable[[Coroutine[object, object, None]], object],
         probe: Callable[[str], None],
         standbys: Standbys | None = None,
     ) -> None:
-        """Open stores of `specs` under `folder`; `deliver` gets records of ready assignments; `crash` ends the process.
+        """Open stores of `specs` under `folder`; `events` gets records and changes.
 
-        A store of which `standbys` has a copy is taken over from there.
+        `thread` makes the consumer's thread, which this object owns and listens to. A store of which `standbys` has a
+        copy is taken over from there.
         """
         self._standbys = standbys
         self._loop = asyncio.get_running_loop()
@@ -56,8 +72,8 @@ class AssignmentLifecycle:
         self._folder = folder
         self._options = options
         self._restorer = restorer
-        self._deliver = deliver
-        self._crash = crash
+        self._committer = committer
+        self._events = events
         self._spawn = spawn
         self._probe = probe
         self._waiting: list[PartitionAssignment] = []
@@ -65,12 +81,9 @@ class AssignmentLifecycle:
         self._opening: list[
             PartitionAssignment
         ] = []  # in the hands of the restoring thread, which must not lose its database
-        self.thread: ConsumerThread | None = None
-        self.committer: Committer | None = None
+        self.thread = thread(self)
         self.assignments: dict[int, PartitionAssignment] = {}
         self.progress = asyncio.Event()  # set whenever a batch was finished
-        self.on_ready: list[AssignmentHook] = []
-        self.on_change: list[Callable[[], None]] = []
 
     @property
     def restoring(self) -> bool:
@@ -102,7 +115,7 @@ class AssignmentLifecycle:
 
     def failed(self, error: Exception) -> None:
         """End the process."""
-        self._loop.call_soon_threadsafe(self._crash, error)
+        self._loop.call_soon_threadsafe(self._events.crash, error)
 
     # -- in the event loop
 
@@ -110,13 +123,9 @@ class AssignmentLifecycle:
         for source, messages in records.items():
             owned = source.assignment
             if owned is not None and owned.live and owned.ready:
-                self._deliver(source, messages)
+                self._events.deliver(source, messages)
             else:
-                self._release(weight_of(messages))
-
-    def _release(self, weight: int) -> None:
-        if self.thread is not None:
-            self.thread.release(weight)
+                self.thread.release(weight_of(messages))
 
     def _queue(self, owned: PartitionAssignment) -> None:
         self._waiting.append(owned)
@@ -137,7 +146,7 @@ class AssignmentLifecycle:
                 for one in batch:
                     await self._start(one)
         except Exception as error:  # noqa: BLE001 - an assignment that cannot be restored must stop the worker, loudly
-            self._crash(error)
+            self._events.crash(error)
         finally:
             self._restoring = False
 
@@ -163,7 +172,7 @@ class AssignmentLifecycle:
         if warm is not None:
             log.info("partition %s is taken over from the standby here", number)
             return warm
-        db = PartitionDatabase(self._folder / str(number), self._options, damaged=self._crash)
+        db = PartitionDatabase(self._folder / str(number), self._options, damaged=self._events.crash)
         if db.rebuilt:
             log.info("store of partition %s was damaged and is rebuilt: %s", number, db.rebuilt)
         return db
@@ -180,17 +189,9 @@ class AssignmentLifecycle:
             self._close(one)
             return
         self.assignments[one.partition] = one
-        await self.opened(one)
-        if self.thread is not None:
-            self.thread.begin(one)
-        self._changed()
-
-    async def opened(self, one: PartitionAssignment) -> None:
-        """Tell those who have work to go on with in an assignment, before any record of it comes."""
-        for hook in self.on_ready:
-            pending = hook(one)
-            if pending is not None:
-                await pending
+        await self._events.assignment_ready(one)
+        self.thread.begin(one)
+        self._events.assignments_changed()
 
     async def _drain(self, gone: Sequence[PartitionAssignment]) -> None:
         self._probe("draining")
@@ -198,9 +199,7 @@ class AssignmentLifecycle:
             one.ready = False
             for source in one.sources.values():
                 while source.queue and not source.queue[-1].started:
-                    self._release(source.queue.pop().weight())
-        if self.committer is None:
-            return
+                    self.thread.release(source.queue.pop().weight())
         try:
             async with asyncio.timeout(_DRAIN_S):
                 while any(source.queue for one in gone for source in one.sources.values()):
@@ -208,19 +207,15 @@ class AssignmentLifecycle:
                     await self.progress.wait()
         except TimeoutError:
             log.info("handlers were still at work when their partitions had to go; their records come again elsewhere")
-        await self.committer.drain(_DRAIN_S)
+        await self._committer.drain(_DRAIN_S)
 
     def _close_all(self, gone: Sequence[PartitionAssignment]) -> None:
         for one in gone:
             for source in one.sources.values():
-                self._release(sum(batch.weight() for batch in source.queue if not batch.taken))
+                self.thread.release(sum(batch.weight() for batch in source.queue if not batch.taken))
                 source.queue.clear()
             if self.assignments.get(one.partition) is one:
                 del self.assignments[one.partition]
             if one not in self._opening:
                 self._close(one)
-        self._changed()
-
-    def _changed(self) -> None:
-        for hook in self.on_change:
-            hook()
+        self._events.assignments_changed()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.record import weight_of
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from streams.runtime.assignment import SourcePartition
@@ -19,6 +20,11 @@ CURRENT: ContextVar[RecordBatch | None] = ContextVar("streams_current_batch", de
 
 GROW_LIMIT: Final = 2000  # records a batch may grow to while nobody has begun it
 SHORT: Final = 100  # the same for records that are not handled in microseconds: the loop serves others in between
+
+
+def queue_of(source: SourcePartition) -> deque[RecordBatch]:
+    """Return the batches of a source that are not committed, in order."""
+    return cast("deque[RecordBatch]", source.queue)
 
 
 class RecordBatch(CommitUnit):

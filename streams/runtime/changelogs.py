@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from streams import clock
 from streams.runtime.cluster_queries import answered
 from streams.runtime.errors import RestoreError
+from streams.runtime.index_entries import with_entries
 from streams.runtime.partition_store import ChangelogMark
-from streams.runtime.store_index import with_entries
 
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment

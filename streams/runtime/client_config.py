@@ -1,4 +1,4 @@
-"""librdkafka settings of the worker's clients: what each is for is said beside it."""
+"""librdkafka settings of the worker's clients: what each is for stands beside it."""
 
 from __future__ import annotations
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from streams.runtime.errors import OverlayConflictError, RecordTooLargeError, UnitTooLargeError
 
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
-    from streams.runtime.partition_store import PartitionStore
+    from streams.runtime.partition_store import DeferredRow, PartitionStore
 
 Headers = Sequence[tuple[str, str | bytes | None]]
 # topic, value, key, partition (-1: by key), headers. A tuple because tens of thousands a second are made.
 Out = tuple[str, bytes | None, bytes | None, int, Headers | None]
 Write = tuple["PartitionStore", bytes, bytes | None]
 Callback = Callable[[], None]
-
-
-class DeferredRow(Protocol):
-    """A change of a row whose bytes are made at the commit, once for all changes of that row in a transaction."""
-
-    store: PartitionStore
-    key: bytes
-
-    def data(self) -> bytes | None:
-        """Return the row after the change."""
 
 
 MAX_RECORD_BYTES: Final = 1_000_000  # the topics' max.message.bytes less room for headers and the batch frame

@@ -1,4 +1,4 @@
-"""Waiting for a unit: what has to be true before it is told."""
+"""Waiting for a unit that has to be committed before its result goes out."""
 
 from __future__ import annotations
 

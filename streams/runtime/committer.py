@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from streams import clock
 from streams.runtime.assignment import OFFSET_KEY
-from streams.runtime.commit_unit import CommitUnit, DeferredRow, Write
+from streams.runtime.commit_unit import CommitUnit, Write
 from streams.runtime.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -27,7 +27,7 @@ from streams.runtime.errors import (
     TransactionStuckError,
 )
 from streams.runtime.member_refusals import MemberRefusals
-from streams.runtime.partition_store import ChangelogMark
+from streams.runtime.partition_store import ChangelogMark, DeferredRow
 
 if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
@@ -65,7 +65,7 @@ class Committer:
         owner: AssignmentOwner,
         *,
         ledger: str,
-        topic_ids: dict[str, str],
+        topic_ids: Mapping[str, str],
         crash: Callable[[Exception], None],
         refused: Callable[[CommitUnit, Exception], None],
         probe: Callable[[str], None],
@@ -74,6 +74,7 @@ class Committer:
     ) -> None:
         """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process.
 
+        `topic_ids` has the changelog of each store once `run` begins: rows are marked with the topic they come from.
         `rows` makes the rows of what the units of an assignment change late, given what is committed (commit thread).
         `busy` says whether something is under way that will be ready in a turn or two of the loop.
         """

@@ -31,8 +31,8 @@ class ConsumerLag:
     def of(self, assignments: Sequence[PartitionAssignment]) -> dict[tuple[str, int], int] | None:
         """Return the lag of each source partition in offsets, None while the broker does not answer; blocks.
 
-        After a failure the next question is asked by a new client: one that was told of no broker at all, as a lone
-        broker does that has just come back, never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
+        After a failure the next question is asked by a new client: one that has got a list without brokers (from a lone
+        broker that has just come back) never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
         places = {
             TopicPartition(topic, one.partition): source for one in assignments for topic, source in one.sources.items()

@@ -64,7 +64,7 @@ class FirstDeliveryGuard:
         return count > 0 and all((topic, number) in self._known for number in range(count))
 
     def learnt(self, topic: str, partition: int) -> None:
-        """Note that a partition has acknowledged a record, and said where it lies."""
+        """Note that a partition has acknowledged a record with its offset."""
         self._known.add((topic, partition))
 
 

@@ -39,8 +39,8 @@ class GroupMembers:
     def of(self, group: str) -> frozenset[GroupMember] | None:
         """Return a group's members, None while its coordinator gives no answer; blocks for some seconds at most.
 
-        After a failure the next question is asked by a new client: one that was told of no broker at all, as a lone
-        broker does that has just come back, never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
+        After a failure the next question is asked by a new client: one that has got a list without brokers (from a
+        lone broker that has just come back) never asks again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
         if self._admin is None:
             self._admin = AdminClient(self._client, logger=None)

@@ -1,7 +1,7 @@
 """How long the group may refuse this member before somebody must act: the library alone may never join again.
 
 A refusal normally lasts until the member's next heartbeat, which tells the library; it then takes the partitions away
-and joins again. A client that was told of no broker at all, as a lone broker does that has just come back from a pause,
+and joins again. A client that has got a list without brokers (from a lone broker that has just come back from a pause)
 sends no heartbeat any more (https://github.com/confluentinc/librdkafka/issues/5301): to commit again would go on for
 ever.
 """

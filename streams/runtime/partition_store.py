@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, RdictIter, ReadOptions, WriteBatch
 
 from streams.runtime.errors import StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
-    from streams.runtime.commit_unit import CommitUnit, DeferredRow
     from streams.runtime.store_index import StoreIndex
 
 _MARK = b"\x00mark\x00"  # no row key starts with a zero byte: row keys are "<store>\x00<key>"
@@ -232,6 +231,12 @@ def _after(prefix: bytes) -> bytes:
     return head[:-1] + bytes([head[-1] + 1])
 
 
+class OverlayWriter(Protocol):
+    """What writes rows into the overlay: `streams.runtime.commit_unit.CommitUnit` is one."""
+
+    sealed: bool
+
+
 class PartitionStore:
     """One changelogged key-value store of one partition: committed rows below, the overlay of open units above."""
 
@@ -261,7 +266,7 @@ class PartitionStore:
             self if index is None else PartitionStore(db, name, topic, partition, None, b"\x01")
         )
         # What open units have written: the row, whose it is, and where it stands among that one's records and rows.
-        self.dirty: dict[bytes, tuple[bytes | DeferredRow | None, CommitUnit, tuple[int, int] | None]] = {}
+        self.dirty: dict[bytes, tuple[bytes | DeferredRow | None, OverlayWriter, tuple[int, int] | None]] = {}
 
     def clean(self) -> PartitionStore:
         """Return the same store without what is uncommitted, for the assignment that follows on this one."""
@@ -293,6 +298,16 @@ class PartitionStore:
         for key, (fresh, *_) in list(dirty.items()):
             if key.startswith(prefix) and (row := _bytes_of(fresh)) is not None:
                 yield key, row
+
+
+class DeferredRow(Protocol):
+    """A change of a row whose bytes are made at the commit, once for all changes of that row in a transaction."""
+
+    store: PartitionStore
+    key: bytes
+
+    def data(self) -> bytes | None:
+        """Return the row after the change."""
 
 
 def _bytes_of(fresh: bytes | DeferredRow | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""How a worker's process keeps its memory: what the interpreter and the C library are told before threads exist."""
+"""How a worker's process keeps its memory: settings of the interpreter and the C library, made before threads exist."""
 
 from __future__ import annotations
 

@@ -40,3 +40,10 @@ class ConsumedRecord(Protocol):
 def weight_of(records: Sequence[ConsumedRecord]) -> int:
     """Return what records weigh while they are in flight, in bytes."""
     return sum(map(len, records)) + _RECORD_BYTES * len(records)
+
+
+def header_bytes(record: ConsumedRecord) -> dict[str, bytes]:
+    """Return the headers of a record by name, each as bytes."""
+    return {
+        name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in record.headers() or ()
+    }

@@ -35,12 +35,12 @@ class RetentionGaps:
                 self.offsets[gap.topic] += gap.end - gap.start
 
     def take(self) -> list[RetentionGap]:
-        """Return the gaps that nobody was told of; whoever takes them gives back those that could not be told."""
+        """Return the gaps that were not reported; whoever takes them gives back those that it could not report."""
         with self._lock:
             unreported, self._unreported = self._unreported, []
         return unreported
 
     def give_back(self, gap: RetentionGap) -> None:
-        """Keep a gap to be told of later."""
+        """Store a gap that is to be reported later."""
         with self._lock:
             self._unreported.append(gap)

@@ -7,8 +7,9 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -17,17 +18,18 @@ from streams.error_text import error_message
 from streams.runtime import client_config
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.assignment_lifecycle import AssignmentLifecycle
-from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch
+from streams.runtime.batch import GROW_LIMIT, SHORT, RecordBatch, queue_of
 from streams.runtime.changelogs import ChangelogReader
 from streams.runtime.cluster_check import probe
 from streams.runtime.cluster_queries import answered
-from streams.runtime.commit_unit import CommitUnit
-from streams.runtime.committer import Committer, Rows
+from streams.runtime.commit_unit import CommitUnit, Write
+from streams.runtime.committer import Committer
 from streams.runtime.consumer_thread import ConsumerThread
 from streams.runtime.errors import ClusterUnfitError
 from streams.runtime.fencing import OffsetOwner, transactional_id
 from streams.runtime.group_snapshot import GroupSnapshot
-from streams.runtime.partition_store import StoreOptions
+from streams.runtime.host import RecordSink, RuntimeHost
+from streams.runtime.partition_store import DeferredRow, StoreOptions
 from streams.runtime.rejected_output import RejectedOutputIsolation
 from streams.runtime.restore import Restorer
 from streams.runtime.retention_gaps import RetentionGaps
@@ -42,9 +44,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _PATIENCE_S: Final = 10.0
+
+
+def no_probe(_stage: str) -> None:
+    """Do nothing at a stage of work: only fault tests look at them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,164 +65,150 @@ class RuntimeSettings:
     stores: tuple[StoreSpec, ...] = ()
     standbys: int = 0  # copies of each partition's stores that other workers keep
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
-    probe: Callable[[str], None] = lambda _stage: None  # told each stage; fault tests stop the process there
+    probe: Callable[[str], None] = no_probe  # called at each stage; fault tests stop the process there
     client_id: str = ""  # of the group's member, as `fencing.OffsetOwner` says; empty: one is made
     options: StoreOptions = field(default_factory=StoreOptions)
-    rows: Rows = lambda _assignment, _changes: ([], [])  # see Committer
-    busy: Callable[[], bool] = lambda: False  # see Committer
 
 
 class Runtime:
     """Own partitions, hand out batches, commit units."""
 
     def __init__(self, settings: RuntimeSettings, *, crash: Callable[[Exception], None]) -> None:
-        """Prepare; `crash` ends the process with an error."""
-        self.settings = settings
+        """Make the parts, in a running event loop; `crash` ends the process with an error."""
+        s = self.settings = settings
+        self._specs = (s.ledger, *s.stores)
+        self._host: RuntimeHost = RuntimeHost()
+        self._sink: RecordSink | None = None
+        self._poison = RejectedOutputIsolation()
         self.gaps = RetentionGaps()
         self.tasks = BackgroundTasks(crash)
         self.crash = crash
-        self._thread: ConsumerThread | None = None
-        self._ownership: AssignmentLifecycle | None = None
-        self._committer: Committer | None = None
-        self.deliver: Callable[[SourcePartition, list[ConsumedRecord]], None] = _nobody
-        self.keep_rejected: Callable[[CommitUnit, Exception], None] = self._cannot_keep
         self.refusals: dict[tuple[int, str], Exception] = {}  # runs whose decision the broker refused, by partition
-        self._poison = RejectedOutputIsolation()
-        self.standbys: Standbys | None = None
         self.topics: tuple[str, ...] = ()
         self.partitions = 0
         self.opened = asyncio.Event()
-
-    @property
-    def snapshot(self) -> GroupSnapshot:
-        """Return the latest metadata and live assignments."""
-        return _running(self._thread).snapshot
-
-    @property
-    def committer(self) -> Committer:
-        """Return the group commit."""
-        return _running(self._committer)
-
-    @property
-    def at_work(self) -> bool:
-        """Return whether a transaction is under way."""
-        return self._committer is not None and self._committer.at_work
-
-    @property
-    def ownership(self) -> AssignmentLifecycle:
-        """Return the life of the assignments."""
-        return _running(self._ownership)
-
-    @property
-    def polls(self) -> int:
-        """Return how often the consumer's thread has polled, for a watchdog."""
-        return _running(self._thread).polls
-
-    @property
-    def holds_back(self) -> bool:
-        """Return whether nothing is fetched, since the records that were read fill the memory that is allowed."""
-        return _running(self._thread).holds_back
-
-    @property
-    def member(self) -> str | None:
-        """Return our id in the group, None while we are not to be in it."""
-        return None if self._thread is None else self._thread.member
-
-    @property
-    def assigned(self) -> frozenset[int]:
-        """Return the partition numbers that the group has given to this worker, served or not."""
-        return frozenset() if self._thread is None else self._thread.numbers
-
-    @property
-    def assignments(self) -> dict[int, PartitionAssignment]:
-        """Return the restored assignments by partition number."""
-        return {} if self._ownership is None else self._ownership.assignments
-
-    async def next_snapshot(self) -> None:
-        """Wait until the consumer's thread has published a snapshot that is younger than this call."""
-        loop, fresh = asyncio.get_running_loop(), asyncio.Event()
-        _running(self._thread).after_publish(lambda: _wake(loop, fresh))
-        await fresh.wait()
-
-    def release(self, weight: int) -> None:
-        """Give back the credit of records of this weight."""
-        _running(self._thread).release(weight)
-
-    async def open(self, topics: Sequence[str]) -> None:
-        """Check the cluster and the topics, restart the slot's transactions, make the parts; fetch nothing yet.
-
-        Raises ClusterUnfitError when the cluster or its topics are not what workers need.
-        """
-        s = self.settings
-        specs = (s.ledger, *s.stores)
-        self.topics = tuple(sorted(topics))
-        counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in specs)])
-        self.partitions = self._common(counts)
-        await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
-        restorer = Restorer(s.client, s.group, s.ledger.name, self.gaps)
-        self.standbys = self._copies(specs) if s.standbys else None
-        self._ownership = AssignmentLifecycle(
-            specs=specs,
+        self._topic_ids: dict[str, str] = {}
+        client_id = s.client_id or f"{s.group}/{s.slot}/{uuid.uuid4().hex}"
+        self.committer = Committer(
+            TransactionalProducer(s.client, transactional_id(s.group, s.slot), s.probe, OffsetOwner(s.slot, client_id)),
+            self,
+            ledger=s.ledger.name,
+            topic_ids=self._topic_ids,
+            crash=crash,
+            refused=self._refused,
+            probe=s.probe,
+            rows=self._deferred_rows,
+            busy=self._is_busy,
+        )
+        self.standbys = self._copies() if s.standbys else None
+        self.ownership = AssignmentLifecycle(
+            specs=self._specs,
             folder=s.folder,
             options=s.options,
-            restorer=restorer,
-            deliver=self._deliver,
-            crash=self.crash,
+            restorer=Restorer(s.client, s.group, s.ledger.name, self.gaps),
+            thread=partial(
+                ConsumerThread,
+                client_config.consumer(s.client, s.group, client_id),
+                client_config.fetcher(s.client, s.group),
+            ),
+            committer=self.committer,
+            events=self,
             spawn=self.tasks.spawn,
             probe=s.probe,
             standbys=self.standbys,
         )
-        client_id = s.client_id or f"{s.group}/{s.slot}/{uuid.uuid4().hex}"
-        member = client_config.consumer(s.client, s.group, client_id)
-        fetching = client_config.fetcher(s.client, s.group)
-        self._thread = ConsumerThread(member, fetching, self._ownership)
-        self._ownership.thread = self._thread
-        self._committer = Committer(
-            TransactionalProducer(s.client, transactional_id(s.group, s.slot), s.probe, OffsetOwner(s.slot, client_id)),
-            self,
-            ledger=s.ledger.name,
-            topic_ids={spec.topic: ids[spec.topic] for spec in specs},
-            crash=self.crash,
-            refused=self._refused,
-            probe=s.probe,
-            rows=s.rows,
-            busy=s.busy,
-        )
-        self._ownership.committer = self._committer
-        await self._committer.open()
-        self.tasks.spawn(self._committer.run())
+        self._thread = self.ownership.thread
+
+    @property
+    def snapshot(self) -> GroupSnapshot:
+        """Return the latest metadata and live assignments."""
+        return self._thread.snapshot
+
+    @property
+    def at_work(self) -> bool:
+        """Return whether a transaction is under way."""
+        return self.committer.at_work
+
+    @property
+    def polls(self) -> int:
+        """Return how often the consumer's thread has polled, for a watchdog."""
+        return self._thread.polls
+
+    @property
+    def holds_back(self) -> bool:
+        """Return whether nothing is fetched, since the records that were read fill the memory that is allowed."""
+        return self._thread.holds_back
+
+    @property
+    def member(self) -> str | None:
+        """Return our id in the group, None while we are not to be in it."""
+        return self._thread.member
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """Return the partition numbers that the group has given to this worker, served or not."""
+        return self._thread.numbers
+
+    @property
+    def assignments(self) -> dict[int, PartitionAssignment]:
+        """Return the restored assignments by partition number."""
+        return self.ownership.assignments
+
+    async def next_snapshot(self) -> None:
+        """Wait until the consumer's thread has published a snapshot that is younger than this call."""
+        loop, fresh = asyncio.get_running_loop(), asyncio.Event()
+        self._thread.after_publish(partial(_wake, loop, fresh))
+        await fresh.wait()
+
+    def release(self, weight: int) -> None:
+        """Give back the credit of records of this weight."""
+        self._thread.release(weight)
+
+    async def open(self, topics: Sequence[str], sink: RecordSink, host: RuntimeHost | None = None) -> None:
+        """Check the cluster and the topics, restart the slot's transactions; fetch nothing yet.
+
+        `sink` gets the records, `host` takes part in what happens to them. Raises ClusterUnfitError when the cluster or
+        its topics are not what workers need.
+        """
+        s = self.settings
+        self._sink, self._host = sink, host or self._host
+        self.topics = tuple(sorted(topics))
+        counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in self._specs)])
+        self.partitions = self._common(counts)
+        await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
+        self._topic_ids.update({spec.topic: ids[spec.topic] for spec in self._specs})
+        await self.committer.open()
+        self.tasks.spawn(self.committer.run())
         self.opened.set()
 
     def start(self) -> None:
         """Join the group and fetch."""
         if self.standbys is not None:
             self.standbys.start()
-        _running(self._thread).start(self.topics, self.settings.subscription or self.topics[0])
+        self._thread.start(self.topics, self.settings.subscription or self.topics[0])
 
     async def stop(self) -> None:
         """Drain, commit, leave the group at once, close the stores."""
         if self.standbys is not None:
             await asyncio.to_thread(self.standbys.stop)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.stop)
-        if self._committer is not None:
-            await self._committer.drain(5)
-            self._committer.stop()
+        await asyncio.to_thread(self._thread.stop)
+        await self.committer.drain(5)
+        self.committer.stop()
         for owned in list(self.assignments.values()):
             owned.kill()
             owned.close()
         await self.tasks.stop()
 
-    def _copies(self, specs: tuple[StoreSpec, ...]) -> Standbys:
+    def _copies(self) -> Standbys:
         s = self.settings
         return Standbys(
             copies=s.standbys,
-            specs=specs,
+            specs=self._specs,
             folder=s.folder,
             options=s.options,
             changelogs=ChangelogReader(s.client),
             reader=self._follower,
-            busy=lambda: self.ownership.restoring,
+            busy=self._is_restoring,
             damaged=self.crash,
         )
 
@@ -227,11 +217,31 @@ class Runtime:
         contact = Contact(settings)
         return Consumer(settings, error_cb=contact.noted, logger=None), contact
 
-    def _cannot_keep(self, _batch: CommitUnit, error: Exception) -> None:
-        self.crash(error)  # nobody keeps dead letters here
+    def _is_restoring(self) -> bool:
+        return self.ownership.restoring
 
-    def _deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
-        self.deliver(source, messages)  # the conductor takes over after the parts were made
+    # -- what the lifecycle and the committer tell the host
+
+    def deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
+        """Hand fetched records over to whoever handles them."""
+        _opened(self._sink).deliver(source, messages)
+
+    async def assignment_ready(self, owned: PartitionAssignment) -> None:
+        """Let the host go on with open work of a restored assignment."""
+        await self._host.assignment_ready(owned)
+
+    def assignments_changed(self) -> None:
+        """Tell Faust and the host that assignments came or went."""
+        _opened(self._sink).assignments_changed()
+        self._host.assignments_changed()
+
+    def _deferred_rows(
+        self, owned: PartitionAssignment, changes: Sequence[DeferredRow]
+    ) -> tuple[list[Write], list[Write]]:
+        return self._host.deferred_rows(owned, changes)
+
+    def _is_busy(self) -> bool:
+        return self._host.is_busy()
 
     # -- batches
 
@@ -250,19 +260,21 @@ class Runtime:
         self, source: SourcePartition, part: list[ConsumedRecord], agents: int, *, grow: bool
     ) -> list[RecordBatch]:
         made = []
+        queue = queue_of(source)
         most = SHORT if source.topic in self.settings.slow else GROW_LIMIT
         for start in range(0, len(part), most):
             piece = part[start : start + most]
-            if not (grow and source.queue and source.queue[-1].grow(piece, most)):
+            if not (grow and queue and queue[-1].grow(piece, most)):
                 made.append(RecordBatch(source, piece, agents, self._finished))
-                source.queue.append(made[-1])
+                queue.append(made[-1])
         return made
 
     def _pass_by(self, batch: RecordBatch, error: Exception) -> None:
         """Commit a refused record's dead letter and offset, and nothing else of it."""
         batch.started = True
         batch.source.queue.append(batch)
-        self.keep_rejected(batch, error)
+        if not self._host.keep_rejected(batch, error):
+            self.crash(error)
         batch.done()
 
     def reject(self, batch: RecordBatch, error: Exception) -> None:
@@ -291,7 +303,7 @@ class Runtime:
 
     def _finished(self, batch: RecordBatch) -> None:
         """Hand the finished head run of a source to the committer: offsets never pass unfinished work."""
-        queue = batch.source.queue
+        queue = queue_of(batch.source)
         while queue and queue[0].sealed:
             head = queue.popleft()
             head.taken = True
@@ -323,8 +335,8 @@ class Runtime:
         self.tasks.spawn(self._renewed(old, new))
 
     async def _renewed(self, old: PartitionAssignment, new: PartitionAssignment) -> None:
-        await self.ownership.opened(new)
-        _running(self._thread).renew(old, new)
+        await self.assignment_ready(new)
+        self._thread.renew(old, new)
 
     # -- at start
 
@@ -356,15 +368,11 @@ class Runtime:
         )
 
 
-def _running(part: T | None) -> T:
-    if part is None:
-        raise RuntimeError("the runtime is not open")
-    return part
-
-
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     loop.call_soon_threadsafe(event.set)
 
 
-def _nobody(_source: SourcePartition, _messages: list[ConsumedRecord]) -> None:
-    raise RuntimeError("no conductor took over delivery")
+def _opened(sink: RecordSink | None) -> RecordSink:
+    if sink is None:
+        raise RuntimeError("the runtime is not open")
+    return sink

@@ -1,8 +1,8 @@
-"""Which workers keep copies of a partition: the same answer in every worker that has heard the same heartbeats.
+"""Which workers keep copies of a partition: the same answer in every worker that has got the same heartbeats.
 
 The group's `range` assignor puts its members in an order of its own (that of their ids, which nobody else knows) and
 gives each in turn a range of the partition numbers (`RangeAssignor` of Kafka's group coordinator, from 4.0 on). The
-order is seen in what each owns, so who would inherit a partition can be told before: the ranges of those that are left.
+order is seen in what each owns, so who would inherit a partition is known before: the ranges of those that are left.
 Copies are first of all with the heir, then with those to whom the death of a third one would move the partition, then
 wherever rendezvous hashing says.
 """

@@ -22,7 +22,7 @@ class PoolWorkers(Protocol):
         """The id of this worker."""
 
     def settled(self) -> bool:
-        """Return whether every live worker has been heard of."""
+        """Return whether every live worker has sent a heartbeat."""
 
     def members(self) -> Mapping[str, frozenset[int]]:
         """Return the partitions that each worker owns, by its id."""

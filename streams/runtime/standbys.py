@@ -220,7 +220,7 @@ class Standbys:
         self.lags = lags
 
     def _end(self, reader: Consumer, place: Place, reading: ChangelogReading) -> int:
-        """Return the end of a changelog as the last fetch told it; before the first one, as it was at the opening."""
+        """Return the end of a changelog as of the last fetch; before the first one, as it was at the opening."""
         try:
             return max(reader.get_watermark_offsets(TopicPartition(*place), cached=True)[1], reading.end)
         except KafkaException:

@@ -1,4 +1,4 @@
-"""One transaction at a time: the worker's transactional producer, with each outcome told apart.
+"""One transaction at a time: the worker's transactional producer, with a type of error for each outcome.
 
 All calls block and are made by one thread. The answers a broker can give are four: committed; refused because of the
 member (try again with the next metadata); refused because of a record; unknown (the process must end: what the log
@@ -103,7 +103,7 @@ class TransactionalProducer:
         self._producer = self._new_producer()
         self._firsts = FirstDeliveryGuard(self._partitions)
         self._refused: KafkaError | None = None
-        self._reports_due = 0  # records asked for of which the broker has not said where they lie
+        self._reports_due = 0  # records whose delivery report is required and has not come
         self._probe = probe
         self._contact = Contact(client)
         self._topic = ""  # one that the last transaction wrote to
@@ -216,7 +216,7 @@ class TransactionalProducer:
         return reports
 
     def _see_to_firsts(self, stands: Callable[[], None]) -> None:
-        """Wait until the broker has said where the records asked for lie.
+        """Wait for the required delivery reports.
 
         Raises TransactionAbortedError if it has not, unless it refused one: the library tells that itself. `stands`
         raises when any record was refused: the library sends none of the rest then, which would wait for its time-out.

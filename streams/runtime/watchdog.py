@@ -121,15 +121,20 @@ class StallWatch:
     others.
     """
 
-    def __init__(self, runtime: Runtime, crash: Callable[[Exception], None]) -> None:
-        """Watch `runtime`; `crash` ends the process."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        crash: Callable[[Exception], None],
+        on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None,
+    ) -> None:
+        """Watch `runtime`; `crash` ends the process; `on_lag` is called with the lag of each partition at each look."""
         self._runtime = runtime
         self._crash = crash
         self._lags = ConsumerLag(runtime.settings.client)
         self._turned_at = clock.monotonic()
         self._polls = -1
         self._seen: dict[SourcePartition, tuple[Any, float]] = {}  # where a source was, and since when
-        self.on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None  # told with each look
+        self._on_lag = on_lag
         self.trouble: str | None = None  # what /readyz says of it
 
     async def run(self) -> None:
@@ -147,8 +152,8 @@ class StallWatch:
         if found is None:
             self._seen, self.trouble = {}, None  # the broker does not answer: that explains it
             return
-        if self.on_lag is not None:
-            self.on_lag(found)
+        if self._on_lag is not None:
+            self._on_lag(found)
         seen, self._seen, held = self._seen, {}, self._runtime.holds_back
         still, worst = 0.0, ""
         for owned in assignments:

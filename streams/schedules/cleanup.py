@@ -19,9 +19,9 @@ def cleanup_old_events() -> None:
 
     here = settings.load()
     events = Names(here.topic_prefix).events
-    kept = retention_ms(here.kafka(), events)
-    if kept is None:
+    retained_ms = retention_ms(here.kafka(), events)
+    if retained_ms is None:
         return
-    limit = clock.now_ms() - kept
+    limit = clock.now_ms() - retained_ms
     dropped = drop_before(here.kafka(), events, limit, bus_groups(here, discover(here.apps)).values())
     log.info("events older than %s are gone from %d partitions", clock.iso(limit), len(dropped))

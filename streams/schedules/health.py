@@ -23,11 +23,11 @@ async def health_check() -> list[Event]:
     here, now_ms = settings.load(), clock.now_ms()
     found = await asyncio.to_thread(problems, here, now_ms)
     known: dict[str, Alert] = await asyncio.to_thread(rows_of, here, alerts)
-    return told(found, known, now_ms)
+    return changed_alerts(found, known, now_ms)
 
 
-def told(found: dict[str, str], known: dict[str, Alert], now_ms: int) -> list[Event]:
-    """Return what is to be said of the problems `found`, given the alerts that are `known`."""
+def changed_alerts(found: dict[str, str], known: dict[str, Alert], now_ms: int) -> list[Event]:
+    """Return the events for the problems `found`, given the alerts that are `known`."""
     unwell = [name for name in sorted(found) if name.startswith("health/")]
     check = HealthCheckCompleted(
         subject="streams", healthy=not unwell, detail="; ".join(found[name] for name in unwell), data=found

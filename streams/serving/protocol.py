@@ -177,8 +177,8 @@ def bounded(per_address: int) -> type[BoundedProtocol]:
     return Bounded
 
 
-_TOLD: Final = b'{"type":"urn:streams:problem:busy","title":"Too many connections from this address","status":503}'
+_BUSY: Final = b'{"type":"urn:streams:problem:busy","title":"Too many connections from this address","status":503}'
 _CROWDED: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n"
-    b"connection: close\r\ncontent-length: " + str(len(_TOLD)).encode() + b"\r\n\r\n" + _TOLD
+    b"connection: close\r\ncontent-length: " + str(len(_BUSY)).encode() + b"\r\n\r\n" + _BUSY
 )

@@ -16,8 +16,8 @@ from ddsketch.mapping import LogarithmicMapping
 from ddsketch.store import DenseStore
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from schemas.run import ENDED
 from streams import table
-from streams.engine.view import ENDED
 
 ACCURACY: Final = 0.02
 QUANTILES: Final = (50, 90, 95, 99)

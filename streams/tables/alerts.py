@@ -1,4 +1,4 @@
-"""Which problems were told of and are not over: so that each is told once, and its end, too."""
+"""Which problems were reported and are not over, so that each is reported once, and its end, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streams import table
 
 
 class Alert(BaseModel):
-    """A problem: how often it has come, whether it lasts, and what was said last."""
+    """A problem: how often it has come, whether it lasts, and its last text."""
 
     open: bool = True
     times: int = 0

@@ -1,4 +1,4 @@
-"""What each watched source looked like when it was last different: so that only news is told of."""
+"""What each watched source looked like when it was last different: so that only changes are reported."""
 
 from __future__ import annotations
 

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.run import ENDED
 from schemas.values import Json
 from streams import table
 from streams.clock import iso
-from streams.engine.view import ENDED, RunView
+from streams.engine.view import RunView
 
 _CUT: Final = 500  # characters of an error or a reason in a row; the run itself has the whole
 

@@ -9,7 +9,7 @@ from schemas.github import GithubIssueClosed, GithubIssueOpened
 from schemas.tickets import IssueTriaged
 from streams import table
 
-KEPT = 200  # the newest tickets of a repository; a row is one record and must not grow for ever
+MOST = 200  # the newest tickets of a repository; a row is one record and must not grow for ever
 
 
 class Ticket(BaseModel):
@@ -52,5 +52,5 @@ def tickets(row: Tickets | None, event: Event) -> Tickets | None:
             after, counted = ticket.model_copy(update={**verdict, "status": "triaged"}), {"triaged": before.triaged + 1}
         case GithubIssueClosed():
             after, counted = ticket.model_copy(update={"status": "closed"}), {"closed": before.closed + 1}
-    kept = dict(sorted({**before.tickets, str(event.number): after}.items(), key=lambda item: int(item[0]))[-KEPT:])
-    return before.model_copy(update={**counted, "tickets": kept})
+    newest = dict(sorted({**before.tickets, str(event.number): after}.items(), key=lambda item: int(item[0]))[-MOST:])
+    return before.model_copy(update={**counted, "tickets": newest})

@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any, Final
 
 from schemas import Event
-from schemas.run import RunHistoryGiven, RunSubmitted
+from schemas.run import CLOSED, ENDED, RunHistoryGiven, RunSubmitted
 from schemas.schedule import ScheduleRunEnded
 from streams.define.agents import Agent
 from streams.engine.decision import Decision, Output, Perform
@@ -34,7 +34,7 @@ from streams.engine.messages import (
     TimerFired,
 )
 from streams.engine.run import checked_input, current_key
-from streams.engine.view import ENDED, fold, history
+from streams.engine.view import fold, history
 from streams.errors import StreamsError
 from streams.testing.outcomes import Call, Hang, Outcome
 from streams.testing.outside import Outside
@@ -157,7 +157,7 @@ class Harness:
         self._hanging.clear()
         self._timers.clear()
         for run_id in list(self._journals):
-            if fold(self.entries(run_id)).status not in ("succeeded", "cancelled"):
+            if fold(self.entries(run_id)).status not in CLOSED:
                 self._machine(run_id)
 
     # what a test reads

@@ -31,7 +31,7 @@ IDLE_S = 120.0
 LOCK_MS = 2_000
 WORK_MEM = "16MB"
 
-# Told to each session, and again for each transaction, because a pool's server may give out another session.
+# Set in each session, and again in each transaction, because a pool's server may give out another session.
 SESSION = """
 SELECT set_config('default_transaction_read_only', 'on', false),
        set_config('standard_conforming_strings', 'on', false),
@@ -104,14 +104,14 @@ def query(url: str, sql: str, params: Sequence[Any], limit: int) -> QueryRows:
         ) from error
     except (errors.QueryCanceled, errors.LockNotAvailable) as error:
         raise QueryRefusedError(
-            f"The query was stopped: {_said(error)}; it may run for {_rows.SECONDS:g} s."
+            f"The query was stopped: {_server_message(error)}; it may run for {_rows.SECONDS:g} s."
         ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if isinstance(error, errors.InsufficientResources | errors.ProgramLimitExceeded):
-            raise QueryRefusedError(f"The query was refused: {_said(error)}.") from error
-        raise ToolError(f"PostgreSQL did not answer ({_said(error)}).") from error
+            raise QueryRefusedError(f"The query was refused: {_server_message(error)}.") from error
+        raise ToolError(f"PostgreSQL did not answer ({_server_message(error)}).") from error
     except psycopg.Error as error:
-        raise QueryRefusedError(f"The query was refused: {_said(error)}.") from error
+        raise QueryRefusedError(f"The query was refused: {_server_message(error)}.") from error
 
 
 def close() -> None:
@@ -203,7 +203,7 @@ def _require_columns(connection: psycopg.Connection[Any], dotted: Sequence[str])
         raise QueryRefusedError(f"The name {found[0]} behind a dot is also a function, which may not be called.")
 
 
-def _said(error: psycopg.Error) -> str:
+def _server_message(error: psycopg.Error) -> str:
     """Return the server's first line: it names neither password nor address."""
     text = error.diag.message_primary or str(error).partition("\n")[0]
     return text.strip().rstrip(".")[:300]

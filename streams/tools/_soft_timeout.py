@@ -25,7 +25,7 @@ GRACE_S: Final = GRACE_MS / 1000  # between SoftTimeout and the hard end, as in 
 
 
 def hard_limit(fn: Callable[..., Any] | None, timeout: float | None) -> float | None:
-    """Return the seconds after which an attempt is cancelled: only an async function can be told before."""
+    """Return the seconds after which an attempt is cancelled: only an async function gets an error before."""
     if timeout is None or fn is None or not inspect.iscoroutinefunction(underlying(fn)):
         return timeout
     return timeout + GRACE_S
@@ -46,14 +46,14 @@ async def softly(work: Awaitable[T], timeout: float | None, what: str) -> T:
     """
     if timeout is None:
         return await work
-    told = SoftTimeout(f"{what} took longer than {timeout:g} s: save and clean up")
-    softened = _Softened(work, told)
-    handle = asyncio.get_running_loop().call_later(timeout, softened.tell)
+    soft = SoftTimeout(f"{what} took longer than {timeout:g} s: save and clean up")
+    softened = _Softened(work, soft)
+    handle = asyncio.get_running_loop().call_later(timeout, softened.interrupt)
     try:
         return await softened
     except BaseException as error:
-        if _is_or_holds(error, told):
-            raise TimeoutError(f"{what} took longer than its {timeout:g} s") from told
+        if _is_or_holds(error, soft):
+            raise TimeoutError(f"{what} took longer than its {timeout:g} s") from soft
         raise
     finally:
         handle.cancel()
@@ -66,29 +66,29 @@ def out_of_time(error: BaseException) -> bool:
     )
 
 
-def _is_or_holds(error: BaseException, told: SoftTimeout) -> bool:
+def _is_or_holds(error: BaseException, soft: SoftTimeout) -> bool:
     """Return whether an error is the soft time-out, or a task group's that is made of nothing else."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_or_holds(one, told) for one in error.exceptions)
-    return error is told
+        return all(_is_or_holds(one, soft) for one in error.exceptions)
+    return error is soft
 
 
 class _Softened(Generic[T]):
-    """Awaits `work` in the caller's task; cancels what it waits for and hands it `told` in place of the cancellation.
+    """Awaits `work` in the caller's task; cancels what it waits for and hands it `soft` in place of the cancellation.
 
     A task can only be cancelled from outside, so this stands between the task and the work. Whoever really cancels the
     task meanwhile is not kept from it.
     """
 
-    __slots__ = ("_asked", "_task", "_told", "_work")
+    __slots__ = ("_asked", "_soft", "_task", "_work")
 
-    def __init__(self, work: Awaitable[T], told: SoftTimeout) -> None:
+    def __init__(self, work: Awaitable[T], soft: SoftTimeout) -> None:
         self._work = work
-        self._told = told
+        self._soft = soft
         self._asked = False  # the task was cancelled by `tell`, and the work does not know yet
         self._task: asyncio.Task[Any] | None = None
 
-    def tell(self) -> None:
+    def interrupt(self) -> None:
         """Interrupt the work at its current await, unless its task is being cancelled anyway."""
         task = self._task
         if task is not None and not task.cancelling():
@@ -117,8 +117,8 @@ class _Softened(Generic[T]):
             except BaseException as error:  # noqa: BLE001 - it is passed on
                 step = partial(inner.throw, self._take_back() or error)
             else:
-                told = self._take_back()  # what it waited for would not be cancelled: then at the next await
-                step = partial(inner.send, sent) if told is None else partial(inner.throw, told)
+                soft = self._take_back()  # what it waited for would not be cancelled: then at the next await
+                step = partial(inner.send, sent) if soft is None else partial(inner.throw, soft)
 
     def _take_back(self) -> SoftTimeout | None:
         """Return what to raise in place of our own cancellation, if it is under way and nobody else's is."""
@@ -126,4 +126,4 @@ class _Softened(Generic[T]):
         if not self._asked or task is None:
             return None
         self._asked = False
-        return self._told if task.uncancel() == 0 else None
+        return self._soft if task.uncancel() == 0 else None

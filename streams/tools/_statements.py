@@ -129,10 +129,10 @@ def _without_end(sql: str) -> str:
     last = None
     for token in postgast.scan(sql).tokens:
         kind = postgast.pg_query_pb2.Token.Name(token.token)
-        said = text[token.start : token.end].decode()
+        raw = text[token.start : token.end].decode()
         if kind in COMMENTS:
             continue
-        if "$" in said and not (QUOTED & set(said[:3])) and PARAMETER.fullmatch(said) is None:
+        if "$" in raw and not (QUOTED & set(raw[:3])) and PARAMETER.fullmatch(raw) is None:
             raise QueryRefusedError("A dollar sign is taken in a parameter ($1) and within quotes only.")
         last = token
     end = last is not None and text[last.start : last.end] == b";"

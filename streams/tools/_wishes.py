@@ -1,4 +1,4 @@
-"""What a model is told about tools, and what becomes of its wishes: it may ask for anything and gets what is listed."""
+"""What a model reads about tools, and what becomes of its wishes: it may ask for anything and gets what is listed."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ async def batch_url_scraping(urls: Urls, callback: HttpUrl | None = None) -> Scr
     `callback` is a URL that gets the outcome as a POST of JSON.
     """
     pages, errors = await _each(scrape_url, urls)
-    return await told(scraped(pages, errors), callback, _post)
+    return await report_to_callback(scraped(pages, errors), callback, _post)
 
 
 @tool(rate="10/60s", timeout=TIMEOUT)
@@ -64,7 +64,7 @@ async def batch_api_calls(urls: Urls, callback: HttpUrl | None = None) -> ApiBat
     `callback` is a URL that gets the outcome as a POST of JSON.
     """
     answers, errors = await _each(call_external_api, urls)
-    return await told(answered(answers, errors, urls), callback, _post)
+    return await report_to_callback(answered(answers, errors, urls), callback, _post)
 
 
 def scraped(pages: Sequence[Page | None], errors: dict[str, str]) -> ScrapedBatch:
@@ -75,14 +75,14 @@ def scraped(pages: Sequence[Page | None], errors: dict[str, str]) -> ScrapedBatc
 def answered(answers: Sequence[ApiAnswer | None], errors: dict[str, str], urls: Sequence[HttpUrl | str]) -> ApiBatch:
     """Return answers and failures as one outcome; an answer beyond its share of 600 kB counts as failed."""
     share = MAX_BYTES // max(1, len(answers))
-    kept: list[ApiAnswer | None] = []
+    shown: list[ApiAnswer | None] = []
     failed = dict(errors)
     for url, answer in zip(urls, answers, strict=True):
         size = 0 if answer is None else len(orjson.dumps(answer.data))
         if size > share:
             failed[str(url)] = f"The answer has {size:,} bytes; in a batch of {len(answers)} each may have {share:,}."
-        kept.append(answer if size <= share else None)
-    return ApiBatch(**_counted(kept), errors=failed, answers=kept)
+        shown.append(answer if size <= share else None)
+    return ApiBatch(**_counted(shown), errors=failed, answers=shown)
 
 
 def _counted(found: Sequence[object]) -> dict[str, Any]:
@@ -90,7 +90,9 @@ def _counted(found: Sequence[object]) -> dict[str, Any]:
     return {"total": len(found), "successful": successful, "failed": len(found) - successful}
 
 
-async def told(batch: BatchT, callback: HttpUrl | None, post: Callable[[str, Any], Awaitable[Any]]) -> BatchT:
+async def report_to_callback(
+    batch: BatchT, callback: HttpUrl | None, post: Callable[[str, Any], Awaitable[Any]]
+) -> BatchT:
     """Post the outcome to the callback, if there is one; that it failed is part of the outcome."""
     if callback is None:
         return batch

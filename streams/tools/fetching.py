@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 USUAL = ExchangeLimits()
 KEEPS_METHOD = frozenset({307, 308})
-KEPT_ACROSS_ORIGINS = frozenset(
+SAFE_ACROSS_ORIGINS = frozenset(
     {"accept", "accept-language"}
 )  # others may be credentials, meant for the first host only
 
@@ -83,7 +83,7 @@ async def _follow(
         _require_within(there)
         following = await admit(there, network.policy, network.resolve)
         if following.origin != admitted.origin:
-            headers = {name: value for name, value in headers.items() if name.lower() in KEPT_ACROSS_ORIGINS}
+            headers = {name: value for name, value in headers.items() if name.lower() in SAFE_ACROSS_ORIGINS}
         if answer.status not in KEEPS_METHOD and method != "HEAD":
             method, body = "GET", None
         admitted = following

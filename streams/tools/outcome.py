@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def require_success(answer: Fetched) -> None:
     """Raise FetchBusyError (429, 503), FetchError (other 5xx) or FetchRefusedError (4xx)."""
-    said = f"{answer.url} answered HTTP {answer.status}."
+    text = f"{answer.url} answered HTTP {answer.status}."
     if answer.status in {429, 503}:
-        raise FetchBusyError(said, after=retry_after(answer.headers))
+        raise FetchBusyError(text, after=retry_after(answer.headers))
     if answer.status >= 500:
-        raise FetchError(said)
+        raise FetchError(text)
     if answer.status >= 400:
-        raise FetchRefusedError(said)
+        raise FetchRefusedError(text)

@@ -14,8 +14,8 @@ from streams.tools.fetching import fetch
 
 TOKEN = AGENT.partition("/")[0].lower()
 LIMITS = ExchangeLimits(max_bytes=512_000, seconds=10.0)  # RFC 9309 asks to read at least 500 KiB
-KEPT_SECONDS = 3600.0
-KEPT_BYTES = 16_000_000  # of all sites' rules together: the ones asked least recently are forgotten
+CACHE_SECONDS = 3600.0
+CACHE_BYTES = 16_000_000  # of all sites' rules together: the ones asked least recently are forgotten
 EACH_SITE, EACH_RULE = 500, 200  # bytes beside the patterns themselves
 FEW = 1_000  # rules that are looked at in the loop: about a millisecond
 LONGEST_PATTERN = 2_000  # characters: a URL of ours is no longer
@@ -70,23 +70,23 @@ def _ours(agent: str, token: str) -> bool:
 class Sites:
     """The rules of the sites asked last, within so many bytes."""
 
-    def __init__(self, most: int = KEPT_BYTES) -> None:
+    def __init__(self, most: int = CACHE_BYTES) -> None:
         self._most = most
         self._rules: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
         self.weight = 0
 
     def find(self, origin: str, now: float) -> Rules | None:
         """Return a site's rules if they are known and no older than an hour."""
-        kept = self._rules.get(origin)
-        if kept is None or kept[0] < now:
+        cached = self._rules.get(origin)
+        if cached is None or cached[0] < now:
             return None
         self._rules.move_to_end(origin)
-        return kept[1]
+        return cached[1]
 
     def keep(self, origin: str, rules: Rules, now: float) -> None:
         """Keep a site's rules for an hour, and forget others where they take too much."""
         self._drop(origin)
-        self._rules[origin] = (now + KEPT_SECONDS, rules)
+        self._rules[origin] = (now + CACHE_SECONDS, rules)
         self.weight += rules.weight
         while self.weight > self._most and len(self._rules) > 1:
             self._drop(next(iter(self._rules)))
@@ -97,9 +97,9 @@ class Sites:
         self.weight = 0
 
     def _drop(self, origin: str) -> None:
-        kept = self._rules.pop(origin, None)
-        if kept is not None:
-            self.weight -= kept[1].weight
+        cached = self._rules.pop(origin, None)
+        if cached is not None:
+            self.weight -= cached[1].weight
 
 
 _SITES = Sites()

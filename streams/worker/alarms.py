@@ -1,7 +1,7 @@
 """Alerts that a worker raises at once, without waiting for the health check.
 
 They are of its circuit breakers, with their end, of what it gives up (runs that failed, events, slots), and of queues
-that it does not keep up with. A problem that lasts is told of once: before it is raised, the row of its alert is asked
+that it does not keep up with. A problem that lasts is reported once: before it is raised, the row of its alert is asked
 for where it lives. Workers that ask at the same time raise it under the same id, of which the bus takes one.
 """
 
@@ -47,7 +47,7 @@ class AlertHomes(Protocol):
 
 
 class AlertWriter:
-    """Writes alerts to the bus; what does not get there is found, and told of, by the next health check."""
+    """Writes alerts to the bus; what does not get there is found and reported by the next health check."""
 
     def __init__(
         self,
@@ -55,8 +55,10 @@ class AlertWriter:
         topic: str,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         homes: AlertHomes,
+        gaps: RetentionGaps,
     ) -> None:
-        """Write to `topic`, the bus."""
+        """Write to `topic`, the bus; `gaps` are the records that were deleted unread."""
+        self._gaps = gaps
         self._homes = homes
         self._asked: dict[str, float] = {}
         self._behind: set[str] = set()  # topics, when it was looked last
@@ -93,18 +95,18 @@ class AlertWriter:
             self._soon("health/lag", f"workers are behind: {', '.join(f'{one} by {total[one]}' for one in lasting)}")
         self._behind = far
 
-    def looked(self, lags: Mapping[tuple[str, int], int], gaps: RetentionGaps) -> None:
+    def looked(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Tell of what a look at the owned partitions has found."""
         self.behind(lags)
-        self.lost(gaps)
+        self.lost()
 
-    def lost(self, gaps: RetentionGaps) -> None:
+    def lost(self) -> None:
         """Tell of records that were deleted unread, each gap once; it stays open until somebody resolves it."""
-        for gap in gaps.take():
+        for gap in self._gaps.take():
             log.error("%s/%d: offsets %d to %d were deleted before they were read", *gap)
-            self._spawn(self._lost(gap, gaps))
+            self._spawn(self._lost(gap))
 
-    async def _lost(self, gap: RetentionGap, gaps: RetentionGaps) -> None:
+    async def _lost(self, gap: RetentionGap) -> None:
         """Write the alert under an id of its gap; what the bus does not take is tried again at the next look."""
         name = f"lost/{gap.topic}"
         text = (
@@ -116,7 +118,7 @@ class AlertWriter:
             await self._producer.send(self._topic, event, id=f"{name}/{gap.partition}/{gap.start}", source=_SOURCE)
         except TopicError as error:
             log.warning("the bus did not take the alert %s, which is sent again: %s", name, error)
-            gaps.give_back(gap)
+            self._gaps.give_back(gap)
 
     def _soon(self, name: str, text: str) -> None:
         now = clock.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, St
 from streams.runtime.faust.app import App
 
 if TYPE_CHECKING:
+    from streams.runtime.host import RuntimeHost
     from streams.runtime.runtime import Runtime
     from streams.worker.events.event_bus import EventBus
     from streams.worker.events.table_folds import TableFolds
@@ -30,9 +32,10 @@ def build(
     signals: SignalHandler,
     bus: EventBus | None,
     folds: TableFolds,
+    host: RuntimeHost,
 ) -> App:
-    """Return an app that takes in runs, hears signals and, in the default pool, handles the bus."""
-    app = App(runtime.settings.group, runtime=runtime)
+    """Return an app in the running event loop that takes in runs and signals and, in the default pool, the bus."""
+    app = App(runtime.settings.group, runtime=runtime, host=host, loop=asyncio.get_running_loop())
     _table(app, LEDGER, names.journal(pool))
     for spec in folds.specs:
         _table(app, spec.name, spec.topic)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sized
 from typing import TYPE_CHECKING, Final
 
 from schemas.worker import WorkerHeartbeat
@@ -40,28 +40,32 @@ class Heartbeat:
         *,
         holder: Holder,
         slot: str,
-        url: str,
-        running: Callable[[], int],
+        runs: Sized,
         agents: Collection[str],
     ) -> None:
-        """Tell of `runtime`, in the process `holder`, under `url`; `slot` is its slot's name for people."""
+        """Tell of `runtime` and its `runs` in memory, in the process `holder`; `slot` is its slot's name for people."""
         self._producer = producer
         self._topic = topic
         self._runtime = runtime
         self._holder = holder
         self._slot = slot
-        self._url = url
-        self._running = running
+        self._url = ""
+        self._runs = runs
         self._agents = sorted(agents)
         self._changed = asyncio.Event()
-        self.state = "starting"
+        self._state = "starting"
 
     def changed(self) -> None:
         """Tell soon: partitions came or went."""
         self._changed.set()
 
-    async def run(self) -> None:
-        """Beat until cancelled; a broker that does not answer is said once, not every second."""
+    def leaving(self) -> None:
+        """Say from the next heartbeat on that this worker leaves."""
+        self._state = "stopping"
+
+    async def run(self, url: str) -> None:
+        """Beat until cancelled, as a worker that serves under `url`; a broker that is silent is logged once."""
+        self._url, self._state = url, "running"
         silent = False
         while True:
             try:
@@ -98,9 +102,9 @@ class Heartbeat:
             host=socket.gethostname(),
             started_ms=self._holder.started_ms,
             at_ms=clock.now_ms(),
-            state=self.state,
+            state=self._state,
             partitions=sorted(number for number, owned in assignments.items() if owned.ready),
-            running=self._running(),
+            running=len(self._runs),
             version=_VERSION,
             standbys=[] if standbys is None else sorted(standbys.copied_partitions()),
             agents=self._agents,

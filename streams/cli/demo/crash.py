@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from schemas.run import ENDED
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.ledger import compare
 from streams.cli.demo.opening import paid
@@ -92,4 +93,4 @@ def unchanged(before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> N
 def ended(stage: Scene, run: str) -> dict[str, Any] | None:
     """Return the run's state if it has ended."""
     view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
-    return view if view["status"] in {"succeeded", "failed", "cancelled"} else None
+    return view if view["status"] in ENDED else None

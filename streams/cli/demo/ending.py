@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from schemas.run import ENDED
 from streams.cli.demo.delivery import NUMBER, REPOSITORY
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.waiting import until
@@ -50,7 +51,7 @@ async def stage_again(stage: Scene, report: DemoReport, run: str) -> None:
 
     def ended() -> dict[str, Any] | None:
         view: dict[str, Any] = stage.gateway.get(f"/runs/{fork}")
-        return view if view["status"] in {"succeeded", "failed", "cancelled"} else None
+        return view if view["status"] in ENDED else None
 
     view = await until(f"the end of the fork {fork}", ended, 90)
     if view["status"] != "succeeded":

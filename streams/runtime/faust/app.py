@@ -10,19 +10,19 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
-from streams.runtime.assignment_lifecycle import AssignmentHook
 from streams.runtime.faust.assignor import Assignor
 from streams.runtime.faust.consumer import Consumer
 from streams.runtime.faust.stream import Stream
 from streams.runtime.faust.table import Table, TableManager
+from streams.runtime.host import RuntimeHost
 from streams.runtime.runtime import Runtime
 
 
 class App(faust.App):
     """`@app.agent`, `app.topic` and `app.Table` as in Faust; records in batches, commits in transactions below."""
 
-    def __init__(self, id: str, *, runtime: Runtime, **options: Any) -> None:
-        """Make an app of consumer group `id` over `runtime`."""
+    def __init__(self, id: str, *, runtime: Runtime, host: RuntimeHost | None = None, **options: Any) -> None:
+        """Make an app of consumer group `id` over `runtime`; `host` takes part in what happens to records."""
         super().__init__(
             id,
             broker="streams://runtime",
@@ -42,7 +42,7 @@ class App(faust.App):
             **options,
         )
         self.runtime = runtime
-        self.on_assignment_ready: list[AssignmentHook] = []
+        self.host = host
 
     def on_assignments_changed(self) -> None:
         """Tell Faust what this worker owns now."""

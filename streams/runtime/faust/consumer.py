@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faust.transport import consumer
 from faust.types import TP, ConsumerMessage
 
 from streams.runtime.errors import WorkerError
+
+if TYPE_CHECKING:
+    from streams.runtime.assignment import SourcePartition
+    from streams.runtime.record import ConsumedRecord
 
 
 class Consumer(consumer.Consumer):
@@ -23,15 +27,19 @@ class Consumer(consumer.Consumer):
         sources = [topic for topic in topics if topic not in app.tables.changelog_topics]
         runtime = app.runtime
         try:
-            await runtime.open(sources)
+            await runtime.open(sources, self, app.host)
         except WorkerError as error:
             runtime.crash(error)
             return
-        runtime.deliver = app.topics.deliver
-        runtime.ownership.on_change.append(app.on_assignments_changed)
-        for hook in app.on_assignment_ready:
-            runtime.ownership.on_ready.append(hook)
         runtime.start()
+
+    def deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
+        """Route fetched records to the streams of their topic."""
+        self.app.topics.deliver(source, messages)
+
+    def assignments_changed(self) -> None:
+        """Tell Faust what this worker owns now."""
+        self.app.on_assignments_changed()
 
     async def leave(self) -> None:
         """Leave the group while agents and committer are alive, so that what was started is committed."""

@@ -62,7 +62,7 @@ class CatchUp:
         self._runtime.tasks.spawn(self._run(owned))
 
     async def _run(self, owned: PartitionAssignment) -> None:
-        """Read until nobody is behind; while no broker answers that is said once, and tried again."""
+        """Read until nobody is behind; while no broker answers that is logged once, and tried again."""
         pause = _FIRST_S
         while owned.live:
             late, end = self._positions.late(owned)

@@ -138,7 +138,7 @@ class EventBus:
     ) -> None:
         """Handle a record that its partition has passed, for these consumers alone; `recent` gets its id.
 
-        A repetition is told by the time of the record that came first: the remembered one has it. For repetitions
+        A repetition is found by the time of the record that came first: the remembered one has it. For repetitions
         within one millisecond, `before` and `recent` have the ids of the records just before.
         """
         try:

@@ -10,7 +10,8 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 
 from streams.engine.jsonable import to_json
-from streams.runtime.store_index import StoreIndex, StoreSpec, put_row, term
+from streams.runtime.index_entries import put_row
+from streams.runtime.store_index import StoreIndex, StoreSpec, term
 from streams.user_code import called
 
 if TYPE_CHECKING:

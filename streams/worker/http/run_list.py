@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schemas.run import ENDED, STATUSES
 from streams.engine.entry import SUBMITTED, journal_key
-from streams.engine.view import ENDED, fold
+from streams.engine.view import fold
 from streams.journal.store_keys import LEDGER
 from streams.tables.runs import RunRow, short
 from streams.worker.http.responses import answer, of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.worker.http.ownership_check import OwnershipCheck
 
-_STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 _NOT_LISTED: Final = frozenset({"children", "forks", "started_by"})
 
 Place = tuple[bytes, "PartitionAssignment"]
@@ -120,7 +120,7 @@ def lists(owned: PartitionAssignment, wanted: RunQuery) -> Iterator[Iterator[Pla
     else:
         base = BY_AGENT
     for agent in [wanted.agent] if wanted.agent is not None else list(agents_in(store, base)):
-        for status in [wanted.status] if wanted.status is not None else _STATUSES:
+        for status in [wanted.status] if wanted.status is not None else STATUSES:
             yield _places(owned, base + group(agent, status), wanted)
 
 

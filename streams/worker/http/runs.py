@@ -9,8 +9,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schemas.run import GONE, OVER
 from streams import clock
-from streams.engine.view import GONE, OVER, fold, history
+from streams.engine.view import fold, history
 from streams.journal.store_keys import LEDGER
 from streams.runtime.errors import QueuesUnreadError
 from streams.worker.http.journal_cache import JournalCache

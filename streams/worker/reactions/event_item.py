@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.parked_event import ParkedEvent
 from streams.journal import store_keys
+from streams.journal.parked_record import parked
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -53,21 +54,11 @@ class ReactionItem:
 
     def row(self) -> ParkedEvent:
         """Return the item's row."""
-        headers = {
-            name: value if isinstance(value, bytes) else str(value or "").encode()
-            for name, value in self.record.headers() or ()
-        }
-        return ParkedEvent(
-            reaction=self.reaction.name,
+        return parked(
+            self.record,
+            self.reaction.name,
             lane=self.lane,
             event_id=self.event_id,
-            source_topic=self.record.topic(),
-            source_partition=self.record.partition(),
-            source_offset=self.record.offset(),
-            key=self.record.key(),
-            value=self.record.value(),
-            headers=headers,
-            timestamp_ms=self.record.timestamp()[1],
             attempt=self.attempt,
             due_ms=self.due_ms,
             first_ms=self.first_ms,

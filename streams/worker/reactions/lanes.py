@@ -47,6 +47,7 @@ IN_BATCH_S: Final = 1.0  # how long a batch waits for its reactions before it pa
 MOST_PARKED: Final = 100_000  # of a partition; more than that holds the partition's events back
 
 Name = tuple["PartitionAssignment", str, str]
+LocalStart = Callable[[CommitUnit, "Sequence[RunSubmitted]"], None]
 
 
 async def _called(fn: Callable[..., Any], event: Event) -> Any:
@@ -69,9 +70,20 @@ class ReactionLanes:
     """All lanes of a worker."""
 
     def __init__(
-        self, tasks: BackgroundTasks, writer: RecordWriter, committer: Callable[[], Committer], guard: FloodGuard
+        self,
+        tasks: BackgroundTasks,
+        writer: RecordWriter,
+        committer: Committer,
+        guard: FloodGuard,
+        *,
+        blocked: BlockedCode | None = None,
+        take_in_locally: LocalStart | None = None,
     ) -> None:
-        """Run lanes as `tasks`; units of parked events go to the committer."""
+        """Run lanes as `tasks`; units of parked events go to the committer.
+
+        `blocked` knows the events whose code has blocked workers. `take_in_locally` takes in the runs that a reaction
+        starts, behind its unit; without it they come by their queues alone.
+        """
         self._tasks = tasks
         self._writer = writer
         self._committer = committer
@@ -79,10 +91,8 @@ class ReactionLanes:
         self._lanes: dict[Name, _ReactionLane] = {}
         self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
         self.parked: dict[PartitionAssignment, int] = {}
-        self.blocked = BlockedCode()  # events whose code has blocked workers
-        self.take_in_locally: Callable[[CommitUnit, list[RunSubmitted]], None] = (
-            _queued  # takes in runs whose unit was handed over
-        )
+        self._blocked = blocked or BlockedCode()
+        self._take_in_locally = take_in_locally or _queued
 
     # -- from a batch
 
@@ -128,7 +138,7 @@ class ReactionLanes:
             unit = CommitUnit(item.owned)
             self._replace(unit, self._lane(item))
             if unit.outs:
-                self._committer().add(unit)
+                self._committer.add(unit)
         self.resume(item)
 
     async def room(self, owned: PartitionAssignment) -> None:
@@ -221,7 +231,7 @@ class ReactionLanes:
         """Run the reaction once and set the item's outcome."""
         own = asyncio.current_task()
         name = _name_of(item)
-        item.error = self.blocked.refuses_event(item.owned, name)
+        item.error = self._blocked.refuses_event(item.owned, name)
         if item.error is not None:
             return
         text = label("event", item.owned.partition, name, f"reaction {item.reaction.name}")
@@ -286,7 +296,7 @@ class ReactionLanes:
         """Note the next attempt of a parked item."""
         unit = CommitUnit(item.owned)
         self._keep(unit, item)
-        self._committer().add(unit)
+        self._committer.add(unit)
 
     def _finish(self, item: ReactionItem) -> None:
         """Commit a parked item's outputs, or its dead letter, together with the end of its row."""
@@ -297,7 +307,7 @@ class ReactionLanes:
         for one in (item, *item.others):
             self._unpark(unit, one)
         unit.on_refuse = lambda error: self._refused(item, error)
-        self._committer().add(unit)
+        self._committer.add(unit)
 
     def _refused(self, item: ReactionItem, error: Exception) -> None:
         """Make a dead letter of a parked item whose outputs the broker refused."""
@@ -307,7 +317,7 @@ class ReactionLanes:
             self._finish(item)
 
     def _conclude(self, unit: CommitUnit, item: ReactionItem) -> None:
-        self.blocked.event_ended(unit, _name_of(item))
+        self._blocked.event_ended(unit, _name_of(item))
         if item.error is None:
             mark, started = unit.mark(), []
             try:
@@ -316,7 +326,7 @@ class ReactionLanes:
                 unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
             if started:
-                unit.on_add.append(partial(self.take_in_locally, unit, started))
+                unit.on_add.append(partial(self._take_in_locally, unit, started))
         if item.error is not None:
             for one in (item, *item.others):
                 dead_letter(unit, self._writer, one.record, item.error, item.reaction.name, attempts=item.attempt)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.limits.admission import AdmissionGrant, AgentAdmission
     from streams.runtime.assignment import PartitionAssignment
-    from streams.worker.runs.run_manager import ActiveRun
+    from streams.worker.runs.active_run import ActiveRun
 
 # A run is ordered by its age plus this head start, in milliseconds: so low is overtaken for two minutes at most by high
 # ones that come after it, and starves never.

@@ -1,7 +1,7 @@
 """Signals that came before their run: kept beside the journal and joined when the run is taken in.
 
 Two topics have no common order, so a signal or cancel for an unknown run is no error. One whose run does not come
-within a day becomes a dead letter: whoever sent it was told that it was taken.
+within a day becomes a dead letter: whoever sent it has the answer that it was taken.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 from schemas.errors import SchemaError
 from schemas.parked_event import ParkedEvent
 from streams import clock
+from streams.engine.inbound import signal_message
 from streams.engine.messages import CancelAsked, SignalArrived
 from streams.errors import StreamsError
 from streams.journal import store_keys
 from streams.journal.dead_letters import dead_letter
 from streams.journal.expiry_index import EARLY_FLAG
-from streams.journal.parked_record import ParkedRecord
+from streams.journal.parked_record import ParkedRecord, parked
 from streams.journal.store_keys import LEDGER
 from streams.runtime.commit_unit import CommitUnit
-from streams.worker.runs.signal_messages import message_of
 
 if TYPE_CHECKING:
     from streams.engine.messages import Message
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
     from streams.runtime.record import ConsumedRecord
-    from streams.worker.runs.run_manager import ActiveRun, RunManager
+    from streams.worker.runs.active_run import ActiveRun
+    from streams.worker.runs.run_manager import RunManager
 
 EARLY_HOURS: Final = 24
 CONSUMER: Final = "signals"
@@ -53,22 +54,7 @@ def keep(batch: RecordBatch, run_id: str, message: Message, record: ConsumedReco
     """Keep a signal or cancel for a run that is not known yet, whole; return False for anything else."""
     if not isinstance(message, SignalArrived | CancelAsked):
         return False
-    headers = {
-        name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in record.headers() or ()
-    }
-    row = ParkedEvent(
-        reaction=CONSUMER,
-        lane=run_id,
-        event_id=message.id,
-        source_topic=record.topic(),
-        source_partition=record.partition(),
-        source_offset=record.offset(),
-        key=record.key(),
-        value=record.value(),
-        headers=headers,
-        timestamp_ms=record.timestamp()[1],
-        first_ms=clock.now_ms(),
-    )
+    row = parked(record, CONSUMER, lane=run_id, event_id=message.id, first_ms=clock.now_ms())
     store = batch.assignment.stores[LEDGER]
     batch.put(store, prefix(run_id) + message.id.encode(), writer.codec.encode(row))
     batch.put(store, flag(run_id), EARLY_FLAG)
@@ -85,7 +71,7 @@ def joined(batch: RecordBatch, live: ActiveRun, manager: RunManager, writer: Rec
     for row, key in sorted(signals, key=lambda one: one[0].source_offset):
         record = ParkedRecord(row)
         try:
-            manager.send_message(live, message_of(writer.read(record).event), batch)
+            manager.send_message(live, signal_message(writer.read(record).event), batch)
         except (StreamsError, SchemaError) as error:
             dead_letter(batch, writer, record, error, CONSUMER)
         batch.put(store, key, None)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from streams import clock
 from streams.activity import LABEL, Watched, label
-from streams.define.signatures import underlying
 from streams.engine.messages import EffectDone, ErrorInfo
 from streams.engine.run import current_key
 from streams.limits.call_budget import ToolCallBudget
@@ -19,10 +16,11 @@ from streams.model.ramp import Ramp
 from streams.model.reach import reaching
 from streams.telemetry import conceal
 from streams.tools._call import call_tool
-from streams.tools._soft_timeout import hard_limit_of, out_of_time, softly
-from streams.tools._threads import in_thread
-from streams.user_code import awaited, is_cancelled, is_closed
-from streams.worker.runs.nested_calls import NestedCalls, tool_record
+from streams.tools._call_records import tool_record
+from streams.tools._soft_timeout import hard_limit_of, out_of_time
+from streams.tools._steps import call_step
+from streams.user_code import is_cancelled, is_closed
+from streams.worker.runs.nested_calls import NestedCalls
 
 if TYPE_CHECKING:
     from streams.define.tools import Tool
@@ -46,7 +44,7 @@ class EffectRunner:
         budget_client: BudgetClient,
         probe: Callable[[str], None],
     ) -> None:
-        """Run attempts as `tasks`; `asking` asks the model; `guard` keeps the tools' limits, `spending` the budgets."""
+        """Run attempts as `tasks`; `asking` asks the model; `guard` applies limits, `budget_client` budgets."""
         self._budget_client = budget_client
         self._guard = guard
         self._probe = probe
@@ -79,7 +77,7 @@ class EffectRunner:
         own = asyncio.current_task()
         try:
             if perform.kind == "step" and perform.timeout is None:
-                report.value = await self._step(perform)
+                report.value = await call_step(perform)
             else:
                 scope = asyncio.timeout(hard_limit_of(perform))
                 async with scope:
@@ -104,7 +102,7 @@ class EffectRunner:
         if perform.kind == "tool" and perform.tool is not None:
             await self._tool(spender, perform.tool, perform, report, scope)
         elif perform.fn is not None:
-            report.value = await self._step(perform)
+            report.value = await call_step(perform)
 
     async def _tool(
         self, spender: Spender, tool: Tool[Any], perform: Perform, report: EffectDone, scope: asyncio.Timeout
@@ -150,14 +148,3 @@ class EffectRunner:
             report.calls.append(
                 tool_record(run_id, perform.path, perform.attempt, tool, perform.args, report.value, report.started_ms)
             )
-
-    async def _step(self, perform: Perform) -> Any:
-        fn, args, kwargs = perform.fn, perform.args.get("args", ()), perform.args.get("kwargs", {})
-        if fn is None:
-            return None
-        if (type(fn) is FunctionType and fn.__code__.co_flags & inspect.CO_COROUTINE) or inspect.iscoroutinefunction(
-            underlying(fn)
-        ):
-            return await awaited(softly(fn(*args, **kwargs), perform.timeout, perform.name))
-        made = await in_thread(fn, *args, **kwargs)
-        return await awaited(made) if inspect.isawaitable(made) else made

@@ -22,8 +22,8 @@ from streams.journal import fork_histories
 from streams.journal.dead_letters import dead_letter
 from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, StoreError
 from streams.user_code import called
+from streams.worker.runs.active_run import UNLISTED
 from streams.worker.runs.early_signals import joined
-from streams.worker.runs.run_manager import UNLISTED
 
 if TYPE_CHECKING:
     from streams.define.agents import Agent
@@ -53,7 +53,7 @@ class RunIntake:
         writer: RecordWriter,
         probe: Callable[[str], None],
     ) -> None:
-        """Take in for `agent`; `probe` is told before and after each batch."""
+        """Take in for `agent`; `probe` is called before and after each batch."""
         self._agent = agent
         self._manager = manager
         self._key_gate = key_gate

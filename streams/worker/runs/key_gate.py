@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from pydantic import ValidationError
 
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
+from schemas.run import ENDED
 from streams.engine.decision import Output
 from streams.engine.entry import END
 from streams.engine.jsonable import from_json, to_json
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from streams.journal.record_writer import RecordWriter
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
+    from streams.worker.runs.active_run import ActiveRun
     from streams.worker.runs.dispatcher import RunDispatcher
-    from streams.worker.runs.run_manager import ActiveRun, RunManager
+    from streams.worker.runs.run_manager import RunManager
 
 _OURS: Final = "key/"  # a resume that has its lock
 
@@ -40,7 +41,7 @@ class KeyGate:
         dispatcher: RunDispatcher,
         manager: RunManager,
         writer: RecordWriter,
-        committer: Callable[[], Committer],
+        committer: Committer,
     ) -> None:
         """Let runs of `agents` through to `dispatcher`."""
         self._agents = agents
@@ -86,7 +87,7 @@ class KeyGate:
             self._dispatcher.add(live.assignment, live.run_id, view.agent, priority, view.created_ms)
         elif view.status == "failed" and view.ended == event.ending:
             self._manager.send_message(live, ResumeAsked(f"{_OURS}{event.lock}/{event.ending}", event.ending), unit)
-        elif view.status in ("succeeded", "failed", "cancelled"):
+        elif view.status in ENDED:
             self._release(view, event.lock, unit)
 
     def _want(self, owned: PartitionAssignment, view: RunView, lock: str, unit: CommitUnit | None) -> None:
@@ -96,7 +97,7 @@ class KeyGate:
         target = CommitUnit(owned) if unit is None else unit
         self._send(target, event, f"{view.run_id}/wanted/{view.ended}", lock)
         if unit is None:
-            self._committer().add(target)
+            self._committer.add(target)
 
     def _release(self, view: RunView, lock: str, unit: CommitUnit) -> None:
         event = KeyReleased(lock=lock, run_id=view.run_id, ending=view.ended)

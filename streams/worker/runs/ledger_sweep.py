@@ -24,7 +24,7 @@ from streams.journal.store_keys import LEDGER
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError
-from streams.runtime.store_index import drop_entries
+from streams.runtime.index_entries import drop_entries
 from streams.worker.runs.early_signals import EARLY_HOURS, given_up
 from topics.catalogue import BUS_MS, REMEMBERED_MS
 
@@ -57,9 +57,9 @@ class LedgerSweep:
         *,
         dedupe_hours: float,
         history_days: float,
-        forget: Callable[[CommitUnit, str], None] = lambda _unit, _run_id: None,
-        in_memory: Callable[[PartitionAssignment, str], bool] = lambda _assignment, _run_id: False,
-        read_ms: Callable[[PartitionAssignment], int] = lambda _assignment: 0,
+        forget: Callable[[CommitUnit, str], None] | None = None,
+        in_memory: Callable[[PartitionAssignment, str], bool] | None = None,
+        read_ms: Callable[[PartitionAssignment], int] | None = None,
     ) -> None:
         """Forget outside ids after `dedupe_hours`, journals `history_days` after their run ended.
 
@@ -106,7 +106,7 @@ class LedgerSweep:
 
         The window counts in the time of the log: while the bus is read late, what comes again is read late, too.
         """
-        read = min(self._read_ms(owned), now_ms)
+        read = min(0 if self._read_ms is None else self._read_ms(owned), now_ms)
         yield from self._rows(owned, store_keys.OUTSIDE_ID, max(read, now_ms - BUS_MS) - self._dedupe_ms)
         yield from self._rows(owned, store_keys.REDRIVEN, now_ms - self._remembered_ms)
 
@@ -139,7 +139,7 @@ class LedgerSweep:
             unit, changing = CommitUnit(owned), _changing(store)
             for hint in hints:
                 run_id = _run_of(hint.key)
-                if run_id in changing or self._in_memory(owned, run_id) or self._ended_ms(owned, run_id) >= before_ms:
+                if run_id in changing or self._goes_on(owned, run_id) or self._ended_ms(owned, run_id) >= before_ms:
                     continue  # looked at again by the next sweep
                 for key in self._expire(unit, run_id, now_ms):
                     unit.put(store, key, None)
@@ -180,7 +180,8 @@ class LedgerSweep:
         }
         self._journal.write(unit, Entry.from_dict(marker))
         unit.send(self._writer.names.runs, None, run_id.encode())
-        self._forget(unit, run_id)
+        if self._forget is not None:
+            self._forget(unit, run_id)
 
     def markers(self, owned: PartitionAssignment, now_ms: int) -> Units:
         """Delete markers that no record can ask for any more."""
@@ -191,6 +192,9 @@ class LedgerSweep:
             now_ms - self._remembered_ms,
             lambda _, key: iter((key,)) if list(_keys(store, _run_of(key))) == [key] else iter(()),
         )
+
+    def _goes_on(self, owned: PartitionAssignment, run_id: str) -> bool:
+        return self._in_memory is not None and self._in_memory(owned, run_id)
 
     def _pieces(self, owned: PartitionAssignment, kind: bytes, before_ms: int) -> Iterator[list[ExpiryHint]]:
         """Yield what is older, piece by piece; each is looked up when the one before it was dealt with."""

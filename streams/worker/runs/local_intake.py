@@ -45,7 +45,7 @@ class LocalIntake:
             unit.behind = base
             try:
                 intake.take_in_locally(unit, event)
-            except Exception:  # noqa: BLE001 - what is wrong is found, and said, when it comes by the queue
+            except Exception:  # noqa: BLE001 - the error is found and reported when it comes by the queue
                 if unit.writes or unit.late:  # half of it is in the overlay
                     self._runtime.renew(owned)
                 continue

@@ -1,4 +1,4 @@
-"""Asks the model for a run: within its budgets, with all that it costs told to the log."""
+"""Asks the model for a run: within its budgets, with all that it costs on the log."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.call import CallRecorded
 from streams.errors import StreamsError
 from streams.limits.budget_account import BudgetAmount
 from streams.limits.budget_client import BudgetClient, Spender, at_least, counted
 from streams.limits.single_flight import SharedCall
 from streams.model.ask import ask, question
 from streams.model.chat import ChatRequest, Usage
-from streams.model.hash import call_hash, meant, request_hash
+from streams.model.hash import meant, request_hash
 from streams.model.roles import RoledModel
-from streams.telemetry import conceal, redact_json
+from streams.telemetry import conceal
+from streams.tools._call_records import model_record
 
 if TYPE_CHECKING:
     from streams.engine.decision import Perform
@@ -44,9 +44,9 @@ class ModelCaller:
         tokens: TokenBuffer | None = None,
         shared_calls: SingleFlight | None = None,
     ) -> None:
-        """`model` gives the chat model at its first use; `spending` knows the budgets.
+        """`model` gives the chat model at its first use; `budget_client` knows the budgets.
 
-        `spoken` knows who listens, `flights` the answers that runs share.
+        `tokens` knows who listens, `shared_calls` the answers that runs share.
         """
         self._model = model
         self._budget_client = budget_client
@@ -120,7 +120,7 @@ class ModelCaller:
             return
         usage = sum((call.usage for call in made), Usage())
         report.usage = usage.to_json()
-        report.calls.extend(_recorded(spender.run_id, perform, call) for call in made)
+        report.calls.extend(model_record(spender.run_id, perform, call) for call in made)
         report.also += counted(spender, attempt, len(made), report.usage)
         if held is not None:
             used = BudgetAmount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, len(made))
@@ -135,21 +135,3 @@ def _price(model: ChatModel, given: dict[str, object]) -> tuple[Price | None, bo
         return None, True
     price = model.price(model.model_of(ChatRequest((), named)))
     return price, price is not None
-
-
-def _recorded(run_id: str, perform: Perform, call: CallMade) -> CallRecorded:
-    return CallRecorded(
-        hash=call.hash,
-        run_id=run_id,
-        path=perform.path,
-        attempt=perform.attempt,
-        kind=call.kind,
-        name=call.name,
-        version=call.version,
-        request=redact_json(call.request),
-        answer=conceal(call.answer),
-        usage=call.usage.to_json(),
-        started_ms=call.started_ms,
-        finished_ms=call.finished_ms,
-        asked=call_hash(call.kind, "", 1, call.request),
-    )

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from schemas.call import CallRecorded
 from streams import clock
 from streams.engine.ids import seeded
 from streams.engine.jsonable import digest
 from streams.engine.messages import ErrorInfo
 from streams.limits.tool_limiter import limited
-from streams.model.hash import tool_hash
-from streams.telemetry import conceal, redact_json
+from streams.telemetry import conceal
 from streams.tools._call import call_tool
+from streams.tools._call_records import tool_record
 from streams.tools._inner import PERFORMS
 from streams.tools._soft_timeout import hard_limit
 
@@ -100,33 +99,3 @@ class NestedCalls:
         if not found:
             self._report.calls.append(tool_record(self._run_id, path, attempt, tool, args, value, started))
         return value
-
-
-def tool_record(
-    run_id: str,
-    path: str,
-    attempt: int,
-    tool: Tool[Any],
-    args: Any,
-    value: Any,
-    started_ms: int,
-    *,
-    error: BaseException | None = None,
-) -> CallRecorded:
-    """Return the record of a call that was made, for the topic `calls`: with its answer, or its error."""
-    info = None if error is None else ErrorInfo.of(error)
-    return CallRecorded(
-        hash=tool_hash(tool.name, tool.version, args),
-        run_id=run_id,
-        path=path,
-        attempt=attempt,
-        kind="tool",
-        name=tool.name,
-        version=tool.version,
-        request=redact_json(args),
-        answer=value,
-        error=None if info is None else {"type": info.type, "message": info.message},
-        usage=None,
-        started_ms=started_ms,
-        finished_ms=clock.now_ms(),
-    )

@@ -19,11 +19,12 @@ from streams.journal.record_writer import OWN_SOURCE
 from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from streams.journal.record_writer import RecordWriter
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
+    from streams.runtime.runtime import Runtime
     from streams.worker.runs.dispatcher import RunDispatcher
 
 _REMEMBERED: Final = 50  # request ids of an agent
@@ -38,14 +39,14 @@ class QueuePauses:
         dispatcher: RunDispatcher,
         writer: RecordWriter,
         pool: str,
-        partitions: Callable[[], int],
+        runtime: Runtime,
     ) -> None:
-        """Serve `agents` of `pool`; the number of partitions is known once the worker is connected."""
+        """Serve `agents` of `pool` in all partitions of `runtime`."""
         self._agents = frozenset(agents)
         self._dispatcher = dispatcher
         self._writer = writer
         self._pool = pool
-        self._partitions = partitions
+        self._runtime = runtime
 
     def restored(self, owned: PartitionAssignment) -> None:
         """Pause what the rows of an assignment say, before its runs are queued."""
@@ -82,7 +83,7 @@ class QueuePauses:
         switched = AgentSwitched(agent=event.agent, paused=event.command == "pause")
         value = self._writer.codec.encode(switched)
         extra = {"agent": event.agent, "pool": self._pool}
-        for number in range(self._partitions()):
+        for number in range(self._runtime.partitions):
             name = f"{event.request_id}/{number}"
             attributes = Attributes(name, switched.event_type, OWN_SOURCE + self._pool, clock.now_ms(), extra=extra)
             topic, headers = self._writer.names.signals, attributes.to_headers()

@@ -12,14 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from streams.engine.view import ENDED, fold
+from schemas.run import ENDED
+from streams.engine.view import fold
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.store_index import StoreIndex, term
 from streams.tables.agent_stats import AgentStats, RunsMoved, agent_stats
 from streams.tables.runs import RunRow, fields_of, runs
 from streams.worker.events.table_folds import store_name
+from streams.worker.runs.active_run import UNLISTED
 from streams.worker.runs.key_gate import key_of
-from streams.worker.runs.run_manager import UNLISTED
 
 if TYPE_CHECKING:
     from schemas.avro.codec import Codec
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from streams.engine.entry import Entry
     from streams.engine.view import RunView
     from streams.runtime.assignment import PartitionAssignment
-    from streams.runtime.commit_unit import DeferredRow, Write
-    from streams.runtime.partition_store import PartitionStore
-    from streams.worker.runs.run_manager import ActiveRun, Shown
+    from streams.runtime.commit_unit import Write
+    from streams.runtime.partition_store import DeferredRow, PartitionStore
+    from streams.worker.runs.active_run import ActiveRun, Shown
 
 RUNS: Final = store_name(runs)
 STATS: Final = store_name(agent_stats)
@@ -206,7 +207,7 @@ def run_at(place: bytes) -> bytes:
 
 
 def group(agent: str, status: str) -> bytes:
-    """Return the part of an entry in which lists are told apart by agent and status."""
+    """Return the part of an entry by which lists of an agent and a status differ."""
     return agent.encode() + b"\x00" + status.encode() + b"\x00"
 
 

@@ -25,7 +25,9 @@ from streams.limits.budget_client import Spender
 from streams.model.repeats import Repeats
 from streams.runtime.commit_unit import CommitUnit
 from streams.user_code import cancel, outside_tasks
+from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.decision_units import DecisionUnits
+from streams.worker.runs.run_hooks import RunHooks
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -37,36 +39,8 @@ if TYPE_CHECKING:
     from streams.worker.runs.effects import EffectRunner
     from streams.worker.runs.run_timers import RunTimers
 
-Shown = tuple[str, str | None, int, int]
-"""What a run's row says that can change: status, stage, progress, endings."""
-UNLISTED: Final[Shown] = ("", None, 0, 0)
-"""What is known of a run that was just taken in: it has no row."""
-
 _RESTING_IN_MEMORY: Final = 2_000  # waiting runs whose machines stay
 _QUEUED_IN_MEMORY: Final = 10_000  # queued runs beyond that are read back from their journal when their turn comes
-
-
-class ActiveRun:
-    """A run in memory."""
-
-    __slots__ = ("assignment", "executing", "last", "machine", "repeats", "run_id", "shown", "spender", "tasks")
-
-    def __init__(self, owned: PartitionAssignment, run_id: str, machine: Machine) -> None:
-        """Keep `machine` while the run has something under way."""
-        self.assignment = owned
-        self.run_id = run_id
-        self.machine = machine
-        self.last: CommitUnit | None = None  # the newest unit; all earlier ones of the run commit before it
-        self.tasks: dict[str, Any] = {}  # running effects by path
-        self.executing = False  # holds a place of its agent's concurrency
-        self.shown: Shown | None = None  # what its row in `runs` says, once that is known
-        self.repeats: Repeats | None = None  # what its model was asked: all of it is on the log before what comes
-        self.spender: Spender | None = None
-
-    @property
-    def agent(self) -> Agent[Any, Any]:
-        """Return the agent's definition."""
-        return self.machine.agent
 
 
 class RunManager:
@@ -79,15 +53,17 @@ class RunManager:
         pool: str,
         journal: JournalStore,
         writer: RecordWriter,
-        committer: Callable[[], Committer],
+        committer: Committer,
         effects: EffectRunner,
         timers: RunTimers,
-        refusals: Callable[[], dict[tuple[int, str], Exception]],
+        refusals: dict[tuple[int, str], Exception],
         named: Mapping[str, Agent[Any, Any]] | None = None,
+        hooks: RunHooks | None = None,
     ) -> None:
-        """Serve `agents`; the committer exists once partitions are assigned.
+        """Serve `agents`; `refusals` are the runs whose decision the broker refused, by partition.
 
-        `named` are those that runs may call by name, of other pools too; without it those that are served.
+        `named` are those that runs may call by name, of other pools too; without it those that are served. `hooks` take
+        part in what happens to runs.
         """
         self._agents = agents
         self._named = agents if named is None else named
@@ -100,16 +76,7 @@ class RunManager:
         self._refusals = refusals
         self.live: dict[tuple[PartitionAssignment, str], ActiveRun] = {}
         self._resting: OrderedDict[tuple[PartitionAssignment, str], ActiveRun] = OrderedDict()
-        self.on_rest: Callable[[ActiveRun], None] = _ignore  # the run waits or has ended: its place is free
-        self.on_wake: Callable[[ActiveRun], None] = _ignore  # the run goes on
-        self.on_change: Callable[[ActiveRun, CommitUnit], None] = _nothing  # what belongs into the unit of any decision
-        self.on_end: Callable[[ActiveRun, CommitUnit], None] = _nothing  # what else belongs into the unit of an end
-        self.refuses: Callable[[PartitionAssignment, str], StreamsError | None] = (
-            _nobody  # why a run must not be started
-        )
-        self.holds_back: Callable[[ActiveRun, Message, CommitUnit | None], bool] = (
-            _never  # a resume that must wait for its turn
-        )
+        self._hooks = hooks or RunHooks()
 
     def create(self, owned: PartitionAssignment, run_id: str, agent: Agent[Any, Any]) -> ActiveRun:
         """Make the machine of a new run."""
@@ -131,8 +98,8 @@ class RunManager:
         if agent is None:
             return None
         live = self.create(owned, run_id, agent)
-        refusal = self._refusals().pop((owned.partition, run_id), None)
-        blocked = self.refuses(owned, run_id)
+        refusal = self._refusals.pop((owned.partition, run_id), None)
+        blocked = self._hooks.refusal(owned, run_id)
         if blocked is None:
             self._carry(live, self._turn(live, live.machine.restore, entries), None)
         else:
@@ -140,6 +107,10 @@ class RunManager:
         if refusal is not None:
             self._carry(live, live.machine.fail(refusal, clock.now_ms()), None)
         return live
+
+    def is_live(self, owned: PartitionAssignment, run_id: str) -> bool:
+        """Return whether a run has its machine in memory."""
+        return (owned, run_id) in self.live
 
     def unserved(self, owned: PartitionAssignment, run_id: str) -> bool:
         """Return whether the run is here and belongs to an agent that this worker's code does not have."""
@@ -149,8 +120,8 @@ class RunManager:
         return known is not None and known.agent not in self._agents
 
     def commit(self, unit: CommitUnit) -> None:
-        """Hand a unit over that runs were told something in."""
-        self._committer().add(unit)
+        """Hand a unit over that has messages for runs."""
+        self._committer.add(unit)
 
     def require_history(self, owned: PartitionAssignment, run_id: str) -> None:
         """Raise RunExpiredError for a run whose history was deleted: nothing may start it again."""
@@ -165,7 +136,7 @@ class RunManager:
 
     def send_message(self, live: ActiveRun, message: Message, unit: CommitUnit | None = None) -> None:
         """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
-        if not live.assignment.live or self.holds_back(live, message, unit):
+        if not live.assignment.live or self._hooks.holds_back(live, message, unit):
             return
         try:
             self.carry(live, self._turn(live, live.machine.handle, message), unit)
@@ -202,7 +173,7 @@ class RunManager:
         live = self.find(owned, run_id)
         if live is None:
             return
-        blocked = self.refuses(owned, run_id)
+        blocked = self._hooks.refusal(owned, run_id)
         if blocked is None:
             self.send_message(live, Start())
         else:
@@ -246,16 +217,16 @@ class RunManager:
                 for output in outputs:
                     self._writer.send(target, placed(output, live))
             if decision.ended is not None:
-                self.on_end(live, parts.last)
+                self._hooks.ended(live, parts.last)
         except (StreamsError, SchemaError):
             parts.rollback()
             raise
         live.last = parts.write()
-        self.on_change(live, live.last)
+        self._hooks.changed(live, live.last)
         if unit is None:
             for part in parts.units:
                 part.culprit = live.run_id
-                self._committer().add(part)
+                self._committer.add(part)
         else:
             unit.culprit = None
 
@@ -270,12 +241,12 @@ class RunManager:
 
     def _when_proven(self, live: ActiveRun, perform: Perform) -> None:
         """Let a transaction go first if the last accepted one is so old that we may have lost the partition."""
-        if self._committer().proven():
+        if self._committer.proven():
             self._perform(live, perform)
             return
         proof = CommitUnit(live.assignment)
         proof.on_commit.append(lambda: self._perform(live, perform))
-        self._committer().add(proof)
+        self._committer.add(proof)
 
     def _perform(self, live: ActiveRun, perform: Perform) -> None:
         if live.assignment.live and self.live.get((live.assignment, live.run_id)) is live:
@@ -297,9 +268,9 @@ class RunManager:
         """Give the place back and drop the machine when nothing is under way."""
         status = live.machine.status
         if ended or status == "waiting":
-            self.on_rest(live)
+            self._hooks.rested(live)
         elif status == "running":
-            self.on_wake(live)
+            self._hooks.woke(live)
         if live.tasks or not live.machine.idle or status == "running":
             self._resting.pop((live.assignment, live.run_id), None)
         elif ended or (status == "queued" and len(self.live) > _QUEUED_IN_MEMORY):
@@ -319,7 +290,7 @@ class RunManager:
         self._resting.pop((live.assignment, live.run_id), None)
         if self.live.get((live.assignment, live.run_id)) is live:
             del self.live[live.assignment, live.run_id]
-            self.on_rest(live)  # a place must not be held by what is gone
+            self._hooks.rested(live)  # a place must not be held by what is gone
             live.machine.drop()
 
     def forget(self, owned: PartitionAssignment) -> None:
@@ -344,19 +315,3 @@ def placed(output: Output, live: ActiveRun) -> Output:
     if isinstance(output.event, DeadLettered):
         output.event = output.event.model_copy(update={"source_partition": live.assignment.partition})
     return output
-
-
-def _ignore(_live: ActiveRun) -> None:
-    return
-
-
-def _nobody(_owned: PartitionAssignment, _run_id: str) -> StreamsError | None:
-    return None
-
-
-def _nothing(_live: ActiveRun, _unit: CommitUnit) -> None:
-    return
-
-
-def _never(_live: ActiveRun, _message: Message, _unit: CommitUnit | None) -> bool:
-    return False

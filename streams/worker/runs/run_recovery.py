@@ -19,7 +19,7 @@ from streams.journal.store_keys import LEDGER
 from streams.worker.runs.run_index import RUNS, with_status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
@@ -52,7 +52,7 @@ class RunRecovery:
         timers: RunTimers,
         *,
         run_index: RunIndex,
-        committer: Callable[[], Committer],
+        committer: Committer,
     ) -> None:
         """Serve `agents`; runs of agents that this code does not have stay as they are."""
         self._run_index = run_index
@@ -133,7 +133,7 @@ class RunRecovery:
             return False
         unit = self._run_index.add(owned, run_id, [self._journal.decode(row) for _, row in rows])
         if unit is not None:
-            self._committer().add(unit)
+            self._committer.add(unit)
         return True
 
     def _is_listed(self, owned: PartitionAssignment) -> bool:

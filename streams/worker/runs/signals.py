@@ -1,4 +1,4 @@
-"""What is said to runs: signals, cancels, resumes, forks and the endings of children, each one unit with its offset."""
+"""The topic `signals`: signals, cancels, resumes, forks and the endings of children, each one unit with its offset."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
 from schemas.usage import BudgetChanged, BudgetSpent
+from streams.engine.inbound import signal_message
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
 from streams.journal.dead_letters import dead_letter
@@ -19,7 +20,6 @@ from streams.runtime.commit_unit import MAX_RECORD_BYTES, CommitUnit
 from streams.runtime.errors import DeadAssignmentError, OverlayConflictError, RecordTooLargeError, StoreError
 from streams.user_code import called
 from streams.worker.runs.early_signals import keep
-from streams.worker.runs.signal_messages import message_of
 from streams.worker.runs.unserved_signals import set_aside, set_aside_in, taken_up
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class SignalHandler:
     def _apply(self, batch: RecordBatch, record: ConsumedRecord, event: Any) -> None:
         if self._others(batch, event):
             return
-        message = message_of(event)
+        message = signal_message(event)
         if isinstance(message, SignalArrived) and (size := len(record.value() or b"")) > _MOST_BYTES:
             raise RecordTooLargeError(f"a signal of {size} bytes is over {_MOST_BYTES}: send a reference to it")
         run_id: str = event.run_id
@@ -146,7 +146,7 @@ class SignalHandler:
         return False
 
     def _others(self, batch: RecordBatch, event: Any) -> bool:
-        """Give what is not said to a run to whom it is said to; return whether that is so."""
+        """Give an event that is not for a run to the part that it is for; return whether that is so."""
         match event:
             case RedriveRequested():
                 self._redrive.take(batch, event)

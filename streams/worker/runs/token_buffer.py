@@ -20,7 +20,7 @@ A streamed call costs more than one that is answered whole: beyond this number o
 
 
 class TokenBuffer:
-    """What is said to the runs that somebody watches, and what is being said to the first of the others."""
+    """The tokens for the runs that somebody watches, and those that come for the first of the others."""
 
     def __init__(self) -> None:
         """Watch nobody; numbers begin with the time, so that those of a run which has moved here are newer."""

@@ -1,4 +1,4 @@
-"""What is said to a run or a schedule that this worker's code does not have: kept beside the journal for who has it.
+"""Signals for a run or a schedule that this worker's code does not have: stored beside the journal for who has it.
 
 Workers with different code share a partition over time. A signal, a cancel or a child's ending for a run of an agent
 that only the others know must not be lost, and cannot be handled: it is a row until an owner comes that has the agent.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from schemas.parked_event import ParkedEvent
 from streams import clock
 from streams.journal import store_keys
-from streams.journal.parked_record import ParkedRecord
+from streams.journal.parked_record import ParkedRecord, parked
 from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
@@ -23,22 +23,7 @@ if TYPE_CHECKING:
 
 def set_aside(unit: CommitUnit, record: ConsumedRecord, writer: RecordWriter) -> None:
     """Keep a record whole, under its offset."""
-    headers = {
-        name: value if isinstance(value, bytes) else str(value or "").encode() for name, value in record.headers() or ()
-    }
-    row = ParkedEvent(
-        reaction="signals",
-        lane="",
-        event_id="",
-        source_topic=record.topic(),
-        source_partition=record.partition(),
-        source_offset=record.offset(),
-        key=record.key(),
-        value=record.value(),
-        headers=headers,
-        timestamp_ms=record.timestamp()[1],
-        first_ms=clock.now_ms(),
-    )
+    row = parked(record, "signals", first_ms=clock.now_ms())
     unit.put(unit.assignment.stores[LEDGER], _key(record.offset()), writer.codec.encode(row))
 
 

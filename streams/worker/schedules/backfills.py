@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemas.schedule import ScheduleBackfill
 from streams.engine.ids import derived, slot_id
+from streams.user_code import cancel
 from streams.worker.schedules.schedule_state import DueSlot
 from topics.errors import TopicError
 
 if TYPE_CHECKING:
+    from streams.define.schedules import Schedule
+    from streams.engine.slots import Slots
     from streams.runtime.tasks import BackgroundTasks
-    from streams.worker.schedules.schedule_runner import ScheduleRunner
+    from streams.worker.schedules.schedule_state import ScheduleProgress
 
 AT_ONCE: Final = 5  # slots of backfills that wait or run
 CAUSE: Final = "backfill"
@@ -25,18 +28,41 @@ _PIECE: Final = 500
 Fired = Callable[[str, int, int], set[str]]  # schedule, from, to (ms): ids of ticks on the log; blocks
 
 
-class Backfills:
-    """The backfills of one keeper, one after the other."""
+class BackfilledSchedule(Protocol):
+    """A schedule with backfills: `streams.worker.schedules.schedule_runner.ScheduleRunner` is one."""
 
-    def __init__(self, keeper: ScheduleRunner, tasks: BackgroundTasks, fired: Fired) -> None:
+    schedule: Schedule
+    slots: Slots
+    state: ScheduleProgress
+
+    def promise(self, entries: list[DueSlot]) -> None:
+        """Add slots that are to fire."""
+
+    def save(self) -> None:
+        """Write the row."""
+
+    def changed(self) -> None:
+        """Look again now."""
+
+    async def settled(self) -> None:
+        """Wait until all that was written so far is committed."""
+
+
+class Backfills:
+    """The backfills of one schedule, one after the other."""
+
+    def __init__(self, keeper: BackfilledSchedule, tasks: BackgroundTasks, fired: Fired) -> None:
         """Ask `fired` in a thread which slots are on the log."""
         self._keeper = keeper
         self._tasks = tasks
         self._fired = fired
         self._known: dict[str, set[str]] = {}  # ids not to fire, by request
-        self._asking = False
-        keeper.on_finish = self.expand
-        keeper.on_look = self._resume
+        self._asking: asyncio.Task[None] | None = None
+
+    def forget(self) -> None:
+        """Stop asking: the assignment is dead."""
+        if self._asking is not None:
+            cancel(self._asking)
 
     def add(self, job: ScheduleBackfill) -> None:
         """Take a backfill in; the caller writes the row. Slots that wait anyway are left to fire as they would."""
@@ -80,7 +106,7 @@ class Backfills:
         keeper.promise(found)
         return job.model_copy(update={"at_ms": at_ms})
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Go on after a restore, or after the log could not be read."""
         if self._keeper.state.backfills and not any(entry.cause == CAUSE for entry in self._keeper.state.waiting):
             before = self._keeper.state.backfills[0]
@@ -89,9 +115,8 @@ class Backfills:
                 self._keeper.save()
 
     def _ask(self, job: ScheduleBackfill) -> None:
-        if not self._asking:
-            self._asking = True
-            self._keeper.helpers = [self._tasks.spawn(self._answer(job))]
+        if self._asking is None:
+            self._asking = self._tasks.spawn(self._answer(job))
 
     async def _answer(self, job: ScheduleBackfill) -> None:
         """Read what has fired, of what is committed now; what waits at this moment may fire while we read."""
@@ -103,6 +128,6 @@ class Backfills:
         except TopicError:
             return  # asked again with the next look
         finally:
-            self._asking = False
+            self._asking = None
         self._known[job.request_id] = known | waiting
         keeper.changed()

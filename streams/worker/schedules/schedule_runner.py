@@ -24,13 +24,12 @@ from streams.runtime.commit_unit import CommitUnit
 from streams.tools._threads import in_thread
 from streams.user_code import awaited, called, is_cancelled, user_code_exit
 from streams.user_code import cancel as stop_task
+from streams.worker.schedules.backfills import Backfills, Fired
 from streams.worker.schedules.overlap import turn
 from streams.worker.schedules.schedule_state import CLOCK, DueSlot, ScheduleProgress, state_key
 from streams.worker.schedules.slot_outputs import REDRIVE, write_letter, write_outputs, write_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from schemas.schedule import ScheduleRun
     from streams.define.schedules import Schedule
     from streams.journal.record_writer import RecordWriter
@@ -53,7 +52,7 @@ class ScheduleDependencies:
 
     tasks: BackgroundTasks
     writer: RecordWriter
-    committer: Callable[[], Committer]
+    committer: Committer
 
 
 class ScheduleRunner:
@@ -66,22 +65,24 @@ class ScheduleRunner:
         schedule: Schedule,
         slots: Slots,
         state: ScheduleProgress | None,
+        fired: Fired,
     ) -> None:
-        """Go on from the committed `state`; None for a schedule that is new on this log."""
+        """Go on from the committed `state`; None for a schedule that is new on this log.
+
+        `fired` finds the slots of the past that are on the log; it blocks.
+        """
         self._parts = parts
         self._owned = owned
         self.schedule = schedule
         self.slots = slots
         self.new = state is None
         self.state = state or ScheduleProgress(schedule.name, clock.now_ms())
-        self.on_finish: Callable[[], None] = _nothing  # a slot leaves; the row is written after this
-        self.on_look: Callable[[], None] = _nothing  # every few seconds, and first after a restore
-        self._unreported = 0  # missed slots that were not told of yet
+        self._unreported = 0  # missed slots that were not reported yet
         self._promised: list[DueSlot] = []  # slots that the next row holds for the first time
         self._moved = asyncio.Event()  # there is a reason to look before the time
         self._cancelled: set[str] = set()  # runs that were asked to end
         self._task: asyncio.Task[None] | None = None
-        self.helpers: list[asyncio.Task[None]] = []  # what else ends with the keeper
+        self.backfills = Backfills(self, parts.tasks, fired)
 
     def begin(self) -> None:
         """Work until `forget`."""
@@ -89,7 +90,8 @@ class ScheduleRunner:
 
     def forget(self) -> None:
         """Stop everything: the assignment is dead, and what was begun is its next owner's."""
-        for task in (self._task, *self.helpers, *(entry.task for entry in self.state.waiting)):
+        self.backfills.forget()
+        for task in (self._task, *(entry.task for entry in self.state.waiting)):
             if task is not None:
                 stop_task(task)
 
@@ -108,7 +110,7 @@ class ScheduleRunner:
             if not self.state.paused and self._look(now):
                 await asyncio.sleep(0)  # a long gap is decided in pieces
                 continue
-            self.on_look()
+            self.backfills.resume()
             self.pump()
             await self._rest(self._until())
 
@@ -163,13 +165,13 @@ class ScheduleRunner:
         if entries:
             target.on_commit.append(lambda: self._committed(entries))
         if unit is None:
-            self._parts.committer().add(target)
+            self._parts.committer.add(target)
 
     async def settled(self) -> None:
         """Wait until all that was written so far is committed; never returns on a dead assignment."""
         done, proof = asyncio.Event(), CommitUnit(self._owned)
         proof.on_commit.append(done.set)
-        self._parts.committer().add(proof)
+        self._parts.committer.add(proof)
         await done.wait()
 
     def _committed(self, entries: list[DueSlot]) -> None:
@@ -216,19 +218,19 @@ class ScheduleRunner:
         self.state.waiting = [entry for entry in self.state.waiting if entry not in dropped]
         self.state.skipped += len(dropped)
         self.save(unit)
-        self._parts.committer().add(unit)
+        self._parts.committer.add(unit)
 
     def _start(self, entry: DueSlot) -> None:
         """Run the function now, or after a transaction that proves the partition to be ours still."""
         entry.began_ms = clock.now_ms()
         entry.first_ms = entry.first_ms or entry.began_ms
         entry.since_ms = entry.since_ms or clock.steady_ms()
-        if self._parts.committer().proven():
+        if self._parts.committer.proven():
             self._call(entry)
             return
         proof = CommitUnit(self._owned)
         proof.on_commit.append(lambda: self._call(entry))
-        self._parts.committer().add(proof)
+        self._parts.committer.add(proof)
 
     def _call(self, entry: DueSlot) -> None:
         if self._owned.live:
@@ -295,9 +297,9 @@ class ScheduleRunner:
         state.running += runs
         if entry.cause == CLOCK:
             state.last_ms = max(entry.slot_ms, state.last_ms or 0)
-        self.on_finish()
+        self.backfills.expand()  # the row is written after this
         self.save(unit)
-        self._parts.committer().add(unit)
+        self._parts.committer.add(unit)
         self.pump()
 
 
@@ -308,7 +310,3 @@ def pause_after(entry: DueSlot, error: Exception) -> float | None:
     if (pause := asked_pause(error)) is not None:
         return pause
     return POLICY.delay(entry.attempt, seeded(entry.id, entry.attempt))
-
-
-def _nothing() -> None:
-    return

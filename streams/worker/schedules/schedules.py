@@ -10,7 +10,6 @@ from streams import clock
 from streams.engine.ids import derived, slot_id
 from streams.engine.slots import Slots
 from streams.journal.store_keys import LEDGER
-from streams.worker.schedules.backfills import Backfills
 from streams.worker.schedules.schedule_runner import ScheduleDependencies, ScheduleRunner
 from streams.worker.schedules.schedule_state import DueSlot, ScheduleProgress, state_key
 from streams.worker.schedules.slot_outputs import REDRIVE
@@ -42,7 +41,7 @@ class OwnedSchedules:
         self._runtime = runtime
         self._parts = parts
         self._kafka = kafka
-        self._keepers: dict[str, tuple[PartitionAssignment, ScheduleRunner, Backfills]] = {}
+        self._keepers: dict[str, tuple[PartitionAssignment, ScheduleRunner]] = {}
 
     def restored(self, owned: PartitionAssignment) -> None:
         """Keep the schedules whose name falls into an assignment that is ready now."""
@@ -54,13 +53,12 @@ class OwnedSchedules:
     def _keep(self, owned: PartitionAssignment, schedule: Schedule) -> None:
         row = owned.stores[LEDGER].committed(state_key(schedule.name))
         state = None if row is None else ScheduleProgress.of(self._parts.writer.codec.decode(row, ScheduleState))
-        keeper = ScheduleRunner(self._parts, owned, schedule, self._slots[schedule.name], state)
-        backfills = Backfills(keeper, self._parts.tasks, self._fired)
-        self._keepers[schedule.name] = (owned, keeper, backfills)
+        keeper = ScheduleRunner(self._parts, owned, schedule, self._slots[schedule.name], state, self._fired)
+        self._keepers[schedule.name] = (owned, keeper)
         keeper.begin()
 
     def _forget(self, owned: PartitionAssignment) -> None:
-        for name, (where, keeper, _) in list(self._keepers.items()):
+        for name, (where, keeper) in list(self._keepers.items()):
             if where is owned:
                 keeper.forget()
                 del self._keepers[name]
@@ -80,14 +78,14 @@ class OwnedSchedules:
                     f"there is no schedule {message.schedule!r} here: `streams schedules list` shows them"
                 )
             return
-        _, keeper, backfills = found
+        keeper = found[1]
         if isinstance(message, ScheduleRunEnded):
             if not keeper.state.ended(message.run_id):
                 return
         elif keeper.state.asked(message.request_id):
             return
         else:
-            _order(keeper, backfills, message)
+            _order(keeper, message)
         keeper.save(batch)
         batch.on_commit.append(keeper.changed)
 
@@ -101,12 +99,12 @@ class OwnedSchedules:
         found[1].promise([DueSlot(id, slot_ms, REDRIVE)])
         found[1].save(batch)
 
-    # -- what is told
+    # -- what is shown
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each kept schedule as people read it: what is committed, so that its ticks are on the log."""
         rows = []
-        for name, (owned, _, _) in sorted(self._keepers.items()):
+        for name, (owned, _) in sorted(self._keepers.items()):
             row = owned.stores[LEDGER].committed(state_key(name)) if owned.ready and owned.live else None
             if row is not None:
                 rows.append(self._shown(self._parts.writer.codec.decode(row, ScheduleState)))
@@ -136,7 +134,7 @@ class OwnedSchedules:
         return {(value or b"").decode() for record in found for header, value in record.headers if header == "ce_id"}
 
 
-def _order(keeper: ScheduleRunner, backfills: Backfills, message: ScheduleCommanded) -> None:
+def _order(keeper: ScheduleRunner, message: ScheduleCommanded) -> None:
     state, now = keeper.state, clock.now_ms()
     match message.command:
         case "pause":
@@ -157,6 +155,6 @@ def _order(keeper: ScheduleRunner, backfills: Backfills, message: ScheduleComman
                 to_ms=message.slot_to_ms,
                 force=message.force,
             )
-            backfills.add(job)
+            keeper.backfills.add(job)
         case _:
             raise SchemaError(f"{message.command!r} is no order to a schedule: pause, resume, trigger, backfill")

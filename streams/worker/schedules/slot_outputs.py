@@ -12,8 +12,7 @@ from streams import clock
 from streams.define.starts import StartRun
 from streams.engine.ids import started_id
 from streams.engine.starts import submission
-from streams.error_text import error_message, error_traceback, error_type
-from streams.journal.dead_letters import fingerprint
+from streams.journal.dead_letters import failure
 from streams.journal.record_writer import OWN_SOURCE
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def write_outputs(
 ) -> list[ScheduleRun]:
     """Add what the function returned, ids made of the slot's; return the runs whose ending later slots look at.
 
-    A run whose id is the function's own may be known already, so that nothing would ever be heard of it: later slots
+    A run whose id is the function's own may be known already, so that its end would never be reported: later slots
     do not wait for it. Raises what checking, encoding and limits raise.
     """
     runs: list[ScheduleRun] = []
@@ -60,7 +59,6 @@ def write_outputs(
 
 def write_letter(unit: CommitUnit, writer: RecordWriter, schedule: Schedule, entry: DueSlot, error: Exception) -> None:
     """Add the dead letter of a slot whose function was given up."""
-    kind, text = error_type(error), error_message(error, 2_000)
     attributes = Attributes(entry.id, Ticked.event_type, OWN_SOURCE + "default", clock.now_ms())
     letter = DeadLettered(
         dead_id=f"{entry.id}/failed/{entry.attempt}" + ("/again" if entry.cause == REDRIVE else ""),
@@ -70,12 +68,7 @@ def write_letter(unit: CommitUnit, writer: RecordWriter, schedule: Schedule, ent
         key=schedule.name.encode(),
         value=writer.codec.encode(Ticked(schedule=schedule.name, slot_ms=entry.slot_ms)),
         headers=dict(attributes.to_headers()),
-        consumer=schedule.name,
-        error=text,
-        error_type=kind,
-        traceback=error_traceback(error, frames=8, chars=4_000),
         attempts=entry.attempt,
-        fingerprint=fingerprint(schedule.name, kind, text),
-        first_ms=clock.now_ms(),
+        **failure(schedule.name, error),
     )
     writer.write(unit, writer.names.dead_letters, letter, id=letter.dead_id, key=letter.dead_id)

@@ -49,7 +49,7 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
         ),
         crash=crash,
     )
-    app = App(f"{prefix}.app", runtime=runtime)
+    app = App(f"{prefix}.app", runtime=runtime, loop=asyncio.get_running_loop())
     source = app.topic(names["in"], key_type=bytes, value_type=bytes, value_serializer="raw")
     changelog = app.topic(names[COUNTS], key_type=bytes, value_type=bytes, value_serializer="raw")
     app.Table(COUNTS, key_type=bytes, value_type=bytes, changelog_topic=changelog)
@@ -68,7 +68,6 @@ async def work(bootstrap: str, prefix: str, slot: str, folder: Path, fuse: Fuse 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    app.loop = loop
     app.finalize()
     quiet_faust()
     await app.start()

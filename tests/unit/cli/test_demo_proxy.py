@@ -60,9 +60,7 @@ def test_an_answered_call_is_counted_and_delivered(proxy: CountingProxy, go: thr
     assert (proxy.total, proxy.undelivered) == (1, 0)
 
 
-async def test_a_call_whose_sender_has_gone_is_not_delivered(
-    proxy: CountingProxy, go: threading.Event
-) -> None:
+async def test_a_call_whose_sender_has_gone_is_not_delivered(proxy: CountingProxy, go: threading.Event) -> None:
     address = urlsplit(proxy.url)
     with socket.create_connection((address.hostname, address.port)) as sender:
         sender.sendall(f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode())

@@ -30,7 +30,7 @@ class Home:
         self.owned = owned
         self.units: list[CommitUnit] = []
         writer = RecordWriter(Names(""), CODEC, events(), "default")
-        self.homes = KeyHomes(agents or ("pay",), writer, lambda: cast("Committer", self), "default")
+        self.homes = KeyHomes(agents or ("pay",), writer, cast("Committer", self), "default")
         self.homes.restored(owned)
 
     def add(self, unit: CommitUnit) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from streams import agent
 from streams.limits.admission import AgentAdmission
-from streams.limits.semaphore_client import SemaphoreClient
+from streams.limits.semaphore_client import Semaphore, SemaphoreClient
 from streams.limits.semaphore_home import SemaphoreHome
 from streams.worker.runs.dispatcher import HEAD_START_MS, RunDispatcher
 from tests.unit.limits.fakes import Owned, Tasks, turns
@@ -26,9 +26,16 @@ async def narrow() -> None:
 class Worker:
     """A dispatcher whose runs execute until the test ends them."""
 
-    def __init__(self, world: World, number: int) -> None:
+    def __init__(self, world: World, number: int, *, direct: bool) -> None:
         self.url, self.owned = f"http://w{number}", cast("Any", Owned())
-        self.semaphores = SemaphoreClient(lambda *_: HOME, world.send, world.tasks.spawn, f"w{number}", self.url)
+        self.semaphores = SemaphoreClient(
+            lambda *_: HOME,
+            world.send,
+            world.tasks.spawn,
+            f"w{number}",
+            self.url,
+            now=world.permits_now if direct else None,
+        )
         agents: dict[str, Any] = {"narrow": narrow}
         admission = AgentAdmission(cast("Any", None), self.semaphores)
         self.dispatcher = RunDispatcher(agents, self.begin, admission, world.tasks.spawn)
@@ -50,14 +57,13 @@ class World:
     def __init__(self, count: int, *, direct: bool) -> None:
         self.tasks, self.begun = Tasks(), list[str]()
         self.executing: list[tuple[Worker, Any]] = []
-        self.workers = [Worker(self, number) for number in range(count)]
+        self.workers = [Worker(self, number, direct=direct and number == 0) for number in range(count)]
         peers = SimpleNamespace(id="w0", holder="w0", url=HOME, others=list, settled=lambda: True, post=self.nobody)
         self.home = SemaphoreHome(cast("Any", peers), lambda _names: {}, self.tasks.spawn, self.call)
-        if direct:
-            near = self.workers[0].semaphores
-            near.now = lambda semaphore, worker, held, wanted: self.home.now(
-                semaphore.name, worker, semaphore.size, held, wanted
-            )
+
+    def permits_now(self, semaphore: Semaphore, worker: str, held: int, ranks: list[int]) -> int | None:
+        """Answer the worker beside the home at once."""
+        return self.home.now(semaphore.name, worker, semaphore.size, held, ranks)
 
     async def send(self, _url: str, body: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,8 +22,9 @@ ROOM_1 = Semaphore("default", "agent:x", 1)
 class World:
     """A home and so many workers."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, near: Container[str] = ()) -> None:
         self.tasks = Tasks()
+        self.near = near  # workers in the home's process
         self.most = self.inside = self.done = 0
         self.deaf: set[str] = set()  # URLs at which nobody answers
         self.entered: list[int] = []
@@ -31,8 +33,17 @@ class World:
 
     def worker(self, number: int) -> SemaphoreClient:
         return SemaphoreClient(
-            lambda _pool, _name: "http://home", self.send, self.tasks.spawn, f"w{number}", f"http://w{number}"
+            lambda _pool, _name: "http://home",
+            self.send,
+            self.tasks.spawn,
+            f"w{number}",
+            f"http://w{number}",
+            now=self.permits_now,
         )
+
+    def permits_now(self, semaphore: Semaphore, worker: str, held: int, ranks: list[int]) -> int | None:
+        """Answer a worker in the home's process at once."""
+        return self.home.now(semaphore.name, worker, semaphore.size, held, ranks) if worker in self.near else None
 
     def new_home(self) -> SemaphoreHome:
         peers = SimpleNamespace(
@@ -121,12 +132,9 @@ async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
 
 
 async def test_beside_its_home_a_worker_waits_for_no_turn_of_the_loop() -> None:
-    world = World(2)
+    world = World(2, near={"w0"})
     near, far = world.workers.values()
     await far.take(ROOM)  # the home knows who is inside from now on
-    near.now = lambda semaphore, worker, held, ranks: world.home.now(
-        semaphore.name, worker, semaphore.size, held, ranks
-    )
     assert [near.take_now(ROOM, 1) for _ in range(3)] == [True, True, False]
     waiting = world.tasks.spawn(near.take(ROOM))
     await turns(lambda: near.figures()["tool:x"] == (2, 1))

@@ -13,6 +13,7 @@ from streams.clock import monotonic
 from streams.define.limits import Rate
 from streams.define.tools import Tool
 from streams.limits.breakers import BreakerOpenError, BreakerRegistry
+from streams.limits.circuit import BreakerState
 from streams.limits.rate_limit_client import RateLimit
 from streams.limits.single_flight import SingleFlight
 from streams.limits.tool_limiter import GrantLateError, ToolLimiter, in_time, limited
@@ -58,9 +59,11 @@ class World:
         self.deadlines = deadlines or []
         self.taken: list[RateLimit] = []
         self.proofs = 0
-        self.breakers = BreakerRegistry([broken], "w", self.post, self.tasks.spawn)
+        self.switched: list[BreakerState] = []
+        self.breakers = BreakerRegistry(
+            [broken], "w", self.post, self.tasks.spawn, others=lambda: ["http://other"], on_switch=self.switched.append
+        )
         self.said: list[Any] = []
-        self.breakers.others = lambda: ["http://other"]
         rate_limits = cast("Any", self)
         shared_calls = SingleFlight(self.ask, self.tasks.spawn, "w", self.prove)
         self.guard = ToolLimiter(rate_limits, cast("Any", None), shared_calls, self.breakers, self.prove)
@@ -120,16 +123,14 @@ async def test_a_found_answer_is_no_call() -> None:
 async def test_a_breaker_opens_is_told_and_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "steady_ms", lambda: 1_000_000)
     world = World()
-    told: list[bool] = []
-    world.breakers.on_switch.append(lambda word: told.append(word.open))
     for _ in range(2):
         with pytest.raises(RuntimeError):
             await world.call(broken, how="fail")
     await world.tasks.over()
     assert [body["words"][0]["open"] for body in world.said] == [True]
-    assert told == [True]
+    assert [state.open for state in world.switched] == [True]
     world.breakers.force("broken", open_=True)
-    assert told == [True], "it was open already"
+    assert [state.open for state in world.switched] == [True], "it was open already"
     with pytest.raises(BreakerOpenError) as refused:
         await world.call(broken, how="work")
     assert refused.value.retry_after == 60

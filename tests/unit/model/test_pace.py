@@ -48,7 +48,7 @@ async def test_a_pause_that_is_no_number_is_unknown_and_holds_up_nobody(text: st
     """Each of these once broke every later call of the worker, or the call itself."""
     pace = RequestPace()
     for name in ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"):
-        assert pace.hear({name: text, "x-ratelimit-remaining-tokens": "0"}, refused=True) is None
+        assert pace.observe({name: text, "x-ratelimit-remaining-tokens": "0"}, refused=True) is None
     async with turn(pace):
         pass
 
@@ -56,13 +56,13 @@ async def test_a_pause_that_is_no_number_is_unknown_and_holds_up_nobody(text: st
 @pytest.mark.parametrize("text", ["999999999", "Fri, 01 Jan 9999 00:00:00 GMT", "999999999h"])
 def test_a_pause_is_at_most_a_day(text: str) -> None:
     headers = {"retry-after": text, "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": text}
-    assert RequestPace().hear(headers, refused=True) == 86_400
+    assert RequestPace().observe(headers, refused=True) == 86_400
 
 
 async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:
     pace = RequestPace()
     began = clock.monotonic()  # before the pause is heard of: it counts from there
-    assert pace.hear({"retry-after": "0.05"}, refused=True) == 0.05
+    assert pace.observe({"retry-after": "0.05"}, refused=True) == 0.05
 
     async def call() -> float:
         async with turn(pace):
@@ -74,7 +74,7 @@ async def test_a_pause_holds_for_all_calls_of_the_endpoint() -> None:
 async def test_a_long_pause_is_an_error_that_says_when(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
     pace = RequestPace()
-    pace.hear({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, refused=False)
+    pace.observe({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, refused=False)
     with pytest.raises(ModelBusyError) as raised:
         async with turn(pace):
             pass
@@ -83,7 +83,7 @@ async def test_a_long_pause_is_an_error_that_says_when(monkeypatch: pytest.Monke
 
 def test_what_is_left_is_no_pause() -> None:
     headers = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "6m0s", "retry-after": "9"}
-    assert RequestPace().hear(headers, refused=False) is None
+    assert RequestPace().observe(headers, refused=False) is None
 
 
 async def test_no_more_go_at_once_than_were_allowed() -> None:

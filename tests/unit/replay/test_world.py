@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.run import RunSubmitted
-from streams.engine.view import ENDED
+from schemas.run import ENDED, RunSubmitted
 from streams.replay.report import RunReport
 from streams.replay.run_observations import Observed
 from streams.replay.runs import LoggedRuns, Rerun, Submission

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.batch import RecordBatch
-from streams.runtime.commit_unit import CommitUnit, DeferredRow, Out, Write
+from streams.runtime.commit_unit import CommitUnit, Out, Write
 from streams.runtime.committer import Committer, Rows
 from streams.runtime.group_snapshot import GroupSnapshot
-from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
+from streams.runtime.partition_store import DeferredRow, PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.record import ConsumedRecord
 
 JOURNAL, COUNTS = "journal", "counts"

@@ -12,7 +12,7 @@ import pytest
 from streams import clock
 from streams.runtime import committer as module
 from streams.runtime.assignment import PartitionAssignment
-from streams.runtime.commit_unit import CommitUnit, DeferredRow, Write
+from streams.runtime.commit_unit import CommitUnit, Write
 from streams.runtime.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -21,6 +21,7 @@ from streams.runtime.errors import (
     TransactionAbortedError,
     TransactionStuckError,
 )
+from streams.runtime.partition_store import DeferredRow
 from tests.unit.runtime._fakes import (
     COUNTS,
     JOURNAL,

@@ -124,7 +124,7 @@ async def test_both_at_once_is_a_cancellation() -> None:
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
-    softened.tell()
+    softened.interrupt()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -141,7 +141,7 @@ async def test_it_is_not_told_while_it_is_being_cancelled() -> None:
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.sleep(0)
-    softened.tell()
+    softened.interrupt()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert seen == ["cancelled", "cleaned up"]

@@ -31,7 +31,8 @@ class Scene:
         self.away = False
         self.tasks: list[Coroutine[Any, Any, None]] = []
         self.refuses: TopicError | None = None
-        self.alarms = AlertWriter(cast("Any", self), "t.events", self.tasks.append, self)
+        self.gaps = RetentionGaps()
+        self.alarms = AlertWriter(cast("Any", self), "t.events", self.tasks.append, self, self.gaps)
 
     async def send(self, topic: str, event: Event, *, id: str, source: str | None) -> None:
         assert topic == "t.events"
@@ -108,16 +109,16 @@ def test_a_lag_that_lasts_for_two_looks_is_raised(scene: Scene) -> None:
 
 def test_records_that_were_deleted_unread_are_an_alert_until_the_bus_has_it(scene: Scene) -> None:
     """Nobody else could find it again, so it is kept until it is written, and written once."""
-    gaps, gap = RetentionGaps(), RetentionGap("agents.work", 2, 17, 20)
+    gaps, gap = scene.gaps, RetentionGap("agents.work", 2, 17, 20)
     gaps.found(gap)
     gaps.found(gap)
     assert gaps.offsets == {"agents.work": 3}
     scene.refuses = TopicError("no broker")
-    scene.alarms.looked({}, gaps)
+    scene.alarms.looked({})
     scene.settle()
     assert scene.sent == []
     scene.refuses = None
     for _ in range(3):
-        scene.alarms.looked({}, gaps)
+        scene.alarms.looked({})
         scene.settle()
     assert scene.sent == [("lost/agents.work/2/17", "lost/agents.work", "/streams/alarms")]

@@ -13,8 +13,8 @@ from streams import clock
 from streams.define.agents import Agent
 from streams.limits.admission import AgentAdmission
 from streams.runtime.assignment import PartitionAssignment
+from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.dispatcher import RunDispatcher
-from streams.worker.runs.run_manager import ActiveRun
 from tests.unit.runtime._fakes import owned_assignment
 
 MINUTE = 60_000

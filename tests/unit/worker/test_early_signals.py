@@ -16,6 +16,7 @@ from schemas.dead import DeadLettered
 from schemas.parked_event import ParkedEvent
 from schemas.signal import CancelRequested, ResumeRequested, SignalSent
 from streams import clock
+from streams.engine.inbound import signal_message
 from streams.engine.messages import CancelAsked, Message, SignalArrived
 from streams.journal.expiry_index import by_time
 from streams.journal.journal_store import JournalStore
@@ -27,13 +28,13 @@ from streams.runtime.errors import RecordTooLargeError
 from streams.runtime.partition_store import PartitionStore
 from streams.worker.runs.early_signals import joined, keep
 from streams.worker.runs.ledger_sweep import LedgerSweep
-from streams.worker.runs.signal_messages import message_of
 from tests.unit.runtime._fakes import batch_of, owned_assignment
 from topics.names import Names
 
 if TYPE_CHECKING:
     from streams.runtime.runtime import Runtime
-    from streams.worker.runs.run_manager import ActiveRun, RunManager
+    from streams.worker.runs.active_run import ActiveRun
+    from streams.worker.runs.run_manager import RunManager
 
 HOUR = 3600 * 1000
 
@@ -96,7 +97,7 @@ class Door:
             timestamp_ms=clock.now_ms(),
         )
         batch = batch_of(self.owned, at, at, "t.signals")
-        kept = keep(batch, vars(event)["run_id"], message_of(event), ParkedRecord(row), self.writer)
+        kept = keep(batch, vars(event)["run_id"], signal_message(event), ParkedRecord(row), self.writer)
         self.add(batch)
         return kept
 

@@ -62,12 +62,12 @@ class Room:
             pool="default",
             journal=self.journal,
             writer=self.writer,
-            committer=lambda: cast("Any", self),
+            committer=cast("Any", self),
             effects=cast("Any", None),
             timers=RunTimers(lambda *_: None),
-            refusals=dict,
+            refusals={},
         )
-        key_gate = KeyGate(agents, cast("Any", None), self.manager, self.writer, lambda: cast("Any", self))
+        key_gate = KeyGate(agents, cast("Any", None), self.manager, self.writer, cast("Any", self))
         intake = RunIntake(work, self.manager, key_gate, self.journal, self.writer, lambda _: None)
         none = cast("Any", SimpleNamespace())
         self.signals = SignalHandler(

@@ -12,12 +12,11 @@ import pytest
 
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
-from schemas.run import RunSubmitted
+from schemas.run import ENDED, STATUSES, RunSubmitted
 from streams import agent
 from streams.engine.decision import Decision
 from streams.engine.machine import Machine
 from streams.engine.messages import Submit
-from streams.engine.view import ENDED
 from streams.journal.journal_store import JournalStore
 from streams.journal.store_keys import LEDGER
 from streams.runtime.assignment import PartitionAssignment
@@ -27,11 +26,10 @@ from streams.tables.agent_stats import AgentStats, agent_stats
 from streams.tables.runs import RunRow, runs
 from streams.worker.http.approvals import ApprovalPages
 from streams.worker.http.run_list import RunListPages, RunQuery
+from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.run_index import RUNS, STATS, RunIndex
-from streams.worker.runs.run_manager import ActiveRun
 
 CODEC = Codec(FileRegistry(own=[RunRow, AgentStats]))
-STATUSES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 
 
 @agent(concurrency_key="customer")

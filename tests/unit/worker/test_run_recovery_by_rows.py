@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from streams.engine.view import ENDED
+from schemas.run import ENDED
 from streams.journal.journal_store import JournalStore
 from streams.journal.store_keys import LEDGER
 from streams.runtime.assignment import PartitionAssignment
@@ -57,7 +57,7 @@ class Restarts:
             cast("Any", SimpleNamespace(enqueue=lambda _owned, view: queued.add(view.run_id))),
             cast("Any", SimpleNamespace(add=lambda _owned, run, timer: timers.add((run, timer.path, timer.due_ms)))),
             run_index=self.room.run_index,
-            committer=lambda: cast("Any", SimpleNamespace(add=self.room.commit)),
+            committer=cast("Any", SimpleNamespace(add=self.room.commit)),
         )
         for owned in self.room.assignments:
             await reload(owned)

@@ -18,7 +18,7 @@ from streams.engine.slots import Slots
 from streams.reactions.alerts import tell_alert
 from streams.schedules import monitor
 from streams.schedules.cleanup import cleanup_old_events
-from streams.schedules.health import health_check, told
+from streams.schedules.health import changed_alerts, health_check
 from streams.settings import Settings
 from streams.tables.alerts import Alert, alerts
 from streams.tables.data_sources import Seen, data_sources
@@ -110,7 +110,7 @@ def test_a_problem_is_told_once_and_its_end_once_and_again_when_it_comes_back() 
     known: dict[str, Alert] = {}
     said = []
     for found in ({}, lag, lag, {}, {}, lag):
-        events = told(found, known, NOW)
+        events = changed_alerts(found, known, NOW)
         assert isinstance(events[0], HealthCheckCompleted)
         assert events[0].healthy is not bool(found)
         said.append([event.event_type for event in events[1:]])
@@ -121,7 +121,7 @@ def test_a_problem_is_told_once_and_its_end_once_and_again_when_it_comes_back() 
 
 def test_dead_letters_are_alerts_and_leave_the_pipeline_healthy_and_alerts_of_others_alone() -> None:
     known = {"budget/tokens": Alert(times=1, summary="spent")}
-    events = told({"dead/triage": "3 given up"}, known, NOW)
+    events = changed_alerts({"dead/triage": "3 given up"}, known, NOW)
     assert [event.event_type for event in events] == ["health_check_completed", "alert.raised"]
     assert vars(events[0])["healthy"] is True
 
