@@ -161,7 +161,7 @@ def application(settings: Settings) -> Starlette:
         gc.set_threshold(10_000, 20, 20)
         try:
             async with asyncio.TaskGroup() as group:
-                listening = group.create_task(app.state.voices.run())
+                listening = group.create_task(app.state.token_fanout.run())
                 yield
                 listening.cancel()
         finally:
@@ -191,10 +191,10 @@ def _heartbeats(owners: Owners, codec: Codec) -> Any:
     def take(record: RawRecord) -> None:
         worker_id = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
-            owners.hear(worker_id, None)
+            owners.apply(worker_id, None)
             return
         try:
-            owners.hear(worker_id, codec.decode(record.value, WorkerHeartbeat))
+            owners.apply(worker_id, codec.decode(record.value, WorkerHeartbeat))
         except SchemaError as error:
             log.warning("a heartbeat of %s cannot be read: %s", worker_id, error)
 

@@ -59,7 +59,7 @@ class Owners:
         """Belong to the running event loop, to which `hear` will hand heartbeats."""
         self._loop = asyncio.get_running_loop()
 
-    def hear(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
+    def apply(self, worker_id: str, beat: WorkerHeartbeat | None) -> None:
         """Take in one heartbeat from another thread; after the loop has ended nobody listens."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.take, worker_id, beat)

@@ -18,7 +18,15 @@ from tests.house.files import ROOT, modules
 
 pytestmark = pytest.mark.house
 
-ROOMS: Final = ("streams/runtime/", "streams/journal/", "streams/limits/", "streams/worker/")
+ROOMS: Final = (
+    "streams/runtime/",
+    "streams/journal/",
+    "streams/limits/",
+    "streams/worker/",
+    "streams/contract/",
+    "streams/gateway/",
+    "streams/cli/",
+)
 BANNED: Final = frozenset(
     [
         "ahead",

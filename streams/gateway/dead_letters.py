@@ -1,4 +1,4 @@
-"""`/dead-letters`: what was given up, why, and the two things to do about it: hand it over again, or let it go."""
+"""`/dead-letters`: records and runs that were given up, with the cause, and the commands to redrive or discard them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.dead import DeadDiscarded, DeadRedriven
 from streams.clock import monotonic, now_ms
-from streams.gateway.answers import answer
-from streams.gateway.body import content, parse
+from streams.contract.dead_letters import (
+    DeadLetterChanged,
+    DeadLetterDetail,
+    DeadLetterGroups,
+    DeadLetterList,
+    RedriveAccepted,
+    RedrivePlan,
+    RefusedRedrive,
+)
+from streams.gateway.answers import answer, answer_as
+from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.pages import limit_of
-from streams.gateway.problem import Problem
+from streams.gateway.operation import FLAG, IDEMPOTENCY_KEY, JSON, TEXT, Body, Operation, Param
+from streams.gateway.pages import LIMIT, limit_of, texts
+from streams.gateway.problem import CONFLICT, INVALID_REQUEST, LOG_UNAVAILABLE, NOT_FOUND, Problem, invalid_request
 from streams.gateway.redrive import SOURCE, Edit, Redriver
-from streams.gateway.submit import wrong
-from streams.gateway.write import ProducedRecord, write
+from streams.gateway.translation import TRANSLATION_PROBLEMS
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
 from streams.query.dead_letter_json import grouped, shown, whole
 from streams.query.dead_letters import MOST, STATES, DeadLetter
 
@@ -34,45 +44,62 @@ _AT_ONCE: Final = 1_000
 _TOGETHER: Final = 50
 """Letters that are held whole at the same time."""
 
+_EDIT: Final[Body] = {JSON: {"type": "object", "additionalProperties": False, "properties": {"edit": {}}}}
+_REASON: Final[Body] = {JSON: {"type": "object", "additionalProperties": False, "properties": {"reason": TEXT}}}
+_REDRIVE_MANY: Final[Body] = {
+    JSON: {
+        "type": "object",
+        "required": ["fingerprint"],
+        "additionalProperties": False,
+        "properties": {
+            "fingerprint": {"type": "string", "minLength": 1},
+            "rate": {"type": ["number", "null"], "minimum": 0.1, "maximum": _MAX_RATE},
+            "limit": {"type": "integer", "minimum": 1, "maximum": _AT_ONCE},
+            "dry_run": FLAG,
+        },
+    }
+}
+
 _OURS: Final = 500
 _BUDGET_S: Final = 10.0
-"""Seconds that one request may hand letters over; what is left then is asked for again."""
+"""Seconds that one request may redrive letters; the client repeats the request for the rest."""
 
 
-class Letters:
-    """Reads and changes dead letters. A letter's order is written before it is noted, so a repeat is the same order."""
+class DeadLetterResource:
+    """Reads and changes dead letters. A command is written before it is noted, so a repeat is the same command."""
 
     def __init__(self, deps: Deps, threads: GatewayThreads, webhooks: Webhooks) -> None:
         self._deps = deps
         self._threads = threads
         self._webhooks = webhooks
-        self._book = deps.letters
+        self._index = deps.letters
         self._redriver = None if deps.letters is None else Redriver(deps.catalog, deps.names, deps.letters)
 
     async def all(self, call: OperationCall) -> Response:
         """`GET /dead-letters`: newest first, or with `group` one row for each kind of failure."""
-        query, book, limit = call.query_params, self._open(), limit_of(call)
+        query, index, limit = call.query_params, self._open(), limit_of(call)
         state = query.get("state")
         if state is not None and state not in STATES:
-            raise wrong("state", f"it must be one of {', '.join(STATES)}")
+            raise invalid_request("state", f"it must be one of {', '.join(STATES)}")
         wanted = {name: query[name] for name in ("fingerprint", "consumer") if name in query}
 
         def fits(letter: DeadLetter) -> bool:
-            told = letter.letter
-            named = all(getattr(told, name) == value for name, value in wanted.items())
+            found = letter.letter
+            named = all(getattr(found, name) == value for name, value in wanted.items())
             return named and state in (None, letter.state)
 
         group = query.get("group", "false")
         if group not in {"true", "false"}:
-            raise wrong("group", "it must be true or false")
-        page = await self._threads.run(lambda: book.newest(fits, MOST if group == "true" else limit))
+            raise invalid_request("group", "it must be true or false")
+        page = await self._threads.run(lambda: index.newest(fits, MOST if group == "true" else limit))
         if group == "true":
-            return answer({"groups": grouped(page.letters)[:limit], "complete": page.complete})
-        return answer({"letters": [shown(letter) for letter in page.letters], "complete": page.complete})
+            return answer_as(DeadLetterGroups, {"groups": grouped(page.letters)[:limit], "complete": page.complete})
+        letters = [shown(letter) for letter in page.letters]
+        return answer_as(DeadLetterList, {"letters": letters, "complete": page.complete})
 
     async def show(self, call: OperationCall) -> Response:
         """`GET /dead-letters/{id}`: everything, the record's value decoded where that is possible."""
-        return answer(whole(await self._find(call.param("id")), self._open()))
+        return answer_as(DeadLetterDetail, whole(await self._find(call.param("id")), self._open()))
 
     async def redrive(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/redrive`, with an optional `{"edit": value}`."""
@@ -82,8 +109,8 @@ class Letters:
         mark = _mark(call, found, "redrive", key)
         if found.mark != mark:
             await self._hand_over(call, found, edit, mark)
-        state = {"dead_id": found.letter.dead_id, "state": "redriven", "edited": edit is not None}
-        return answer(state, 202)
+        changed = DeadLetterChanged(dead_id=found.letter.dead_id, state="redriven", edited=edit is not None)
+        return answer(changed, 202)
 
     async def redrive_many(self, call: OperationCall) -> Response:
         """`POST /dead-letters/redrive`: the open letters of a fingerprint, oldest first, at a rate.
@@ -92,44 +119,46 @@ class Letters:
         """
         body = await _body(call, "fingerprint", "rate", "limit", "dry_run")
         fingerprint, rate, limit = _fingerprint(body), _rate(body), _limit(body)
-        book, dry = self._open(), body.get("dry_run", False)
+        index, dry = self._open(), body.get("dry_run", False)
         if not isinstance(dry, bool):
-            raise wrong("dry_run", "it must be true or false")
+            raise invalid_request("dry_run", "it must be true or false")
 
         def fits(letter: DeadLetter) -> bool:
             return letter.state == "open" and letter.letter.fingerprint == fingerprint
 
-        page = await self._threads.run(lambda: book.newest(fits, MOST))
+        page = await self._threads.run(lambda: index.newest(fits, MOST))
         chosen = page.letters[::-1][:limit]
         if dry:
             ids = [letter.letter.dead_id for letter in chosen]
-            return answer({"matching": len(page.letters), "would_redrive": ids, "complete": page.complete})
+            plan = RedrivePlan(matching=len(page.letters), would_redrive=ids, complete=page.complete)
+            return answer(plan)
         done, refused = await self._at_rate(call, chosen, rate)
         left = len(page.letters) - len(done) - len(refused)
-        return answer({"redriven": done, "refused": refused, "left": left, "complete": page.complete}, 202)
+        accepted = RedriveAccepted(redriven=done, refused=refused, left=left, complete=page.complete)
+        return answer(accepted, 202)
 
     async def discard(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/discard`, with an optional `{"reason"}`."""
         key, body = check_key(call.headers.get("idempotency-key")), await _body(call, "reason")
         reason = body.get("reason", "")
         if not isinstance(reason, str) or len(reason) > _MAX_REASON:
-            raise wrong("reason", f"it must be a text of at most {_MAX_REASON} characters")
+            raise invalid_request("reason", f"it must be a text of at most {_MAX_REASON} characters")
         found = await self._find(call.param("id"))
         mark = _mark(call, found, "discard", key)
         if found.mark != mark:
             _check_open(found)
             event = DeadDiscarded(dead_id=found.letter.dead_id, reason=reason, at_ms=now_ms())
             await self._note(call, event, mark)
-        return answer({"dead_id": found.letter.dead_id, "state": "discarded"}, 202)
+        return answer(DeadLetterChanged(dead_id=found.letter.dead_id, state="discarded"), 202)
 
     async def _at_rate(
         self, call: OperationCall, letters: list[DeadLetter], rate: float | None
-    ) -> tuple[list[str], list[dict[str, str]]]:
+    ) -> tuple[list[str], list[RefusedRedrive]]:
         """Hand over what fits into the budget; one that cannot be redriven does not hold the others back."""
-        began, done, refused, book = monotonic(), list[str](), list[dict[str, str]](), self._open()
+        began, done, refused, index = monotonic(), list[str](), list[RefusedRedrive](), self._open()
         for first in range(0, len(letters), _TOGETHER):
             some = letters[first : first + _TOGETHER]
-            for letter in await self._threads.run(partial(book.whole, some)):
+            for letter in await self._threads.run(partial(index.whole, some)):
                 wait = 0.0 if rate is None else began + len(done) / rate - monotonic()
                 if monotonic() + max(wait, 0) > began + _BUDGET_S:
                     return done, refused
@@ -139,13 +168,13 @@ class Letters:
                 except Problem as problem:
                     if problem.status >= _OURS:
                         raise
-                    refused.append({"dead_id": letter.letter.dead_id, "detail": problem.detail})
+                    refused.append(RefusedRedrive(dead_id=letter.letter.dead_id, detail=problem.detail))
                 else:
                     done.append(letter.letter.dead_id)
         return done, refused
 
     async def _hand_over(self, call: OperationCall, found: DeadLetter, edit: Edit | None, mark: str) -> None:
-        """Write the order, then the note that it was given; a failure in between leaves a letter to order again."""
+        """Write the command, then the note that it was given; after a failure in between it can be repeated."""
         _check_open(found)
         letter, at_ms = found.letter, now_ms()
         if letter.consumer.startswith(SOURCE):
@@ -159,9 +188,9 @@ class Letters:
     async def _translate(self, call: OperationCall, found: DeadLetter, edit: Edit | None) -> None:
         """Let a source's function read the raw delivery again; ids are made of the delivery's, so nothing doubles."""
         if edit is not None:
-            raise wrong("edit", "a delivery is signed as it is; mend the source's function and redrive it")
-        name, book, key = found.letter.consumer.removeprefix(SOURCE), self._open(), found.letter.key or b""
-        delivered = await self._threads.run(lambda: self._webhooks.kept(book, name, key))
+            raise invalid_request("edit", "a delivery is signed as it is; mend the source's function and redrive it")
+        name, index, key = found.letter.consumer.removeprefix(SOURCE), self._open(), found.letter.key or b""
+        delivered = await self._threads.run(lambda: self._webhooks.raw_delivery(index, name, key))
         await self._webhooks.again(name, delivered, call.headers.get("traceparent"))
 
     async def _note(self, call: OperationCall, event: DeadRedriven | DeadDiscarded, mark: str) -> None:
@@ -169,16 +198,87 @@ class Letters:
         await write(self._deps.producer, record, call.headers.get("traceparent"))
 
     async def _find(self, dead_id: str) -> DeadLetter:
-        book = self._open()
-        found = await self._threads.run(lambda: book.find(dead_id))
+        index = self._open()
+        found = await self._threads.run(lambda: index.find(dead_id))
         if found is None:
-            raise Problem("not-found", "No dead letter has this id; see GET /dead-letters.")
+            raise NOT_FOUND("No dead letter has this id; see GET /dead-letters.")
         return found
 
     def _open(self) -> DeadLetterSource:
-        if self._book is None:
-            raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
-        return self._book
+        if self._index is None:
+            raise LOG_UNAVAILABLE("This gateway has no access to the log.", retry_after=5)
+        return self._index
+
+    def operations(self) -> list[Operation]:
+        """Return the operations; an id may hold slashes, so a path that ends with a verb comes first."""
+        filters = (
+            *texts("fingerprint", "consumer"),
+            Param("state", {"type": "string", "enum": list(STATES)}, "only those with this state"),
+            Param("group", FLAG, "one row for each kind of failure instead"),
+            LIMIT,
+        )
+        write = (*BODY_PROBLEMS, INVALID_REQUEST, LOG_UNAVAILABLE, *WRITE_PROBLEMS)
+        change = (*write, NOT_FOUND, CONFLICT)
+        return [
+            Operation(
+                "GET",
+                "/dead-letters",
+                self.all,
+                "read",
+                "What was given up, newest first",
+                {200: (DeadLetterList, DeadLetterGroups)},
+                (INVALID_REQUEST, LOG_UNAVAILABLE),
+                filters,
+                tag="log",
+            ),
+            Operation(
+                "POST",
+                "/dead-letters/redrive",
+                self.redrive_many,
+                "admin",
+                "Hand over the open letters of a fingerprint, oldest first, at a rate; ask again while some are left",
+                {200: RedrivePlan, 202: RedriveAccepted},
+                write,
+                body=_REDRIVE_MANY,
+                tag="log",
+            ),
+            Operation(
+                "POST",
+                "/dead-letters/{id:text}/redrive",
+                self.redrive,
+                "admin",
+                "Hand it to its consumer again, as it was or with an edited value; a run's is resumed",
+                {202: DeadLetterChanged},
+                (*change, *TRANSLATION_PROBLEMS),
+                (IDEMPOTENCY_KEY,),
+                _EDIT,
+                body_required=False,
+                tag="log",
+            ),
+            Operation(
+                "POST",
+                "/dead-letters/{id:text}/discard",
+                self.discard,
+                "admin",
+                "Let it go",
+                {202: DeadLetterChanged},
+                change,
+                (IDEMPOTENCY_KEY,),
+                _REASON,
+                body_required=False,
+                tag="log",
+            ),
+            Operation(
+                "GET",
+                "/dead-letters/{id:text}",
+                self.show,
+                "read",
+                "A dead letter with its cause and its record",
+                {200: DeadLetterDetail},
+                (NOT_FOUND, LOG_UNAVAILABLE),
+                tag="log",
+            ),
+        ]
 
 
 def _mark(call: OperationCall, found: DeadLetter, order: str, key: str | None) -> str:
@@ -192,24 +292,24 @@ def _mark(call: OperationCall, found: DeadLetter, order: str, key: str | None) -
 def _check_open(found: DeadLetter) -> None:
     if found.state != "open":
         detail = f"The dead letter was {found.state} already; if it fails again it is open again."
-        raise Problem("conflict", detail, dead_id=found.letter.dead_id, state=found.state)
+        raise CONFLICT(detail, dead_id=found.letter.dead_id, state=found.state)
 
 
 async def _body(call: OperationCall, *members: str) -> dict[str, Any]:
     raw = await content(call)
     body = parse(raw) if raw.strip() else {}
     if not isinstance(body, dict):
-        raise wrong("body", "it must be an object, or nothing")
+        raise invalid_request("body", "it must be an object, or nothing")
     for name in body:
         if name not in members:
-            raise wrong(name, f"it is not known; {', '.join(members)} may be given")
+            raise invalid_request(name, f"it is not known; {', '.join(members)} may be given")
     return body
 
 
 def _fingerprint(body: dict[str, Any]) -> str:
     found = body.get("fingerprint")
     if not isinstance(found, str) or not found:
-        raise wrong("fingerprint", "it must name a kind of failure; GET /dead-letters?group=true lists them")
+        raise invalid_request("fingerprint", "it must name a kind of failure; GET /dead-letters?group=true lists them")
     return found
 
 
@@ -218,16 +318,16 @@ def _rate(body: dict[str, Any]) -> float | None:
     if rate is None:
         return None
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not math.isfinite(rate):
-        raise wrong("rate", "it must be a number of letters a second")
+        raise invalid_request("rate", "it must be a number of letters a second")
     if not 0.1 <= rate <= _MAX_RATE:
-        raise wrong("rate", f"it must be from 0.1 to {_MAX_RATE:g} letters a second")
+        raise invalid_request("rate", f"it must be from 0.1 to {_MAX_RATE:g} letters a second")
     return float(rate)
 
 
 def _limit(body: dict[str, Any]) -> int:
     limit = body.get("limit", _AT_ONCE)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _AT_ONCE:
-        raise wrong("limit", f"it must be a number from 1 to {_AT_ONCE}")
+        raise invalid_request("limit", f"it must be a number from 1 to {_AT_ONCE}")
     return limit
 
 

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.clock import iso
-from streams.gateway.answers import answer
-from streams.gateway.pages import check_names, cursor, cursor_of, gather, limit_of, merged
+from streams.contract.runs import RunPage
+from streams.gateway.answers import answer_as
+from streams.gateway.operation import TEXT, Operation, Param
+from streams.gateway.pages import CURSOR, LIMIT, check_names, cursor, cursor_of, gather, limit_of, merged, texts
 from streams.gateway.pools import no_worker
-from streams.gateway.submit import wrong
+from streams.gateway.problem import INVALID_REQUEST, NOT_FOUND, OWNER_UNAVAILABLE, invalid_request
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
 
 STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
+_FILTERS: Final = (
+    *texts("agent", "parent"),
+    Param("key", TEXT, "only those with this concurrency key"),
+    Param("status", {"type": "string", "enum": list(STATUSES)}, "only those with this status"),
+    Param("since", {"type": "string", "format": "date-time"}, "only those created at or after this time"),
+    LIMIT,
+    CURSOR,
+)
 
 
 class RunList:
@@ -39,7 +49,7 @@ class RunList:
         limit = limit_of(call)
         status = query.get("status")
         if status is not None and status not in STATUSES:
-            raise wrong("status", f"it must be one of {', '.join(STATUSES)}")
+            raise invalid_request("status", f"it must be one of {', '.join(STATUSES)}")
         given: dict[str, str | int | None] = {
             "agent": query.get("agent"),
             "status": status,
@@ -47,7 +57,7 @@ class RunList:
             "key": query.get("key"),
             "since": _since(query.get("since")),
             "limit": limit,
-            "cursor": place_of(call),
+            "cursor": cursor_position(call),
         }
         live = self._owners.pools()
         home = self._pool_of.get(query.get("agent") or "")
@@ -57,7 +67,13 @@ class RunList:
         runs, more = merged(parts, "runs", order, limit, newest_first=True)
         found = {"runs": runs, "next": cursor("~".join(order(runs[-1]))) if more else None}
         lacking = [] if home is not None else [pool for pool in self._pools if pool not in pools]
-        return answer({**found, "incomplete": [no_worker(pool) for pool in lacking]} if lacking else found)
+        incomplete = {"incomplete": [no_worker(pool) for pool in lacking]} if lacking else {}
+        return answer_as(RunPage, {**found, **incomplete})
+
+    def operations(self) -> list[Operation]:
+        """Return the operation that lists runs."""
+        problems = (INVALID_REQUEST, NOT_FOUND, OWNER_UNAVAILABLE)
+        return [Operation("GET", "/runs", self, "read", "Runs, newest first", {200: RunPage}, problems, _FILTERS)]
 
 
 def order(run: dict[str, Any]) -> tuple[str, str]:
@@ -65,7 +81,7 @@ def order(run: dict[str, Any]) -> tuple[str, str]:
     return str(run["created_at"]), str(run["run_id"])
 
 
-def place_of(call: OperationCall) -> str | None:
+def cursor_position(call: OperationCall) -> str | None:
     """Return the place behind which the page begins; Problem 422 for one that no list of runs gave."""
     position = cursor_of(call)
     if position is None:
@@ -76,7 +92,7 @@ def place_of(call: OperationCall) -> str | None:
     except ValueError:
         known = False
     if not known:
-        raise wrong("cursor", "it must be one that an earlier answer gave as next")
+        raise invalid_request("cursor", "it must be one that an earlier answer gave as next")
     return position
 
 
@@ -86,10 +102,10 @@ def _since(text: str | None) -> str | None:
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
-        raise wrong("since", "it must be an RFC 3339 time") from None
+        raise invalid_request("since", "it must be an RFC 3339 time") from None
     if moment.tzinfo is None:
-        raise wrong("since", "it must have an offset, such as Z")
+        raise invalid_request("since", "it must have an offset, such as Z")
     try:
         return iso(max(round(moment.timestamp() * 1000), 0))  # no run is older
     except (ValueError, OverflowError):  # in UTC it is after the year 9999
-        raise wrong("since", "it must be before the year 10000 in UTC") from None
+        raise invalid_request("since", "it must be before the year 10000 in UTC") from None
