@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from streams.cli.commands.runs import app
 from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Token = Annotated[str | None, typer.Option(help="which question, where a run ask
 Comment = Annotated[str | None, typer.Option(help="what the run is told, and the record keeps")]
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(_: typer.Typer) -> None:
     """Add the commands to those of runs."""
     app.command("approvals")(list_approvals)
     app.command("approve")(approve)
@@ -55,24 +56,29 @@ def reject(run: RunId, token: Token = None, comment: Comment = None) -> None:
 def _answer(run: str, verb: str, token: str | None, comment: str | None) -> None:
     from streams.cli.io.output import cell
     from streams.cli.pipeline import gateway
+    from streams.contract.approvals import ApprovalAccepted
 
     body = {name: value for name, value in (("token", token), ("comment", comment)) if value is not None}
     with gateway() as server:
-        said = server.post(f"/runs/{run}/{verb}", body)
-    with_what = "" if said["parameters"] is None else f" with {cell(said['parameters'])}"
-    print(f"Run {run} was told {'yes' if verb == 'approve' else 'no'}: {said['what']}{with_what}.")
+        accepted = server.send(ApprovalAccepted, f"/runs/{run}/{verb}", body)
+    with_what = "" if accepted.parameters is None else f" with {cell(accepted.parameters)}"
+    print(f"Run {run} was told {'yes' if verb == 'approve' else 'no'}: {accepted.what}{with_what}.")
 
 
 def _all(server: Gateway) -> Iterator[dict[str, Any]]:
+    from streams.contract.approvals import ApprovalPage
+
     cursor = None
     while True:
-        page = server.get("/approvals", limit=PAGE, cursor=cursor)
-        yield from page["approvals"]
-        cursor = page["next"]
+        page = server.read(ApprovalPage, "/approvals", limit=PAGE, cursor=cursor)
+        yield from (one.to_json() for one in page.approvals)
+        cursor = page.next
         if cursor is None:
             return
 
 
 def _asked(server: Gateway, run: str) -> Iterator[dict[str, Any]]:
-    for one in server.get(f"/runs/{run}/approvals")["approvals"]:
-        yield {"run_id": run, **one}
+    from streams.contract.approvals import RunApprovals
+
+    for one in server.read(RunApprovals, f"/runs/{run}/approvals").approvals:
+        yield {"run_id": run, **one.to_json()}

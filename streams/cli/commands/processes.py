@@ -14,12 +14,12 @@ MOST_WORKERS = 64
 PortOption = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="port to bind; 0: a free one")]
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command("dev", rich_help_panel=PANEL)(start_dev)
-    app.command("declare", hidden=True)(declare)
-    app.command("worker", rich_help_panel=PANEL)(start_worker)
-    app.command("gateway", rich_help_panel=PANEL)(start_gateway)
+    streams.command("dev", rich_help_panel=PANEL)(start_dev)
+    streams.command("declare", hidden=True)(declare)
+    streams.command("worker", rich_help_panel=PANEL)(start_worker)
+    streams.command("gateway", rich_help_panel=PANEL)(start_gateway)
 
 
 def start_dev(

@@ -17,6 +17,11 @@ SumOption = Annotated[str | None, typer.Option("--sha256", help="refuse the file
 ModelArgument = Annotated[str | None, typer.Argument(help="name from `llm list`, or a path; none: what `dev` uses")]
 
 
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="llm")
+
+
 @app.command()
 def pull(source: SourceArgument = None, sha256: SumOption = None) -> None:
     """Bring a model into the cache folder, whole and checked."""

@@ -14,6 +14,11 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the function,
 Into = Annotated[str | None, typer.Option("--into", help="package to write into (default: the first of STREAMS_APPS)")]
 
 
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="new")
+
+
 @app.command("agent")
 def new_agent(name: Name, into: Into = None) -> None:
     """Write an agent: a durable function with its input and output."""

@@ -33,9 +33,9 @@ class Calls(StrEnum):
     LIVE = "live"
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("replay", rich_help_panel="History")(replay)
+    streams.command("replay", rich_help_panel="History")(replay)
 
 
 def replay(  # noqa: PLR0913 - each is an option of the command
@@ -122,8 +122,8 @@ async def _replay(here: HereLog, plan: ReplayPlan, into: str) -> ReplayReport:
         else Shadow(log, here.topics(), into, replication_factor=copies, dry=plan.dry_run)
     )
     position = None if plan.dry_run else Position(log, into, plan.subject, replication_factor=copies)
-    with progress(console(stderr=True)) as told:
-        replay = Replay(log, plan, sink, told, position)
+    with progress(console(stderr=True)) as shown:
+        replay = Replay(log, plan, sink, shown, position)
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
@@ -160,12 +160,12 @@ def progress(screen: Console) -> Iterator[Callable[[str, int, int | None], None]
     with Progress(*columns, console=screen, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def told(what: str, done: int, of: int | None) -> None:
+        def shown(what: str, done: int, of: int | None) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=of)
             bar.update(tasks[what], completed=done, total=of)
 
-        yield told
+        yield shown
 
 
 def _print(report: ReplayReport) -> None:

@@ -9,9 +9,9 @@ import typer
 from streams.cli.io.options import OutputFormat, OutputOption
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("doctor", rich_help_panel="Start")(examine)
+    streams.command("doctor", rich_help_panel="Start")(examine)
 
 
 def examine(output: OutputOption = OutputFormat.TEXT) -> None:

@@ -10,11 +10,12 @@ from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
     from streams.cli.io.client import Gateway
+    from streams.contract.events import EventAccepted
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("produce", rich_help_panel="Work")(produce_events)
+    streams.command("produce", rich_help_panel="Work")(produce_events)
 
 
 def produce_events(
@@ -32,16 +33,19 @@ def produce_events(
     with gateway() as server:
         answers = [_send(server, type, key, value) for value in _progress(values)]
     if output is OutputFormat.JSON:
-        print_json(answers if len(answers) != 1 else answers[0])
+        print_json([one.to_json() for one in answers] if len(answers) != 1 else answers[0].to_json())
     elif len(answers) == 1:
-        print("{id} {topic}[{partition}]@{offset}".format(**answers[0]))
+        (one,) = answers
+        print(f"{one.id} {one.topic}[{one.partition}]@{one.offset}")
     else:
         print(f"{len(answers)} events acknowledged.")
 
 
-def _send(server: Gateway, type: str, key: str | None, data: Any) -> Any:
+def _send(server: Gateway, type: str, key: str | None, data: Any) -> EventAccepted:
+    from streams.contract.events import EventAccepted
+
     body = {"type": type, "data": data}
-    return server.post("/events", {**body, "key": key} if key is not None else body)
+    return server.send(EventAccepted, "/events", {**body, "key": key} if key is not None else body)
 
 
 def _progress(values: list[Any]) -> Any:

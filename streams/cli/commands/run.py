@@ -11,9 +11,9 @@ import typer
 from streams.cli.io.options import OutputFormat, OutputOption
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("run", rich_help_panel="Work")(submit)
+    streams.command("run", rich_help_panel="Work")(submit)
 
 
 def submit(
@@ -35,16 +35,17 @@ def submit(
     from streams.cli.follow import follow as follow_run
     from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
+    from streams.contract.runs import RunAccepted
 
     body: dict[str, Any] = {"agent": agent, "input": read_json(given)}
     optional = {"priority": priority, "run_id": run_id, "deadline_s": deadline, "not_before": moment(not_before)}
     body |= {name: value for name, value in optional.items() if value is not None}
     with gateway() as server:
-        answer = server.post("/runs", body, key=idempotency_key)
+        accepted = server.send(RunAccepted, "/runs", body, key=idempotency_key)
         if not follow:
-            print_json(answer) if output is OutputFormat.JSON else print(answer["run_id"])
+            print_json(accepted.to_json()) if output is OutputFormat.JSON else print(accepted.run_id)
             return
-        raise typer.Exit(follow_run(server, answer["run_id"], output))
+        raise typer.Exit(follow_run(server, accepted.run_id, output))
 
 
 def moment(text: str | None) -> str | float | None:

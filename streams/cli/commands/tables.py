@@ -16,14 +16,20 @@ PAGE = 1_000  # what the gateway gives at a time
 TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name")]
 
 
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="tables")
+
+
 @app.command("list")
 def list_tables(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the tables that are served."""
     from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
+    from streams.contract.tables import TableList
 
     with gateway() as server:
-        found = _items(server.get("/tables"), "tables")
+        found = [one.to_json() for one in server.read(TableList, "/tables").tables]
     print_rows(found, ("name", "version", "pool", "of", "doc"), output, empty="No tables: see `streams new table`.")
 
 
@@ -36,9 +42,11 @@ def get_row(
     """Print the row of a key, with the offset up to which it is true."""
     from streams.cli.io.output import print_record
     from streams.cli.pipeline import gateway
+    from streams.contract.tables import TableRow
 
     with gateway() as server:
-        print_record(server.get(f"/tables/{quote(table, safe='')}/{quote(key, safe='')}"), output)
+        row = server.read(TableRow, f"/tables/{quote(table, safe='')}/{quote(key, safe='')}")
+    print_record(row.to_json(), output)
 
 
 @app.command("scan")
@@ -52,6 +60,7 @@ def scan_rows(
     """Print rows in the order of their keys."""
     from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
+    from streams.contract.tables import RowPage
 
     wishes = dict(_wish(text) for text in by or [])
     rows: list[dict[str, Any]] = []
@@ -59,9 +68,9 @@ def scan_rows(
     with gateway() as server:
         while len(rows) < limit:
             asked = {**wishes, "prefix": prefix, "limit": min(limit - len(rows), PAGE), "cursor": cursor}
-            page = server.get(f"/tables/{quote(table, safe='')}", **asked)
-            rows += page["rows"]
-            cursor = page.get("next")
+            page = server.read(RowPage, f"/tables/{quote(table, safe='')}", **asked)
+            rows += [row.to_json() for row in page.rows]
+            cursor = page.next
             if not cursor:
                 break
     print_rows(rows, ("key", "value", "topic", "partition", "offset"), output, empty="No rows.")
@@ -73,9 +82,3 @@ def _wish(text: str) -> tuple[str, str]:
         message = f"{text!r} is not FIELD=VALUE."
         raise typer.BadParameter(message)
     return field, value
-
-
-def _items(body: Any, name: str) -> list[dict[str, Any]]:
-    """Return the list in an answer, be it the answer or a member."""
-    found = body.get(name, []) if isinstance(body, dict) else body
-    return [item if isinstance(item, dict) else {"name": item} for item in found]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from streams.cli.commands.tables import app
 from streams.cli.io.options import OutputFormat, OutputOption
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ T = TypeVar("T")
 TableName = Annotated[str, typer.Argument(metavar="NAME", help="the table's name")]
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(_: typer.Typer) -> None:
     """Add the commands to those of tables."""
     app.command("at")(rows_at)
     app.command("rebuild")(rebuild)
@@ -66,7 +67,7 @@ def rebuild(table: TableName, output: OutputOption = OutputFormat.TEXT) -> None:
 
 def _asked(table: str, ask: Callable[[TableHistory], T]) -> T:
     """Ask a table's history, showing on a terminal how far it is."""
-    from streams.cli.history import progress
+    from streams.cli.commands.replay import progress
     from streams.cli.io.output import console
     from streams.cli.log import open_log
     from streams.replay.log import ReplayLog
@@ -74,5 +75,5 @@ def _asked(table: str, ask: Callable[[TableHistory], T]) -> T:
 
     here = open_log()
     log = ReplayLog(here.kafka, here.codec, here.names, here.catalog)
-    with progress(console(stderr=True)) as told:
-        return ask(TableHistory(log, table, lambda records: told("folding", records, None)))
+    with progress(console(stderr=True)) as shown:
+        return ask(TableHistory(log, table, lambda records: shown("folding", records, None)))

@@ -11,6 +11,11 @@ from streams.cli.io.options import DryRunOption, OutputFormat, OutputOption
 app = typer.Typer(help="Schemas: list, publish, check.", no_args_is_help=True)
 
 
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="schemas")
+
+
 @app.command("list")
 def list_schemas(output: OutputOption = OutputFormat.TEXT) -> None:
     """List published schemas with their ids, and events of your own packages."""

@@ -11,6 +11,11 @@ from streams.cli.io.options import DryRunOption, OutputFormat, OutputOption
 app = typer.Typer(help="Topics: list, plan, apply, tail.", no_args_is_help=True)
 
 
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="topics")
+
+
 @app.command("list")
 def list_topics(output: OutputOption = OutputFormat.TEXT) -> None:
     """List the declared topics, and whether the cluster has them."""

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("demo", rich_help_panel="Start")(run_demo)
+    streams.command("demo", rich_help_panel="Start")(run_demo)
 
 
 def run_demo(

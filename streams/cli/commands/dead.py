@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True)
 
 
-class DeadLetterState(StrEnum):
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="dead")
+
+
+class DeadLetterFilter(StrEnum):
     """What became of a dead letter."""
 
     OPEN = "open"
@@ -33,7 +38,7 @@ Fingerprint = Annotated[str | None, typer.Option("--fingerprint", help="all open
 def list_dead(
     *,
     group: Annotated[bool, typer.Option("--group", help="one line for each kind of failure")] = False,
-    state: Annotated[DeadLetterState, typer.Option("--state", help="what became of them")] = DeadLetterState.OPEN,
+    state: Annotated[DeadLetterFilter, typer.Option("--state", help="what became of them")] = DeadLetterFilter.OPEN,
     fingerprint: Fingerprint = None,
     limit: LimitOption = 100,
     output: OutputOption = OutputFormat.TEXT,
@@ -44,7 +49,7 @@ def list_dead(
     from streams.query.dead_letter_json import grouped
     from streams.query.dead_letters import MOST
 
-    page = letters(MOST if group else limit, None if state is DeadLetterState.ALL else state.value, fingerprint)
+    page = letters(MOST if group else limit, None if state is DeadLetterFilter.ALL else state.value, fingerprint)
     if group:
         print_rows(grouped(page.letters)[:limit], _GROUP, output, empty=_NONE)
     else:
@@ -93,7 +98,7 @@ def discard_dead(
     letters: Ids = None,
     *,
     fingerprint: Fingerprint = None,
-    reason: Annotated[str, typer.Option("--reason", help="why; kept with it")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="why; recorded with it")] = "",
     dry_run: DryRunOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> None:
@@ -105,7 +110,9 @@ def discard_dead(
     _check(letters, fingerprint)
     given = list(letters or ())
     if fingerprint is not None:
-        given = [letter.letter.dead_id for letter in log.letters(MOST, DeadLetterState.OPEN.value, fingerprint).letters]
+        given = [
+            letter.letter.dead_id for letter in log.letters(MOST, DeadLetterFilter.OPEN.value, fingerprint).letters
+        ]
     with gateway() as server:
         _each(server, given, "discard", {"reason": reason} if reason else {}, output, dry_run=dry_run)
 
@@ -122,11 +129,12 @@ def _redrive_kind(
     from rich.progress import Progress
 
     from streams.cli.io.output import console
+    from streams.contract.dead_letters import RedriveAccepted, RedrivePlan
 
     asked: dict[str, Any] = {"fingerprint": fingerprint, **({} if rate is None else {"rate": rate})}
     if dry_run:
-        found = server.post("/dead-letters/redrive", {**asked, "dry_run": True})
-        _say(output, f"{found['matching']} dead letters would be redriven.", found)
+        found = server.send(RedrivePlan, "/dead-letters/redrive", {**asked, "dry_run": True})
+        _print(output, f"{found.matching} dead letters would be redriven.", found.to_json())
         return
     done: list[str] = []
     refused: dict[str, str] = {}
@@ -134,20 +142,20 @@ def _redrive_kind(
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         task = progress.add_task("redriving", total=None)
         while True:
-            said = server.post("/dead-letters/redrive", asked)
-            done += said["redriven"]
-            refused |= {one["dead_id"]: one["detail"] for one in said["refused"]}
-            progress.update(task, completed=len(done), total=len(done) + said["left"])
-            if not said["left"] or not said["redriven"]:
+            answer = server.send(RedriveAccepted, "/dead-letters/redrive", asked)
+            done += answer.redriven
+            refused |= {one.dead_id: one.detail for one in answer.refused}
+            progress.update(task, completed=len(done), total=len(done) + answer.left)
+            if not answer.left or not answer.redriven:
                 break
     text = f"{len(done)} dead letters redriven, {len(refused)} refused."
-    _say(output, text, {"redriven": done, "refused": refused})
+    _print(output, text, {"redriven": done, "refused": refused})
 
 
 def _each(
     server: Gateway,
     given: list[str],
-    order: str,
+    command: str,
     body: dict[str, Any],
     output: OutputFormat,
     *,
@@ -156,26 +164,28 @@ def _each(
 ) -> None:
     from streams.cli.dead_letter_search import ids_of
     from streams.cli.io.client import pause
+    from streams.contract.dead_letters import DeadLetterChanged
 
     found = ids_of(given)
     if dry_run:
-        verb = "redriven" if order == "redrive" else "discarded"
-        _say(output, f"{len(found)} dead letters would be {verb}.", {"matching": len(found), "dead_ids": found})
+        verb = "redriven" if command == "redrive" else "discarded"
+        _print(output, f"{len(found)} dead letters would be {verb}.", {"matching": len(found), "dead_ids": found})
         return
-    said: list[Any] = []
+    changed: list[DeadLetterChanged] = []
     for dead_id in found:
-        if said and rate is not None:
+        if changed and rate is not None:
             pause(1 / rate)
-        said.append(server.post(f"/dead-letters/{quote(dead_id, safe='')}/{order}", body))
+        path = f"/dead-letters/{quote(dead_id, safe='')}/{command}"
+        changed.append(server.send(DeadLetterChanged, path, body))
         if output is OutputFormat.TEXT:
-            print(f"{dead_id}: {said[-1]['state']}")
+            print(f"{dead_id}: {changed[-1].state}")
     if output is OutputFormat.JSON:
-        _say(output, "", said)
-    elif not said:
+        _print(output, "", [one.to_json() for one in changed])
+    elif not changed:
         print(_NONE)
 
 
-def _say(output: OutputFormat, text: str, value: Any) -> None:
+def _print(output: OutputFormat, text: str, value: Any) -> None:
     from streams.cli.io.output import print_json
 
     if output is OutputFormat.JSON:

@@ -7,9 +7,9 @@ import typer
 from streams.cli.io.options import OutputFormat, OutputOption
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(streams: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("settings", rich_help_panel="Start")(print_settings)
+    streams.command("settings", rich_help_panel="Start")(print_settings)
 
 
 def print_settings(output: OutputOption = OutputFormat.TEXT) -> None:

@@ -15,6 +15,11 @@ CALLS = ("path", "kind", "name", "ms", "tokens", "cost_usd", "answer")
 ENTRIES = ("seq", "path", "kind", "name", "status", "attempt", "started_at", "finished_at", "output", "error")
 
 
+def add_to(streams: typer.Typer) -> None:
+    """Add the group to the command line."""
+    streams.add_typer(app, name="runs")
+
+
 @app.command("list")
 def list_runs(
     agent: Annotated[str | None, typer.Option(help="only runs of this agent")] = None,
@@ -33,7 +38,12 @@ def list_runs(
     after = None if since is None else moment(since).isoformat()
     with gateway() as server:
         listed = list(found(server, limit, agent=agent, status=status, since=after, key=key))
-    print_rows(listed, COLUMNS, output, empty="No runs. Start one with `streams run AGENT --input JSON`.")
+    print_rows(
+        [one.to_json() for one in listed],
+        COLUMNS,
+        output,
+        empty="No runs. Start one with `streams run AGENT --input JSON`.",
+    )
 
 
 @app.command("show")
@@ -47,12 +57,12 @@ def show_run(
     """Show a run and its timeline: every journal entry, in order."""
     from streams.cli.io.output import print_json, print_record, print_rows
     from streams.cli.pipeline import gateway
+    from streams.contract.runs import RunHistory, RunState
 
     with gateway() as server:
-        view = server.get(f"/runs/{run}", at=at)
-        entries = server.get(f"/runs/{run}/history")["entries"] if history else None
-    if entries is not None and at is not None:
-        entries = [entry for entry in entries if entry["seq"] <= at]
+        view = server.read(RunState, f"/runs/{run}", at=at).to_json()
+        journal = server.read(RunHistory, f"/runs/{run}/history") if history else None
+    entries = None if journal is None else [one.to_json() for one in journal.entries if at is None or one.seq <= at]
     if output is OutputFormat.JSON:
         print_json(view if entries is None else {**view, "entries": entries})
         return
@@ -70,9 +80,10 @@ def list_calls(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     from streams.cli.log import open_log
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
+    from streams.contract.runs import RunState
 
     with gateway() as server:
-        made = moment(server.get(f"/runs/{run}")["created_at"])
+        made = moment(server.read(RunState, f"/runs/{run}").created_at)
     calls = calls_of(open_log(), run, int(made.timestamp() * 1000))
     if output is OutputFormat.JSON:
         print_json(calls)
@@ -94,27 +105,30 @@ def follow_run(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
 def print_result(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     """Print a run's result; exit 1 while there is none."""
     from streams.cli.follow import Unfinished
+    from streams.cli.io.client import as_model
     from streams.cli.io.output import print_json
     from streams.cli.pipeline import gateway
+    from streams.contract.runs import RunResult
 
     with gateway() as server:
         status, body = server.answer(f"/runs/{run}/result")
     if status == 202:
         message = f"Run {run} has not finished: `streams runs follow {run}` waits for it."
         raise Unfinished(message)
-    print_json(body if output is OutputFormat.JSON else body["result"])
+    result = as_model(RunResult, body)
+    print_json(result.to_json() if output is OutputFormat.JSON else result.result)
 
 
 @app.command("cancel")
 def cancel_run(run: RunId, reason: Annotated[str | None, typer.Option(help="why, for the record")] = None) -> None:
     """Ask a run to stop; its clean-up still runs."""
-    _post(f"/runs/{run}/cancel", {"reason": reason} if reason else None, f"Run {run} was asked to cancel.")
+    _send(f"/runs/{run}/cancel", {"reason": reason} if reason else None, f"Run {run} was asked to cancel.")
 
 
 @app.command("resume")
 def resume_run(run: RunId) -> None:
     """Let a failed run go on from the step that failed; what is recorded is not executed again."""
-    _post(f"/runs/{run}/resume", None, f"Run {run} was asked to resume.")
+    _send(f"/runs/{run}/resume", None, f"Run {run} was asked to resume.")
 
 
 @app.command("signal")
@@ -126,7 +140,7 @@ def signal_run(
     """Send a run the signal that it waits for."""
     from streams.cli.data import read_json
 
-    _post(f"/runs/{run}/signals/{name}", read_json(data), f"Run {run} was sent {name}.")
+    _send(f"/runs/{run}/signals/{name}", read_json(data), f"Run {run} was sent {name}.")
 
 
 @app.command("fork")
@@ -150,11 +164,13 @@ def fork_run(
     from streams.cli.io.output import print_rows
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
+    from streams.contract.runs import ForkAccepted, RunState
 
     edits = dict(_edit(text) for text in edit or [])
     if run is not None and not dry_run:
         with gateway() as server:
-            print(server.post(f"/runs/{run}/fork", {"at": at, "edits": edits} if edits else {"at": at})["run_id"])
+            body = {"at": at, "edits": edits} if edits else {"at": at}
+            print(server.send(ForkAccepted, f"/runs/{run}/fork", body).run_id)
         return
     if run is None and agent is None and status is None and since is None:
         raise typer.BadParameter("name a run, or say which ones: --agent, --status or --since.")
@@ -163,7 +179,7 @@ def fork_run(
         listed = (
             found(server, limit, agent=agent, status=status, since=after)
             if run is None
-            else iter([server.get(f"/runs/{run}")])
+            else iter([server.read(RunState, f"/runs/{run}")])
         )
         lines = list(fork(server, listed, at, edits, dry_run=dry_run))
     print_rows(lines, ("run_id", "agent", "status", "fork", "why"), output, empty="No run fits.")
@@ -182,9 +198,10 @@ def _edit(text: str) -> tuple[str, Any]:
     return step, read_json(value)
 
 
-def _post(path: str, body: Any, said: str) -> None:
+def _send(path: str, body: Any, text: str) -> None:
     from streams.cli.pipeline import gateway
+    from streams.contract.runs import RunCommandAccepted
 
     with gateway() as server:
-        server.post(path, body)
-    print(said)
+        server.send(RunCommandAccepted, path, body)
+    print(text)
