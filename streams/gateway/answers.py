@@ -50,14 +50,16 @@ def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | Non
     return Response(content, status, headers, "application/json")
 
 
-def answer_as(kind: type[BaseModel], members: Mapping[str, object], status: int = 200) -> Response:
-    """Return members that workers or the log gave, in the shape of `kind`.
+def answer_as(
+    kind: type[BaseModel], members: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return members in the shape of `kind`, which is not validated here; tests compare each answer with its schema.
 
-    They are not validated here: a list may have a thousand rows, and a worker of a newer version may add members.
-    Tests compare each answer with its schema.
+    For members that workers or the log gave: a list may have a thousand rows, and a newer worker may add members. For
+    the answers to submissions, events and deliveries too: there a model would cost some percent of the request.
     """
     del kind
-    return Response(orjson.dumps(members), status, media_type="application/json")
+    return Response(orjson.dumps(members), status, headers, "application/json")
 
 
 def relayed(response: WorkerResponse) -> Response:

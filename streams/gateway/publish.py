@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import milliseconds, new_id
 from schemas.errors import SchemaError
-from streams.contract.events import EventAccepted, EventsAccepted
+from streams.contract.events import EventsAccepted
 from streams.gateway.access import Caller
-from streams.gateway.answers import answer
+from streams.gateway.answers import answer_as
 from streams.gateway.body import BODY_PROBLEMS, content
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
 from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
@@ -34,7 +34,7 @@ class EventPublisher:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._topic = deps.names.events
-        self._answered: Recent[tuple[str, bytes], list[EventAccepted]] = Recent(_REMEMBERED)
+        self._answered: Recent[tuple[str, bytes], list[dict[str, Any]]] = Recent(_REMEMBERED)
 
     async def __call__(self, call: OperationCall) -> Response:
         """Answer 202 once every event of the request is acknowledged; with one wrong none is written."""
@@ -53,7 +53,7 @@ class EventPublisher:
             known = [_accepted(ack) for ack in acks]
             if key is not None:
                 self._answered.put((caller + "\x00" + key, body), known)
-        return answer(EventsAccepted(known) if batch else known[0], 202)
+        return answer_as(EventsAccepted, known if batch else known[0], 202)
 
     def _record(self, item: Incoming, index: int, caller: str, key: str | None) -> ProducedRecord:
         event = typed_event(self._deps.catalog.events, item.type, item.data)
@@ -103,5 +103,5 @@ def _time(item: Incoming) -> int | None:
     return time_ms
 
 
-def _accepted(ack: Ack) -> EventAccepted:
-    return EventAccepted(id=ack.id, topic=ack.topic, partition=ack.partition, offset=ack.offset)
+def _accepted(ack: Ack) -> dict[str, Any]:
+    return {"id": ack.id, "topic": ack.topic, "partition": ack.partition, "offset": ack.offset}

@@ -10,7 +10,7 @@ from schemas.attributes import new_id
 from schemas.run import RunSubmitted
 from streams.clock import now_ms
 from streams.contract.runs import RunAccepted
-from streams.gateway.answers import RUN_EXPIRED, answer
+from streams.gateway.answers import RUN_EXPIRED, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Operation, OperationCall
@@ -121,8 +121,8 @@ class RunSubmitter:
 
 
 def _accepted(run_id: str, agent: str) -> Response:
-    accepted = RunAccepted(run_id=run_id, agent=agent, status="queued")
-    return answer(accepted, 202, {"location": f"/runs/{run_id}"})
+    members = {"run_id": run_id, "agent": agent, "status": "queued"}
+    return answer_as(RunAccepted, members, 202, {"location": f"/runs/{run_id}"})
 
 
 def _asked(value: object) -> SubmissionBody:

@@ -22,7 +22,7 @@ from streams.define.policies import Reject
 from streams.define.sources import Delivery, SourceDef
 from streams.error_text import error_traceback, error_type
 from streams.gateway.access import Caller
-from streams.gateway.answers import answer, answer_as
+from streams.gateway.answers import answer_as
 from streams.gateway.body import BODY_PROBLEMS, CAP, decoded, read
 from streams.gateway.deliveries import SIGNED_ID, Deliveries
 from streams.gateway.headers import plain, stored
@@ -97,13 +97,13 @@ class Webhooks:
             meaning = await self._store(source, delivery, identity, meaning, headers.get("traceparent"))
 
         stored = await self._deliveries.once(name, identity.id, store)
-        optional: dict[str, Any] = {}
+        members: dict[str, Any] = {"id": identity.id, "events": meaning.events, "runs": meaning.runs}
         if meaning.error is not None:
-            optional["dead_letter"] = _dead_id(name, identity.id)
+            members["dead_letter"] = _dead_id(name, identity.id)
         if not stored:
             self._metrics.duplicate(name)
-            optional["duplicate"] = True
-        return answer(DeliveryAccepted(id=identity.id, events=meaning.events, runs=meaning.runs, **optional), 202)
+            members["duplicate"] = True
+        return answer_as(DeliveryAccepted, members, 202)
 
     async def ask(self, call: OperationCall) -> Response:
         """Answer a sender that verifies the endpoint by GET; Problem 401, 404, 405."""
