@@ -13,7 +13,7 @@ class BreakerInfo(ContractModel):
     """A circuit breaker as the worker knows it that heard of it last."""
 
     tool: str
-    state: str | None = Field(description="closed, open or half_open; null while no worker answers")
+    state: str | None = Field(description="closed, open or half-open; null while no worker answers")
     since: str | None = None
     changed_by: str | None = Field(None, alias="said_by", description="the worker that gave it this state")
     forced: bool = Field(default=False, description="whether a person opened it")

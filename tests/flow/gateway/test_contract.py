@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import orjson
 import pytest
 
 from docs.generate.http import served
+from schemas.schedule import ScheduleRun, ScheduleState
+from streams import Breaker, schedule, tool
+from streams.choices import Budget
+from streams.clock import iso
+from streams.engine.slots import Slots
+from streams.gateway.app import build
+from streams.gateway.deps import Deps
 from streams.gateway.openapi import document, problem_types
+from streams.limits.breakers import BreakerRegistry
+from streams.limits.budget_account import BudgetAmount
 from streams.query.wire import WorkerResponse
+from streams.worker.schedules.schedules import OwnedSchedules
 from tests.flow.contract import ContractError, contract
+from tests.unit.gateway import _gateway
 from tests.unit.gateway._book import FakeBook
-from tests.unit.gateway._gateway import world
+from tests.unit.gateway._gateway import FakeLog, FakeOwners, Settings, catalog, world
 from tests.unit.worker.test_run_list import Room
+from topics.names import Names
 
 DESCRIBED = document(served(), "1", None)
 OPERATIONS = [
@@ -121,3 +136,56 @@ async def test_the_other_lists_are_answered_as_they_are_described() -> None:
             ("/dead-letters/d1/discard", None),
         ):
             assert (await it.post(path, body)).status_code == 202, path
+
+
+@schedule(cron="0 2 * * *")
+def nightly() -> None:
+    """Do nothing at night."""
+
+
+@tool(breaker=Breaker())
+def fragile(number: int) -> int:
+    """Return the number."""
+    return number
+
+
+async def test_breakers_budgets_and_schedules_are_as_workers_answer_them() -> None:
+    registry = BreakerRegistry([fragile], "w0", cast("Any", None), cast("Any", None))
+    registry.force("fragile", open_=True)
+    owned = cast("Any", SimpleNamespace(_slots={"nightly": Slots(nightly)}))
+    state = ScheduleState(
+        schedule="nightly", cursor_ms=1_000, running=[ScheduleRun(run_id="r", agent="research", pool="default")]
+    )
+    account = {
+        "scope": "agent:research",
+        "pool": "default",
+        "day": "2026-01-01",
+        "used": BudgetAmount(1, 0.5, 2)._asdict(),
+        "under_way": BudgetAmount()._asdict(),
+        "given": Budget(usd=5).model_dump(),
+        "spent": None,
+        "updated_at": iso(1_000),
+    }
+    owners = FakeOwners()
+    owners.parts["default"] = [
+        {"breakers": registry.shown(), "schedules": [OwnedSchedules._shown(owned, state)], "budgets": [account]}
+    ]
+    found = replace(catalog(), schedules={"nightly": nightly}, tools={"fragile": fragile})
+    app = build(Deps(Settings(), found, FakeLog(), owners, Names()))
+    async with httpx.AsyncClient(transport=_gateway.connect(app), base_url=_gateway.URL) as client:
+        (breaker,) = (await client.get("/breakers")).json()["breakers"]
+        assert (breaker["state"], breaker["said_by"], breaker["forced"]) == ("open", "w0", True)
+        (shown,) = (await client.get("/schedules")).json()["schedules"]
+        assert (shown["running"], shown["cron"]) == (["r"], "0 2 * * *")
+        assert "agent:research" in {one["scope"] for one in (await client.get("/budgets")).json()["budgets"]}
+        for path, body in (
+            ("/breakers/fragile", {"state": "closed"}),
+            ("/schedules/nightly/trigger", None),
+            ("/schedules/nightly/backfill", {"from": "2026-01-01T00:00:00Z", "to": "2026-01-03T00:00:00Z"}),
+        ):
+            assert (await client.post(path, json=body)).status_code == 202, path
+        dry = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-03T00:00:00Z", "dry_run": True}
+        assert (await client.post("/schedules/nightly/backfill", json=dry)).json() == {
+            "schedule": "nightly",
+            "slots": 2,
+        }
