@@ -7,11 +7,11 @@ import os
 import pkgutil
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from streams.cli import commands
 from streams.errors import StreamsError
 from streams.printable import one_line
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for found in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+for found in pkgutil.iter_modules([str(Path(__file__).with_name("commands"))], "streams.cli.commands."):
     importlib.import_module(found.name).add_to(app)
 
 
