@@ -1,4 +1,4 @@
-"""Writes the pages of the reference from the code that they describe: `python -m docs.generate`."""
+"""Writes the pages of the reference, and the settings in the compose file: `python -m docs.generate`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from docs.generate import commands as cli
-from docs.generate import decorators, errors, http, log, metrics, rooms, settings
+from docs.generate import compose, decorators, errors, http, log, metrics, rooms, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +37,8 @@ def text_of(name: str) -> str:
 
 
 def main() -> None:
-    """Write all pages."""
+    """Write all pages, and the settings in the compose file."""
     FOLDER.mkdir(exist_ok=True)
     for name in PAGES:
         (FOLDER / name).write_text(text_of(name), "utf-8")
+    compose.FILE.write_text(compose.compose(), "utf-8")

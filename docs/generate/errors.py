@@ -10,9 +10,10 @@ import streams.errors
 import streams.model.errors
 import streams.testing
 import streams.tools.errors
+from docs.generate.http import served
 from docs.generate.markdown import code, one_line, table
 from streams.define import policies
-from streams.gateway.problem import KINDS, TYPE_PREFIX
+from streams.gateway.openapi import problem_types
 from streams.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def page() -> str:
     ]
     rows = [(code(one.__name__), code(_home(one)), code(_base(one)), one_line(one.__doc__ or "")) for one in found]
     exceptions = table(("exception", "import from", "base", "meaning"), rows)
-    problems = [(code(TYPE_PREFIX + name), code(kind.status), kind.title) for name, kind in sorted(KINDS.items())]
+    problems = [(code(kind.uri), code(kind.status), kind.title) for kind in problem_types(served())]
     return INTRODUCTION + exceptions + PROBLEMS + table(("type", "status", "title"), problems)
 
 

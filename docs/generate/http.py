@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import httpx
-
-from docs.generate.markdown import code, table
+from docs.generate.markdown import code, prose, table
 from streams.app import Catalog
-from streams.gateway.app import build
+from streams.gateway.app import operations, resources
+from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Deps
+from streams.gateway.gateway_metrics import GatewayMetrics
+from streams.gateway.openapi import document
+from streams.gateway.operation import JSON
+from streams.gateway.problem import MEDIA_TYPE, TYPE_PREFIX
+from streams.gateway.sse import Streams
+from streams.gateway.token_fanout import TokenFanout
 from streams.settings import Settings
 from topics.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from streams.gateway.operation import Operation
+
 INTRODUCTION: Final = """# HTTP
 
 The gateway serves JSON and describes itself at `/openapi.json` (OpenAPI 3.1); this page is made from that document.
-Errors are problem documents (RFC 9457); their types are on the page [Errors](errors.md). [Use the HTTP
-API](../how-to/http.md) says how to authenticate, repeat, page and follow.
+Errors are problem documents (RFC 9457); each status names the types that it can have, without the prefix
+`urn:streams:problem:`, and the page [Errors](errors.md) lists them. [Use the HTTP API](../how-to/http.md) says how to
+authenticate, repeat, page and follow.
 """
 
 
-def document() -> Mapping[str, Any]:
-    """Return the OpenAPI document of a gateway that nobody serves."""
+def served() -> list[Operation]:
+    """Return the operations of a gateway that nobody serves."""
     settings = Settings(_env_file=None, gateway_host="127.0.0.1", api_keys=())
-    nothing = cast("Any", None)  # endpoints are declared without a log and workers; nothing is asked here
-    app = build(Deps(settings, Catalog(), nothing, nothing, Names()))
-    return asyncio.run(_get(httpx.ASGITransport(app), "/openapi.json"))
-
-
-async def _get(transport: httpx.ASGITransport, path: str) -> Mapping[str, Any]:
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-        return cast("Mapping[str, Any]", (await client.get(path)).raise_for_status().json())
+    nothing = cast("Any", None)  # operations are declared without a log and workers; nothing is asked here
+    deps = Deps(settings, Catalog(), nothing, nothing, Names())
+    return operations(resources(deps, Deliveries(), GatewayMetrics(), Streams(), TokenFanout(nothing)), None)
 
 
 def page() -> str:
     """Return the page."""
     by_tag: dict[str, list[tuple[str, str, Any]]] = {}
-    for path, methods in document()["paths"].items():
+    described = document(served(), version("streams"), None)
+    for path, methods in described["paths"].items():
         for method, operation in methods.items():
             by_tag.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
     parts = [INTRODUCTION]
     for tag in sorted(by_tag):
         parts.append(f"## {tag.capitalize()}\n")
         parts += [_operation(*one) for one in by_tag[tag]]
+    parts.append("## Answers\n")
+    parts += [_model(name, schema) for name, schema in described["components"]["schemas"].items()]
     return "\n".join(parts)
+
+
+def _model(name: str, schema: Mapping[str, Any]) -> str:
+    about = f"### `{name}`\n\n{prose(schema.get('description', ''))}\n"
+    if "properties" not in schema:
+        return about
+    required = schema.get("required", ())
+    rows = [
+        (code(field), _schema(one), "" if field in required else "may be absent", one.get("description", ""))
+        for field, one in schema["properties"].items()
+    ]
+    return f"{about}\n{table(('field', 'type', '', 'meaning'), rows)}"
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
@@ -68,12 +86,33 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
 
 def _responses(operation: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for status, answer in operation["responses"].items():
-        yield code(status), ", ".join(code(media) for media in answer.get("content", {})), answer["description"]
+        content = answer.get("content", {})
+        yield (
+            code(status),
+            ", ".join(_content(media, one["schema"]) for media, one in content.items()),
+            answer["description"],
+        )
+
+
+def _content(media: str, schema: Mapping[str, Any]) -> str:
+    """Return the model of a JSON answer, the types of problems, the media type of any other answer."""
+    if media == MEDIA_TYPE:
+        return ", ".join(code(kind.removeprefix(TYPE_PREFIX)) for kind in schema["properties"]["type"]["enum"])
+    return _schema(schema) if media == JSON else code(media)
 
 
 def _schema(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[`{name}`](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_schema(one) for one in schema["anyOf"])
+    if "const" in schema:
+        return code(schema["const"])
     if "enum" in schema:
         return ", ".join(code(one) for one in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_schema(schema['items'])}"
     kinds = schema.get("type", "any")
     return " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
 

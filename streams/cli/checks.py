@@ -159,11 +159,11 @@ def _workers() -> CheckResult:
     url = gateway_url(settings_here())
     try:
         answer = httpx.get(f"{url}/readyz", timeout=TIMEOUT, trust_env=False)
-        said = answer.json().get("checks", {}).get("workers")
+        lacking = answer.json().get("checks", {}).get("workers")
     except (httpx.TransportError, ValueError):
         return CheckResult("warn", f"not known: no gateway answers at {url}.")
-    if said not in (None, "ok"):
-        return CheckResult("fail", f"{said}.")
+    if lacking not in (None, "ok"):
+        return CheckResult("fail", f"{lacking}.")
     return CheckResult("ok", "the pools that have work have live workers")
 
 

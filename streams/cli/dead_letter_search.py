@@ -19,19 +19,19 @@ class NoSuchLetter(StreamsError):
 
 def letters(limit: int, state: str | None = None, fingerprint: str | None = None) -> DeadLetterPage:
     """Return the newest dead letters, with this state and fingerprint where one is given."""
-    return _book().newest(_fits(state, fingerprint), limit)
+    return _index().newest(_fits(state, fingerprint), limit)
 
 
 def find(id: str) -> dict[str, Any]:
     """Return everything about the dead letter with this id, or the only one whose id begins so; NoSuchLetter else."""
-    book = _book()
-    return whole(_found(book, id), book)
+    index = _index()
+    return whole(_found(index, id), index)
 
 
 def ids_of(given: list[str]) -> list[str]:
     """Return the full ids of letters named by their beginnings; NoSuchLetter for one that names none or several."""
-    book = _book()
-    return [_found(book, id).letter.dead_id for id in given]
+    index = _index()
+    return [_found(index, id).letter.dead_id for id in given]
 
 
 def lines(page: DeadLetterPage) -> list[dict[str, Any]]:
@@ -39,21 +39,21 @@ def lines(page: DeadLetterPage) -> list[dict[str, Any]]:
     return [shown(letter) for letter in page.letters]
 
 
-def _book() -> DeadLetterIndex:
+def _index() -> DeadLetterIndex:
     log = open_log()
     return DeadLetterIndex(log.kafka, log.names, log.codec)
 
 
-def _found(book: DeadLetterIndex, id: str) -> DeadLetter:
-    exact = book.find(id)
+def _found(index: DeadLetterIndex, id: str) -> DeadLetter:
+    exact = index.find(id)
     if exact is not None:
         return exact
-    found = book.newest(lambda letter: letter.letter.dead_id.startswith(id), MOST).letters
+    found = index.newest(lambda letter: letter.letter.dead_id.startswith(id), MOST).letters
     if len(found) != 1:
         what = "No dead letter has" if not found else f"{len(found)} dead letters have"
         message = f"{what} an id that begins with {id!r}: `streams dead list` shows them."
         raise NoSuchLetter(message)
-    return book.whole(found)[0]
+    return index.whole(found)[0]
 
 
 def _fits(state: str | None, fingerprint: str | None) -> Callable[[DeadLetter], bool]:

@@ -10,6 +10,7 @@ from schemas.run import OVER
 from streams.cli.io.client import GatewayDown, Refused, ServerEvent, pause
 from streams.cli.io.options import OutputFormat
 from streams.cli.io.output import STYLES, cell, console, to_json
+from streams.contract.runs import RunHistory, RunResult, RunState
 from streams.errors import StreamsError
 from streams.printable import json_text
 
@@ -36,13 +37,14 @@ def follow(server: Gateway, run: str, output: OutputFormat) -> int:
             print(json_text(line), flush=True)
         else:
             screen.print(describe(event))
-    view = server.get(f"/runs/{run}")
-    if view["status"] == "succeeded":
-        result = server.get(f"/runs/{run}/result")
-        print(to_json(result if output is OutputFormat.JSON else result["result"]))
+    view = server.read(RunState, f"/runs/{run}")
+    if view.status == "succeeded":
+        result = server.read(RunResult, f"/runs/{run}/result")
+        print(to_json(result.to_json() if output is OutputFormat.JSON else result.result))
         return 0
-    failed = cell(view.get("error")) or view.get("reason") or "see `streams runs show`"
-    message = f"Run {run} {view['status']}: {failed}"
+    error = None if view.error is None else view.error.to_json()
+    failed = cell(error) or view.reason or "see `streams runs show`"
+    message = f"Run {run} {view.status}: {failed}"
     raise StreamsError(message)
 
 
@@ -51,7 +53,7 @@ def watch(server: Gateway, run: str) -> Iterator[ServerEvent]:
 
     A gateway without event streams is asked again and again instead.
     """
-    server.get(f"/runs/{run}")  # an unknown run is an error here, not a missing stream
+    server.read(RunState, f"/runs/{run}")  # an unknown run is an error here, not a missing stream
     last: str | None = None
     failures = 0
     while True:
@@ -72,20 +74,20 @@ def watch(server: Gateway, run: str) -> Iterator[ServerEvent]:
 
 def poll(server: Gateway, run: str) -> Iterator[ServerEvent]:
     """Yield what is new in a run's state and journal each time it is asked, up to `done`."""
-    seen, told = 0, ("", -1)
+    seen, last = 0, ("", -1)
     while True:
-        view = server.get(f"/runs/{run}")
-        for entry in server.get(f"/runs/{run}/history")["entries"]:
-            if entry["seq"] > seen:
-                seen = entry["seq"]
-                yield ServerEvent(str(seen), "step", entry)
-        now = (view["status"], view["progress"])
+        view = server.read(RunState, f"/runs/{run}")
+        for entry in server.read(RunHistory, f"/runs/{run}/history").entries:
+            if entry.seq > seen:
+                seen = entry.seq
+                yield ServerEvent(str(seen), "step", entry.to_json())
+        now = (view.status, view.progress)
         if now[0] in OVER:
             yield ServerEvent(str(seen), "done", {"status": now[0]})
             return
-        if now != told:
-            yield ServerEvent(str(seen), "progress", {"progress": now[1], "stage": view.get("stage") or now[0]})
-        told = now
+        if now != last:
+            yield ServerEvent(str(seen), "progress", {"progress": now[1], "stage": view.stage or now[0]})
+        last = now
         pause(PACE)
 
 

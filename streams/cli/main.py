@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from streams.cli import (
-    approvals,
-    dead,
-    doctor,
-    history,
-    llm,
-    new,
-    past_tables,
-    people,
-    processes,
-    produce,
-    run,
-    runs,
-    safety,
-    schedules,
-    schemas,
-    show_settings,
-    tables,
-    topics,
-)
-from streams.cli.demo import command as demo
 from streams.errors import StreamsError
 from streams.printable import one_line
 
@@ -43,27 +25,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-demo.add_to(app)
-processes.add_to(app)
-doctor.add_to(app)
-show_settings.add_to(app)
-produce.add_to(app)
-run.add_to(app)
-history.add_to(app)
-app.add_typer(runs.app, name="runs")
-app.add_typer(topics.app, name="topics")
-app.add_typer(schemas.app, name="schemas")
-past_tables.add_to(tables.app)
-approvals.add_to(runs.app)
-app.add_typer(tables.app, name="tables")
-app.add_typer(dead.app, name="dead")
-app.add_typer(people.workers, name="workers")
-app.add_typer(people.agents, name="agents")
-app.add_typer(safety.budgets, name="budgets")
-app.add_typer(safety.breakers, name="breakers")
-app.add_typer(schedules.app, name="schedules")
-app.add_typer(llm.app, name="llm")
-app.add_typer(new.app, name="new")
+for found in pkgutil.iter_modules([str(Path(__file__).with_name("commands"))], "streams.cli.commands."):
+    importlib.import_module(found.name).add_to(app)
 
 
 @app.callback()
@@ -93,7 +56,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         code: Any = command()(arguments, prog_name="streams", standalone_mode=False)
         sys.stdout.flush()
     except typer.Abort:
-        return _said("Interrupted.", 130)
+        return _print_error("Interrupted.", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0  # the reader has what it wanted, as `head` does
@@ -109,13 +72,15 @@ def _report(error: Exception) -> int:
     if _usage(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "streams"
-        said = getattr(error, "format_message", error.__str__)()
-        if not said:
+        text = getattr(error, "format_message", error.__str__)()
+        if not text:
             return 2  # a group without a command: its help is on the screen
-        return _said(f"{' '.join(said.split())} See `{command} --help`.", 2)
+        return _print_error(f"{' '.join(text.split())} See `{command} --help`.", 2)
     if _expected(error):
-        return _said(str(error), getattr(error, "exit_code", 1))
-    return _said(f"Unexpected {type(error).__name__}: {' '.join(str(error).split())} (use {DEBUG} for a traceback)", 1)
+        return _print_error(str(error), getattr(error, "exit_code", 1))
+    return _print_error(
+        f"Unexpected {type(error).__name__}: {' '.join(str(error).split())} (use {DEBUG} for a traceback)", 1
+    )
 
 
 def _usage(error: Exception) -> bool:
@@ -131,7 +96,7 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, SchemaError | TopicError)
 
 
-def _said(text: str, code: int) -> int:
+def _print_error(text: str, code: int) -> int:
     for line in text.splitlines() or [""]:
         print(f"streams: {one_line(line)}", file=sys.stderr)
     return code

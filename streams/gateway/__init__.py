@@ -1,1 +1,1 @@
-"""The HTTP door: it validates, writes to the log, asks owners, and keeps nothing that matters."""
+"""The HTTP server in front of the log and the workers: it validates, writes and asks owners; it has no state."""

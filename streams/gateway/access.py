@@ -1,4 +1,4 @@
-"""Who may do what: API keys with scopes, and no orders from other web sites to a gateway on loopback."""
+"""Access: API keys with scopes, and no commands from other web sites to a gateway on loopback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.errors import StreamsError
-from streams.gateway.problem import Problem
+from streams.gateway.problem import MALFORMED_REQUEST, Problem, ProblemType
 from streams.serving.hosts import host_name, is_foreign, is_loopback
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from streams.settings import ApiKey
+
+UNAUTHENTICATED: Final = ProblemType("unauthenticated", 401, "A valid API key is needed")
+FORBIDDEN: Final = ProblemType("forbidden", 403, "The API key lacks the scope")
+FOREIGN_ORIGIN: Final = ProblemType("foreign-origin", 403, "Requests from other sites are refused")
 
 SHORT_KEY: Final = 16
 """Characters under which an API key is warned about; 128 random bits are 22 in base64."""
@@ -42,7 +46,7 @@ class Caller(NamedTuple):
     types: tuple[str, ...] | None = None
 
     def may(self, scope: str) -> bool:
-        """Tell whether the caller has the scope; `admin` has all."""
+        """Return whether the caller has the scope; `admin` has all."""
         return scope in self.scopes or "admin" in self.scopes
 
     def may_publish(self, event_type: str) -> bool:
@@ -58,7 +62,7 @@ ANYONE: Final = Caller("", frozenset({"submit", "read", "approve", "admin"}))
 
 
 class Keys:
-    """The live API keys, kept as SHA-256 only."""
+    """The live API keys, in memory as SHA-256 only."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
         """Refuse blank keys with UnsafeBindError."""
@@ -78,7 +82,7 @@ class Keys:
         return bool(self._known)
 
     def find(self, text: str) -> Caller | None:
-        """Return whose key this is; every known key is compared, so that the time taken tells nothing."""
+        """Return whose key this is; every known key is compared, so that the time taken reveals nothing."""
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
         found = None
         for known, caller in self._known:
@@ -105,7 +109,7 @@ class Keys:
 
 def unauthenticated() -> Problem:
     """Return the one answer to a missing or wrong key."""
-    return Problem("unauthenticated", "Send a live API key as 'Authorization: Bearer KEY'.", headers=_CHALLENGE)
+    return UNAUTHENTICATED("Send a live API key as 'Authorization: Bearer KEY'.", headers=_CHALLENGE)
 
 
 def allow(caller: Caller | None, scope: str) -> Caller:
@@ -113,7 +117,7 @@ def allow(caller: Caller | None, scope: str) -> Caller:
     if caller is None:
         raise unauthenticated()
     if not caller.may(scope):
-        raise Problem("forbidden", f"This needs a key with scope '{scope}'.", scope=scope)
+        raise FORBIDDEN(f"This needs a key with scope '{scope}'.", scope=scope)
     return caller
 
 
@@ -131,11 +135,9 @@ def check_origin(request: HTTPConnection, hosts: frozenset[str]) -> None:
     """Raise Problem 403 for what a page of another site would send: a foreign Origin, or a name rebound to loopback."""
     named = request.headers.getlist("host")
     if len(named) > 1:
-        raise Problem("malformed-request", "The request has several Host headers.")
+        raise MALFORMED_REQUEST("The request has several Host headers.")
     host = named[0] if named else ""
     if hosts and host and host_name(host) not in hosts:
-        raise Problem(
-            "foreign-origin", "The Host header names another site; use 127.0.0.1, or set STREAMS_ADVERTISED_URL."
-        )
+        raise FOREIGN_ORIGIN("The Host header names another site; use 127.0.0.1, or set STREAMS_ADVERTISED_URL.")
     if is_foreign(request.headers.get("origin"), host):
-        raise Problem("foreign-origin", "The request comes from a page of another site.")
+        raise FOREIGN_ORIGIN("The request comes from a page of another site.")

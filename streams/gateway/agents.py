@@ -1,9 +1,9 @@
-"""`/agents`: what can be run, with what workers tell of the queues, and the orders to pause and resume one."""
+"""`/agents`: what can be run, with the state of the queues, and the commands that pause and resume one."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from pydantic import TypeAdapter
@@ -11,15 +11,15 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from schemas.agent import AgentCommanded
 from schemas.attributes import new_id
-from streams.gateway.answers import answer
-from streams.gateway.body import content, parse
+from streams.contract.agents import AgentCommandAccepted, AgentList
+from streams.gateway.answers import answer, answer_as
+from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.operation import Operation, OperationCall
+from streams.gateway.operation import IDEMPOTENCY_KEY, NO_MEMBERS, Operation, OperationCall
 from streams.gateway.pools import no_worker
-from streams.gateway.problem import Problem
-from streams.gateway.submission import near
-from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
-from streams.gateway.write import ProducedRecord, write
+from streams.gateway.problem import INVALID_REQUEST, invalid_request
+from streams.gateway.submission import UNKNOWN_AGENT, near
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -28,42 +28,25 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.gateway.deps import Deps
 
-_PROBLEMS: Final = (
-    "malformed-json",
-    "malformed-request",
-    "too-large",
-    "slow-body",
-    "unknown-agent",
-    "invalid-request",
-    "busy",
-    "not-acknowledged",
-)
-_TEXT: Final[dict[str, Any]] = {"type": "string"}
-
 
 class Agents:
-    """Shows agents, and writes orders to the owners of their names."""
+    """Shows agents, and writes commands to their queues."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._agents = deps.catalog.agents
-        self._shown = [_shown(agent) for _, agent in sorted(self._agents.items())]
+        self._declared = [_declared(agent) for _, agent in sorted(self._agents.items())]
 
     async def all(self, _: OperationCall) -> Response:
         """`GET /agents`: `paused` and `queued` are null while not every partition of the pool has a worker.
 
         `waits` says why the queue of an agent is not worked off, or not in some partitions; null where it is.
         """
-        told = await self._told()
+        queues = await self._queues()
         live = self._deps.owners.pools()
-        return answer(
-            {
-                "agents": [
-                    one | told.get(one["name"], {"paused": None, "queued": None}) | {"waits": self._waits(one, live)}
-                    for one in self._shown
-                ]
-            }
-        )
+        unknown = {"paused": None, "queued": None}
+        agents = [one | queues.get(one["name"], unknown) | {"waits": self._waits(one, live)} for one in self._declared]
+        return answer_as(AgentList, {"agents": agents})
 
     def _waits(self, shown: dict[str, Any], live: list[str]) -> str | None:
         name, pool = shown["name"], shown["pool"]
@@ -75,20 +58,20 @@ class Agents:
 
     async def pause(self, call: OperationCall) -> Response:
         """`POST /agents/{name}/pause`: no queued run begins; those that have begun go on."""
-        return await self._order(call, "pause")
+        return await self._command(call, "pause")
 
     async def resume(self, call: OperationCall) -> Response:
-        """`POST /agents/{name}/resume`: what was kept begins, in its order."""
-        return await self._order(call, "resume")
+        """`POST /agents/{name}/resume`: queued runs begin, in their order."""
+        return await self._command(call, "resume")
 
-    async def _order(self, call: OperationCall, command: str) -> Response:
+    async def _command(self, call: OperationCall, command: Literal["pause", "resume"]) -> Response:
         name = call.param("name")
         agent = self._agents.get(name)
         if agent is None:
-            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._agents)}")
+            raise UNKNOWN_AGENT(f"No agent has that name; {near(name, self._agents)}")
         raw = await content(call)
         if raw.strip() and parse(raw) != {}:
-            raise wrong("body", "it must be empty")
+            raise invalid_request("body", "it must be empty")
         key = check_key(call.headers.get("idempotency-key"))
         caller = call.caller.name if call.caller else ""
         request_id = new_id() if key is None else hashed("i-", caller, name, command, key)
@@ -97,10 +80,10 @@ class Agents:
             self._deps.names.signals, event, request_id, headers={"agent": name, "pool": agent.pool}
         )
         await write(self._deps.producer, record, call.headers.get("traceparent"))
-        return answer({"agent": name, "id": request_id, "accepted": command}, 202)
+        return answer(AgentCommandAccepted(agent=name, id=request_id, accepted=command), 202)
 
-    async def _told(self) -> dict[str, dict[str, Any]]:
-        """Return what the workers of each pool that has some tell, added up by agent."""
+    async def _queues(self) -> dict[str, dict[str, Any]]:
+        """Return the state of the queues by agent, added up over the workers of each pool."""
         live = set(self._deps.owners.pools())
         pools = sorted({agent.pool for agent in self._agents.values()} & live)
         found: dict[str, dict[str, Any]] = {}
@@ -113,50 +96,39 @@ class Agents:
 
     async def _rows(self, pool: str) -> list[dict[str, Any]]:
         try:
-            answers = await self._deps.owners.ask_all(pool, "/owner/agents")
+            responses = await self._deps.owners.ask_all(pool, "/owner/agents")
         except OwnerUnavailableError:
             return []
-        return [row for said in answers if said.status == 200 for row in orjson.loads(said.body)["agents"]]
+        return [row for one in responses if one.status == 200 for row in orjson.loads(one.body)["agents"]]
+
+    def operations(self) -> list[Operation]:
+        """Return the operations on agents."""
+        commands = (
+            ("pause", self.pause, "No queued run begins until it is resumed; running ones go on"),
+            ("resume", self.resume, "Queued runs begin again"),
+        )
+        return [
+            Operation("GET", "/agents", self.all, "read", "The agents", {200: AgentList}, tag="agents"),
+            *(
+                Operation(
+                    "POST",
+                    f"/agents/{{name}}/{name}",
+                    handler,
+                    "admin",
+                    summary,
+                    {202: AgentCommandAccepted},
+                    (*BODY_PROBLEMS, UNKNOWN_AGENT, INVALID_REQUEST, *WRITE_PROBLEMS),
+                    (IDEMPOTENCY_KEY,),
+                    NO_MEMBERS,
+                    body_required=False,
+                    tag="agents",
+                )
+                for name, handler, summary in commands
+            ),
+        ]
 
 
-def of_agents(agents: Agents) -> list[Operation]:
-    """Return the endpoints of agents."""
-    listed = {
-        "type": "object",
-        "required": ["agents"],
-        "properties": {"agents": {"type": "array", "items": {"type": "object"}}},
-    }
-    accepted = {
-        "type": "object",
-        "required": ["agent", "id", "accepted"],
-        "properties": {"agent": _TEXT, "id": _TEXT, "accepted": _TEXT},
-    }
-    orders = (
-        ("pause", agents.pause, "No queued run begins until it is resumed; running ones go on"),
-        ("resume", agents.resume, "Queued runs begin again"),
-    )
-    return [
-        Operation("GET", "/agents", agents.all, "read", "The agents", {200: listed}, tag="people"),
-        *(
-            Operation(
-                "POST",
-                f"/agents/{{name}}/{name}",
-                handler,
-                "admin",
-                summary,
-                {202: accepted},
-                _PROBLEMS,
-                (IDEMPOTENCY_KEY,),
-                {"application/json": {"type": "object", "additionalProperties": False}},
-                body_required=False,
-                tag="people",
-            )
-            for name, handler, summary in orders
-        ),
-    ]
-
-
-def _shown(agent: Agent[Any, Any]) -> dict[str, Any]:
+def _declared(agent: Agent[Any, Any]) -> dict[str, Any]:
     return {
         "name": agent.name,
         "doc": agent.doc,

@@ -8,40 +8,40 @@ from typing import TYPE_CHECKING, Final
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from streams.gateway import operations
+from streams.contract.probes import OpenApiDocument
 from streams.gateway.access import Keys, check_bind
-from streams.gateway.agents import Agents, of_agents
-from streams.gateway.answers import answer
-from streams.gateway.approvals import Approvals, of_approvals
-from streams.gateway.archive import Archive
-from streams.gateway.breakers import Breakers, of_breakers
-from streams.gateway.budgets import Budgets, of_budgets
+from streams.gateway.agents import Agents
+from streams.gateway.answers import answer_as
+from streams.gateway.approvals import Approvals
+from streams.gateway.breakers import Breakers
+from streams.gateway.budgets import Budgets
 from streams.gateway.commands import Commands
 from streams.gateway.console import Console
+from streams.gateway.dead_letters import DeadLetterResource
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.direct import Direct
 from streams.gateway.endpoint import Endpoint, Guard
-from streams.gateway.letters import Letters
-from streams.gateway.lists import RunList
-from streams.gateway.log_operations import of_archive, of_letters
-from streams.gateway.meter import Meter
+from streams.gateway.gateway_metrics import GatewayMetrics
 from streams.gateway.openapi import document
-from streams.gateway.operation import Operation, OperationCall
+from streams.gateway.operation import Operation, OperationCall, Resource
 from streams.gateway.past_rows import Past
-from streams.gateway.people import People
 from streams.gateway.probes import Probes
-from streams.gateway.problem import Problem
-from streams.gateway.publish import Publish
+from streams.gateway.problem import MALFORMED_REQUEST, NOT_FOUND
+from streams.gateway.publish import EventPublisher
 from streams.gateway.run_events import RunEvents
+from streams.gateway.run_list import RunList
 from streams.gateway.runs import Runs
-from streams.gateway.schedules import Schedules, of_schedules
+from streams.gateway.schedules import Schedules
 from streams.gateway.sse import Streams
 from streams.gateway.submission import Submissions
 from streams.gateway.submit import RunSubmitter
 from streams.gateway.tables import Tables
 from streams.gateway.threads import GatewayThreads
 from streams.gateway.token_fanout import TokenFanout
+from streams.gateway.tools import ToolResource
+from streams.gateway.topics import TopicResource
 from streams.gateway.webhooks import Webhooks
+from streams.gateway.workers import WorkerResource
 from streams.serving.hosts import LOCAL_HOSTS, host_name, host_of, in_url
 from streams.serving.routes import register
 
@@ -65,58 +65,66 @@ def build(
     settings = deps.settings
     keys = Keys(settings.api_keys)
     check_bind(settings.gateway_host, keys)
-    meter = Meter()
+    metrics = GatewayMetrics()
     hosts = (
         frozenset()
         if keys
         else LOCAL_HOSTS | {host_name(in_url(settings.gateway_host)), host_of(settings.advertised_url or "")} - {""}
     )
     remembered = deliveries or Deliveries()
-    streams, voices = Streams(), TokenFanout(deps.owners)
-    served = declared(deps, remembered, meter, streams, voices)
-    openapi = document(served, version("streams"), settings.advertised_url)
-
-    async def describe(_: OperationCall) -> Response:
-        return answer(openapi)
-
-    served.append(
-        Operation("GET", "/openapi.json", describe, "open", "This document", {200: {"type": "object"}}, tag="probes")
-    )
-    openapi |= document(served, version("streams"), settings.advertised_url)
+    streams, fanout = Streams(), TokenFanout(deps.owners)
+    served = operations(resources(deps, remembered, metrics, streams, fanout), settings.advertised_url)
     register()
-    endpoints = _endpoints(served, Guard(keys, hosts, meter))
+    endpoints = _endpoints(served, Guard(keys, hosts, metrics))
     routes = [Route(path, endpoint) for path, endpoint in endpoints.items()]
     app = Direct(endpoints, routes=routes, exception_handlers={HTTPException: _outside}, lifespan=lifespan)
     app.state.deliveries = remembered
     app.state.streams = streams
-    app.state.voices = voices
+    app.state.token_fanout = fanout
     return app
 
 
-def declared(
-    deps: Deps, deliveries: Deliveries, meter: Meter, streams: Streams, voices: TokenFanout
-) -> list[Operation]:
-    """Return every operation, those with the most traffic first, since routes are tried in order."""
+def operations(resources: Sequence[Resource], url: str | None) -> list[Operation]:
+    """Return the operations of all resources and the one that describes them; `url` is where clients reach them."""
+    served = [operation for resource in resources for operation in resource.operations()]
+
+    async def describe(_: OperationCall) -> Response:
+        return answer_as(OpenApiDocument, openapi)
+
+    served.append(
+        Operation("GET", "/openapi.json", describe, "open", "This document", {200: OpenApiDocument}, tag="probes")
+    )
+    openapi = document(served, version("streams"), url)
+    return served
+
+
+def resources(
+    deps: Deps, deliveries: Deliveries, metrics: GatewayMetrics, streams: Streams, fanout: TokenFanout
+) -> list[Resource]:
+    """Return every resource, those with the most traffic first, since routes are tried in order."""
     runs, threads = Runs(deps), GatewayThreads()
     commands, submissions = Commands(deps, runs), Submissions(deps.catalog, deps.names)
-    webhooks = Webhooks(deps, submissions, runs, deliveries, meter)
+    webhooks = Webhooks(deps, submissions, runs, deliveries, metrics)
     return [
-        *operations.of_webhooks(webhooks),
-        Publish(deps).operation(),
-        RunSubmitter(deps, submissions, runs).operation(),
-        *operations.of_runs(runs, RunList(deps), RunEvents(deps, runs, streams, voices)),
-        *operations.of_commands(commands),
-        *of_approvals(Approvals(deps, runs, commands)),
-        *operations.of_tables(Tables(deps, Past(deps, threads))),
-        *of_archive(Archive(deps, threads, streams)),
-        *of_letters(Letters(deps, threads, webhooks)),
-        *of_agents(Agents(deps)),
-        *of_budgets(Budgets(deps, runs)),
-        *of_breakers(Breakers(deps)),
-        *operations.of_people(People(deps)),
-        *of_schedules(Schedules(deps)),
-        *operations.of_probes(Probes(deps, meter)),
-        *Console().operations(),
+        webhooks,
+        EventPublisher(deps),
+        RunSubmitter(deps, submissions, runs),
+        RunEvents(deps, runs, streams, fanout),
+        runs,
+        RunList(deps),
+        commands,
+        Approvals(deps, runs, commands),
+        Tables(deps, Past(deps, threads)),
+        TopicResource(deps, threads, streams),
+        DeadLetterResource(deps, threads, webhooks),
+        Agents(deps),
+        Budgets(deps, runs),
+        Breakers(deps),
+        ToolResource(deps),
+        WorkerResource(deps),
+        Schedules(deps),
+        Probes(deps, metrics),
+        Console(),
     ]
 
 
@@ -131,5 +139,5 @@ async def _outside(_: Request, error: Exception) -> Response:
     """Answer what no endpoint answers: an unknown path, or a refusal of the framework."""
     status = error.status_code if isinstance(error, HTTPException) else _NOT_FOUND
     if status == _NOT_FOUND:
-        return Problem("not-found", "Nothing is served under this path; see /openapi.json.").response()
-    return Problem("malformed-request", "The request cannot be read.").response()
+        return NOT_FOUND("Nothing is served under this path; see /openapi.json.").response()
+    return MALFORMED_REQUEST("The request cannot be read.").response()

@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.signal import SignalSent
+from streams.contract.approvals import ApprovalAccepted, ApprovalPage, RunApprovals
 from streams.engine.approvals import SIGNAL, open_approvals
-from streams.gateway.answers import answer
+from streams.gateway.answers import answer, answer_as
+from streams.gateway.body import BODY_PROBLEMS
 from streams.gateway.commands import optional
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.lists import order, place_of
-from streams.gateway.operation import Operation, OperationCall, Param
-from streams.gateway.operations import CURSOR, LIMIT, TEXT, list_of
-from streams.gateway.pages import check_names, cursor, gather, limit_of, merged
-from streams.gateway.problem import Problem
-from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
+from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Body, Operation, OperationCall, Param
+from streams.gateway.pages import CURSOR, LIMIT, check_names, cursor, gather, limit_of, merged
+from streams.gateway.problem import (
+    CONFLICT,
+    INVALID_REQUEST,
+    NOT_FOUND,
+    OWNER_UNAVAILABLE,
+    ProblemType,
+    invalid_request,
+)
+from streams.gateway.run_list import cursor_position, order
+from streams.gateway.runs import READ_PROBLEMS
+from streams.gateway.write import WRITE_PROBLEMS
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,15 +32,15 @@ if TYPE_CHECKING:
     from streams.gateway.deps import Deps
     from streams.gateway.runs import FoundRun, Runs
 
+OWN_RUN: Final = ProblemType("own-run", 403, "Who started a run does not approve it")
+
 _MAX_COMMENT: Final = 4_000
-_READ: Final = ("unknown-run", "invalid-request", "busy", "owner-unavailable")
-_BODILY: Final = ("malformed-json", "malformed-request", "too-large", "slow-body")
-_WRITE: Final = (*_READ, *_BODILY, "own-run", "conflict", "not-acknowledged")
-_LISTED: Final = (Param("agent", TEXT, "only runs of this agent"), LIMIT, CURSOR)
-_BODY: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {"token": TEXT, "comment": TEXT},
+_BODY: Final[Body] = {
+    JSON: {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"token": TEXT, "comment": TEXT},
+    }
 }
 
 
@@ -48,7 +57,7 @@ class Approvals:
         """`GET /runs/{id}/approvals`: what waits for a person, the oldest first."""
         run_id = call.param("id")
         await self._runs.view(run_id)
-        return answer({"approvals": open_approvals(await self._runs.entries(run_id))})
+        return answer_as(RunApprovals, {"approvals": open_approvals(await self._runs.entries(run_id))})
 
     async def all(self, call: OperationCall) -> Response:
         """`GET /approvals`: what all runs ask people, by run, the newest run first."""
@@ -57,7 +66,7 @@ class Approvals:
         given: dict[str, str | int | None] = {
             "agent": call.query_params.get("agent"),
             "limit": limit,
-            "cursor": place_of(call),
+            "cursor": cursor_position(call),
         }
         pools = [pool for pool in self._owners.pools() if pool in self._pools] or ["default"]
         parts = await gather(self._owners, pools, "/owner/approvals", given)
@@ -67,7 +76,9 @@ class Approvals:
             for run in runs
             for one in run["approvals"]
         ]
-        return answer({"approvals": asked, "next": cursor("~".join(order(runs[-1]))) if more else None})
+        return answer_as(
+            ApprovalPage, {"approvals": asked, "next": cursor("~".join(order(runs[-1]))) if more else None}
+        )
 
     async def approve(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/approve`, with an optional `{"token", "comment"}`."""
@@ -83,75 +94,72 @@ class Approvals:
         body = await optional(call, "token", "comment")
         comment, token = body.get("comment"), body.get("token")
         if comment is not None and (not isinstance(comment, str) or len(comment) > _MAX_COMMENT):
-            raise wrong("comment", f"it must be a text of at most {_MAX_COMMENT} characters")
+            raise invalid_request("comment", f"it must be a text of at most {_MAX_COMMENT} characters")
         if token is not None and not isinstance(token, str):
-            raise wrong("token", "it must be a text")
+            raise invalid_request("token", "it must be a text")
         found = await self._runs.view(run_id)
         by = call.caller.name if call.caller is not None else ""
         if by and by == found.view.get("started_by"):
-            raise Problem("own-run", "The key that started this run does not answer for it: another one has to.")
+            raise OWN_RUN("The key that started this run does not answer for it: another one has to.")
         asked = _asked(found, open_approvals(await self._runs.entries(run_id)), token)
-        # one id for yes and no: of two people who answer at once, the first on the log is heard
+        # one id for yes and no: of two people who answer at once, the first on the log counts
         signal_id = hashed("i-", "", run_id, SIGNAL, asked["token"])
         data = {"token": asked["token"], "approved": approved, "comment": comment}
         if by:
             data["by"] = by
         event = SignalSent(run_id=run_id, signal_id=signal_id, name=SIGNAL, data=data)
         await self._commands.send(call, found, event, signal_id)
-        said = {"run_id": run_id, "id": signal_id, "accepted": "approve" if approved else "reject"}
-        return answer({**said, "what": asked["what"], "parameters": asked["parameters"]}, 202)
+        accepted = ApprovalAccepted(
+            run_id=run_id,
+            id=signal_id,
+            accepted="approve" if approved else "reject",
+            what=asked["what"],
+            parameters=asked["parameters"],
+        )
+        return answer(accepted, 202)
 
-
-def of_approvals(approvals: Approvals) -> list[Operation]:
-    """Return the endpoints for people's answers."""
-    said = {"type": "object", "required": ["run_id", "id", "accepted", "what"]}
-    json, key = {"application/json": _BODY}, (IDEMPOTENCY_KEY,)
-    path = "/runs/{id}"
-    return [
-        Operation(
-            "GET",
-            "/approvals",
-            approvals.all,
-            "read",
-            "What runs ask people and nobody has answered, by run, the newest first",
-            {200: list_of("approvals")},
-            ("invalid-request", "owner-unavailable"),
-            _LISTED,
-        ),
-        Operation(
-            "GET",
-            f"{path}/approvals",
-            approvals.open,
-            "read",
-            "What a run asks people and nobody has answered",
-            {200: list_of("approvals")},
-            _READ,
-        ),
-        Operation(
-            "POST",
-            f"{path}/approve",
-            approvals.approve,
-            "approve",
-            "Say yes to what a run asks",
-            {202: said},
-            _WRITE,
-            key,
-            json,
-            body_required=False,
-        ),
-        Operation(
-            "POST",
-            f"{path}/reject",
-            approvals.reject,
-            "approve",
-            "Say no to what a run asks",
-            {202: said},
-            _WRITE,
-            key,
-            json,
-            body_required=False,
-        ),
-    ]
+    def operations(self) -> list[Operation]:
+        """Return the operations on approvals."""
+        path = "/runs/{id}"
+        return [
+            Operation(
+                "GET",
+                "/approvals",
+                self.all,
+                "read",
+                "What runs ask people and nobody has answered, by run, the newest first",
+                {200: ApprovalPage},
+                (INVALID_REQUEST, NOT_FOUND, OWNER_UNAVAILABLE),
+                (Param("agent", TEXT, "only runs of this agent"), LIMIT, CURSOR),
+            ),
+            Operation(
+                "GET",
+                f"{path}/approvals",
+                self.open,
+                "read",
+                "What a run asks people and nobody has answered",
+                {200: RunApprovals},
+                READ_PROBLEMS,
+            ),
+            *(
+                Operation(
+                    "POST",
+                    f"{path}/{verb}",
+                    handler,
+                    "approve",
+                    summary,
+                    {202: ApprovalAccepted},
+                    (*READ_PROBLEMS, *BODY_PROBLEMS, INVALID_REQUEST, OWN_RUN, CONFLICT, *WRITE_PROBLEMS),
+                    (IDEMPOTENCY_KEY,),
+                    _BODY,
+                    body_required=False,
+                )
+                for verb, handler, summary in (
+                    ("approve", self.approve, "Say yes to what a run asks"),
+                    ("reject", self.reject, "Say no to what a run asks"),
+                )
+            ),
+        ]
 
 
 def _asked(found: FoundRun, waiting: list[dict[str, Any]], token: str | None) -> dict[str, Any]:
@@ -166,4 +174,4 @@ def _asked(found: FoundRun, waiting: list[dict[str, Any]], token: str | None) ->
         detail = f"The run asks for several approvals: say which by its token: {tokens}."
     else:
         detail = f"The run does not ask with that token; it asks with {tokens}."
-    raise Problem("conflict", detail[:2_000], run_id=found.view["run_id"], status_of_run=found.view["status"])
+    raise CONFLICT(detail[:2_000], run_id=found.view["run_id"], status_of_run=found.view["status"])

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from schemas.json_text import parse_json
 from streams.gateway.patience import within
-from streams.gateway.problem import Problem
+from streams.gateway.problem import MALFORMED_REQUEST, Problem, ProblemType
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,15 +21,22 @@ if TYPE_CHECKING:
 
     from streams.gateway.unverified_bodies import Share
 
+MALFORMED_JSON: Final = ProblemType("malformed-json", 400, "The body is not JSON")
+SLOW_BODY: Final = ProblemType("slow-body", 408, "The body did not arrive in time")
+TOO_LARGE: Final = ProblemType("too-large", 413, "The body is too large")
+UNSUPPORTED_MEDIA_TYPE: Final = ProblemType("unsupported-media-type", 415, "The content type is not understood")
+BODY_PROBLEMS: Final = (MALFORMED_JSON, MALFORMED_REQUEST, SLOW_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+"""What an operation that reads a body can answer."""
+
 CAP: Final = 1 << 20
-"""Bytes that a body may have where nothing else is said."""
+"""Bytes that a body may have unless its handler sets another cap."""
 
 PATIENCE: Final = 20.0
 """Seconds that a sender has for the whole body, so that one byte a second holds nothing for long."""
 
 _DRAIN: Final = 32 << 20
-"""Bytes over the cap that are still read and dropped: closing on a sender in mid-body would reset the connection, and
-the sender would see that instead of the 413."""
+"""Bytes over the cap that are still read and dropped: closing during the body would reset the connection, and the
+sender would see the reset instead of the 413."""
 
 _CODINGS: Final = ("gzip", "x-gzip", "deflate")
 """Content codings that are undone (RFC 9110, 8.4.1)."""
@@ -54,7 +61,7 @@ async def decoded(request: Request, raw: bytes, cap: int = CAP) -> bytes:
     if not raw or coding in ("", "identity"):
         return raw
     if coding not in _CODINGS:
-        raise Problem("unsupported-media-type", "The content coding must be gzip or deflate.", headers=_ACCEPTED)
+        raise UNSUPPORTED_MEDIA_TYPE("The content coding must be gzip or deflate.", headers=_ACCEPTED)
     return await asyncio.to_thread(_inflated, raw, coding, cap)
 
 
@@ -72,7 +79,7 @@ def _inflated(raw: bytes, coding: str, cap: int) -> bytes:
     if len(found) > cap:
         raise _too_large(cap)
     if not whole:
-        raise Problem("malformed-request", "The body has not the coding that Content-Encoding names.")
+        raise MALFORMED_REQUEST("The body has not the coding that Content-Encoding names.")
     return found
 
 
@@ -89,23 +96,21 @@ async def read(request: Request, cap: int = CAP, patience: float = PATIENCE, *, 
     try:
         await within(patience, chunks.all())
     except TimeoutError:
-        raise Problem(
-            "slow-body", f"The body took longer than {patience:g} s; send it faster.", headers=_CLOSE
-        ) from None
+        raise SLOW_BODY(f"The body took longer than {patience:g} s; send it faster.", headers=_CLOSE) from None
     finally:
         if share is not None:
             share.release()
     if chunks.size > cap or over:
         raise _too_large(cap)
-    return chunks.kept[0] if len(chunks.kept) == 1 else b"".join(chunks.kept)
+    return chunks.received[0] if len(chunks.received) == 1 else b"".join(chunks.received)
 
 
 class _Chunks:
-    """What has come of a body: kept up to the cap, dropped beyond it."""
+    """The part of a body that has arrived: stored up to the cap, dropped beyond it."""
 
     def __init__(self, receive: Receive, cap: int, over: bool, share: Share | None) -> None:
         self.size = 0
-        self.kept: list[bytes] = []
+        self.received: list[bytes] = []
         self._receive = receive
         self._cap = cap
         self._over = over
@@ -123,13 +128,13 @@ class _Chunks:
             if self.size > self._cap + _DRAIN:
                 raise _too_large(self._cap)
             if self._over or self.size > self._cap:
-                self.kept.clear()
+                self.received.clear()
                 if self._share is not None:
                     self._share.release()
             elif chunk:
                 if self._share is not None:
                     self._share.take(len(chunk))
-                self.kept.append(chunk)
+                self.received.append(chunk)
 
 
 def parse(body: bytes) -> Any:
@@ -137,7 +142,7 @@ def parse(body: bytes) -> Any:
     try:
         return parse_json(body)
     except orjson.JSONDecodeError as error:
-        raise Problem("malformed-json", f"The body is not JSON: {error.msg} at character {error.pos}.") from None
+        raise MALFORMED_JSON(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
 
 
 def dump(value: object) -> bytes:
@@ -145,8 +150,8 @@ def dump(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
-        raise Problem("malformed-json", "The body nests too deeply; 250 levels are the limit.") from None
+        raise MALFORMED_JSON("The body nests too deeply; 250 levels are the limit.") from None
 
 
 def _too_large(cap: int) -> Problem:
-    return Problem("too-large", f"The body is over the cap of {cap} bytes.", headers=_CLOSE)
+    return TOO_LARGE(f"The body is over the cap of {cap} bytes.", headers=_CLOSE)

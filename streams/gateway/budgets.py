@@ -1,4 +1,4 @@
-"""`/budgets`: what agents, runs and concurrency keys may use and have used, and the order to change that."""
+"""`/budgets`: what agents, runs and concurrency keys may use and have used, and the command that changes that."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from schemas.attributes import new_id
 from schemas.usage import BudgetChanged
 from streams.choices import Budget
-from streams.gateway.answers import answer
-from streams.gateway.body import content, parse
+from streams.contract.budgets import BudgetAccepted, BudgetLimits, BudgetList
+from streams.gateway.answers import answer, answer_as
+from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_id, check_key, hashed
-from streams.gateway.operation import Operation, OperationCall
-from streams.gateway.operations import list_of
-from streams.gateway.problem import Problem
-from streams.gateway.submission import near
-from streams.gateway.submit import IDEMPOTENCY_KEY, wrong
-from streams.gateway.write import ProducedRecord, write
+from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, Operation, OperationCall
+from streams.gateway.problem import CONFLICT, INVALID_REQUEST, invalid_request
+from streams.gateway.runs import READ_PROBLEMS
+from streams.gateway.submission import UNKNOWN_AGENT, near
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -29,20 +29,7 @@ if TYPE_CHECKING:
     from streams.gateway.deps import Deps
     from streams.gateway.runs import Runs
 
-_PROBLEMS: Final = (
-    "malformed-json",
-    "malformed-request",
-    "too-large",
-    "slow-body",
-    "unknown-agent",
-    "unknown-run",
-    "not-found",
-    "invalid-request",
-    "conflict",
-    "busy",
-    "not-acknowledged",
-    "owner-unavailable",
-)
+
 _LONGEST_KEY: Final = 500
 _AMOUNT: Final[dict[str, Any]] = {
     "tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**53},
@@ -52,14 +39,14 @@ _AMOUNT: Final[dict[str, Any]] = {
 
 
 class Budgets:
-    """Shows accounts, and writes orders to their homes."""
+    """Shows accounts, and writes commands to their homes."""
 
     def __init__(self, deps: Deps, runs: Runs) -> None:
         self._deps = deps
         self._runs = runs
 
     async def all(self, _: OperationCall) -> Response:
-        """`GET /budgets`: the accounts that the workers which answer keep, with the budget that the code gives."""
+        """`GET /budgets`: the accounts of the workers that answer, with the budget that the code declares."""
         live = sorted({agent.pool for agent in self._deps.catalog.agents.values()} & set(self._deps.owners.pools()))
         found = [row for rows in await asyncio.gather(*(self._rows(pool) for pool in live)) for row in rows]
         known = {row["scope"] for row in found}
@@ -71,16 +58,16 @@ class Budgets:
             owner = self._deps.catalog.agents.get(rest.partition("/")[0]) if kind != "run" else None
             declared = None if owner is None else self._declared(kind, owner)
             row["declared"] = None if declared is None else declared.model_dump()
-        return answer({"budgets": sorted(found, key=lambda row: row["scope"])})
+        return answer_as(BudgetList, {"budgets": sorted(found, key=lambda row: str(row["scope"]))})
 
     async def change(self, call: OperationCall) -> Response:
-        """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it look again within seconds."""
+        """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it try again within seconds."""
         scope, key = call.param("scope"), check_key(call.headers.get("idempotency-key"))
         try:
             budget = Budget.model_validate(parse(await content(call)), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise wrong(".".join(map(str, first["loc"])) or "body", first["msg"]) from error
+            raise invalid_request(".".join(map(str, first["loc"])) or "body", first["msg"]) from error
         agent, pool = await self._owner(scope)
         caller = call.caller.name if call.caller else ""
         request_id = new_id() if key is None else hashed("i-", caller, scope, key)
@@ -89,7 +76,8 @@ class Budgets:
         )
         record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"agent": agent, "pool": pool})
         await write(self._deps.producer, record, call.headers.get("traceparent"))
-        return answer({"scope": scope, "id": request_id, "accepted": budget.model_dump()}, 202)
+        limits = BudgetLimits(tokens=budget.tokens, usd=budget.usd, calls=budget.calls)
+        return answer(BudgetAccepted(scope=scope, id=request_id, accepted=limits), 202)
 
     async def _owner(self, scope: str) -> tuple[str, str]:
         """Return the agent whose budget a scope is, and its pool; Problem for one that nobody draws on."""
@@ -103,20 +91,19 @@ class Budgets:
         if (kind == "key" and slash and 0 < len(value) <= _LONGEST_KEY) or (kind == "agent" and name and not slash):
             agent = self._agent(name)
         else:
-            raise wrong("scope", "it must be run:ID, agent:NAME or key:AGENT/VALUE")
+            raise invalid_request("scope", "it must be run:ID, agent:NAME or key:AGENT/VALUE")
         self._check(kind, agent)
         return agent.name, agent.pool
 
     def _agent(self, name: str) -> Agent[Any, Any]:
         agent = self._deps.catalog.agents.get(name)
         if agent is None:
-            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._deps.catalog.agents)}")
+            raise UNKNOWN_AGENT(f"No agent has that name; {near(name, self._deps.catalog.agents)}")
         return agent
 
     def _check(self, kind: str, agent: Agent[Any, Any]) -> None:
         if self._declared(kind, agent) is None:
-            raise Problem(
-                "conflict",
+            raise CONFLICT(
                 f"Calls of {agent.name} draw on no budget of the kind {kind!r}: declare one in its @agent, or set "
                 "STREAMS_BUDGETS.",
             )
@@ -129,34 +116,26 @@ class Budgets:
 
     async def _rows(self, pool: str) -> list[dict[str, Any]]:
         try:
-            answers = await self._deps.owners.ask_all(pool, "/owner/budgets")
+            responses = await self._deps.owners.ask_all(pool, "/owner/budgets")
         except OwnerUnavailableError:
             return []
-        return [row for said in answers if said.status == 200 for row in orjson.loads(said.body)["budgets"]]
+        return [row for one in responses if one.status == 200 for row in orjson.loads(one.body)["budgets"]]
 
-
-def of_budgets(budgets: Budgets) -> list[Operation]:
-    """Return the endpoints of budgets."""
-    accepted = {
-        "type": "object",
-        "required": ["scope", "id", "accepted"],
-        "properties": {"scope": {"type": "string"}, "id": {"type": "string"}, "accepted": {"type": "object"}},
-    }
-    body = {"type": "object", "additionalProperties": False, "properties": _AMOUNT}
-    return [
-        Operation(
-            "GET", "/budgets", budgets.all, "read", "What budgets have left", {200: list_of("budgets")}, tag="people"
-        ),
-        Operation(
-            "POST",
-            "/budgets/{scope:text}",
-            budgets.change,
-            "admin",
-            "Give a run, an agent or a concurrency key another budget; nothing in it: the declared one",
-            {202: accepted},
-            _PROBLEMS,
-            (IDEMPOTENCY_KEY,),
-            {"application/json": body},
-            tag="people",
-        ),
-    ]
+    def operations(self) -> list[Operation]:
+        """Return the operations on budgets."""
+        body = {"type": "object", "additionalProperties": False, "properties": _AMOUNT}
+        return [
+            Operation("GET", "/budgets", self.all, "read", "What budgets have left", {200: BudgetList}, tag="budgets"),
+            Operation(
+                "POST",
+                "/budgets/{scope:text}",
+                self.change,
+                "admin",
+                "Give a run, an agent or a concurrency key another budget; nothing in it: the declared one",
+                {202: BudgetAccepted},
+                (*BODY_PROBLEMS, UNKNOWN_AGENT, *READ_PROBLEMS, INVALID_REQUEST, CONFLICT, *WRITE_PROBLEMS),
+                (IDEMPOTENCY_KEY,),
+                {JSON: body},
+                tag="budgets",
+            ),
+        ]

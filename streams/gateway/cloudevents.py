@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from streams.gateway.body import parse
-from streams.gateway.problem import Problem
+from streams.gateway.body import UNSUPPORTED_MEDIA_TYPE, parse
+from streams.gateway.problem import INVALID_EVENT, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ def parse_events(headers: Mapping[str, str], body: bytes) -> tuple[list[Incoming
     if media_type == BATCH:
         return _batch(parse(body)), True
     if media_type.startswith("application/cloudevents"):
-        raise Problem("unsupported-media-type", f"CloudEvents are read as {STRUCTURED} or {BATCH}.")
+        raise UNSUPPORTED_MEDIA_TYPE(f"CloudEvents are read as {STRUCTURED} or {BATCH}.")
     if "ce-specversion" in headers or "ce-type" in headers:
         return [_binary(headers, content_type, body)], False
     return [_short(parse(body))], False
@@ -150,9 +150,9 @@ def _text(value: object, name: str, limit: int | None = _MAX_TEXT) -> str:
 
 def _check_json(content_type: object) -> None:
     if not isinstance(content_type, str) or _JSON.fullmatch(content_type) is None:
-        raise Problem("unsupported-media-type", "The data of an event must be JSON.")
+        raise UNSUPPORTED_MEDIA_TYPE("The data of an event must be JSON.")
 
 
 def invalid(name: str, message: str) -> Problem:
     """Return the 422 that names the field of an event that is wrong."""
-    return Problem("invalid-event", f"{name}: {message}.", errors=[{"field": name, "message": message}])
+    return INVALID_EVENT(f"{name}: {message}.", errors=[{"field": name, "message": message}])

@@ -1,4 +1,4 @@
-"""Looks at runs, shared: readers of one run who lack the same are answered by one question to its owner."""
+"""Reads of runs, shared: readers of one run who lack the same are answered by one request to its owner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class _CoalescedRead:
-    """The looks of those who lack the same."""
+    """The reads of those who lack the same."""
 
     def __init__(self) -> None:
         self.readers = 0
@@ -20,30 +20,30 @@ class _CoalescedRead:
 
 
 class CoalescedReads:
-    """The looks under way in one gateway."""
+    """The reads under way in one gateway."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._looks: dict[tuple[str, int, int], _CoalescedRead] = {}
+        self._reads: dict[tuple[str, int, int], _CoalescedRead] = {}
 
-    async def look(self, run_id: str, after: int, said: int) -> RunNews:
-        """Return what has come behind the entry `after` and the piece `said`; Problem 404 or 503.
+    async def read(self, run_id: str, after: int, piece: int) -> RunNews:
+        """Return what has come behind the entry `after` and the piece `piece`; Problem 404 or 503.
 
-        What another reader's look found counts if that look began after this one was asked for: then it has all that
-        this one was to find.
+        The result of another reader's read counts if that read began after this one was requested: then it has all
+        that this one would find.
         """
-        place = (run_id, after, said)
-        look = self._looks.setdefault(place, _CoalescedRead())
-        look.readers += 1
-        wanted = look.begun
+        position = (run_id, after, piece)
+        one = self._reads.setdefault(position, _CoalescedRead())
+        one.readers += 1
+        wanted = one.begun
         try:
-            async with look.turn:
-                if look.begun == wanted or look.found is None:
-                    look.begun += 1
-                    look.found = None
-                    look.found = await self._runs.news(run_id, after, said)
-                return look.found
+            async with one.turn:
+                if one.begun == wanted or one.found is None:
+                    one.begun += 1
+                    one.found = None
+                    one.found = await self._runs.news(run_id, after, piece)
+                return one.found
         finally:
-            look.readers -= 1
-            if not look.readers:
-                self._looks.pop(place, None)
+            one.readers -= 1
+            if not one.readers:
+                self._reads.pop(position, None)

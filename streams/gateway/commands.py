@@ -1,4 +1,4 @@
-"""Orders to a run that exists: cancel, resume, signal, fork. Each is a record on `signals` under the run's key."""
+"""Commands to a run that exists: cancel, resume, signal, fork. Each is a record on `signals` under the run's key."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.attributes import new_id
 from schemas.run import CLOSED, OVER
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
+from streams.contract.runs import ForkAccepted, RunCommandAccepted
 from streams.engine.approvals import SIGNAL
 from streams.engine.fork import misfit
+from streams.gateway.access import FORBIDDEN
 from streams.gateway.answers import answer
-from streams.gateway.body import content, parse
-from streams.gateway.event_from_json import typed_event
+from streams.gateway.body import BODY_PROBLEMS, content, parse
+from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
 from streams.gateway.ids import check_key, hashed
-from streams.gateway.problem import Problem
-from streams.gateway.submit import wrong
-from streams.gateway.write import ProducedRecord, write
+from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, NO_MEMBERS, TEXT, Body, Operation
+from streams.gateway.problem import CONFLICT, INVALID_REQUEST, Problem, invalid_request
+from streams.gateway.runs import READ_PROBLEMS
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -27,10 +30,20 @@ if TYPE_CHECKING:
 
 _GONE: Final = frozenset({"expired"})
 _MAX_REASON: Final = 1_000
+_PROBLEMS: Final = (*READ_PROBLEMS, *BODY_PROBLEMS, INVALID_REQUEST, CONFLICT, *WRITE_PROBLEMS)
+_REASON: Final[Body] = {JSON: {"type": "object", "properties": {"reason": TEXT}, "additionalProperties": False}}
+_FORK: Final[Body] = {
+    JSON: {
+        "type": "object",
+        "required": ["at"],
+        "additionalProperties": False,
+        "properties": {"at": {"type": ["string", "integer"]}, "edits": {"type": ["object", "null"]}},
+    }
+}
 
 
 class Commands:
-    """Checks that the run's state allows an order, then writes it; the owner decides again when it reads it."""
+    """Checks that the run's state allows a command, then writes it; the owner decides again when it reads it."""
 
     def __init__(self, deps: Deps, runs: Runs) -> None:
         self._deps = deps
@@ -42,11 +55,11 @@ class Commands:
         body = await optional(call, "reason")
         reason = body.get("reason")
         if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON):
-            raise wrong("reason", f"it must be a text of at most {_MAX_REASON} characters")
+            raise invalid_request("reason", f"it must be a text of at most {_MAX_REASON} characters")
         found = await self._runs.view(run_id)
         _check_state(found, OVER, "cancelled")
         await self.send(call, found, CancelRequested(run_id=run_id, request_id=request_id, reason=reason), request_id)
-        return answer({"run_id": run_id, "id": request_id, "accepted": "cancel"}, 202)
+        return answer(RunCommandAccepted(run_id=run_id, id=request_id, accepted="cancel"), 202)
 
     async def resume(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/resume`: only a failed run can go on."""
@@ -60,7 +73,7 @@ class Commands:
             run_id=run_id, request_id=request_id, ending=ending if isinstance(ending, int) else None
         )
         await self.send(call, found, event, request_id, {} if event.ending is None else {"ending": str(event.ending)})
-        return answer({"run_id": run_id, "id": request_id, "accepted": "resume"}, 202)
+        return answer(RunCommandAccepted(run_id=run_id, id=request_id, accepted="resume"), 202)
 
     async def signal(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/signals/{name}`: the body is the data of the event that the run waits for.
@@ -69,9 +82,7 @@ class Commands:
         """
         run_id, name = call.param("id"), call.param("name")
         if name == SIGNAL:
-            raise Problem(
-                "forbidden", "An approval is no signal: use /approve or /reject, with a key of scope 'approve'."
-            )
+            raise FORBIDDEN("An approval is no signal: use /approve or /reject, with a key of scope 'approve'.")
         signal_id = _request_id(call, "signal", name)
         data = parse(await content(call))
         if name in self._deps.catalog.events:
@@ -82,7 +93,7 @@ class Commands:
             typed_event(self._deps.catalog.events, name, data, "")
         event = SignalSent(run_id=run_id, signal_id=signal_id, name=name, data=data)
         await self.send(call, found, event, signal_id)
-        return answer({"run_id": run_id, "id": signal_id, "accepted": "signal"}, 202)
+        return answer(RunCommandAccepted(run_id=run_id, id=signal_id, accepted="signal"), 202)
 
     async def _waits_for(self, run_id: str, name: str) -> bool:
         """Return whether the run waits for a signal with this name, which need not be an event's type."""
@@ -102,25 +113,79 @@ class Commands:
         _check_state(found, _GONE, "forked")
         entries = await self._runs.entries(run_id)
         if (why := misfit(entries, at, edits)) is not None:
-            raise wrong(*why)
+            raise invalid_request(*why)
         caller = call.caller.name if call.caller else ""
         new_run_id = hashed("f-", caller, run_id, key) if key is not None else new_id()
         event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None, caller=caller or None)
         await self.send(call, found, event, f"{new_run_id}/fork")
         self._runs.forked(new_run_id, found)
-        return answer({"run_id": new_run_id, "forked_from": run_id}, 202, {"location": f"/runs/{new_run_id}"})
+        accepted = ForkAccepted(run_id=new_run_id, forked_from=run_id)
+        return answer(accepted, 202, {"location": f"/runs/{new_run_id}"})
 
     async def send(
         self, call: OperationCall, found: FoundRun, event: Event, record_id: str, headers: dict[str, str] | None = None
     ) -> None:
-        """Write an order to a run where its owner reads; Problem 503 while the broker does not acknowledge."""
+        """Write a command where the run's owner reads it; Problem 503 while the broker does not acknowledge."""
         named = {"agent": str(found.view["agent"]), "pool": found.pool, **(headers or {})}
         record = ProducedRecord(self._deps.names.signals, event, record_id, headers=named)
         await write(self._deps.producer, record, call.headers.get("traceparent"))
 
+    def operations(self) -> list[Operation]:
+        """Return the operations that change a run."""
+        key = (IDEMPOTENCY_KEY,)
+        accepted = {202: RunCommandAccepted}
+        return [
+            Operation(
+                "POST",
+                "/runs/{id}/cancel",
+                self.cancel,
+                "submit",
+                "Cancel",
+                accepted,
+                _PROBLEMS,
+                key,
+                _REASON,
+                body_required=False,
+            ),
+            Operation(
+                "POST",
+                "/runs/{id}/resume",
+                self.resume,
+                "submit",
+                "Go on from the failed step",
+                accepted,
+                _PROBLEMS,
+                key,
+                NO_MEMBERS,
+                body_required=False,
+            ),
+            Operation(
+                "POST",
+                "/runs/{id}/signals/{name}",
+                self.signal,
+                "submit",
+                "Send the event that a run waits for",
+                accepted,
+                (*_PROBLEMS, UNKNOWN_EVENT_TYPE),
+                key,
+                {JSON: {}},
+            ),
+            Operation(
+                "POST",
+                "/runs/{id}/fork",
+                self.fork,
+                "submit",
+                "A new run from a step of this one",
+                {202: ForkAccepted},
+                _PROBLEMS,
+                key,
+                _FORK,
+            ),
+        ]
+
 
 def _request_id(call: OperationCall, *parts: str) -> str:
-    """Return an id for the order: derived from the idempotency key if there is one, so that a repeat is the same."""
+    """Return an id for the command: derived from the idempotency key if there is one, so that a repeat is the same."""
     key = check_key(call.headers.get("idempotency-key"))
     if key is None:
         return new_id()
@@ -134,10 +199,10 @@ async def optional(call: OperationCall, *members: str) -> dict[str, Any]:
         return {}
     body = parse(raw)
     if not isinstance(body, dict):
-        raise wrong("body", "it must be an object, or nothing")
+        raise invalid_request("body", "it must be an object, or nothing")
     for name in body:
         if name not in members:
-            raise wrong(name, "it is not known here")
+            raise invalid_request(name, "it is not known here")
     return body
 
 
@@ -149,19 +214,19 @@ def _check_state(found: FoundRun, closed: frozenset[str], verb: str) -> None:
 
 def _conflict(found: FoundRun, detail: str) -> Problem:
     status = found.view["status"]
-    return Problem("conflict", f"The run is {status}: {detail}.", run_id=found.view["run_id"], status_of_run=status)
+    return CONFLICT(f"The run is {status}: {detail}.", run_id=found.view["run_id"], status_of_run=status)
 
 
 def _fork_body(body: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(body, dict):
-        raise wrong("body", "it must be an object")
+        raise invalid_request("body", "it must be an object")
     for name in body:
         if name not in {"at", "edits"}:
-            raise wrong(name, "it is not known; at and edits are")
+            raise invalid_request(name, "it is not known; at and edits are")
     at = body.get("at")
     if isinstance(at, bool) or not isinstance(at, str | int) or at == "":
-        raise wrong("at", "it must be a seq of the journal or the name of a step")
+        raise invalid_request("at", "it must be a seq of the journal or the name of a step")
     edits = body.get("edits")
     if edits is not None and not isinstance(edits, dict):
-        raise wrong("edits", "it must be an object from steps to answers")
+        raise invalid_request("edits", "it must be an object from steps to answers")
     return str(at), edits or {}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
-from streams.gateway.operation import Operation, OperationCall
-from streams.gateway.problem import Problem
+from streams.gateway.operation import Operation, OperationCall, TextAnswer
+from streams.gateway.problem import NOT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class Console:
     def _answer(self, call: OperationCall, name: str) -> Response:
         content = self._files.get(name)
         if content is None:
-            raise Problem("not-found", "The console has no such file.")
+            raise NOT_FOUND("The console has no such file.")
         tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
         if call.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={**_HEADERS, "etag": tag})
@@ -66,19 +66,17 @@ class Console:
         return Response(content, headers={**_HEADERS, "etag": tag}, media_type=media)
 
     def operations(self) -> list[Operation]:
-        """Return the declarations of the endpoints."""
-        text = {"type": "string"}
+        """Return the operations of the console."""
         return [
-            Operation("GET", "/", self.page, "open", "The console", {200: text}, media="text/html", tag="console"),
+            Operation("GET", "/", self.page, "open", "The console", {200: TextAnswer("text/html")}, tag="console"),
             Operation(
                 "GET",
                 "/console/{file}",
                 self.file,
                 "open",
                 "A part of the console",
-                {200: text},
-                ("not-found",),
-                media="*/*",
+                {200: TextAnswer("*/*")},
+                (NOT_FOUND,),
                 tag="console",
             ),
         ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 REMEMBERED: Final = 200_000
-"""Deliveries to remember over all sources; the raw topics keep more, and workers drop repeats by event id as well."""
+"""Deliveries to remember over all sources; the raw topics hold more, and workers drop repeats by event id as well."""
 
 SIGNED_ID: Final = "ce_signedid"
 """The header of a raw delivery with the id that its signature covers, where the sender's own id is not signed."""
@@ -31,7 +31,7 @@ class Deliveries:
         self._under_way: dict[Delivered, asyncio.Future[bool]] = {}
 
     def __contains__(self, delivered: object) -> bool:
-        """Tell whether a source and delivery id are remembered."""
+        """Return whether a source and delivery id are remembered."""
         self._take_in()
         return delivered in self._written
 
@@ -54,7 +54,7 @@ class Deliveries:
         return delivery_id
 
     async def once(self, source: str, delivery_id: str, write: Callable[[], Awaitable[None]]) -> bool:
-        """Run `write` unless the delivery was written; tell whether this call wrote it.
+        """Run `write` unless the delivery was written; return whether this call wrote it.
 
         A repeat that comes while the first is under way waits for it, and takes over if it fails.
         """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     E = TypeVar("E", bound=Event)
 
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
-"""A readiness check: None if all is well, else one line that says what is not."""
+"""A readiness check: None if it passes, else one line with the reason."""
 
 
 class GatewaySettings(Protocol):

@@ -1,4 +1,4 @@
-"""The way of every request, written once: access, origin, load, the handler, errors as problems, one count."""
+"""What every request passes: access, origin, load, the handler, errors as problems, metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from streams.clock import monotonic
 from streams.gateway.access import Keys, allow, check_origin
 from streams.gateway.operation import Operation, OperationCall
-from streams.gateway.problem import Problem
+from streams.gateway.problem import BUSY, INTERNAL, METHOD_NOT_ALLOWED, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from streams.gateway.meter import Meter
+    from streams.gateway.gateway_metrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
 
 MAX_UNDER_WAY: Final = 2_000
-"""Changes that may wait for the broker at once; more are told to come back, so that an outage does not fill memory."""
+"""Changes that may wait for the broker at once; further ones get 429, so that an outage does not fill memory."""
 
 
 class Guard:
-    """What all endpoints of one gateway share: keys, the names it is known under, and the load it bears."""
+    """What all endpoints of one gateway share: keys, host names, metrics, and the changes under way."""
 
-    def __init__(self, keys: Keys, hosts: frozenset[str], meter: Meter, limit: int = MAX_UNDER_WAY) -> None:
+    def __init__(self, keys: Keys, hosts: frozenset[str], metrics: GatewayMetrics, limit: int = MAX_UNDER_WAY) -> None:
         self.keys = keys
         self.hosts = hosts
-        self.meter = meter
+        self.metrics = metrics
         self.limit = limit
-        self.changes = dict.fromkeys((False, True), 0)  # strangers' deliveries leave callers' room alone
+        self.changes = dict.fromkeys((False, True), 0)  # deliveries do not use up the limit of callers with keys
 
 
 class Endpoint:
@@ -51,16 +51,16 @@ class Endpoint:
         """Serve one request."""
         started = monotonic()
         status = 499  # as nginx counts a client that went away
-        meter = self._guard.meter
-        meter.under_way += 1
+        metrics = self._guard.metrics
+        metrics.under_way += 1
         try:
             response = await self._respond(scope, receive)
             if response is not None:
                 status = response.status_code
                 await response(scope, receive, send)
         finally:
-            meter.under_way -= 1
-            meter.answered(scope["method"], self.path, status, monotonic() - started)
+            metrics.under_way -= 1
+            metrics.answered(scope["method"], self.path, status, monotonic() - started)
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response | None:
         try:
@@ -71,14 +71,14 @@ class Endpoint:
             return None
         except Exception:
             log.exception("%s %s failed", scope["method"], self.path)
-            return Problem("internal", "The gateway failed on this request; its log has the cause.").response()
+            return INTERNAL("The gateway failed on this request; its log has the cause.").response()
 
     async def _handle(self, scope: Scope, receive: Receive) -> Response:
         guard = self._guard
         operation = self._operations.get(scope["method"])
         if operation is None:
             allowed = ", ".join(sorted(self._operations))
-            raise Problem("method-not-allowed", f"{self.path} has {allowed}.", headers={"allow": allowed})
+            raise METHOD_NOT_ALLOWED(f"{self.path} has {allowed}.", headers={"allow": allowed})
         call = OperationCall(scope, receive)
         if not operation.foreign:
             check_origin(call, guard.hosts)
@@ -90,7 +90,7 @@ class Endpoint:
         if operation.method == "GET":
             return await operation.handler(call)
         if guard.changes[operation.foreign] >= guard.limit:
-            raise Problem("busy", f"{guard.limit} changes wait for the log; come back in a second.", retry_after=1)
+            raise BUSY(f"{guard.limit} changes wait for the log; come back in a second.", retry_after=1)
         guard.changes[operation.foreign] += 1
         try:
             return await operation.handler(call)

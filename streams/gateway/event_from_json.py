@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from schemas.catalogue import event_class
 from schemas.errors import SchemaError
 from streams.gateway.cloudevents import invalid
-from streams.gateway.problem import Problem, field_errors
+from streams.gateway.problem import INVALID_EVENT, ProblemType, field_errors
 
 if TYPE_CHECKING:
     from schemas import Event
+
+UNKNOWN_EVENT_TYPE: Final = ProblemType("unknown-event-type", 422, "There is no such event type")
 
 _UNKNOWN: Final = {"field": "type", "message": "it is not known"}
 
@@ -26,7 +28,7 @@ def typed_event(known: dict[str, type[Event]], event_type: str, data: Any, at: s
     except ValidationError as error:
         errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False), at)
         detail = f"{errors[0]['field']}: {errors[0]['message']}."[:500]
-        raise Problem("invalid-event", detail, errors=errors, event_type=event_type) from None
+        raise INVALID_EVENT(detail, errors=errors, event_type=event_type) from None
 
 
 def _class(known: dict[str, type[Event]], event_type: str) -> type[Event]:
@@ -35,7 +37,7 @@ def _class(known: dict[str, type[Event]], event_type: str) -> type[Event]:
     except SchemaError:
         kind = None
     if kind is None:
-        raise Problem("unknown-event-type", f"No event has the type '{event_type[:200]}'.", errors=[_UNKNOWN])
+        raise UNKNOWN_EVENT_TYPE(f"No event has the type '{event_type[:200]}'.", errors=[_UNKNOWN])
     return kind
 
 

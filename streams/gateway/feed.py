@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT: Final = 2_000
-"""Newest records that are kept in memory; who is further behind reads them from the log."""
+CAPACITY: Final = 2_000
+"""Newest records that stay in memory; a reader further behind reads them from the log."""
 
-_AHEAD: Final = 500  # records that were followed and not yet taken over; then the log is followed no further
+_QUEUE_SIZE: Final = 500  # records that were read and not yet taken over; then the log is read no further
 _LOOK_S: Final = 0.5
 
 
@@ -50,28 +50,28 @@ class Feed:
         self._history = history
         self._topic = topic
         self._start = dict(start)
-        self._kept: deque[FeedRecord] = deque()
-        self._first = 0  # how many records came before those that are kept
-        self._came: queue.Queue[FeedRecord] = queue.Queue(_AHEAD)
+        self._records: deque[FeedRecord] = deque()
+        self._first = 0  # how many records came before those in memory
+        self._came: queue.Queue[FeedRecord] = queue.Queue(_QUEUE_SIZE)
         self._stop = threading.Event()
-        self._told = False
+        self._notified = False
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name=f"stream {topic}", daemon=True).start()
 
     @property
     def oldest(self) -> int:
-        """Return how many records came before those that are kept."""
+        """Return how many records came before those in memory."""
         return self._first
 
     def covers(self, offsets: Mapping[int, int]) -> bool:
-        """Say whether nothing is missing here for a reader at these offsets."""
+        """Return whether nothing is missing here for a reader at these offsets."""
         return all(offsets.get(partition, 0) >= low for partition, low in self.floor.items())
 
     def after(self, count: int, limit: int) -> list[FeedRecord] | None:
-        """Return records that came after so many; None for a reader so slow that some of them are not kept any more."""
+        """Return records that came after so many; None for a reader so slow that some of them have left memory."""
         if count < self._first:
             return None
-        return list(islice(self._kept, count - self._first, count - self._first + limit))
+        return list(islice(self._records, count - self._first, count - self._first + limit))
 
     def close(self) -> None:
         """Stop following; also seen by the thread in half a second."""
@@ -86,7 +86,7 @@ class Feed:
             log.warning("the stream of %s ends: %s", self._topic, error)
         finally:
             self._stop.set()
-            self._tell()
+            self._notify()
 
     def _put(self, news: FeedRecord) -> bool:
         """Wait for room; False when nobody reads any more."""
@@ -95,24 +95,24 @@ class Feed:
                 self._came.put(news, timeout=_LOOK_S)
             except queue.Full:
                 continue
-            self._tell()
+            self._notify()
             return True
         return False
 
-    def _tell(self) -> None:
-        if not self._told and not self._loop.is_closed():
-            self._told = True
-            self._loop.call_soon_threadsafe(self._take)
+    def _notify(self) -> None:
+        if not self._notified and not self._loop.is_closed():
+            self._notified = True
+            self._loop.call_soon_threadsafe(self._take_over)
 
-    def _take(self) -> None:
+    def _take_over(self) -> None:
         """Take over what came, and wake the readers."""
-        self._told = False  # before looking: what comes from now on is told of again
+        self._notified = False  # before looking: what comes from now on notifies again
         for _ in range(self._came.qsize()):
             news = self._came.get_nowait()
-            self._kept.append(news)
+            self._records.append(news)
             self.next[news.partition] = news.offset + 1
-            if len(self._kept) > KEPT:
-                gone = self._kept.popleft()
+            if len(self._records) > CAPACITY:
+                gone = self._records.popleft()
                 self._first += 1
                 self.floor[gone.partition] = gone.offset + 1
         self.ended = self._stop.is_set()

@@ -1,7 +1,7 @@
-"""Which headers of a delivery are kept with it: those that a source needs to read it again, and no credentials.
+"""Which headers of a delivery are stored with it: those that a source needs to read it again, and no credentials.
 
-An allow-list: senders and proxies put secrets into headers of any name, and what is kept can be read by every key with
-scope `read`.
+An allow-list: senders and proxies put secrets into headers of any name, and every key with scope `read` can
+read what is stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from streams.define.sources import SourceDef
 
-_KEPT: Final = frozenset(
+_STORED: Final = frozenset(
     {
         "content-type",
         "content-encoding",
@@ -33,8 +33,8 @@ _KEPT: Final = frozenset(
         "x-slack-retry-reason",
     }
 )
-_TELLING: Final = frozenset({"event", "topic", "delivery", "type", "action", "attempt", "version"})
-"""Last words of headers in which senders say what a delivery is: `x-gitlab-event`, `x-shopify-topic`."""
+_DESCRIPTIVE: Final = frozenset({"event", "topic", "delivery", "type", "action", "attempt", "version"})
+"""Last parts of the names of headers that describe a delivery: `x-gitlab-event`, `x-shopify-topic`."""
 
 _CREDENTIAL: Final = re.compile(r"auth|cookie|credential|jwt|key|pass|secret|session|sign|token")
 
@@ -48,11 +48,11 @@ def plain(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return found
 
 
-def kept(source: SourceDef, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that are kept; a source names further ones with `keep=`."""
+def stored(source: SourceDef, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that are stored; a source adds others with `keep=`."""
     named = {*source.keep, *((source.once_per.lower(),) if isinstance(source.once_per, str) else ())}
-    return {name: value for name, value in headers.items() if name in named or name in _KEPT or _is_telling(name)}
+    return {name: value for name, value in headers.items() if name in named or name in _STORED or _is_descriptive(name)}
 
 
-def _is_telling(name: str) -> bool:
-    return name.rpartition("-")[2] in _TELLING and _CREDENTIAL.search(name) is None
+def _is_descriptive(name: str) -> bool:
+    return name.rpartition("-")[2] in _DESCRIPTIVE and _CREDENTIAL.search(name) is None

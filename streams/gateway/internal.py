@@ -1,4 +1,4 @@
-"""Event types and sources that are proof of something, so that a key which may submit events cannot forge them.
+"""Event types and sources that prove something: a key that may submit events must not forge them.
 
 An alert pages people, a run's records are its state, and an event of GitHub or Slack stands for a signature that was
 checked. The source of a worker's record exempts it from deduplication.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.gateway.access import FORBIDDEN
 from streams.gateway.cloudevents import invalid
-from streams.gateway.problem import Problem
 
 if TYPE_CHECKING:
     from streams.gateway.access import Caller
 
 _SIGNED: Final = ("github", "slack")
-"""First words of types that come from verified deliveries only."""
+"""First parts of types that come from verified deliveries only."""
 
 _MADE_HERE: Final = frozenset(
     {
@@ -61,7 +61,7 @@ _SOURCES: Final = ("/streams", "/gateway", "/webhooks")
 
 
 def is_internal(event_type: str) -> bool:
-    """Tell whether an event of this type proves something that its sender cannot vouch for."""
+    """Return whether an event of this type proves something that its sender cannot prove."""
     return event_type in _MADE_HERE or event_type.partition(".")[0] in _SIGNED
 
 
@@ -71,14 +71,12 @@ def check_type(event_type: str, sender: Caller, *, by_hand: bool = False) -> Non
     `by_hand` is whether the sender may name the latter all the same.
     """
     if not sender.may_publish(event_type):
-        raise Problem(
-            "forbidden",
+        raise FORBIDDEN(
             f"This key publishes events of type {', '.join(sender.types or ()) or '(none)'} only, not "
             f"'{event_type[:200]}'; its types are in STREAMS_API_KEYS.",
         )
     if not by_hand and is_internal(event_type):
-        raise Problem(
-            "forbidden",
+        raise FORBIDDEN(
             f"Events of type '{event_type[:200]}' are written by the pipeline or by a verified webhook; publishing one "
             "by hand needs a key with scope 'admin' and POST /events.",
             scope="admin",

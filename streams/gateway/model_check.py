@@ -11,13 +11,13 @@ from streams.clock import monotonic
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-_KEPT_S: Final = 30.0
+_VALID_S: Final = 30.0
 _ANSWER_S: Final = 2.0
 _BROKEN: Final = 500
 
 
 class ModelCheck:
-    """A check whose good outcome is kept for a while."""
+    """A check whose good outcome counts for some seconds."""
 
     def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:
         self._url = settings.llm_base_url
@@ -31,10 +31,10 @@ class ModelCheck:
             return None
         headers = {} if self._key is None else {"authorization": f"Bearer {self._key.get_secret_value()}"}
         try:
-            said = await self._client.get(f"{self._url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_S)
+            response = await self._client.get(f"{self._url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_S)
         except httpx.HTTPError:
             return "the model endpoint does not answer: see STREAMS_LLM_BASE_URL"
-        if said.status_code >= _BROKEN:
-            return f"the model endpoint answers {said.status_code}"
-        self._good_until = monotonic() + _KEPT_S
+        if response.status_code >= _BROKEN:
+            return f"the model endpoint answers {response.status_code}"
+        self._good_until = monotonic() + _VALID_S
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,9 +15,20 @@ from streams.gateway.access import ANYONE, Caller
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
+    from streams.gateway.problem import ProblemType
+
 Schema: TypeAlias = dict[str, Any]
 Access: TypeAlias = Literal["open", "optional", "submit", "read", "approve", "admin"]
 """`open` looks at no key, `optional` leaves the decision to the handler (a signature may stand in for the key)."""
+
+Body: TypeAlias = Mapping[str, Schema]
+"""The schema of a request's body by media type."""
+
+JSON: Final = "application/json"
+TEXT: Final[Schema] = {"type": "string"}
+FLAG: Final[Schema] = {"type": "boolean"}
+NO_MEMBERS: Final[Body] = {JSON: {"type": "object", "additionalProperties": False}}
+"""A body that is absent or an empty object."""
 
 
 class OperationCall(Request):
@@ -44,24 +56,52 @@ class Param:
     where: Literal["query", "header"] = "query"
 
 
+IDEMPOTENCY_KEY: Final = Param(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "a repeat with the same key changes nothing more",
+    "header",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """An answer that is not JSON: its media type, and the schema of each event of a stream."""
+
+    media: str
+    event: Schema | None = None
+
+
+Answer: TypeAlias = type[BaseModel] | TextAnswer | tuple[type[BaseModel] | TextAnswer, ...]
+"""What a status answers; of several the request chooses one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What answers `method` on `path`; `answers` are its successes, `problems` the kinds of its errors."""
+    """What answers `method` on `path`: its answers by status, and the types of problems that it raises.
+
+    Problems that every operation can have (keys, origins, load, failures) are added to the document without being
+    named here.
+    """
 
     method: Literal["GET", "POST"]
     path: str
     handler: Handler
     access: Access
     summary: str
-    answers: Mapping[int, Schema]
-    problems: tuple[str, ...] = ()
+    answers: Mapping[int, Answer]
+    problems: tuple[ProblemType, ...] = ()
     params: tuple[Param, ...] = ()
-    body: Mapping[str, Schema] = field(default_factory=dict)
+    body: Body = field(default_factory=dict)
     body_required: bool = True
-    media: str = "application/json"
     tag: str = "runs"
-    streamed: bool = False
-    """True where who accepts `text/event-stream` gets events as they come instead."""
-
     foreign: bool = False
     """True where senders are other sites and prove themselves by a signature."""
+
+
+class Resource(Protocol):
+    """Handlers of a resource, with the declaration of each."""
+
+    def operations(self) -> list[Operation]:
+        """Return the operations of the resource."""
+        ...

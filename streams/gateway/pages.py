@@ -1,4 +1,4 @@
-"""Lists that span workers: each gives its part in order, the gateway merges, and a cursor names the last one shown."""
+"""Lists over all workers: each answers its part in order, the gateway merges them, and a cursor names the last item."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 import orjson
 
-from streams.gateway.problem import Problem
+from streams.gateway.operation import TEXT, Param
+from streams.gateway.problem import NOT_FOUND, invalid_request
 from streams.gateway.runs import silent
-from streams.gateway.submit import wrong
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -21,26 +21,33 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
     from streams.query.wire import WorkerResponse
 
-LIMIT: Final = 100
+_DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
+LIMIT: Final = Param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "how many at most")
+CURSOR: Final = Param("cursor", TEXT, "next of the answer before")
 _OK: Final = 200
 _NOT_FOUND: Final = 404
+
+
+def texts(*names: str) -> tuple[Param, ...]:
+    """Return query parameters that filter."""
+    return tuple(Param(name, TEXT, f"only those with this {name}") for name in names)
 
 
 def check_names(call: OperationCall, *known: str) -> None:
     """Raise Problem 422 for a parameter that does not exist: a misspelt filter would answer with everything."""
     for name in call.query_params:
         if name not in known:
-            raise wrong(name, f"there is no such parameter; there are {', '.join(known)}")
+            raise invalid_request(name, f"there is no such parameter; there are {', '.join(known)}")
 
 
-def limit_of(call: OperationCall, default: int = LIMIT) -> int:
+def limit_of(call: OperationCall, default: int = _DEFAULT_LIMIT) -> int:
     """Return the query's `limit`; Problem 422 unless it is 1 to MAX_LIMIT."""
     text = call.query_params.get("limit")
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-        raise wrong("limit", f"it must be a number from 1 to {MAX_LIMIT}")
+        raise invalid_request("limit", f"it must be a number from 1 to {MAX_LIMIT}")
     return int(text)
 
 
@@ -52,7 +59,7 @@ def cursor_of(call: OperationCall) -> str | None:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise wrong("cursor", "it must be one that an earlier answer gave as next") from None
+        raise invalid_request("cursor", "it must be one that an earlier answer gave as next") from None
 
 
 def cursor(position: str) -> str:
@@ -68,10 +75,10 @@ async def gather(
     parts: list[dict[str, Any]] = []
     for pool in pools:
         try:
-            said = await owners.ask_all(pool, f"{path}?{text}")
+            responses = await owners.ask_all(pool, f"{path}?{text}")
         except OwnerUnavailableError as error:
             raise silent(error) from error
-        parts += [_part(answer) for answer in said]
+        parts += [_part(response) for response in responses]
     return parts
 
 
@@ -89,11 +96,11 @@ def merged(
     return items[:limit], more and bool(items)
 
 
-def _part(said: WorkerResponse) -> dict[str, Any]:
-    if said.status == _OK:
-        part: dict[str, Any] = orjson.loads(said.body)
+def _part(response: WorkerResponse) -> dict[str, Any]:
+    if response.status == _OK:
+        part: dict[str, Any] = orjson.loads(response.body)
         return part
-    if said.status == _NOT_FOUND:
-        raise Problem("not-found", "The workers know nothing by that name.")
-    message = f"a worker answered {said.status} to a list"
+    if response.status == _NOT_FOUND:
+        raise NOT_FOUND("The workers know nothing by that name.")
+    message = f"a worker answered {response.status} to a list"
     raise RuntimeError(message)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.gateway.answers import answer
-from streams.gateway.problem import Problem
-from streams.gateway.submit import wrong
+from streams.contract.tables import TableRow
+from streams.gateway.answers import GONE, answer_as
+from streams.gateway.problem import LOG_UNAVAILABLE, NOT_FOUND, invalid_request
 from streams.query.history import PositionError, position
 from streams.replay.errors import AbsentError, ReplayError, RetentionError
 from topics.reader import Time
@@ -37,19 +37,19 @@ class Past:
         """
         rows, (offset, time_ms) = self._rows, _point(call.query_params["at"])
         if rows is None:
-            raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
+            raise LOG_UNAVAILABLE("This gateway has no access to the log.", retry_after=5)
 
         def found() -> dict[str, Any]:
             return rows(table.name, key, offset=offset, time_ms=time_ms)
 
         try:
-            return answer(await self._threads.run(found, call, watch=True))
+            return answer_as(TableRow, await self._threads.run(found, call, watch=True))
         except AbsentError as error:
-            raise Problem("not-found", f"Table '{table.name}' had no such row then.") from error
+            raise NOT_FOUND(f"Table '{table.name}' had no such row then.") from error
         except RetentionError as error:
-            raise Problem("gone", str(error)) from error
+            raise GONE(str(error)) from error
         except ReplayError as error:
-            raise wrong("at", str(error)) from error
+            raise invalid_request("at", str(error)) from error
 
 
 def _point(text: str) -> tuple[int | None, int | None]:
@@ -57,9 +57,9 @@ def _point(text: str) -> tuple[int | None, int | None]:
     try:
         found = position(text.removeprefix(_OFFSET))
     except PositionError as error:
-        raise wrong("at", "it must be an offset or an RFC 3339 time") from error
+        raise invalid_request("at", "it must be an offset or an RFC 3339 time") from error
     if isinstance(found, int):
         return found, None
     if not isinstance(found, Time):
-        raise wrong("at", "it must be an offset or an RFC 3339 time")
+        raise invalid_request("at", "it must be an offset or an RFC 3339 time")
     return None, found.ms

@@ -1,4 +1,4 @@
-"""What an answer says of a pool that has no live worker, and so no part in it."""
+"""The part of an answer that names a pool without a live worker."""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
-"""Every error of the gateway in one shape (RFC 9457), so that clients branch on `type` and nothing leaks."""
+"""Every error of the gateway in one shape (RFC 9457), so that clients branch on `type` and nothing internal leaks.
+
+A module declares the types of the problems that it raises; those that several modules raise are declared here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from starlette.responses import Response
@@ -16,56 +20,12 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:streams:problem:"
 
 
-class Kind(NamedTuple):
-    """What is the same for every occurrence of a problem: its status and its title."""
-
-    status: int
-    title: str
-
-
-KINDS: Final[Mapping[str, Kind]] = {
-    "malformed-json": Kind(400, "The body is not JSON"),
-    "malformed-request": Kind(400, "The request is malformed"),
-    "unauthenticated": Kind(401, "A valid API key is needed"),
-    "bad-signature": Kind(401, "The signature is missing or wrong"),
-    "forbidden": Kind(403, "The API key lacks the scope"),
-    "own-run": Kind(403, "Who started a run does not approve it"),
-    "foreign-origin": Kind(403, "Requests from other sites are refused"),
-    "not-found": Kind(404, "There is no such resource"),
-    "unknown-agent": Kind(404, "There is no such agent"),
-    "unknown-source": Kind(404, "There is no such source"),
-    "unknown-run": Kind(404, "There is no such run"),
-    "unknown-topic": Kind(404, "There is no such topic"),
-    "unknown-table": Kind(404, "There is no such table"),
-    "method-not-allowed": Kind(405, "The resource has no such method"),
-    "slow-body": Kind(408, "The body did not arrive in time"),
-    "conflict": Kind(409, "The state of the resource does not allow this"),
-    "run-conflict": Kind(409, "The run exists with another agent or input"),
-    "run-expired": Kind(409, "The run ended and its history was deleted"),
-    "run-not-succeeded": Kind(409, "The run ended without a result"),
-    "too-large": Kind(413, "The body is too large"),
-    "unsupported-media-type": Kind(415, "The content type is not understood"),
-    "invalid-request": Kind(422, "The request does not fit its schema"),
-    "invalid-input": Kind(422, "The input does not fit the agent"),
-    "invalid-event": Kind(422, "The event does not fit its schema"),
-    "unknown-event-type": Kind(422, "There is no such event type"),
-    "rejected": Kind(422, "The source rejected the delivery"),
-    "busy": Kind(429, "Too many requests are under way"),
-    "gone": Kind(410, "That is no longer known"),
-    "internal": Kind(500, "The gateway failed"),
-    "unsupported": Kind(501, "This version does not serve that"),
-    "not-acknowledged": Kind(503, "The log did not acknowledge the write"),
-    "owner-unavailable": Kind(503, "The worker that owns the key does not answer yet"),
-    "log-unavailable": Kind(503, "The log cannot be read at the moment"),
-}
-
-
 class Problem(StreamsError):
-    """Raised by handlers of the gateway; `kind` is a key of KINDS, `extra` are members for programs to read."""
+    """Raised by handlers of the gateway; `extra` are members of the document for programs to read."""
 
     def __init__(
         self,
-        kind: str,
+        kind: ProblemType,
         detail: str,
         *,
         retry_after: int | None = None,
@@ -83,22 +43,58 @@ class Problem(StreamsError):
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return KINDS[self.kind].status
+        return self.kind.status
 
     def body(self) -> dict[str, Any]:
         """Return the members of the problem document."""
-        kind = KINDS[self.kind]
-        return {
-            "type": TYPE_PREFIX + self.kind,
-            "title": kind.title,
-            "status": kind.status,
-            "detail": self.detail,
-            **self.extra,
-        }
+        kind = self.kind
+        return {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": self.detail, **self.extra}
 
     def response(self) -> Response:
         """Return the problem as an answer."""
         return Response(orjson.dumps(self.body()), self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """What is the same for every occurrence of a problem; a call makes the problem that is raised."""
+
+    name: str
+    status: int
+    title: str
+
+    @property
+    def uri(self) -> str:
+        """The member `type` of the document."""
+        return TYPE_PREFIX + self.name
+
+    def __call__(
+        self,
+        detail: str,
+        *,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> Problem:
+        """Return the problem; `extra` are members of the document."""
+        return Problem(self, detail, retry_after=retry_after, headers=headers, **extra)
+
+
+MALFORMED_REQUEST: Final = ProblemType("malformed-request", 400, "The request is malformed")
+NOT_FOUND: Final = ProblemType("not-found", 404, "There is no such resource")
+METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The resource has no such method")
+CONFLICT: Final = ProblemType("conflict", 409, "The state of the resource does not allow this")
+INVALID_REQUEST: Final = ProblemType("invalid-request", 422, "The request does not fit its schema")
+INVALID_EVENT: Final = ProblemType("invalid-event", 422, "The event does not fit its schema")
+BUSY: Final = ProblemType("busy", 429, "Too many requests are under way")
+INTERNAL: Final = ProblemType("internal", 500, "The gateway failed")
+OWNER_UNAVAILABLE: Final = ProblemType("owner-unavailable", 503, "The worker that owns the key does not answer yet")
+LOG_UNAVAILABLE: Final = ProblemType("log-unavailable", 503, "The log cannot be read at the moment")
+
+
+def invalid_request(name: str, message: str) -> Problem:
+    """Return the 422 that names a member of the request."""
+    return INVALID_REQUEST(f"{name}: {message}."[:500], errors=[{"field": name[:200], "message": message}])
 
 
 def field_errors(errors: list[Any], at: str = "") -> list[dict[str, str]]:

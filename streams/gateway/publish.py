@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.attributes import milliseconds, new_id
 from schemas.errors import SchemaError
+from streams.contract.events import EventsAccepted
 from streams.gateway.access import Caller
-from streams.gateway.answers import answer
-from streams.gateway.body import content
+from streams.gateway.answers import answer_as
+from streams.gateway.body import BODY_PROBLEMS, content
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
-from streams.gateway.event_from_json import typed_event
+from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.internal import check_source, check_type
-from streams.gateway.operation import Operation, OperationCall
+from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Operation, OperationCall
 from streams.gateway.recent import Recent
-from streams.gateway.submit import IDEMPOTENCY_KEY
-from streams.gateway.write import ProducedRecord, write_all
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write_all
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -28,7 +28,7 @@ _REMEMBERED: Final = 20_000
 _YEAR_10000_MS: Final = 253_402_300_800_000
 
 
-class Publish:
+class EventPublisher:
     """Takes events in; an idempotency key stands for the same answer, whatever gateway or restart is between."""
 
     def __init__(self, deps: Deps) -> None:
@@ -50,10 +50,10 @@ class Publish:
                 check_type(item.type, sender, by_hand=sender.may("admin"))
             records = [self._record(item, index, caller, key) for index, item in enumerate(incoming)]
             acks = await write_all(self._deps.producer, records, call.headers.get("traceparent"))
-            known = [_shown(ack) for ack in acks]
+            known = [_accepted(ack) for ack in acks]
             if key is not None:
                 self._answered.put((caller + "\x00" + key, body), known)
-        return answer(known if batch else known[0], 202)
+        return answer_as(EventsAccepted, known if batch else known[0], 202)
 
     def _record(self, item: Incoming, index: int, caller: str, key: str | None) -> ProducedRecord:
         event = typed_event(self._deps.catalog.events, item.type, item.data)
@@ -62,47 +62,33 @@ class Publish:
         extra = {f"ce_{name}": value for name, value in item.extra.items()}
         return ProducedRecord(self._topic, event, event_id, key_text, extra or None, item.source, _time(item))
 
-    def operation(self) -> Operation:
-        """Return the declaration of the endpoint."""
-        text = {"type": "string"}
-        ack = {
-            "type": "object",
-            "required": ["id", "topic", "partition", "offset"],
-            "properties": {"id": text, "topic": text, "partition": {"type": "integer"}, "offset": {"type": "integer"}},
-        }
+    def operations(self) -> list[Operation]:
+        """Return the operation that publishes."""
         short = {
             "type": "object",
             "required": ["type", "data"],
             "additionalProperties": False,
-            "properties": {"type": text, "key": text, "data": {}, "id": text},
+            "properties": {"type": TEXT, "key": TEXT, "data": {}, "id": TEXT},
         }
         cloud = {
             "type": "object",
             "required": ["specversion", "id", "source", "type"],
-            "properties": {"specversion": {"const": "1.0"}, "id": text, "source": text, "type": text, "data": {}},
+            "properties": {"specversion": {"const": "1.0"}, "id": TEXT, "source": TEXT, "type": TEXT, "data": {}},
         }
-        return Operation(
-            "POST",
-            "/events",
-            self.__call__,
-            "submit",
-            "Publish an event, or CloudEvents in any form; binary mode has its attributes in ce- headers",
-            {202: {"oneOf": [ack, {"type": "array", "items": ack}]}},
-            (
-                "malformed-json",
-                "malformed-request",
-                "too-large",
-                "slow-body",
-                "unsupported-media-type",
-                "unknown-event-type",
-                "invalid-event",
-                "busy",
-                "not-acknowledged",
-            ),
-            params=(IDEMPOTENCY_KEY,),
-            body={"application/json": short, STRUCTURED: cloud, BATCH: {"type": "array", "items": cloud}},
-            tag="events",
-        )
+        return [
+            Operation(
+                "POST",
+                "/events",
+                self.__call__,
+                "submit",
+                "Publish an event, or CloudEvents in any form; binary mode has its attributes in ce- headers",
+                {202: EventsAccepted},
+                (*BODY_PROBLEMS, UNKNOWN_EVENT_TYPE, *WRITE_PROBLEMS),
+                params=(IDEMPOTENCY_KEY,),
+                body={JSON: short, STRUCTURED: cloud, BATCH: {"type": "array", "items": cloud}},
+                tag="events",
+            )
+        ]
 
 
 def _time(item: Incoming) -> int | None:
@@ -117,5 +103,5 @@ def _time(item: Incoming) -> int | None:
     return time_ms
 
 
-def _shown(ack: Ack) -> dict[str, Any]:
+def _accepted(ack: Ack) -> dict[str, Any]:
     return {"id": ack.id, "topic": ack.topic, "partition": ack.partition, "offset": ack.offset}

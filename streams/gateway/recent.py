@@ -1,4 +1,4 @@
-"""A bounded memory of what this gateway has just done, to answer repeats at once; losing it loses nothing."""
+"""A bounded cache of what this gateway has just done, to answer repeats at once; nothing depends on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """A dictionary that forgets its oldest entries beyond `size`."""
+    """A dictionary of at most `size` entries; the oldest is removed first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -21,7 +21,7 @@ class Recent(Generic[K, V]):
         return len(self._entries)
 
     def __contains__(self, key: object) -> bool:
-        """Tell whether `key` is remembered."""
+        """Return whether `key` is remembered."""
         return key in self._entries
 
     def get(self, key: K) -> V | None:

@@ -1,4 +1,4 @@
-"""What a redrive writes: a dead letter's record, edited or as it was, as an order to the consumer that gave it up."""
+"""What a redrive writes: a dead letter's record, edited or as it was, as a command to the consumer that gave it up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from schemas.dead import DeadLettered, RedriveRequested
 from schemas.errors import SchemaError
 from schemas.run import RunSubmitted
 from streams.gateway.event_from_json import typed_event
-from streams.gateway.problem import Problem
-from streams.gateway.submit import wrong
+from streams.gateway.problem import CONFLICT, invalid_request
 from streams.gateway.write import ProducedRecord
 
 if TYPE_CHECKING:
@@ -36,20 +35,20 @@ class Edit(NamedTuple):
 class Redriver:
     """Makes the records; pure, apart from asking the codec."""
 
-    def __init__(self, catalog: Catalog, names: Names, book: DeadLetterSource) -> None:
+    def __init__(self, catalog: Catalog, names: Names, index: DeadLetterSource) -> None:
         self._events = catalog.events
         self._agents = set(catalog.agents)
         tables = {f"table:{table.name}": table.pool for table in catalog.tables.values()}
         self._pools = {agent.name: agent.pool for agent in catalog.agents.values()} | tables
         self._consumers = {*catalog.agents, *catalog.reactions, *catalog.schedules, *tables, "events", SIGNALS}
         self._names = names
-        self._book = book
+        self._index = index
 
     def record(self, found: DeadLetter, edit: Edit | None) -> ProducedRecord:
         """Return what to write on `signals`; Problem 409 for a letter that cannot be redriven, 422 for a bad edit."""
         letter, attempt = found.letter, found.redrives + 1
         if letter.consumer not in self._consumers:
-            raise Problem("conflict", f"Nothing here is called {letter.consumer!r} any more: discard it."[:300])
+            raise CONFLICT(f"Nothing here is called {letter.consumer!r} any more: discard it."[:300])
         edited = None if edit is None else self._edited(letter, edit)
         if letter.consumer == SIGNALS:
             return self._signal(letter, edited)
@@ -61,7 +60,7 @@ class Redriver:
             source_partition=letter.source_partition,
             source_offset=letter.source_offset,
             key=letter.key,
-            value=letter.value if edited is None else self._book.encode(edited),
+            value=letter.value if edited is None else self._index.encode(edited),
             headers=letter.headers if edited is None else _headers(letter, edited),
             run_id=letter.run_id,
         )
@@ -85,30 +84,30 @@ class Redriver:
         if isinstance(edited, RunSubmitted):
             return edited.run_id
         try:
-            found = self._book.fields(asked.value or b"").get("run_id")
+            found = self._index.fields(asked.value or b"").get("run_id")
         except SchemaError:
             return None
         return found if isinstance(found, str) and found else None
 
     def _edited(self, letter: DeadLettered, edit: Edit) -> Event:
         if letter.run_id is not None:
-            raise wrong("edit", "a run is resumed as it is; fork it to edit one of its answers")
+            raise invalid_request("edit", "a run is resumed as it is; fork it to edit one of its answers")
         event_type = RunSubmitted.event_type if letter.consumer in self._agents else _type_of(letter)
         if event_type is None:
-            raise wrong("edit", "the record does not say of which type it is, so it cannot be edited")
+            raise invalid_request("edit", "the record does not say of which type it is, so it cannot be edited")
         return typed_event(self._events, event_type, edit.value, "edit")
 
     def _signal(self, letter: DeadLettered, edited: Event | None) -> ProducedRecord:
-        """Say the signal again: what is told to runs has ids of its own by which repeats are known."""
+        """Write the signal again: signals have ids of their own, by which runs recognise repeats."""
         event_type = _type_of(letter)
         kind = None if event_type is None else self._events.get(event_type)
         if edited is None and kind is not None:
             try:
-                edited = typed_event(self._events, str(event_type), self._book.fields(letter.value or b""), "value")
+                edited = typed_event(self._events, str(event_type), self._index.fields(letter.value or b""), "value")
             except SchemaError:
                 kind = None
         if edited is None:
-            raise Problem("conflict", "The record cannot be read as it is: redrive it with an edit, or discard it.")
+            raise CONFLICT("The record cannot be read as it is: redrive it with an edit, or discard it.")
         headers = {
             name: value.decode("utf-8", "replace")
             for name, value in letter.headers.items()
@@ -128,6 +127,6 @@ def _text(letter: DeadLettered, name: str) -> str | None:
 def _headers(letter: DeadLettered, edited: Event) -> dict[str, bytes]:
     """Return the record's headers, completed where it failed for the lack of one."""
     made = Attributes(letter.dead_id, edited.event_type, "/dead-letters", letter.first_ms).to_headers()
-    kept = {name: value for name, value in letter.headers.items() if value}
+    given = {name: value for name, value in letter.headers.items() if value}
     fixed = {"ce_specversion": SPEC_VERSION.encode(), "content-type": CONTENT_TYPE.encode()}
-    return {**dict(made), **kept, **fixed, "ce_type": edited.event_type.encode()}
+    return {**dict(made), **given, **fixed, "ce_type": edited.event_type.encode()}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.run import OVER
 from streams.clock import monotonic
 from streams.gateway.coalesced_reads import CoalescedReads
-from streams.gateway.problem import Problem
-from streams.gateway.sse import ALIVE_S, Streams, event, last_event_id, stream, within
-from streams.gateway.submit import wrong
+from streams.gateway.operation import Operation, Param
+from streams.gateway.problem import BUSY, INVALID_REQUEST, LOG_UNAVAILABLE, Problem, invalid_request
+from streams.gateway.runs import READ_PROBLEMS
+from streams.gateway.sse import ALIVE_S, EVENT_STREAM, Streams, event, last_event_id, stream, within
 from streams.gateway.token_fanout import TokenFanout, TokenReader
 
 if TYPE_CHECKING:
@@ -22,36 +23,36 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
     from streams.gateway.runs import RunNews, Runs
 
-_TALKS: Final = frozenset({"queued", "running"})
+_MAY_STREAM: Final = frozenset({"queued", "running"})
 _PACE_S: Final = 0.05
-"""Seconds between two looks at a run that goes on all the time: what came meanwhile is told together."""
+"""Seconds between two reads of a run that changes all the time: what came meanwhile is sent together."""
 
 _AGAIN_S: Final = 1.0
-"""Seconds after which a run is looked at again whose owner did not answer."""
+"""Seconds after which a run is read again whose owner did not answer."""
 
 _LOOK_S: Final = 60.0
-"""Seconds after which a run is looked at without news: the journal is followed, so nothing should be found."""
+"""Seconds after which a run is read without news: the journal is followed, so nothing should be found."""
 
 _PIECE_BYTES: Final = 32 * 1024
 
 
 class RunEvents:
-    """Streams runs: `step` and `progress` for entries, `status`, `token` for what models say, `done` at the end."""
+    """Streams runs: `step` and `progress` for entries, `status`, `token` for models' answers, `done` at the end."""
 
-    def __init__(self, deps: Deps, runs: Runs, streams: Streams, voices: TokenFanout) -> None:
+    def __init__(self, deps: Deps, runs: Runs, streams: Streams, fanout: TokenFanout) -> None:
         self._changes = deps.changes
         self._runs = runs
-        self._looks = CoalescedReads(runs)
+        self._reads = CoalescedReads(runs)
         self._streams = streams
-        self._voices = voices
+        self._fanout = fanout
 
     async def __call__(self, call: OperationCall) -> Response:
         """Answer with the stream; a run that nobody knows is 404 before it begins."""
         if self._changes is None:
-            raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
+            raise LOG_UNAVAILABLE("This gateway has no access to the log.", retry_after=5)
         run_id, last = call.param("id"), last_event_id(call)
         if last and not (last.isascii() and last.isdigit()):
-            raise wrong("Last-Event-ID", "it must be the id of an event of this stream")
+            raise invalid_request("Last-Event-ID", "it must be the id of an event of this stream")
         self._streams.check()
         found = await self._runs.view(run_id)
         return stream(call, self._events(self._changes, found.pool, run_id, int(last[:18] or "0")))
@@ -60,57 +61,78 @@ class RunEvents:
         with (
             changes.watch(pool, run_id) as news,
             self._streams.open(news),
-            self._voices.listening(pool, run_id, news) as voice,
+            self._fanout.listening(pool, run_id, news) as tokens,
         ):
-            reader = _RunEventReader(seen, voice)
+            reader = _RunEventReader(seen, tokens)
             while not self._streams.closed:
                 news.clear()
-                looked = monotonic()
+                began = monotonic()
                 try:
-                    found = await self._looks.look(run_id, reader.seen, voice.number)
+                    found = await self._reads.read(run_id, reader.seen, tokens.number)
                 except Problem:
                     patience = _AGAIN_S  # its owner is moving: the stream goes on afterwards
                 else:
                     patience = _LOOK_S
-                    for told in _together(reader.told(found)):
-                        yield told  # and no more before the reader has taken it
+                    for block in _blocks(reader.events(found)):
+                        yield block  # and no more before the reader has taken it
                     if reader.status in OVER:
                         return
                 async for silence in _until(news, patience):
                     yield silence
-                await asyncio.sleep(max(looked + _PACE_S - monotonic(), 0))
+                await asyncio.sleep(max(began + _PACE_S - monotonic(), 0))
+
+    def operations(self) -> list[Operation]:
+        """Return the operation that streams a run."""
+        resume = Param(
+            "Last-Event-ID",
+            {"type": "string", "pattern": "^[0-9]*$"},
+            "the id of the last event that was seen",
+            "header",
+        )
+        return [
+            Operation(
+                "GET",
+                "/runs/{id}/events",
+                self,
+                "read",
+                "A run's events as they come",
+                {200: EVENT_STREAM},
+                (*READ_PROBLEMS, INVALID_REQUEST, LOG_UNAVAILABLE, BUSY),
+                (resume,),
+            )
+        ]
 
 
 class _RunEventReader:
-    """What one reader has been told."""
+    """What one reader has been sent."""
 
-    def __init__(self, seen: int, voice: TokenReader) -> None:
+    def __init__(self, seen: int, tokens: TokenReader) -> None:
         self.seen = seen
         self.status = ""
-        self._voice = voice
+        self._tokens = tokens
 
-    def told(self, found: RunNews) -> Iterator[bytes]:
-        """Yield what is new to it: what models said, then the entries that came of it, then the run's state."""
-        self._voice.hear(found.pieces)
-        for piece in self._voice.take():
+    def events(self, found: RunNews) -> Iterator[bytes]:
+        """Yield what is new to it: pieces of models' answers, then the entries of the journal, then the run's state."""
+        self._tokens.receive(found.pieces)
+        for piece in self._tokens.take():
             yield event({"path": piece["path"], "text": piece["text"]}, name="token")
         for entry in found.entries:
             if entry["seq"] > self.seen:
                 self.seen = int(entry["seq"])
-                yield _told(entry)
+                yield _entry_event(entry)
         if found.view["status"] != self.status:
             self.status = str(found.view["status"])
-            self._voice.talks = self.status in _TALKS
+            self._tokens.may_stream = self.status in _MAY_STREAM
             yield event(found.view, name="status")
             if self.status in OVER:
                 yield event(found.view, name="done")
 
 
-def _together(told: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what is told in pieces of some size: one at a time would be a write to the socket for each event."""
+def _blocks(events: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield events in blocks of some size: one at a time would be a write to the socket for each event."""
     piece: list[bytes] = []
     size = 0
-    for one in told:
+    for one in events:
         piece.append(one)
         size += len(one)
         if size > _PIECE_BYTES:
@@ -120,15 +142,15 @@ def _together(told: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-def _told(entry: dict[str, Any]) -> bytes:
+def _entry_event(entry: dict[str, Any]) -> bytes:
     if entry.get("kind") != "progress":
         return event(entry, name="step", id=str(entry["seq"]))
-    told = {**entry, **(entry.get("output") or {}), "message": entry.get("name")}
-    return event(told, name="progress", id=str(entry["seq"]))
+    progress = {**entry, **(entry.get("output") or {}), "message": entry.get("name")}
+    return event(progress, name="progress", id=str(entry["seq"]))
 
 
 async def _until(news: asyncio.Event, patience: float) -> AsyncGenerator[bytes, None]:
-    """Wait for news, saying now and then that we are alive, for so many seconds at most."""
+    """Wait for news, sending a comment now and then, for so many seconds at most."""
     left = patience
     while left > 0:
         if await within(news, min(ALIVE_S, left)):

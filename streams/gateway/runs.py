@@ -1,4 +1,4 @@
-"""Reading runs: the owner's words passed on, from whichever pool has the run, and never a 404 after our own 202."""
+"""Reads runs: relays the owner's answer, from whichever pool has the run, and never answers 404 after our own 202."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ import orjson
 
 from schemas.run import RunSubmitted
 from streams.clock import iso, now_ms
-from streams.gateway.answers import answer, passed_on
+from streams.contract.runs import RunHistory, RunResult, RunState, RunUnfinished, RunUsage
+from streams.gateway.answers import RUN_EXPIRED, RUN_NOT_SUCCEEDED, answer, relayed
+from streams.gateway.operation import Operation, Param
 from streams.gateway.pools import no_worker
-from streams.gateway.problem import Problem
+from streams.gateway.problem import (
+    INVALID_REQUEST,
+    MALFORMED_REQUEST,
+    OWNER_UNAVAILABLE,
+    Problem,
+    ProblemType,
+    invalid_request,
+)
 from streams.gateway.recent import Recent
 from streams.gateway.submission import digest
-from streams.gateway.submit import wrong
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -26,6 +34,11 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
     from streams.query.wire import WorkerResponse
 
+UNKNOWN_RUN: Final = ProblemType("unknown-run", 404, "There is no such run")
+RUN_CONFLICT: Final = ProblemType("run-conflict", 409, "The run exists with another agent or input")
+READ_PROBLEMS: Final = (UNKNOWN_RUN, OWNER_UNAVAILABLE)
+"""What an operation that reads a run can answer."""
+
 _REMEMBERED: Final = 20_000
 _PEEK: Final = 1.0
 """Seconds for looking whether a run exists before it is written: the answer to the write must come within ten."""
@@ -34,14 +47,8 @@ _NOT_HERE: Final = "No live worker knows a run with this id, but it may be anoth
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 _NOT_THERE: Final = 422
-_NO_USAGE: Final = {
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "cost_usd": 0.0,
-    "llm_calls": 0,
-    "tool_calls": 0,
-    "recorded_hits": 0,
-}
+_NO_USAGE: Final = RunUsage(input_tokens=0, output_tokens=0, cost_usd=0.0, llm_calls=0, tool_calls=0, recorded_hits=0)
+STALE: Final = Param("stale", {"type": "string", "enum": ["ok"]}, "a standby may answer while the owner does not")
 
 
 class WrittenSubmission(NamedTuple):
@@ -97,9 +104,9 @@ class Runs:
         self.submitted(event, found.pool, digest(event.agent, event.input))
 
     async def exists(self, run_id: str, pool: str, seal: bytes) -> bool:
-        """Tell whether the run is known already; Problem 409 when it is with another agent or input.
+        """Return whether the run is known already; Problem 409 when it is with another agent or input.
 
-        An owner that does not answer is no hindrance: its intake recognises the repeat.
+        Where the owner does not answer, the run is written: its intake recognises the repeat.
         """
         written = self._written.get(run_id)
         if written is None:
@@ -111,14 +118,12 @@ class Runs:
             if found is None:
                 return False
             if found.view["status"] == "expired":
-                raise Problem("run-expired", "A run with this id ended long ago; choose another id.", run_id=run_id)
+                raise RUN_EXPIRED("A run with this id ended long ago; choose another id.", run_id=run_id)
             known = digest(str(found.view.get("agent")), found.view.get("input"))
         else:
             known = written.seal
         if known != seal:
-            raise Problem(
-                "run-conflict", "A run with this id has another agent or input; it stays as it is.", run_id=run_id
-            )
+            raise RUN_CONFLICT("A run with this id has another agent or input; it stays as it is.", run_id=run_id)
         return True
 
     async def _find_live(self, run_id: str, pool: str) -> FoundRun | None:
@@ -126,55 +131,55 @@ class Runs:
         live = self._owners.pools()
         for candidate in [pool, *(other for other in self._pools if other != pool)]:
             if candidate in live:
-                said = await self._owners.ask(candidate, run_id, _path(run_id, peek=True))
-                if said.status == _OK:
-                    return FoundRun(candidate, orjson.loads(said.body))
+                response = await self._owners.ask(candidate, run_id, _path(run_id, peek=True))
+                if response.status == _OK:
+                    return FoundRun(candidate, orjson.loads(response.body))
         return None
 
     async def view(self, run_id: str) -> FoundRun:
         """Return the run's view; Problem 404 or 503."""
-        pool, said = await self._ask(run_id, "")
-        if said.status == _OK:
-            return FoundRun(pool, orjson.loads(said.body))
+        pool, response = await self._ask(run_id, "")
+        if response.status == _OK:
+            return FoundRun(pool, orjson.loads(response.body))
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return FoundRun(written.pool, _queued(written))
+        return FoundRun(written.pool, _queued(written).model_dump(exclude_unset=True))
 
     async def entries(self, run_id: str) -> list[dict[str, Any]]:
         """Return the run's journal; Problem 404 or 503."""
-        _, said = await self._ask(run_id, "/history")
-        if said.status != _OK:
+        _, response = await self._ask(run_id, "/history")
+        if response.status != _OK:
             return []
-        entries: list[dict[str, Any]] = orjson.loads(said.body)["entries"]
+        entries: list[dict[str, Any]] = orjson.loads(response.body)["entries"]
         return entries
 
-    async def news(self, run_id: str, after: int, said: int) -> RunNews:
-        """Return the run as it is, its entries behind the one with `seq` `after` and what models said behind `said`.
+    async def news(self, run_id: str, after: int, piece: int) -> RunNews:
+        """Return the run, its entries behind the `seq` `after`, and the pieces of models' answers behind `piece`.
 
         Problem 404 or 503.
         """
-        _, answer = await self._ask(run_id, f"/news?after={after}&said={said}")
-        if answer.status == _OK:
-            return RunNews(**orjson.loads(answer.body))
+        _, response = await self._ask(run_id, f"/news?after={after}&said={piece}")
+        if response.status == _OK:
+            return RunNews(**orjson.loads(response.body))
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return RunNews(_queued(written), [], [])
+        return RunNews(_queued(written).model_dump(exclude_unset=True), [], [])
 
     async def show(self, call: OperationCall) -> Response:
         """`GET /runs/{id}`."""
         run_id, at = call.param("id"), call.query_params.get("at")
         if at is not None and not (at.isascii() and at.isdigit() and int(at[:18]) > 0):
-            raise wrong("at", "it must be the seq of an entry of the run's journal")
+            raise invalid_request("at", "it must be the seq of an entry of the run's journal")
         stale = stale_of(call)
         if stale and at is not None:
-            raise wrong("stale", "a run as it was is told by its owner alone")
-        _, said = await self._ask(run_id, "" if at is None else f"?at={at[:18]}", stale=stale)
-        if said.status == _NOT_THERE:
-            raise wrong("at", str(orjson.loads(said.body)["detail"]))
-        if said.status != _NOT_FOUND:
-            return passed_on(said)
+            raise invalid_request("stale", "only the owner answers for a run as it was")
+        _, response = await self._ask(run_id, "" if at is None else f"?at={at[:18]}", stale=stale)
+        if response.status == _NOT_THERE:
+            raise invalid_request("at", str(orjson.loads(response.body)["detail"]))
+        if response.status != _NOT_FOUND:
+            return relayed(response)
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
@@ -183,22 +188,22 @@ class Runs:
     async def result(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/result`."""
         run_id = call.param("id")
-        _, said = await self._ask(run_id, "/result")
-        if said.status != _NOT_FOUND:
-            return passed_on(said)
+        _, response = await self._ask(run_id, "/result")
+        if response.status != _NOT_FOUND:
+            return relayed(response)
         if self._written.get(run_id) is None:
             raise unknown(run_id)
-        return answer({"run_id": run_id, "status": "queued"}, 202)
+        return answer(RunUnfinished(run_id=run_id, status="queued"), 202)
 
     async def history(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/history`."""
         run_id = call.param("id")
-        _, said = await self._ask(run_id, "/history")
-        if said.status != _NOT_FOUND:
-            return passed_on(said)
+        _, response = await self._ask(run_id, "/history")
+        if response.status != _NOT_FOUND:
+            return relayed(response)
         if self._written.get(run_id) is None:
             raise unknown(run_id)
-        return answer({"entries": []})
+        return answer(RunHistory(entries=[]))
 
     async def _ask(self, run_id: str, suffix: str, *, stale: bool = False) -> tuple[str, WorkerResponse]:
         """Return the pool that knows the run and its answer, else a 404; Problem 503 if one that may is silent."""
@@ -206,38 +211,67 @@ class Runs:
         live = self._owners.pools()
         pools = [written.pool] if written else sorted({*self._pools, *live}, key=lambda pool: (pool not in live, pool))
         ask = self._owners.ask_stale if stale else self._owners.ask
-        said: WorkerResponse | None = None
+        response: WorkerResponse | None = None
         for pool in pools:
-            if said is not None and pool not in live and not stale:
-                raise Problem("owner-unavailable", f"{_NOT_HERE}{no_worker(pool)['reason']}", pool=pool, retry_after=1)
+            if response is not None and pool not in live and not stale:
+                raise OWNER_UNAVAILABLE(f"{_NOT_HERE}{no_worker(pool)['reason']}", pool=pool, retry_after=1)
             try:
-                # what we wrote we know to be on the way: its owner need not look for it in the queues
-                said = await ask(pool, run_id, _path(run_id, suffix, peek=written is not None))
+                # this gateway wrote the submission, so the owner need not search the queues for it
+                response = await ask(pool, run_id, _path(run_id, suffix, peek=written is not None))
             except OwnerUnavailableError as error:
                 raise silent(error) from error
-            if said.status != _NOT_FOUND:
-                return pool, said
-        if said is None:
+            if response.status != _NOT_FOUND:
+                return pool, response
+        if response is None:
             raise unknown(run_id)
-        return pools[0], said
+        return pools[0], response
+
+    def operations(self) -> list[Operation]:
+        """Return the operations that read one run."""
+        at = Param("at", {"type": "integer", "minimum": 1}, "the seq of that entry")
+        problems = (*READ_PROBLEMS, MALFORMED_REQUEST)
+        return [
+            Operation(
+                "GET",
+                "/runs/{id}",
+                self.show,
+                "read",
+                "A run's state, as it is or as it was after an entry of its journal",
+                {200: RunState},
+                (*problems, INVALID_REQUEST),
+                (at, STALE),
+            ),
+            Operation(
+                "GET",
+                "/runs/{id}/result",
+                self.result,
+                "read",
+                "A run's result; 202 while it is not finished",
+                {200: RunResult, 202: RunUnfinished},
+                (*problems, RUN_NOT_SUCCEEDED, RUN_EXPIRED),
+            ),
+            Operation(
+                "GET", "/runs/{id}/history", self.history, "read", "A run's journal", {200: RunHistory}, problems
+            ),
+        ]
 
 
 def stale_of(call: OperationCall) -> bool:
     """Return whether the caller takes a standby's answer where the owner gives none; Problem 422 for another wish."""
     wish = call.query_params.get("stale")
     if wish not in (None, "ok"):
-        raise wrong("stale", "it must be ok, or left out")
+        raise invalid_request("stale", "it must be ok, or left out")
     return wish is not None
 
 
 def silent(error: OwnerUnavailableError) -> Problem:
     """Return the 503 for an owner that does not answer."""
-    return Problem("owner-unavailable", str(error), retry_after=1)
+    return OWNER_UNAVAILABLE(str(error), retry_after=1)
 
 
 def unknown(run_id: str) -> Problem:
     """Return the 404 for a run."""
-    return Problem("unknown-run", "No run has this id.", run_id=run_id)
+    return UNKNOWN_RUN("No run has this id.", run_id=run_id)
 
 
 def _path(run_id: str, suffix: str = "", *, peek: bool = False) -> str:
@@ -249,23 +283,23 @@ def _default_first(pool: str) -> tuple[bool, str]:
     return pool != "default", pool
 
 
-def _queued(written: WrittenSubmission) -> dict[str, Any]:
+def _queued(written: WrittenSubmission) -> RunState:
     """Return the view of a run whose owner has not yet taken it in."""
-    event = written.event
-    return {
-        "run_id": event.run_id,
-        "agent": event.agent,
-        "status": "queued",
-        "stage": None,
-        "progress": 0,
-        "step": None,
-        "attempt": 0,
-        "input": event.input,
-        "error": None,
-        "usage": _NO_USAGE,
-        "parent": event.parent,
-        "children": [],
-        "forked_from": event.forked_from,
-        "created_at": iso(written.at_ms),
-        "updated_at": iso(written.at_ms),
-    }
+    event, at = written.event, str(iso(written.at_ms))
+    return RunState(
+        run_id=event.run_id,
+        agent=event.agent,
+        status="queued",
+        stage=None,
+        progress=0,
+        step=None,
+        attempt=0,
+        input=event.input,
+        error=None,
+        usage=_NO_USAGE,
+        parent=event.parent,
+        children=[],
+        forked_from=event.forked_from,
+        created_at=at,
+        updated_at=at,
+    )

@@ -1,4 +1,4 @@
-"""The secrets of webhooks, looked at once at the start: a wrong one is a 401 for every delivery, without a hint."""
+"""The secrets of webhooks, checked once at the start: with a wrong one every delivery is a 401."""
 
 from __future__ import annotations
 

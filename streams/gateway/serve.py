@@ -161,7 +161,7 @@ def application(settings: Settings) -> Starlette:
         gc.set_threshold(10_000, 20, 20)
         try:
             async with asyncio.TaskGroup() as group:
-                listening = group.create_task(app.state.voices.run())
+                listening = group.create_task(app.state.token_fanout.run())
                 yield
                 listening.cancel()
         finally:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from starlette.responses import Response, StreamingResponse
 
-from streams.gateway.problem import Problem
+from streams.gateway.operation import TEXT, Schema, TextAnswer
+from streams.gateway.problem import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "text/event-stream"
 ALIVE_S: Final = 10.0
-"""Seconds of silence after which something is said, so that proxies do not close and gone clients are noticed."""
+"""Seconds of silence after which a comment is sent, so that proxies do not close and lost clients are noticed."""
 
 MOST: Final = 3_000
-"""Streams that one gateway keeps open; below its connections, so that there is room for questions."""
+"""Streams that one gateway keeps open; below its connections, so that other requests find a connection."""
 
-SCHEMA: Final[dict[str, Any]] = {
+_EVENT: Final[Schema] = {
     "description": "Each event of the stream; its data is JSON.",
     "type": "object",
-    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "properties": {"id": TEXT, "event": TEXT, "data": TEXT},
 }
+EVENT_STREAM: Final = TextAnswer(MEDIA_TYPE, _EVENT)
 
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -45,7 +47,7 @@ class Streams:
     def check(self) -> None:
         """Raise Problem 429 when no more streams can be opened."""
         if len(self._open) >= self._most:
-            raise Problem("busy", f"{self._most} streams are open; come back later.", retry_after=5)
+            raise BUSY(f"{self._most} streams are open; come back later.", retry_after=5)
 
     @contextmanager
     def open(self, news: asyncio.Event) -> Iterator[None]:
@@ -105,7 +107,7 @@ def place(id: str) -> bytes:
 
 
 async def within(news: asyncio.Event, seconds: float) -> bool:
-    """Wait for news; tell whether they came in time."""
+    """Wait for news; return whether they came in time."""
     try:
         async with asyncio.timeout(seconds):
             await news.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from schemas.run import RunSubmitted
 from schemas.typedjson import checked_to_json, from_json
 from streams.clock import now_ms
 from streams.gateway.body import dump
-from streams.gateway.problem import Problem, field_errors
+from streams.gateway.problem import ProblemType, field_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.define.starts import StartRun
     from topics.names import Names
+
+UNKNOWN_AGENT: Final = ProblemType("unknown-agent", 404, "There is no such agent")
+INVALID_INPUT: Final = ProblemType("invalid-input", 422, "The input does not fit the agent")
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -42,7 +45,7 @@ class Submissions:
         """Return the agent; Problem 404 when there is none."""
         agent = self._agents.get(name)
         if agent is None:
-            raise Problem("unknown-agent", f"No agent has that name; {near(name, self._agents)}")
+            raise UNKNOWN_AGENT(f"No agent has that name; {near(name, self._agents)}")
         return agent
 
     def topic(self, agent: str) -> str:
@@ -58,7 +61,7 @@ class Submissions:
             errors = field_errors(error.errors(include_url=False, include_context=False, include_input=False), "input")
             first = errors[0]
             detail = f"{first['field']}: {first['message']}."
-            raise Problem("invalid-input", detail, errors=errors, agent=agent) from None
+            raise INVALID_INPUT(detail, errors=errors, agent=agent) from None
 
     def checked(self, name: str, value: object) -> Agent[Any, Any]:
         """Return the agent called `name`; Problem 404 without one, 422 when it does not take the input."""
@@ -87,7 +90,7 @@ class Submissions:
 
 
 def digest(agent: str, value: object) -> bytes:
-    """Return what two submissions of one run must share: the agent and the input, whatever the order of members."""
+    """Return what two submissions of one run must share: the agent and the input, in any order of members."""
     return orjson.dumps([agent, value], option=orjson.OPT_SORT_KEYS)
 
 

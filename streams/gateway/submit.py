@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from schemas.attributes import new_id
 from schemas.run import RunSubmitted
 from streams.clock import now_ms
-from streams.gateway.answers import answer
-from streams.gateway.body import content, parse
+from streams.contract.runs import RunAccepted
+from streams.gateway.answers import RUN_EXPIRED, answer_as
+from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_id, check_key, hashed
-from streams.gateway.operation import Operation, OperationCall, Param
-from streams.gateway.problem import Problem
-from streams.gateway.submission import Submissions, digest, moment, submission_id
-from streams.gateway.write import ProducedRecord, write
+from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Operation, OperationCall
+from streams.gateway.problem import INVALID_REQUEST, invalid_request
+from streams.gateway.runs import RUN_CONFLICT
+from streams.gateway.submission import INVALID_INPUT, UNKNOWN_AGENT, Submissions, digest, moment, submission_id
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -29,7 +31,7 @@ _MAX_DEADLINE_S: Final = 10 * 365 * 86_400
 
 
 class SubmissionBody(NamedTuple):
-    """A submission as its body says it."""
+    """The members of a submission."""
 
     agent: str
     input: Any
@@ -74,15 +76,14 @@ class RunSubmitter:
         self._runs.submitted(event, agent.pool, seal)
         return _accepted(run_id, agent.name)
 
-    def operation(self) -> Operation:
-        """Return the declaration of the endpoint."""
-        text = {"type": "string"}
+    def operations(self) -> list[Operation]:
+        """Return the operation that starts a run."""
         body = {
             "type": "object",
             "required": ["agent", "input"],
             "additionalProperties": False,
             "properties": {
-                "agent": text,
+                "agent": TEXT,
                 "input": {"description": "what the agent takes; GET /agents has its schema"},
                 "priority": {"type": "string", "enum": list(PRIORITIES)},
                 "run_id": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$"},
@@ -96,66 +97,49 @@ class RunSubmitter:
                 },
             },
         }
-        answers = {
-            202: {
-                "type": "object",
-                "required": ["run_id", "agent", "status"],
-                "properties": {"run_id": text, "agent": text, "status": {"const": "queued"}},
-            }
-        }
-        return Operation(
-            "POST",
-            "/runs",
-            self.__call__,
-            "submit",
-            "Start a run: the same run_id or Idempotency-Key again is the same run",
-            answers,
-            (
-                "malformed-json",
-                "malformed-request",
-                "unknown-agent",
-                "run-conflict",
-                "run-expired",
-                "too-large",
-                "slow-body",
-                "invalid-request",
-                "invalid-input",
-                "invalid-event",
-                "busy",
-                "not-acknowledged",
-            ),
-            params=(IDEMPOTENCY_KEY,),
-            body={"application/json": body},
-        )
-
-
-IDEMPOTENCY_KEY: Final = Param(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255},
-    "a repeat with the same key changes nothing more",
-    "header",
-)
+        return [
+            Operation(
+                "POST",
+                "/runs",
+                self.__call__,
+                "submit",
+                "Start a run: the same run_id or Idempotency-Key again is the same run",
+                {202: RunAccepted},
+                (
+                    *BODY_PROBLEMS,
+                    UNKNOWN_AGENT,
+                    RUN_CONFLICT,
+                    RUN_EXPIRED,
+                    INVALID_REQUEST,
+                    INVALID_INPUT,
+                    *WRITE_PROBLEMS,
+                ),
+                params=(IDEMPOTENCY_KEY,),
+                body={JSON: body},
+            )
+        ]
 
 
 def _accepted(run_id: str, agent: str) -> Response:
-    return answer({"run_id": run_id, "agent": agent, "status": "queued"}, 202, {"location": f"/runs/{run_id}"})
+    members = {"run_id": run_id, "agent": agent, "status": "queued"}
+    return answer_as(RunAccepted, members, 202, {"location": f"/runs/{run_id}"})
 
 
 def _asked(value: object) -> SubmissionBody:
     if not isinstance(value, dict):
-        raise wrong("body", "it must be an object")
+        raise invalid_request("body", "it must be an object")
     for name in value:
         if name not in _MEMBERS:
-            raise wrong(name, f"it is not known; {', '.join(sorted(_MEMBERS))} are")
+            raise invalid_request(name, f"it is not known; {', '.join(sorted(_MEMBERS))} are")
     agent = value.get("agent")
     if not isinstance(agent, str) or not agent:
-        raise wrong("agent", "it must name an agent")
+        raise invalid_request("agent", "it must name an agent")
     priority = value.get("priority")
     if priority is not None and priority not in PRIORITIES:
-        raise wrong("priority", f"it must be one of {', '.join(PRIORITIES)}")
+        raise invalid_request("priority", f"it must be one of {', '.join(PRIORITIES)}")
     run_id = value.get("run_id")
     if run_id is not None and not isinstance(run_id, str):
-        raise wrong("run_id", "it must be a text")
+        raise invalid_request("run_id", "it must be a text")
     return SubmissionBody(
         agent,
         value.get("input"),
@@ -170,9 +154,9 @@ def _deadline(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise wrong("deadline_s", "it must be a number of seconds")
+        raise invalid_request("deadline_s", "it must be a number of seconds")
     if not 0 < value <= _MAX_DEADLINE_S:
-        raise wrong("deadline_s", "it must be more than 0 and at most ten years")
+        raise invalid_request("deadline_s", "it must be more than 0 and at most ten years")
     return float(value)
 
 
@@ -186,15 +170,10 @@ def _not_before(value: object) -> datetime | float | None:
             found = datetime.fromisoformat(value)
             late = found.tzinfo is None or found.timestamp() > now_ms() / 1000 + _MAX_DEADLINE_S
         except (ValueError, OverflowError):
-            raise wrong("not_before", message) from None
+            raise invalid_request("not_before", message) from None
         if late:
-            raise wrong("not_before", message)
+            raise invalid_request("not_before", message)
         return found
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_DEADLINE_S:
-        raise wrong("not_before", message)
+        raise invalid_request("not_before", message)
     return float(value)
-
-
-def wrong(name: str, message: str) -> Problem:
-    """Return the 422 that names a member of the request."""
-    return Problem("invalid-request", f"{name}: {message}."[:500], errors=[{"field": name[:200], "message": message}])

@@ -10,13 +10,23 @@ from urllib.parse import quote, urlencode
 import orjson
 from pydantic import TypeAdapter
 
+from streams.contract.tables import RowPage, TableInfo, TableList, TableRow
 from streams.define.tables import RESERVED
-from streams.gateway.answers import answer, passed_on
-from streams.gateway.pages import cursor, cursor_of, gather, limit_of, merged
+from streams.gateway.answers import GONE, UNSUPPORTED, answer, answer_as, relayed
+from streams.gateway.operation import TEXT, Operation, Param
+from streams.gateway.pages import CURSOR, LIMIT, cursor, cursor_of, gather, limit_of, merged
 from streams.gateway.pools import no_worker
-from streams.gateway.problem import Problem
-from streams.gateway.runs import silent, stale_of
-from streams.gateway.submit import wrong
+from streams.gateway.problem import (
+    INVALID_REQUEST,
+    LOG_UNAVAILABLE,
+    MALFORMED_REQUEST,
+    NOT_FOUND,
+    OWNER_UNAVAILABLE,
+    Problem,
+    ProblemType,
+    invalid_request,
+)
+from streams.gateway.runs import STALE, silent, stale_of
 from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
@@ -30,13 +40,15 @@ if TYPE_CHECKING:
     from streams.gateway.past_rows import Past
     from streams.query.wire import WorkerResponse
 
+UNKNOWN_TABLE: Final = ProblemType("unknown-table", 404, "There is no such table")
+
 _CONSISTENCY: Final = re.compile(r"offset:\d{1,18}")
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 
 
 class Tables:
-    """Knows the tables of the catalogue; everything else is their owners' word."""
+    """Knows the tables of the catalogue; their owners answer everything else."""
 
     def __init__(self, deps: Deps, past: Past) -> None:
         self._tables = deps.catalog.tables
@@ -46,9 +58,9 @@ class Tables:
         self._names = deps.names
         self._past = past
 
-    async def list(self, _: OperationCall) -> Response:
+    async def all(self, _: OperationCall) -> Response:
         """`GET /tables`."""
-        return answer({"tables": [_shown(table) for _, table in sorted(self._tables.items())]})
+        return answer(TableList(tables=[_info(table) for _, table in sorted(self._tables.items())]))
 
     async def row(self, call: OperationCall) -> Response:
         """`GET /tables/{name}/{key}`; a key may hold slashes."""
@@ -58,17 +70,17 @@ class Tables:
             return await self._past.row(call, table, key)
         stale = stale_of(call)
         if stale and query:
-            raise wrong("stale", "who takes an old answer cannot ask for one with an offset")
+            raise invalid_request("stale", "who takes an old answer cannot ask for one with an offset")
         path = f"/owner/tables/{quote(table.name)}/{quote(key, safe='')}" + (f"?{urlencode(query)}" if query else "")
         try:
             if table.merge is not None:
                 return await self._of_parts(table, key, path)
-            said = await self._ask(table, key, path, stale=stale)
+            response = await self._ask(table, key, path, stale=stale)
         except OwnerUnavailableError as error:
             raise silent(error) from error
-        if said.status == _NOT_FOUND:
+        if response.status == _NOT_FOUND:
             raise _no_row(table)
-        return passed_on(said)
+        return relayed(response)
 
     async def scan(self, call: OperationCall) -> Response:
         """`GET /tables/{name}`: rows in the order of their keys, or those that a lookup finds."""
@@ -85,7 +97,7 @@ class Tables:
             parts = [{"rows": together, "next": any(part.get("next") for part in parts)}]
         rows, more = merged(parts, "rows", _order, limit)
         found = {"rows": rows, "next": cursor(str(rows[-1]["key"])) if more else None}
-        return answer({**found, "incomplete": lacking} if (lacking := self._lacking(table)) else found)
+        return answer_as(RowPage, {**found, "incomplete": lacking} if (lacking := self._lacking(table)) else found)
 
     def _wish(self, table: TableDef, call: OperationCall) -> dict[str, str]:
         """Return what a row must have seen, as its owner is asked; Problem 422 for no offset of its partition."""
@@ -95,33 +107,36 @@ class Tables:
         if "consistency" not in query:
             return query
         if _CONSISTENCY.fullmatch(query["consistency"]) is None:
-            raise wrong("consistency", "it must be offset:N with the offset that a 202 gave")
+            raise invalid_request("consistency", "it must be offset:N with the offset that a 202 gave")
         if table.merge is not None:
-            raise wrong("consistency", f"rows of '{table.name}' are made of all partitions, an offset is of one")
+            raise invalid_request(
+                "consistency", f"rows of '{table.name}' are made of all partitions, an offset is of one"
+            )
         return query
 
     async def _ask(self, table: TableDef, key: str, path: str, *, stale: bool) -> WorkerResponse:
         """Return the answer of the first pool that has the row; only tables of runs are in several."""
         first, *others = self._homes(table, key)
         ask = self._owners.ask_stale if stale else self._owners.ask
-        said = await ask(first, key, path)
+        response = await ask(first, key, path)
         for pool in others:
-            if said.status != _NOT_FOUND:
+            if response.status != _NOT_FOUND:
                 break
-            said = await ask(pool, key, path)
-        if said.status == _NOT_FOUND and (lacking := self._lacking(table)):
+            response = await ask(pool, key, path)
+        if response.status == _NOT_FOUND and (lacking := self._lacking(table)):
             raise OwnerUnavailableError(f"No row here, but {lacking[0]['reason']}; it may have the row.")
-        return said
+        return response
 
     async def _of_parts(self, table: TableDef, key: str, path: str) -> Response:
         """Ask everybody who may have a part of a row."""
-        answers = [said for pool in self._homes(table, key) for said in await self._owners.ask_all(pool, path)]
-        rows = [orjson.loads(said.body) for said in answers if said.status == _OK]
+        pools = self._homes(table, key)
+        responses = [one for pool in pools for one in await self._owners.ask_all(pool, path)]
+        rows = [orjson.loads(one.body) for one in responses if one.status == _OK]
         if not rows and key not in self._pool_of and (lacking := self._lacking(table)):
             raise OwnerUnavailableError(f"No row here, but {lacking[0]['reason']}; it may have the row.")
         if not rows:
             raise _no_row(table)
-        return answer(_merged(table, rows)[0])
+        return answer_as(TableRow, _merged(table, rows)[0])
 
     def _homes(self, table: TableDef, key: str = "") -> Sequence[str]:
         """Return the pools that have the table: for one of runs each that has a worker now, or could have one.
@@ -136,15 +151,51 @@ class Tables:
         return live or ["default"]
 
     def _lacking(self, table: TableDef) -> Sequence[dict[str, str]]:
-        """Return the pools without a live worker whose part of a table of runs nobody can tell."""
+        """Return the pools without a live worker whose part of a table of runs nobody can answer."""
         live = self._owners.pools()
         return [no_worker(pool) for pool in sorted(self._pools) if pool not in live] if table.of_runs else []
 
     def _table(self, call: OperationCall) -> TableDef:
         table = self._tables.get(call.param("name"))
         if table is None:
-            raise Problem("unknown-table", f"Known tables are: {', '.join(sorted(self._tables)) or 'none'}.")
+            raise UNKNOWN_TABLE(f"Known tables are: {', '.join(sorted(self._tables)) or 'none'}.")
         return table
+
+    def operations(self) -> list[Operation]:
+        """Return the operations that read tables."""
+        row_params = (
+            Param("consistency", {"type": "string", "pattern": "^offset:[0-9]+$"}, "wait until this offset is applied"),
+            Param("topic", TEXT, "the topic of that offset; events if not given"),
+            Param("at", TEXT, "as it was: after the record with this offset, or at an RFC 3339 time"),
+            STALE,
+        )
+        problems = (UNKNOWN_TABLE, INVALID_REQUEST, NOT_FOUND, OWNER_UNAVAILABLE)
+        scan_params = (Param("prefix", TEXT, "only keys that begin so"), LIMIT, CURSOR)
+        return [
+            Operation("GET", "/tables", self.all, "read", "The tables", {200: TableList}, tag="tables"),
+            Operation(
+                "GET",
+                "/tables/{name}",
+                self.scan,
+                "read",
+                "Rows in order of key",
+                {200: RowPage},
+                problems,
+                scan_params,
+                tag="tables",
+            ),
+            Operation(
+                "GET",
+                "/tables/{name}/{key:text}",
+                self.row,
+                "read",
+                "A row",
+                {200: TableRow},
+                (*problems, MALFORMED_REQUEST, GONE, UNSUPPORTED, LOG_UNAVAILABLE),
+                row_params,
+                tag="tables",
+            ),
+        ]
 
 
 def _lookups(table: TableDef, call: OperationCall) -> dict[str, str]:
@@ -155,7 +206,7 @@ def _lookups(table: TableDef, call: OperationCall) -> dict[str, str]:
             found[f"by.{name}"] = value
         elif name not in RESERVED:
             known = ", ".join(table.lookups) or "none"
-            raise wrong(name, f"table '{table.name}' has no such lookup; it has: {known}")
+            raise invalid_request(name, f"table '{table.name}' has no such lookup; it has: {known}")
     return found
 
 
@@ -176,19 +227,19 @@ def _merged(table: TableDef, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _no_row(table: TableDef) -> Problem:
-    return Problem("not-found", f"Table '{table.name}' has no such row.")
+    return NOT_FOUND(f"Table '{table.name}' has no such row.")
 
 
 def _order(row: dict[str, Any]) -> bytes:
     return str(row["key"]).encode()
 
 
-def _shown(table: TableDef) -> dict[str, Any]:
-    return {
-        "name": table.name,
-        "version": table.version,
-        "pool": "*" if table.of_runs else table.pool,
-        "of": [kind.event_type for kind in table.of],
-        "lookups": list(table.lookups),
-        "doc": table.doc,
-    }
+def _info(table: TableDef) -> TableInfo:
+    return TableInfo(
+        name=table.name,
+        version=table.version,
+        pool="*" if table.of_runs else table.pool,
+        of=[kind.event_type for kind in table.of],
+        lookups=list(table.lookups),
+        doc=table.doc,
+    )

@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
-from streams.gateway.problem import Problem
-from streams.gateway.submit import wrong
+from streams.gateway.problem import LOG_UNAVAILABLE, invalid_request
 from streams.query.history import PositionError
 from topics.errors import ReadCancelledError, TopicError
 from topics.reader import cancellable
@@ -55,13 +54,11 @@ class GatewayThreads:
                 reading = self._read(partial(_unless_cancelled, work, cancelled), call)
                 return await (_unless_gone(reading, call.receive) if watch else reading)
         except PositionError as error:
-            raise wrong("from", str(error).rstrip(".")) from error
+            raise invalid_request("from", str(error).rstrip(".")) from error
         except TimeoutError:
-            raise Problem(
-                "log-unavailable", "The page took too long; narrow it by from, to or key.", retry_after=1
-            ) from None
+            raise LOG_UNAVAILABLE("The page took too long; narrow it by from, to or key.", retry_after=1) from None
         except TopicError as error:
-            raise Problem("log-unavailable", "The log cannot be read at the moment.", retry_after=1) from error
+            raise LOG_UNAVAILABLE("The log cannot be read at the moment.", retry_after=1) from error
         finally:
             cancelled.set()
 

@@ -10,9 +10,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.gateway.feed import Feed, FeedRecord, Feeds, news_of
-from streams.gateway.problem import Problem
+from streams.gateway.problem import Problem, invalid_request
 from streams.gateway.sse import ALIVE_S, Streams, event_of, last_event_id, place, stream, within
-from streams.gateway.submit import wrong
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from streams.gateway.operation import OperationCall
     from streams.gateway.threads import GatewayThreads
 
-AHEAD: Final = 200
+READ_BATCH: Final = 200
 """Records that are read before the reader has taken them; then the log is read no further until it has."""
 
 _VECTOR: Final = re.compile(r"\d{1,5}:\d{1,18}(,\d{1,5}:\d{1,18})*")
@@ -53,7 +52,7 @@ class TopicEvents:
         """Answer with the stream from `Last-Event-ID`, else `from`, else what comes from now on."""
         query = call.query_params
         if "to" in query:
-            raise wrong("to", "a stream has no end; leave it out")
+            raise invalid_request("to", "a stream has no end; leave it out")
         self._streams.check()
         where: str | Mapping[int, int] = query.get("from", "latest")
         if last := last_event_id(call):
@@ -74,8 +73,8 @@ class TopicEvents:
             reader = _TopicEventReader(self._threads, call, history, wish, feed, offsets)
             while not self._streams.closed and not reader.done:
                 woken.clear()
-                if said := await reader.step():
-                    yield said
+                if lines := await reader.step():
+                    yield lines
                 elif reader.moved:
                     continue
                 elif feed.ended:
@@ -102,32 +101,32 @@ class _TopicEventReader:
         self._wish = wish
         self._feed = feed
         self._offsets = offsets
-        self._seen: int | None = None  # how many of the feed's records; None while behind what it keeps
+        self._seen: int | None = None  # how many of the feed's records; None while behind what it holds
         self._left = wish.limit
         self.moved = False  # whether the last step came further, with or without something to send
 
     @property
     def done(self) -> bool:
-        """Whether it has all that it wished for."""
+        """Whether it has sent as many events as were requested."""
         return self._left == 0
 
     async def step(self) -> bytes:
         """Go on a little and return what is to be sent."""
         if self._seen is None and self._feed.covers(self._offsets):
             self._seen = self._feed.oldest
-        came = None if self._seen is None else self._feed.after(self._seen, AHEAD)
+        came = None if self._seen is None else self._feed.after(self._seen, READ_BATCH)
         if came is None or self._seen is None:
             self._seen = None
             return await self._page(dict(self._feed.next))
         self._seen += len(came)
         self.moved = bool(came)
-        return self._said(came)
+        return self._lines(came)
 
     async def _page(self, end: dict[int, int]) -> bytes:
         """Read on from the log, at most up to an end; nothing comes while no broker answers."""
 
         def read() -> list[FeedRecord]:
-            found = self._history.between(self._wish.topic, start, end, key=self._wish.key, limit=AHEAD)
+            found = self._history.between(self._wish.topic, start, end, key=self._wish.key, limit=READ_BATCH)
             return [news_of(one) for one in found]
 
         start = dict(self._offsets)
@@ -137,29 +136,31 @@ class _TopicEventReader:
         except Problem:
             return b""
         self.moved = True
-        said = self._said(came)
-        if len(came) < AHEAD and not self.done:  # what is left before the end are markers, or records of other keys
+        lines = self._lines(came)
+        if (
+            len(came) < READ_BATCH and not self.done
+        ):  # what is left before the end are markers, or records of other keys
             self._offsets.update({number: max(self._offsets.get(number, 0), offset) for number, offset in end.items()})
-        return said
+        return lines
 
-    def _said(self, came: list[FeedRecord]) -> bytes:
+    def _lines(self, came: list[FeedRecord]) -> bytes:
         """Return what is sent of records that came, moving the offsets on."""
-        said = []
+        lines = []
         for news in came:
             if news.offset < self._offsets.get(news.partition, 0):
-                continue  # the feed keeps older ones than this reader lacks
+                continue  # the feed has older ones than this reader lacks
             self._offsets[news.partition] = news.offset + 1
             if self._wish.takes(news):
-                said.append(event_of(news.text, id=_vector(self._offsets)))
+                lines.append(event_of(news.text, id=_vector(self._offsets)))
                 self._left = None if self._left is None else self._left - 1
                 if self._left == 0:
                     break
-        return b"".join(said)
+        return b"".join(lines)
 
 
 def _offsets(text: str) -> dict[int, int]:
     if _VECTOR.fullmatch(text) is None:
-        raise wrong("Last-Event-ID", "it must be the id of an event of this stream")
+        raise invalid_request("Last-Event-ID", "it must be the id of an event of this stream")
     pairs = (item.split(":") for item in text.split(","))
     return {int(partition): int(offset) for partition, offset in pairs}
 

@@ -15,11 +15,13 @@ from streams.define.policies import Reject
 from streams.define.sources import MalformedBody
 from streams.define.starts import StartRun
 from streams.error_text import error_message
-from streams.gateway.event_from_json import typed_event
+from streams.gateway.access import FORBIDDEN
+from streams.gateway.body import MALFORMED_JSON
+from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
 from streams.gateway.ids import hashed
 from streams.gateway.internal import check_type
-from streams.gateway.problem import Problem
-from streams.gateway.submission import digest, submission_id
+from streams.gateway.problem import INVALID_EVENT, MALFORMED_REQUEST, Problem, ProblemType
+from streams.gateway.submission import INVALID_INPUT, UNKNOWN_AGENT, digest, submission_id
 from streams.gateway.write import ProducedRecord
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from streams.gateway.access import Caller
     from streams.gateway.deps import Deps
     from streams.gateway.submission import Submissions
+
+REJECTED: Final = ProblemType("rejected", 422, "The source rejected the delivery")
+TRANSLATION_PROBLEMS: Final = (UNKNOWN_AGENT, INVALID_INPUT, UNKNOWN_EVENT_TYPE, INVALID_EVENT, FORBIDDEN, REJECTED)
+"""What a delivery can be refused with when its source's function is called."""
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +95,7 @@ class Translator:
             return Identity(text, signed)
         message = f"The delivery's id must be printable and at most {_MAX_ID} characters."
         if isinstance(source.once_per, str):
-            raise Problem("malformed-request", message)
+            raise MALFORMED_REQUEST(message)
         return Identity(UNIDENTIFIED + unnamed, error=ValueError(message))
 
     def meaning(self, source: SourceDef, delivery: Delivery, delivery_id: str, sender: Caller) -> Meaning:
@@ -160,6 +166,6 @@ def _refuse(error: BaseException) -> None:
     if isinstance(error, Problem):
         raise error
     if isinstance(error, MalformedBody):
-        raise Problem("malformed-json", line_of(error)) from None
+        raise MALFORMED_JSON(line_of(error)) from None
     if isinstance(error, Reject):
-        raise Problem("rejected", line_of(error)) from None
+        raise REJECTED(line_of(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from streams.gateway.problem import Problem
+from streams.gateway.problem import BUSY
 
 TOTAL: Final = 128 << 20
 """Bytes of such bodies at once."""
@@ -35,9 +35,7 @@ class UnverifiedBodies:
     def change(self, address: str, size: int) -> None:
         """Hold `size` more bytes, or fewer; Problem 429 when that is over the budget."""
         if size > 0 and (self._held + size > self._total or self._by_address[address] + size > self._per_address):
-            raise Problem(
-                "busy", "Too many bytes of unverified deliveries are under way; send it again.", retry_after=1
-            )
+            raise BUSY("Too many bytes of unverified deliveries are under way; send it again.", retry_after=1)
         self._held += size
         self._by_address[address] += size
         if not self._by_address[address]:

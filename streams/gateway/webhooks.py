@@ -1,4 +1,4 @@
-"""`POST /webhooks/{source}`: believe the sender, write what the delivery means, keep what came, and only then say 202.
+"""`POST /webhooks/{source}`: verifies the sender, writes what a delivery becomes, then the delivery.
 
 The raw delivery is written last, once all that it means is acknowledged: whoever finds it on the log (this gateway
 after a restart, or another one) knows that nothing of it is missing, and may call a repeat a duplicate.
@@ -16,19 +16,30 @@ from schemas.dead import DeadLettered, fingerprint_of
 from schemas.errors import SchemaError
 from schemas.webhook import WebhookReceived
 from streams.clock import monotonic, now_ms
+from streams.contract.events import DeliveryAccepted, HandshakeReply
 from streams.define.policies import Reject
 from streams.define.sources import Delivery, SourceDef
 from streams.error_text import error_traceback, error_type
 from streams.gateway.access import Caller
-from streams.gateway.answers import answer
-from streams.gateway.body import CAP, decoded, read
+from streams.gateway.answers import answer_as
+from streams.gateway.body import BODY_PROBLEMS, CAP, decoded, read
 from streams.gateway.deliveries import SIGNED_ID, Deliveries
-from streams.gateway.headers import kept, plain
-from streams.gateway.problem import Problem
+from streams.gateway.headers import plain, stored
+from streams.gateway.operation import JSON, Operation, TextAnswer
+from streams.gateway.problem import BUSY, CONFLICT, METHOD_NOT_ALLOWED, Problem, ProblemType
 from streams.gateway.secrets import revealed
-from streams.gateway.translation import UNIDENTIFIED, Identity, Meaning, Translator, failed, line_of
+from streams.gateway.translation import (
+    REJECTED,
+    TRANSLATION_PROBLEMS,
+    UNIDENTIFIED,
+    Identity,
+    Meaning,
+    Translator,
+    failed,
+    line_of,
+)
 from streams.gateway.unverified_bodies import UnverifiedBodies
-from streams.gateway.write import ProducedRecord, refused, send_all, write, write_all
+from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, refused, send_all, write, write_all
 from streams.user_code import called
 from topics.errors import EventTooLargeError, TopicError
 
@@ -36,10 +47,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.gateway.deps import DeadLetterSource, Deps
-    from streams.gateway.meter import Meter
+    from streams.gateway.gateway_metrics import GatewayMetrics
     from streams.gateway.operation import OperationCall
     from streams.gateway.runs import Runs
     from streams.gateway.submission import Submissions
+
+UNKNOWN_SOURCE: Final = ProblemType("unknown-source", 404, "There is no such source")
+BAD_SIGNATURE: Final = ProblemType("bad-signature", 401, "The signature is missing or wrong")
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +66,17 @@ _SILENCE_S: Final = 60.0
 class Webhooks:
     """Serves all sources; every id is derived from the delivery's, so a repeat names the same events and runs."""
 
-    def __init__(self, deps: Deps, submissions: Submissions, runs: Runs, deliveries: Deliveries, meter: Meter) -> None:
+    def __init__(
+        self, deps: Deps, submissions: Submissions, runs: Runs, deliveries: Deliveries, metrics: GatewayMetrics
+    ) -> None:
         self._deps = deps
         self._runs = runs
         self._deliveries = deliveries
-        self._meter = meter
+        self._metrics = metrics
         self._unverified = UnverifiedBodies()
         self._translator = Translator(deps, submissions)
         self._topics = {name: deps.names.webhooks(name) for name in deps.catalog.sources}
-        self._told: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
         self._secrets = revealed(deps.settings.webhook_secrets, deps.catalog.sources)
 
     async def __call__(self, call: OperationCall) -> Response:
@@ -70,7 +86,7 @@ class Webhooks:
         source, headers, body, sender = await self._verified(call)
         name, delivery = source.name, Delivery(headers, body)
         if (reply := _handshake(source, delivery)) is not None:
-            return answer(reply)
+            return answer_as(HandshakeReply, reply)
         identity = self._translator.identity(source, delivery, new_id())
         identity = identity._replace(id=self._deliveries.first_id(name, identity.id, identity.signed))
         meaning = self._meaning(source, delivery, identity, sender)
@@ -80,27 +96,27 @@ class Webhooks:
             meaning = await self._store(source, delivery, identity, meaning, headers.get("traceparent"))
 
         stored = await self._deliveries.once(name, identity.id, store)
-        shown: dict[str, Any] = {"id": identity.id, "events": meaning.events, "runs": meaning.runs}
+        members: dict[str, Any] = {"id": identity.id, "events": meaning.events, "runs": meaning.runs}
         if meaning.error is not None:
-            shown["dead_letter"] = _dead_id(name, identity.id)
+            members["dead_letter"] = _dead_id(name, identity.id)
         if not stored:
-            self._meter.duplicate(name)
-            shown["duplicate"] = True
-        return answer(shown, 202)
+            self._metrics.duplicate(name)
+            members["duplicate"] = True
+        return answer_as(DeliveryAccepted, members, 202)
 
     async def ask(self, call: OperationCall) -> Response:
-        """Answer a sender that asks by GET whether the endpoint is the one which it was told; Problem 401, 404, 405."""
+        """Answer a sender that verifies the endpoint by GET; Problem 401, 404, 405."""
         source = self._source(call.param("source"))
         if source.handshake is None:
-            raise Problem("method-not-allowed", f"Source {source.name} takes POST only.", headers={"allow": "POST"})
+            raise METHOD_NOT_ALLOWED(f"Source {source.name} takes POST only.", headers={"allow": "POST"})
         challenge = self._challenge(call)
         if challenge is None:
-            self._meter.refused(source.name)
-            raise Problem("bad-signature", "The source's handshake does not answer this question.")
+            self._metrics.refused(source.name)
+            raise BAD_SIGNATURE("The source's handshake does not answer this question.")
         return challenge
 
     def _challenge(self, call: OperationCall) -> Response | None:
-        """Return what the source's handshake says to the parameters of the query, if anything."""
+        """Return what the source's handshake answers to the parameters of the query, if anything."""
         source = self._deps.catalog.sources.get(call.param("source"))
         if source is None or source.handshake is None:
             return None
@@ -111,25 +127,25 @@ class Webhooks:
             # the text is the asker's own: no browser may take it for a page
             return Response(text, media_type="text/plain", headers={"x-content-type-options": "nosniff"})
         except Exception as error:  # noqa: BLE001 - the function is the user's own
-            self._say_check_failed(source.name, error)
+            self._log_failed_check(source.name, error)
             return None
 
     def _source(self, name: str) -> SourceDef:
         source = self._deps.catalog.sources.get(name)
         if source is None:
-            raise Problem("unknown-source", "No source has that name.")
+            raise UNKNOWN_SOURCE("No source has that name.")
         return source
 
-    def kept(self, book: DeadLetterSource, name: str, delivery_id: bytes) -> WebhookReceived:
+    def raw_delivery(self, index: DeadLetterSource, name: str, delivery_id: bytes) -> WebhookReceived:
         """Return a raw delivery from the log; blocking. Problem 409 when it, or its source, is no more there."""
         topic = self._topics.get(name)
-        found = None if topic is None else book.last(topic, delivery_id, WebhookReceived)
+        found = None if topic is None else index.last(topic, delivery_id, WebhookReceived)
         if found is None:
-            raise Problem("conflict", "The raw delivery is no longer on the log, or its source is gone: discard it.")
+            raise CONFLICT("The raw delivery is no longer on the log, or its source is gone: discard it.")
         return found
 
     async def again(self, name: str, raw: WebhookReceived, traceparent: str | None) -> None:
-        """Translate a kept delivery once more and write what it means; Problem 409 when the source fails again."""
+        """Translate a stored delivery once more and write what it becomes; Problem 409 when the source fails again."""
         source = self._deps.catalog.sources[name]
         delivery, delivery_id, error = Delivery(raw.headers, raw.body), raw.delivery_id, None
         if delivery_id.startswith(UNIDENTIFIED):
@@ -137,7 +153,7 @@ class Webhooks:
             delivery_id, error = found.id, found.error
         meaning = self._meaning(source, delivery, Identity(delivery_id, error=error), _unkeyed(name))
         if meaning.error is not None:
-            raise Problem("conflict", f"Source {name} fails on it again: {line_of(meaning.error)}"[:500])
+            raise CONFLICT(f"Source {name} fails on it again: {line_of(meaning.error)}"[:500])
         await write_all(self._deps.producer, meaning.records, traceparent)
         self._deliveries.remember(name, delivery_id)
         for record in meaning.records:
@@ -171,30 +187,30 @@ class Webhooks:
         return failed(identity.error)
 
     def _untrusted(self, name: str) -> Problem:
-        self._meter.refused(name)
-        return Problem("bad-signature", "The delivery's signature is missing, wrong or too old.")
+        self._metrics.refused(name)
+        return BAD_SIGNATURE("The delivery's signature is missing, wrong or too old.")
 
     def _has_key(self, source: SourceDef, call: OperationCall, headers: Mapping[str, str]) -> bool:
-        """Tell whether the sender proved itself by an API key, where the source takes one."""
+        """Return whether the sender proved itself by an API key, where the source takes one."""
         if not getattr(source.verify, "accepts_key", False) or call.caller is None:
             return False
-        # on loopback without keys everybody is trusted, except the pages of web sites, whose browsers say so
+        # on loopback without keys everybody is trusted, except pages of web sites: browsers send their Origin
         anyone = not call.caller.name and not self._secrets.get(source.name, ()) and "origin" not in headers
         return call.caller.may("submit") and (bool(call.caller.name) or anyone)
 
     def _is_signed(self, source: SourceDef, headers: Mapping[str, str], body: bytes) -> bool:
-        """Tell whether the sender proved itself by its signature."""
+        """Return whether the sender proved itself by its signature."""
         try:
             return called(source.verified, headers, body, self._secrets.get(source.name, ()), now_ms() / 1000)
         except Exception as error:  # noqa: BLE001 - a check may be the user's own
-            self._say_check_failed(source.name, error)
+            self._log_failed_check(source.name, error)
             return False
 
-    def _say_check_failed(self, name: str, error: Exception) -> None:
+    def _log_failed_check(self, name: str, error: Exception) -> None:
         """Log why a check failed, once a minute for each source: anybody can make it fail, as often as they like."""
         now = monotonic()
-        if now - self._told.get(name, -_SILENCE_S) >= _SILENCE_S:
-            self._told[name] = now
+        if now - self._logged.get(name, -_SILENCE_S) >= _SILENCE_S:
+            self._logged[name] = now
             log.error("the check of source %s failed; the delivery is refused", name, exc_info=error)
 
     async def _store(
@@ -219,14 +235,14 @@ class Webhooks:
         for record in meaning.records:
             self._runs.started(record.event)
         if meaning.error is not None:
-            self._meter.failed(source.name)
+            self._metrics.failed(source.name)
             await write(producer, self._dead(source.name, identity.id, meaning.error), traceparent)
         await write(producer, self._raw(source, delivery, identity), traceparent)
         return meaning
 
     def _raw(self, source: SourceDef, delivery: Delivery, identity: Identity) -> ProducedRecord:
         raw = WebhookReceived(
-            source=source.name, delivery_id=identity.id, headers=kept(source, delivery.headers), body=delivery.body
+            source=source.name, delivery_id=identity.id, headers=stored(source, delivery.headers), body=delivery.body
         )
         signed = None if identity.signed is None else {SIGNED_ID: identity.signed}
         return ProducedRecord(self._topics[source.name], raw, f"{source.name}/{identity.id}", identity.id, signed)
@@ -248,6 +264,34 @@ class Webhooks:
         )
         return ProducedRecord(self._deps.names.dead_letters, letter, letter.dead_id)
 
+    def operations(self) -> list[Operation]:
+        """Return the operations of all sources."""
+        return [
+            Operation(
+                "POST",
+                "/webhooks/{source}",
+                self,
+                "optional",
+                "A signed delivery",
+                {200: (HandshakeReply, TextAnswer("text/plain")), 202: DeliveryAccepted},
+                (*BODY_PROBLEMS, BAD_SIGNATURE, UNKNOWN_SOURCE, BUSY, *TRANSLATION_PROBLEMS, *WRITE_PROBLEMS),
+                body={JSON: {}, "application/x-www-form-urlencoded": {}},
+                tag="events",
+                foreign=True,
+            ),
+            Operation(
+                "GET",
+                "/webhooks/{source}",
+                self.ask,
+                "open",
+                "Answer a sender that asks whether the endpoint is the right one",
+                {200: TextAnswer("text/plain")},
+                (BAD_SIGNATURE, UNKNOWN_SOURCE, METHOD_NOT_ALLOWED),
+                tag="events",
+                foreign=True,
+            ),
+        ]
+
 
 def _unkeyed(source: str) -> Caller:
     """Return the sender of deliveries of a source that no key came with: it starts the runs."""
@@ -259,10 +303,10 @@ def _dead_id(source: str, delivery_id: str) -> str:
 
 
 def _handshake(source: SourceDef, delivery: Delivery) -> dict[str, Any] | None:
-    """Return what the sender wants to hear before it sends anything, if this is that question."""
+    """Return the answer to the sender's handshake, if this delivery is one."""
     handshake = getattr(source.verify, "handshake", None)
     try:
         reply: dict[str, Any] | None = None if handshake is None else handshake(delivery)
     except Reject as error:
-        raise Problem("rejected", line_of(error)) from None
+        raise REJECTED(line_of(error)) from None
     return reply

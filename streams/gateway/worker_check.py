@@ -50,6 +50,6 @@ class WorkerCheck:
             try:
                 found = await asyncio.to_thread(self._waiting, pool, self._queues[pool]) > 0
             except TopicError:
-                return False  # the check of the broker says that
+                return False  # the check of the broker reports that
             self._seen[pool] = (monotonic(), found)
         return found

@@ -1,11 +1,12 @@
-"""Writes that are acknowledged or a problem: nothing is answered 2xx before the broker said so."""
+"""Writes that are acknowledged or a problem: nothing is answered 2xx before the broker acknowledged it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas.errors import SchemaError
-from streams.gateway.problem import Problem
+from streams.gateway.body import TOO_LARGE
+from streams.gateway.problem import INVALID_EVENT, Problem, ProblemType
 from topics.errors import EventTooLargeError, TopicError, UnknownTopicError
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from schemas import Event
     from streams.gateway.deps import GatewayProducer, PendingRecord
     from topics.producer import Ack
+
+NOT_ACKNOWLEDGED: Final = ProblemType("not-acknowledged", 503, "The log did not acknowledge the write")
+WRITE_PROBLEMS: Final = (TOO_LARGE, INVALID_EVENT, NOT_ACKNOWLEDGED)
+"""What an operation that writes to the log can answer."""
 
 RETRY_AFTER = 1
 """Seconds after which a client may repeat a write that was not acknowledged."""
@@ -44,11 +49,11 @@ async def write_all(
     try:
         return await send_all(producer, records, traceparent)
     except EventTooLargeError as error:
-        raise Problem("too-large", "The record is over the size that its topic takes.") from error
+        raise TOO_LARGE("The record is over the size that its topic takes.") from error
     except TopicError as error:
         raise refused(error, **named) from error
     except SchemaError as error:
-        raise Problem("invalid-event", f"It cannot be encoded: {error}", errors=[]) from error
+        raise INVALID_EVENT(f"It cannot be encoded: {error}", errors=[]) from error
 
 
 async def send_all(producer: GatewayProducer, records: Sequence[ProducedRecord], traceparent: str | None) -> list[Ack]:
@@ -75,9 +80,8 @@ def refused(error: TopicError, **named: Any) -> Problem:
     """Return the 503: the write may or may not be on the log, so the client repeats it under the same id."""
     if isinstance(error, UnknownTopicError):
         message = f"The topic {error.topic} does not exist yet: run `streams topics apply`, then send it again."
-        return Problem("not-acknowledged", message, retry_after=RETRY_AFTER, **named)
-    return Problem(
-        "not-acknowledged",
+        return NOT_ACKNOWLEDGED(message, retry_after=RETRY_AFTER, **named)
+    return NOT_ACKNOWLEDGED(
         "The broker did not acknowledge in time: it may or may not be written; repeat with the same id.",
         retry_after=RETRY_AFTER,
         **named,

@@ -11,16 +11,18 @@ from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from schemas.key import KeyGranted, KeyReleased, KeyWanted
 from streams.engine.decision import Output
 from streams.journal import store_keys
 from streams.journal.store_keys import LEDGER
 from streams.limits.key_lock import KeyLock, LockClaim
+from streams.metrics import KEYS_WAITING
 from streams.runtime.commit_unit import CommitUnit
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from streams.journal.record_writer import RecordWriter
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
@@ -90,7 +92,7 @@ class KeyHomes:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures of all locks whose home is here."""
-        yield GaugeMetricFamily("streams_keys_waiting", "Runs that wait for a concurrency key", self.waiting())
+        yield KEYS_WAITING.family([((), self.waiting())])
 
     @staticmethod
     def _put(batch: RecordBatch, lock: str, claim: LockClaim) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from streams.limits.breakers import BreakerRegistry
 from streams.limits.holders import HolderWatch
 from streams.limits.limit_homes import LimitHomes
@@ -16,12 +14,15 @@ from streams.limits.rate_limit_client import RateLimitClient
 from streams.limits.semaphore_client import SemaphoreClient
 from streams.limits.single_flight import SingleFlight
 from streams.limits.tool_limiter import HOME, ToolLimiter
+from streams.metrics import BREAKER_STATE, LIMIT_WAITING, PERMITS_HELD, PERMITS_WANTED, SHARED_FOUND, SHARED_MADE
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from topics.partition import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from prometheus_client.core import Metric
 
     from streams.define.tools import Tool
     from streams.limits.circuit import BreakerState
@@ -85,22 +86,13 @@ class WorkerLimits:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures of all limits."""
-        waiting = GaugeMetricFamily("streams_limit_waiting", "Calls and runs that wait for a grant", labels=["limit"])
-        for name, count in self.rate_limits.waiting().items():
-            waiting.add_metric([name], count)
-        held = GaugeMetricFamily("streams_limit_places_held", "Places that are held here", labels=["limit"])
-        wanted = GaugeMetricFamily("streams_limit_places_wanted", "Waiting for a place here", labels=["limit"])
-        for name, (holds, wants) in self.semaphores.figures().items():
-            held.add_metric([name], holds)
-            wanted.add_metric([name], wants)
-        state = GaugeMetricFamily("streams_breaker_state", "0 closed, 1 half-open, 2 open", labels=["tool"])
-        for shown in self.breakers.shown():
-            state.add_metric([shown["tool"]], _STATES[shown["state"]])
-        yield from (waiting, held, wanted, state)
-        yield CounterMetricFamily(
-            "streams_shared_answers_found", "Tool calls answered by another", self.shared_calls.hits
-        )
-        yield CounterMetricFamily("streams_shared_answers_made", "Tool calls made and shared", self.shared_calls.misses)
+        figures = sorted(self.semaphores.figures().items())
+        yield LIMIT_WAITING.family(((name,), count) for name, count in self.rate_limits.waiting().items())
+        yield PERMITS_HELD.family(((name,), held) for name, (held, _) in figures)
+        yield PERMITS_WANTED.family(((name,), wanted) for name, (_, wanted) in figures)
+        yield BREAKER_STATE.family(((one["tool"],), _STATES[one["state"]]) for one in self.breakers.shown())
+        yield SHARED_FOUND.family([((), self.shared_calls.hits)])
+        yield SHARED_MADE.family([((), self.shared_calls.misses)])
 
     # -- what goes out, or stays in this process
 

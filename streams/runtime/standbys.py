@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from streams import clock
+from streams.metrics import STANDBY_LAG
 from streams.runtime.assignment import PartitionAssignment
 from streams.runtime.changelogs import CHUNK
 from streams.runtime.errors import ClientLostError
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from streams.runtime.changelogs import ChangelogReader, ChangelogReading, Place
     from streams.runtime.errors import StoreDamagedError
     from streams.runtime.store_index import StoreSpec
@@ -126,12 +128,7 @@ class Standbys:
 
     def collect(self) -> Iterator[Metric]:
         """Yield how far the copies are behind."""
-        lag = GaugeMetricFamily(
-            "streams_worker_standby_lag_records", "How far a copy is behind its changelogs", labels=["partition"]
-        )
-        for number, behind in sorted(self.lags.items()):
-            lag.add_metric([str(number)], behind)
-        yield lag
+        yield STANDBY_LAG.family(((str(number),), behind) for number, behind in sorted(self.lags.items()))
 
     # -- the thread
 

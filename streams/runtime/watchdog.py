@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client.core import HistogramMetricFamily, Metric
-
 from streams import clock
 from streams.activity import BOARD
 from streams.error_text import LIBRARIES
+from streams.metrics import LOOP_LAG
 from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import WorkerError
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from streams.runtime.assignment import SourcePartition
     from streams.runtime.runtime import Runtime
 
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _NOT_USERS: Final = (*LIBRARIES, str(Path(__file__).parents[1]), "<")  # and ours, and <frozen …>, which is the import
 _BEAT_S: Final = 0.1
-_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _BLOCKED_S: Final = 1.0
 _LOOK_S: Final = 5.0
 _STALLED_S: Final = 45.0
@@ -54,7 +54,7 @@ class LoopLagWatch:
         self._stop = threading.Event()
         self._main = threading.get_ident()
         self.worst_s = 0.0
-        self._late = [0] * (len(_BOUNDS) + 1)
+        self._late = [0] * (len(LOOP_LAG.buckets) + 1)
         self._sum_s = 0.0
         self._thread = threading.Thread(target=self._watch, name="streams-watchdog", daemon=True)
 
@@ -69,17 +69,13 @@ class LoopLagWatch:
 
     def collect(self) -> Iterator[Metric]:
         """Yield how late the loop was, looked at ten times a second."""
-        totals = itertools.accumulate(self._late)
-        buckets = [(str(bound), count) for bound, count in zip((*_BOUNDS, "+Inf"), totals, strict=True)]
-        yield HistogramMetricFamily(
-            "streams_worker_loop_lag_seconds", "How late the event loop comes back", buckets, self._sum_s
-        )
+        yield LOOP_LAG.family(list(itertools.accumulate(self._late)), self._sum_s)
 
     def _tick(self) -> None:
         now = clock.monotonic()
         late = max(now - self._beat - _BEAT_S, 0.0)
         self.worst_s = max(self.worst_s * 0.99, late)
-        self._late[bisect.bisect_left(_BOUNDS, late)] += 1
+        self._late[bisect.bisect_left(LOOP_LAG.buckets, late)] += 1
         self._sum_s += late
         self._beat = now
         BOARD.beat()

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-
 from streams import clock
+from streams.metrics import FUNCTIONS, OLDEST_FUNCTION
 from streams.runtime.errors import WorkerError
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from streams.tools._threads import FunctionThreads, RunningFunction
 
 _LOOK_S: Final = 5.0
@@ -57,16 +58,8 @@ class HandlerThreads:
     def collect(self) -> Iterator[Metric]:
         """Yield how many functions run and wait, and for how long the oldest has run."""
         held = self._threads.held()
-        functions = GaugeMetricFamily(
-            "streams_worker_functions", "Plain functions of users that have a thread or wait for one", labels=["state"]
-        )
-        functions.add_metric(["running"], len(held))
-        functions.add_metric(["waiting"], self._threads.waiting)
-        yield functions
-        oldest = clock.monotonic() - held[0].since if held else 0.0
-        yield GaugeMetricFamily(
-            "streams_worker_oldest_function_seconds", "For how long the oldest plain function has run", oldest
-        )
+        yield FUNCTIONS.family([(("running",), len(held)), (("waiting",), self._threads.waiting)])
+        yield OLDEST_FUNCTION.family([((), clock.monotonic() - held[0].since if held else 0.0)])
 
     def _held_s(self) -> float:
         """Return for how long no function has returned or begun while others wait."""

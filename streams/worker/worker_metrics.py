@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from streams.metrics import (
+    COMMITS,
+    COMMITTED_RECORDS,
+    DELETED_UNREAD,
+    EFFECTS_RUNNING,
+    PARTITIONS,
+    RUNS_EXECUTING,
+    RUNS_IN_MEMORY,
+    RUNS_QUEUED,
+    TIMERS,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
     from streams.runtime.runtime import Runtime
     from streams.worker.runs.dispatcher import RunDispatcher
@@ -32,29 +43,19 @@ class WorkerMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all figures as they are now."""
-        yield GaugeMetricFamily("streams_worker_partitions", "Partition numbers owned", len(self._runtime.assignments))
-        yield GaugeMetricFamily(
-            "streams_worker_runs_in_memory", "Runs with a machine in memory", len(self._manager.live)
-        )
-        yield GaugeMetricFamily("streams_worker_runs_executing", "Runs that hold a place", self._dispatcher.executing())
-        yield GaugeMetricFamily("streams_worker_timers", "Timers that wait", len(self._timers))
-        yield GaugeMetricFamily("streams_worker_effects_running", "Attempts under way", self._effects.running)
-        queued = GaugeMetricFamily("streams_worker_runs_queued", "Runs that wait for a place", labels=["agent"])
-        for agent, count in self._dispatcher.queued().items():
-            queued.add_metric([agent], count)
-        yield queued
-        lost = CounterMetricFamily(
-            "streams_worker_deleted_unread", "Offsets that retention deleted before they were read", labels=["topic"]
-        )
-        for topic, count in self._runtime.gaps.offsets.items():
-            lost.add_metric([topic], count)
-        yield lost
+        yield PARTITIONS.family([((), len(self._runtime.assignments))])
+        yield RUNS_IN_MEMORY.family([((), len(self._manager.live))])
+        yield RUNS_EXECUTING.family([((), self._dispatcher.executing())])
+        yield TIMERS.family([((), len(self._timers))])
+        yield EFFECTS_RUNNING.family([((), self._effects.running)])
+        yield RUNS_QUEUED.family(((agent,), count) for agent, count in self._dispatcher.queued().items())
+        yield DELETED_UNREAD.family(((topic,), count) for topic, count in self._runtime.gaps.offsets.items())
         if self._runtime.standbys is not None:
             yield from self._runtime.standbys.collect()
         if self._runtime.opened.is_set():
             committer = self._runtime.committer
-            yield CounterMetricFamily("streams_worker_commits", "Transactions committed", committer.commits)
-            yield CounterMetricFamily("streams_worker_committed_records", "Records committed", committer.records)
+            yield COMMITS.family([((), committer.commits)])
+            yield COMMITTED_RECORDS.family([((), committer.records)])
 
 
 def register(

@@ -19,8 +19,9 @@ import orjson
 import pytest
 from typer.main import get_command
 
-from docs.generate.http import document
+from docs.generate.http import served
 from streams.cli.main import app
+from streams.gateway.openapi import document
 from streams.settings import Settings
 from tests.docs.pages import Block, every
 from tests.house.files import ROOT
@@ -170,7 +171,7 @@ def curl(words: list[str]) -> None:
 @lru_cache
 def paths() -> dict[str, Any]:
     """Return the paths of the OpenAPI document with their operations."""
-    return dict(document()["paths"])
+    return dict(document(served(), "1", None)["paths"])
 
 
 @lru_cache

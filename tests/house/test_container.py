@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from docs.generate.compose import compose
 from streams.settings import Settings
 from tests.house.files import ROOT
 
@@ -39,6 +40,7 @@ def test_each_requirement_has_hashes_and_no_file_names_a_host() -> None:
 
 def test_the_compose_file_passes_every_setting_on() -> None:
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    assert compose() == text, "run `python -m docs.generate`"
     given = set(re.findall(r"^ +(STREAMS_[A-Z_]+):", text, re.MULTILINE))
     fixed = {
         "STREAMS_STATE_DIR", "STREAMS_CACHE_DIR",  # the image's own folders

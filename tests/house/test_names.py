@@ -18,8 +18,6 @@ from tests.house.files import ROOT, modules
 
 pytestmark = pytest.mark.house
 
-OTHERS: Final = ("streams/gateway/", "streams/cli/")
-"""Rooms whose identifiers are not all by the glossary."""
 BANNED: Final = frozenset(
     [
         "ahead",
@@ -100,16 +98,15 @@ def test_no_identifier_is_a_banned_word() -> None:
     found = []
     for path in modules():
         name = path.relative_to(ROOT).as_posix()
-        if not name.startswith(OTHERS):
-            data = DATA | {"tell"} if name.startswith(DATA_ROOMS) else {"tell"}  # `tell` is a method of open files
-            tokens = tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline)
-            found += [
-                f"{name}:{token.start[0]}: {token.string}"
-                for token in tokens
-                if token.type == tokenize.NAME
-                and token.string not in data
-                and BANNED & {part.lower() for part in re.split(r"_|(?<=[a-z])(?=[A-Z])", token.string)}
-            ]
+        data = DATA | {"tell"} if name.startswith(DATA_ROOMS) else {"tell"}  # `tell` is a method of open files
+        tokens = tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline)
+        found += [
+            f"{name}:{token.start[0]}: {token.string}"
+            for token in tokens
+            if token.type == tokenize.NAME
+            and token.string not in data
+            and BANNED & {part.lower() for part in re.split(r"_|(?<=[a-z])(?=[A-Z])", token.string)}
+        ]
     assert found == []
 
 

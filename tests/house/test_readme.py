@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from typer.main import get_command
 
-from docs.generate.metrics import declared
+from docs.generate.metrics import declared, series
 from streams.cli.main import app
 from streams.settings import Settings
 from tests.docs.pages import FILES, every, name_of, prose, text_of
@@ -64,7 +64,7 @@ def test_every_setting_exists(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_metric_exists(page: str) -> None:
-    known = {f"{one.name}{series}" for one in declared() for series in SERIES}
+    known = {f"{series(one)}{suffix}" for one in declared() for suffix in SERIES}
     named = set(re.findall(r"\bstreams_[a-z_]+[a-z]\b", PAGES[page]))
     assert named - known == set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.run import ENDED
 from streams.cli.demo.errors import DemoError
@@ -14,13 +14,14 @@ from streams.cli.demo.owner import RunOwner, alive, kill, owner_of
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
 from streams.clock import monotonic, now_ms
+from streams.contract.runs import HistoryEntry, RunHistory, RunState
 
 if TYPE_CHECKING:
     from streams.cli.demo.report import DemoReport
     from streams.cli.demo.scene import Scene
 
 
-async def crash_and_resume(stage: Scene, report: DemoReport, run: str, before: list[dict[str, Any]]) -> None:
+async def crash_and_resume(stage: Scene, report: DemoReport, run: str, before: list[HistoryEntry]) -> None:
     """Kill the run's owner, wait for the end of the run, and count what was done twice."""
     report.step("The worker that owns the run is killed with -9")
     calls_before, asked = Counter(stage.proxy.calls), stage.pages.requests[REPORT]
@@ -54,19 +55,19 @@ async def succeeded(stage: Scene, report: DemoReport, run: str) -> None:
     """Wait for the end of the run; DemoError unless it succeeded."""
     begun = monotonic()
     view = await until("the end of the run", lambda: ended(stage, run), 240)
-    if view["status"] != "succeeded":
-        message = f"the run ended as {view['status']}: {view['error']}"
+    if view.status != "succeeded":
+        message = f"the run ended as {view.status}: {view.error}"
         raise DemoError(message)
-    report.seen(f"the run succeeded {monotonic() - begun:.1f} s later, progress {view['progress']} %")
+    report.seen(f"the run succeeded {monotonic() - begun:.1f} s later, progress {view.progress} %")
 
 
 async def _nothing_twice(
-    stage: Scene, report: DemoReport, run: str, before: list[dict[str, Any]], calls_before: Counter[str]
+    stage: Scene, report: DemoReport, run: str, before: list[HistoryEntry], calls_before: Counter[str]
 ) -> None:
     """Compare what the journal recorded with what reached the model and the pages, counted there."""
     report.step("What was recorded before the crash was not done again: counted at the model and at the pages")
-    entries = (await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/history"))["entries"]
-    now = {entry["path"]: entry for entry in entries if paid(entry)}
+    history = await asyncio.to_thread(stage.gateway.read, RunHistory, f"/runs/{run}/history")
+    now = {entry.path: entry for entry in history.entries if paid(entry)}
     unchanged(before, now)
     report.seen(f"{len(before)} entries from before the crash stand unchanged in the journal")
     again = [call for call in calls_before if stage.proxy.calls[call] > calls_before[call]]
@@ -81,16 +82,16 @@ async def _nothing_twice(
     report.seen(f"pages: the recorded one was fetched once; the one in flight at the crash {pages[REPORT]} times")
 
 
-def unchanged(before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> None:
+def unchanged(before: list[HistoryEntry], now: dict[str, HistoryEntry]) -> None:
     """Raise DemoError unless every entry from before the crash is still what the journal holds."""
     for entry in before:
-        after = now.get(entry["path"])
-        if after is None or (after["seq"], after["output"]) != (entry["seq"], entry["output"]):
-            message = f"the entry {entry['path']} that was recorded before the crash is not the same after it"
+        after = now.get(entry.path)
+        if after is None or (after.seq, after.output) != (entry.seq, entry.output):
+            message = f"the entry {entry.path} that was recorded before the crash is not the same after it"
             raise DemoError(message)
 
 
-def ended(stage: Scene, run: str) -> dict[str, Any] | None:
+def ended(stage: Scene, run: str) -> RunState | None:
     """Return the run's state if it has ended."""
-    view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
-    return view if view["status"] in ENDED else None
+    view = stage.gateway.read(RunState, f"/runs/{run}")
+    return view if view.status in ENDED else None

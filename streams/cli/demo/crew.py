@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streams.cli.demo.crash import crash, succeeded, unchanged
 from streams.cli.demo.errors import DemoError
@@ -11,6 +11,7 @@ from streams.cli.demo.ledger import compare
 from streams.cli.demo.opening import paid
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
+from streams.contract.runs import HistoryEntry, RunAccepted, RunHistory, RunResult, RunState
 
 if TYPE_CHECKING:
     from streams.cli.demo.report import DemoReport
@@ -23,7 +24,7 @@ FRESH = "?for=pipeline"
 
 QUESTION = "Why were customers charged twice?"
 DRAFT = b"Draft:"
-"""What the reviewer says to the model, and nobody else."""
+"""What only the reviewer sends to the model."""
 
 
 async def crew(stage: Scene, report: DemoReport) -> None:
@@ -32,46 +33,43 @@ async def crew(stage: Scene, report: DemoReport) -> None:
     calls, undelivered = stage.proxy.total, stage.proxy.undelivered
     stage.proxy.hold(DRAFT)
     goal = {"question": QUESTION, "urls": [stage.pages.url(page) + FRESH for page in (HANDBOOK, REPORT)]}
-    run = (await asyncio.to_thread(stage.gateway.post, "/runs", {"agent": AGENT, "input": goal}))["run_id"]
+    body = {"agent": AGENT, "input": goal}
+    run = (await asyncio.to_thread(stage.gateway.send, RunAccepted, "/runs", body)).run_id
     report.seen(f"POST /runs: 202, run {run}")
 
-    def in_review() -> dict[str, Any] | None:
-        view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
-        if view["status"] == "failed":
-            message = f"{AGENT} failed before its {STAGE}: {view['error']}"
+    def in_review() -> RunState | None:
+        view = stage.gateway.read(RunState, f"/runs/{run}")
+        if view.status == "failed":
+            message = f"{AGENT} failed before its {STAGE}: {view.error}"
             raise DemoError(message)
-        return view if view["stage"] == STAGE and stage.proxy.held else None
+        return view if view.stage == STAGE and stage.proxy.held else None
 
     view = await until(f"the stage {STAGE}, whose model call is under way", in_review, 240)
-    before = {one["run_id"]: _paid(stage, one["run_id"]) for one in _family(stage, run)}
-    report.seen(f"stage {view['stage']}, progress {view['progress']} %: the reviewer's call has not reached the model")
+    before = {one.run_id: _paid(stage, one.run_id) for one in _family(stage, run)}
+    report.seen(f"stage {view.stage}, progress {view.progress} %: the reviewer's call has not reached the model")
     for entry in (entry for entries in before.values() for entry in entries):
-        report.seen(f"recorded: {entry['kind']} {entry['name']} ({entry['path']})")
+        report.seen(f"recorded: {entry.kind} {entry.name} ({entry.path})")
     reached = stage.proxy.total - calls
     await crash(stage, report, run)
     stage.proxy.release()
     await succeeded(stage, report, run)
     for one, entries in before.items():
-        unchanged(entries, {entry["path"]: entry for entry in _paid(stage, one)})
+        unchanged(entries, {entry.path: entry for entry in _paid(stage, one)})
     family = _family(stage, run)
-    names = ", ".join(f"{one['agent']} {one['status']}" for one in family)
+    names = ", ".join(f"{one.agent} {one.status}" for one in family)
     report.seen(f"{names}: each child knows its parent")
     total = stage.proxy.total - calls
     report.seen(f"{reached} model calls before the crash, {total - reached} after it: no stage was done again")
-    report.seen(await compare(stage, {one["run_id"] for one in family}, total, stage.proxy.undelivered - undelivered))
-    result = (await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/result"))["result"]
+    report.seen(await compare(stage, {one.run_id for one in family}, total, stage.proxy.undelivered - undelivered))
+    result = (await asyncio.to_thread(stage.gateway.read, RunResult, f"/runs/{run}/result")).result
     report.seen(f"answer: {' '.join(result['report']['answer'].split())[:300]}")
 
 
-def _family(stage: Scene, run: str) -> list[dict[str, Any]]:
+def _family(stage: Scene, run: str) -> list[RunState]:
     """Return the state of a run and of all runs below it."""
-    view: dict[str, Any] = stage.gateway.get(f"/runs/{run}")
-    return [view, *(one for child in view["children"] for one in _family(stage, _id(child)))]
+    view = stage.gateway.read(RunState, f"/runs/{run}")
+    return [view, *(one for child in view.children for one in _family(stage, child))]
 
 
-def _id(child: Any) -> str:
-    return str(child["run_id"] if isinstance(child, dict) else child)
-
-
-def _paid(stage: Scene, run: str) -> list[dict[str, Any]]:
-    return [entry for entry in stage.gateway.get(f"/runs/{run}/history")["entries"] if paid(entry)]
+def _paid(stage: Scene, run: str) -> list[HistoryEntry]:
+    return [entry for entry in stage.gateway.read(RunHistory, f"/runs/{run}/history").entries if paid(entry)]

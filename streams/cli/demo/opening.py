@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from streams.cli.demo.delivery import NUMBER, REPOSITORY, TITLE, issue_opened
+from streams.cli.demo.delivery import NUMBER, REPOSITORY, TITLE, SignedDelivery, issue_opened
 from streams.cli.demo.errors import DemoError
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
-from streams.cli.io.client import Refused
+from streams.cli.io.client import Refused, as_model
+from streams.contract.events import DeliveryAccepted
+from streams.contract.runs import HistoryEntry, RunHistory, RunPage, RunState
 
 if TYPE_CHECKING:
     from streams.cli.demo.report import DemoReport
@@ -32,46 +34,51 @@ async def deliver(stage: Scene, report: DemoReport) -> str:
         message = "a forged delivery was accepted"
         raise DemoError(message)
     report.seen("a delivery with a wrong signature: 401")
-    first = await asyncio.to_thread(stage.gateway.post_raw, WEBHOOK, genuine.body, genuine.headers)
-    report.seen(f"the signed delivery of {REPOSITORY}#{NUMBER} “{TITLE}”: 202, id {first['id']}")
-    again = await asyncio.to_thread(stage.gateway.post_raw, WEBHOOK, genuine.body, genuine.headers)
-    _must(again.get("duplicate") is True, f"the same delivery again was not recognised: {again}")
+    first = await _accepted(stage, genuine)
+    report.seen(f"the signed delivery of {REPOSITORY}#{NUMBER} “{TITLE}”: 202, id {first.id}")
+    again = await _accepted(stage, genuine)
+    _must(again.duplicate, f"the same delivery again was not recognised: {again}")
     report.seen("the same delivery again: recognised as a duplicate, nothing new on the log")
     run = await until(f"a run of {AGENT} for the issue", lambda: _run_of_issue(stage), 30)
     report.seen(f"the reaction started run {run}")
     return run
 
 
-async def follow_to_the_slow_page(stage: Scene, report: DemoReport, run: str) -> list[dict[str, Any]]:
+async def follow_to_the_slow_page(stage: Scene, report: DemoReport, run: str) -> list[HistoryEntry]:
     """Wait until the run has recorded something and waits for the slow page; return what it recorded."""
     report.step("The agent reads the two pages that the issue links to")
 
-    def recorded() -> list[dict[str, Any]] | None:
-        entries: list[dict[str, Any]] = stage.gateway.get(f"/runs/{run}/history")["entries"]
-        done = [entry for entry in entries if paid(entry)]
+    def recorded() -> list[HistoryEntry] | None:
+        history = stage.gateway.read(RunHistory, f"/runs/{run}/history")
+        done = [entry for entry in history.entries if paid(entry)]
         return done if done and stage.pages.requests[REPORT] else None
 
     done = await until("a page in the run's journal while the other one is slow", recorded, 60)
-    view = await asyncio.to_thread(stage.gateway.get, f"/runs/{run}")
-    _must(view["status"] in {"running", "waiting"}, f"the run is {view['status']} while a page is still to come")
-    report.seen(f"status {view['status']}, {view['progress']} %, at step {view.get('step')}")
+    view = await asyncio.to_thread(stage.gateway.read, RunState, f"/runs/{run}")
+    _must(view.status in {"running", "waiting"}, f"the run is {view.status} while a page is still to come")
+    report.seen(f"status {view.status}, {view.progress} %, at step {view.step}")
     for entry in done:
-        report.seen(f"recorded: {entry['kind']} {entry['name']} ({entry['path']})")
+        report.seen(f"recorded: {entry.kind} {entry.name} ({entry.path})")
     report.note(f"the second page, {stage.pages.url(REPORT)}, is slow: its request is under way")
     return done
 
 
-def paid(entry: dict[str, Any]) -> bool:
+def paid(entry: HistoryEntry) -> bool:
     """Tell whether an entry holds the answer of a model or a tool."""
-    return entry["kind"] in {"llm", "tool"} and entry["status"] == "completed"
+    return entry.kind in {"llm", "tool"} and entry.status == "completed"
 
 
 def _run_of_issue(stage: Scene) -> str | None:
-    for run in stage.gateway.get("/runs", agent=AGENT, limit=20)["runs"]:
-        given = run.get("input") or stage.gateway.get(f"/runs/{run['run_id']}").get("input") or {}
+    for run in stage.gateway.read(RunPage, "/runs", agent=AGENT, limit=20).runs:
+        given = run.input or {}
         if given.get("repository") == REPOSITORY and given.get("number") == NUMBER:
-            return str(run["run_id"])
+            return run.run_id
     return None
+
+
+async def _accepted(stage: Scene, delivery: SignedDelivery) -> DeliveryAccepted:
+    body = await asyncio.to_thread(stage.gateway.post_raw, WEBHOOK, delivery.body, delivery.headers)
+    return as_model(DeliveryAccepted, body)
 
 
 def _must(condition: bool, otherwise: str) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import httpx
 import orjson
+from pydantic import BaseModel, ValidationError
 
 from streams.clock import monotonic
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+M = TypeVar("M", bound=BaseModel)
 
 PATIENCE = 10.0
 """Seconds for which a reading command asks again while the answer is 503: a partition moves, a worker restores."""
@@ -32,6 +35,10 @@ class Refused(StreamsError):
         super().__init__(_sentence(status, problem))
         self.status = status
         self.problem = problem
+
+
+class UnexpectedAnswer(StreamsError):
+    """Raised for an answer that is not as the HTTP contract describes it: a gateway of another version."""
 
 
 class ServerEvent(NamedTuple):
@@ -57,6 +64,14 @@ class Gateway:
 
     def __exit__(self, *exc: object) -> None:
         self._http.close()
+
+    def read(self, kind: type[M], path: str, /, **params: Any) -> M:
+        """Return the answer at `path` as its model; asks again for a while as long as the answer is 503."""
+        return as_model(kind, self.get(path, **params))
+
+    def send(self, kind: type[M], path: str, /, body: Any = None, *, key: str | None = None) -> M:
+        """Send JSON and return the answer as its model; `key` is the Idempotency-Key."""
+        return as_model(kind, self.post(path, body, key=key))
 
     def get(self, path: str, /, **params: Any) -> Any:
         """Return the JSON at `path`; asks again for a while as long as the answer is 503."""
@@ -108,6 +123,20 @@ class Gateway:
         return GatewayDown(
             f"No gateway answers at {self.url}: start a pipeline with `streams dev`, or set STREAMS_ADVERTISED_URL."
         )
+
+
+def as_model(kind: type[M], body: Any) -> M:
+    """Return an answer's JSON as its model; UnexpectedAnswer for JSON that does not fit."""
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        member = ".".join(map(str, first["loc"])) or "body"
+        message = (
+            f"The gateway's answer is not a {kind.__name__} ({member}: {first['msg']}): "
+            "run the same version of streams here and at the gateway."
+        )
+        raise UnexpectedAnswer(message) from None
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from streams.metrics import SLOTS_FAILED, SLOTS_FIRED, SLOTS_MISSED, SLOTS_SKIPPED
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from streams.worker.schedules.schedules import OwnedSchedules
+
+_METRICS: Final = {"fired": SLOTS_FIRED, "failed": SLOTS_FAILED, "missed": SLOTS_MISSED, "skipped": SLOTS_SKIPPED}
 
 
 class ScheduleMetrics:
@@ -21,23 +25,5 @@ class ScheduleMetrics:
     def collect(self) -> Iterator[Metric]:
         """Yield the counts as they are now."""
         rows = self._schedules.rows()
-        families = {
-            "fired": CounterMetricFamily("streams_schedule_fired", "Slots that fired", labels=["schedule"]),
-            "failed": CounterMetricFamily(
-                "streams_schedule_failed", "Slots whose function was given up", labels=["schedule"]
-            ),
-            "missed": CounterMetricFamily(
-                "streams_schedule_missed",
-                "Slots that were too long ago when somebody could fire them",
-                labels=["schedule"],
-            ),
-            "skipped": CounterMetricFamily(
-                "streams_schedule_skipped",
-                "Slots left out because an earlier one's run went on",
-                labels=["schedule"],
-            ),
-        }
-        for name, family in families.items():
-            for row in rows:
-                family.add_metric([row["name"]], row[name])
-            yield family
+        for name, metric in _METRICS.items():
+            yield metric.family(((row["name"],), row[name]) for row in rows)

@@ -19,6 +19,7 @@ from streams.gateway.deps import Deps
 from streams.query.wire import WorkerResponse
 from tests.unit.gateway._book import FakeBook
 from tests.unit.gateway._gateway import FakeLog, FakeOwners, Settings, catalog
+from topics.catalogue import catalogue
 from topics.names import Names
 
 EXAMPLES = 25
@@ -39,10 +40,23 @@ class SmallHistory:
     """Two topics, and a page of one record; a stream of it ends at once."""
 
     def topics(self) -> list[dict[str, Any]]:
-        return [{"name": "events", "partitions": 2}, {"name": "dead-letters", "partitions": 2}]
+        return [
+            {
+                "name": topic.name,
+                "description": topic.description,
+                "kind": topic.kind,
+                "key": topic.key,
+                "cleanup": topic.cleanup,
+                "retention_ms": topic.retention_ms,
+                "partitions": 2,
+                "events": list(topic.events),
+            }
+            for topic in catalogue()
+        ]
 
     def page(self, topic: str, **_: Any) -> list[dict[str, Any]]:
-        return [{"topic": topic, "partition": 0, "offset": 0, "type": "x", "data": {}}]
+        record = {"topic": topic, "partition": 0, "offset": 0, "time": None, "key": None}
+        return [{**record, "id": "1", "type": "x", "source": "/x", "data": {}}]
 
     def start(self, topic: str, where: str | Mapping[int, int]) -> dict[int, int]:
         return {0: 0}

@@ -35,7 +35,7 @@ def test_steps_go_back_to_the_beginning_and_meet_every_record_once(bootstrap: st
     steps = list(backwards(config, topic, value, first=2, most=4))
     assert len(steps) > 2
     assert [bool(step.unread) for step in steps] == [True] * (len(steps) - 1) + [False]
-    found = [kept for step in steps for kept in step.kept]
+    found = [record for step in steps for record in step.records]
     assert sorted(found) == sorted(f"{key}{number}" for key in "abcd" for number in range(5))
     assert list(backwards(made(bootstrap, f"{prefix}.empty"), f"{prefix}.empty", value)) == []
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from streams.cli.io.client import Gateway, GatewayDown, Refused, ServerEvent, parse_events
+from streams.cli.io.client import Gateway, GatewayDown, Refused, ServerEvent, UnexpectedAnswer, parse_events
+from streams.contract.runs import RunUnfinished
 
 pytestmark = pytest.mark.unit
 
@@ -63,3 +64,15 @@ def test_a_missing_key_names_the_setting_that_has_it() -> None:
     problem = {"detail": "Send a live API key as 'Authorization: Bearer KEY'."}
     with served(httpx.Response(401, json=problem)) as gateway, pytest.raises(Refused, match="STREAMS_API_KEY"):
         gateway.get("/runs")
+
+
+def test_an_answer_is_read_as_its_model_and_keeps_what_a_newer_gateway_adds() -> None:
+    body = {"run_id": "r", "status": "queued", "newer": 1}
+    with served(httpx.Response(200, json=body)) as gateway:
+        assert gateway.read(RunUnfinished, "/runs/r/result").to_json() == body
+
+
+def test_an_answer_of_another_shape_names_the_member_and_the_remedy() -> None:
+    wrong = pytest.raises(UnexpectedAnswer, match=r"RunUnfinished \(status: .*same version")
+    with wrong, served(httpx.Response(200, json={"run_id": "r"})) as gateway:
+        gateway.read(RunUnfinished, "/runs/r/result")

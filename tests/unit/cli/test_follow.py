@@ -9,9 +9,21 @@ import pytest
 from streams.cli.follow import describe, follow, watch
 from streams.cli.io.client import Gateway, GatewayDown, Refused, ServerEvent
 from streams.cli.io.options import OutputFormat
+from streams.engine.view import RunView
 from streams.errors import StreamsError
 
 pytestmark = pytest.mark.unit
+
+
+def state(**members: Any) -> dict[str, Any]:
+    """Return the state of a run as a gateway answers it."""
+    return {**RunView("r", "asker").to_json(), **members}
+
+
+def entry(seq: int) -> dict[str, Any]:
+    """Return an entry of a journal as a gateway answers it."""
+    optional = dict.fromkeys(("stage", "started_at", "finished_at", "input", "output", "error", "usage"))
+    return {"seq": seq, "path": str(seq), "kind": "tool", "name": "t", "status": "completed", "attempt": 1, **optional}
 
 
 class Broken(Gateway):
@@ -32,7 +44,7 @@ class Broken(Gateway):
     def get(self, path: str, /, **params: Any) -> Any:
         if path.endswith("/result"):
             return {"run_id": "r", "result": {"ok": True}}
-        return {"status": self.status if len(self.asked) > 1 else "running", "error": {"message": "why"}}
+        return state(status=self.status if len(self.asked) > 1 else "running", error={"message": "why"})
 
 
 def test_a_broken_stream_is_resumed_after_the_last_event() -> None:
@@ -52,9 +64,9 @@ class Silent(Broken):
         self.asked.append(path)
         if path.endswith("/history"):
             looks = self.asked.count(path)
-            return {"entries": [{"seq": seq, "kind": "tool", "status": "completed"} for seq in range(1, looks + 1)]}
+            return {"entries": [entry(seq) for seq in range(1, looks + 1)]}
         looks = self.asked.count(path)
-        return {"status": "running" if looks < 3 else "succeeded", "progress": 50, "stage": None}
+        return state(status="running" if looks < 3 else "succeeded", progress=50)
 
 
 def test_without_a_stream_the_run_is_asked_and_nothing_is_told_twice() -> None:
@@ -93,7 +105,7 @@ class Expired(Broken):
     """A gateway with a run whose history was deleted."""
 
     def get(self, path: str, /, **params: Any) -> Any:
-        return {"status": "expired", "error": None, "reason": "its history was deleted after STREAMS_HISTORY_DAYS"}
+        return state(status="expired", reason="its history was deleted after STREAMS_HISTORY_DAYS")
 
 
 def test_an_expired_run_ends_with_its_reason() -> None:

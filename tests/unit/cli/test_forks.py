@@ -10,6 +10,8 @@ import pytest
 
 from streams.cli.forks import fork, found
 from streams.cli.io.client import Gateway, Refused
+from streams.engine.view import RunView
+from tests.unit.cli.test_follow import entry
 
 pytestmark = pytest.mark.unit
 
@@ -29,18 +31,18 @@ class Served:
             assert query["agent"] == "asker"
             first = "cursor" not in query
             names = ["r1", "r2"] if first else ["r3"]
-            runs = [{"run_id": name, "agent": "asker", "status": "failed"} for name in names]
+            runs = [{**RunView(name, "asker").to_json(), "status": "failed", "key": None} for name in names]
             return httpx.Response(200, json={"runs": runs, "next": "more" if first else None})
         run = path.split("/")[2]
         if path.endswith("/history"):
             name = "other" if run == "r3" else "look_up"
-            return httpx.Response(200, json={"entries": [{"seq": 3, "path": "1", "name": name}]})
+            return httpx.Response(200, json={"entries": [{**entry(3), "path": "1", "name": name}]})
         if self.ill:
             return httpx.Response(503, json={"detail": "no broker"})
         if run == "r3":
             return httpx.Response(422, json={"detail": "it has no such step"})
         self.forks[run, request.headers["idempotency-key"]] = json.loads(request.content)
-        return httpx.Response(202, json={"run_id": f"f-{run}"})
+        return httpx.Response(202, json={"run_id": f"f-{run}", "forked_from": run})
 
     def all(self, edits: dict[str, Any], *, dry_run: bool = False, limit: int = 10) -> list[dict[str, Any]]:
         return list(fork(self.gateway, found(self.gateway, limit, agent="asker"), "look_up", edits, dry_run=dry_run))

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 import typer
 
-from streams.cli.run import moment
+from streams.cli.commands.run import moment
 
 
 def test_seconds_stay_seconds_and_nothing_stays_nothing() -> None:

@@ -20,14 +20,17 @@ from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
 from schemas.bus import NewDataArrived
 from schemas.catalogue import events
+from schemas.worker import WorkerHeartbeat
 from streams import Delivery, Reject, StartRun, agent, hmac_sha256, source, table
 from streams.app import Catalog
 from streams.choices import Budget
 from streams.define.sources import SourceDef
+from streams.engine.view import RunView
 from streams.gateway.app import build
 from streams.gateway.deliveries import Deliveries
 from streams.gateway.deps import Deps
 from streams.query.owners import OwnerUnavailableError
+from streams.query.placement import Placement
 from streams.query.wire import WorkerResponse
 from streams.settings import ApiKey
 from streams.sources.custom import custom
@@ -213,7 +216,12 @@ class FakeOwners:
         return self.lacking.get((pool, agent), [])
 
     def workers(self) -> list[dict[str, Any]]:
-        return [{"worker_id": "w0", "alive": True}]
+        placement = Placement()
+        beat = WorkerHeartbeat(
+            worker_id="w0", pool="default", url="http://w0", pid=1, host="h", started_ms=1, at_ms=1, state="running"
+        )
+        placement.apply("w0", beat, 1)
+        return placement.workers(1)
 
     async def ask(self, pool: str, key: str, path: str) -> WorkerResponse:
         self.asked.append((pool, key, path))
@@ -239,7 +247,7 @@ class FakeOwners:
         return [] if pool in self.silent else [WorkerResponse(200, orjson.dumps(self.spoken))]
 
     def knows(self, run_id: str, pool: str = "default", **view: Any) -> None:
-        body = {"run_id": run_id, "agent": "research", "status": "running", "input": None, **view}
+        body = {**RunView(run_id, "research").to_json(), "status": "running", **view}
         self.says[pool, f"/owner/runs/{run_id}"] = WorkerResponse(200, orjson.dumps(body))
 
 
@@ -288,9 +296,13 @@ async def world(
     found = catalog()
     found = replace(found, sources={**found.sources, **(sources or {})})
     app = build(Deps(settings or Settings(), found, log, owners, Names(), **deps), deliveries=deliveries)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
-    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+    async with httpx.AsyncClient(transport=connect(app), base_url=URL) as client:
         yield World(app, client, log, owners)
+
+
+def connect(app: Starlette) -> httpx.AsyncBaseTransport:
+    """Return what carries requests to the gateway; tests/flow puts one in its place that checks every answer."""
+    return httpx.ASGITransport(app=app, raise_app_exceptions=True)
 
 
 def signed(body: bytes, secret: str = SECRET) -> str:

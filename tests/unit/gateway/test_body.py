@@ -14,7 +14,7 @@ from starlette.types import Message
 from streams.gateway import body
 from streams.gateway.access import Keys
 from streams.gateway.endpoint import Endpoint, Guard
-from streams.gateway.meter import Meter
+from streams.gateway.gateway_metrics import GatewayMetrics
 from streams.gateway.operation import Operation, OperationCall
 from streams.gateway.problem import Problem
 from streams.gateway.unverified_bodies import UnverifiedBodies
@@ -156,7 +156,7 @@ async def test_the_share_of_a_body_is_given_back_however_its_reading_ends() -> N
 
 
 async def test_deliveries_of_strangers_leave_the_room_of_callers_alone() -> None:
-    guard = Guard(Keys(()), frozenset(), Meter(), limit=1)
+    guard = Guard(Keys(()), frozenset(), GatewayMetrics(), limit=1)
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def waits(_: OperationCall) -> Response:

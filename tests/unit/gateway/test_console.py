@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+from pydantic import BaseModel
+
 import streams
+from streams.contract.agents import AgentInfo
+from streams.contract.breakers import BreakerInfo
+from streams.contract.budgets import BudgetInfo
+from streams.contract.dead_letters import DeadLetterDetail, DeadLetterGroup
+from streams.contract.runs import HistoryEntry, RunState
+from streams.contract.schedules import ScheduleInfo
+from streams.contract.tables import TableInfo, TableRow
+from streams.contract.topics import TopicInfo, TopicRecord
+from streams.contract.workers import WorkerInfo
 from tests.unit.gateway._gateway import Settings, api_key, problem, world
 
 FOLDER = Path(streams.__file__).parent / "console"
@@ -46,3 +58,26 @@ def test_nothing_parses_html_or_comes_from_elsewhere() -> None:
             url for url in re.findall(r"https?://[^\s\"']+", text) if not url.startswith("http://www.w3.org/2000/svg")
         ]
         assert not re.findall(r"\sstyle=\"|\son\w+=\"|document\.cookie|localStorage", text), file.name
+
+
+READS: dict[tuple[str, str], tuple[tuple[type[BaseModel], ...], set[str]]] = {
+    ("pages.js", "agent"): ((AgentInfo,), {"append", "stats", "value"}),
+    ("pages.js", "worker"): ((WorkerInfo,), set()),
+    ("pages.js", "topic"): ((TopicInfo,), set()),
+    ("pages.js", "one"): ((TableInfo, TableRow, ScheduleInfo, TopicRecord), set()),
+    ("limits.js", "one"): ((BreakerInfo, BudgetInfo), set()),
+    ("letters.js", "letter"): ((DeadLetterDetail,), set()),
+    ("letters.js", "kind"): ((DeadLetterGroup,), set()),
+    ("runs.js", "run"): ((RunState,), set()),
+    ("runs.js", "entry"): ((HistoryEntry,), set()),
+}
+"""What the variables of the console's files hold, and members of them that are the page's own."""
+
+
+@pytest.mark.parametrize(("file", "variable"), READS)
+def test_the_console_reads_only_members_that_the_contract_has(file: str, variable: str) -> None:
+    models, own = READS[file, variable]
+    text = (FOLDER / file).read_text("utf-8")
+    read = set(re.findall(rf"(?<![\w.]){variable}\??\.(\w+)", text))
+    assert read
+    assert read - own - {field for model in models for field in model.model_fields} == set()

@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from docs.generate.http import served
 from schemas.errors import UnencodableError
 from streams.errors import StreamsError
 from streams.gateway.endpoint import Guard
-from streams.gateway.problem import KINDS, Problem
+from streams.gateway.openapi import problem_types
+from streams.gateway.problem import BUSY
 from tests.unit.gateway._gateway import URL, Settings, problem, world
 from topics.errors import BrokerUnavailableError, EventTooLargeError, TopicError
 
@@ -135,8 +137,10 @@ async def test_without_a_log_topics_are_503() -> None:
 
 
 def test_a_problem_is_an_error_with_a_stable_type() -> None:
-    assert isinstance(Problem("busy", "x"), StreamsError)
-    assert all(re.fullmatch(r"[a-z-]+", kind) and 400 <= KINDS[kind].status <= 599 for kind in KINDS)
+    assert isinstance(BUSY("x"), StreamsError)
+    kinds = problem_types(served())
+    assert all(re.fullmatch(r"[a-z-]+", kind.name) and 400 <= kind.status <= 599 for kind in kinds)
+    assert len({kind.name for kind in kinds}) == len(kinds)
 
 
 async def test_the_document_has_every_route_and_only_problems_that_exist() -> None:

@@ -135,14 +135,14 @@ async def test_what_models_say_comes_before_the_step_that_it_makes() -> None:
         it.owners.spoken = {
             "runs": {"r-1": [{"number": 7, "path": "1", "text": "Hel"}, {"number": 8, "path": "1", "text": "lo"}]}
         }
-        await it.app.state.voices.look()
+        await it.app.state.token_fanout.look()
         assert it.owners.posted == [("default", "/owner/spoken", {"runs": {"r-1": 7}})]
         journal(it.owners, STEP, status="succeeded", pieces=[{"number": 9, "path": "1", "text": "!"}])
         changes.events[0].set()
         text = (await reading).text
         assert [name for name, _ in parsed(text)] == ["token", "status", "token", "token", "step", "status", "done"]
         assert [text.count(f'"text":"{piece}"') for piece in ("Hel", "lo", "!")] == [1, 1, 1]
-        await it.app.state.voices.look()
+        await it.app.state.token_fanout.look()
         assert len(it.owners.posted) == 1, "nobody listens any more"
 
 
@@ -183,16 +183,16 @@ async def test_a_look_counts_only_for_those_who_asked_before_it_began() -> None:
 
     looks: Any = CoalescedReads(cast("Any", SimpleNamespace(news=news)))
     async with asyncio.TaskGroup() as group:
-        first = group.create_task(looks.look("r", 0, -1))
+        first = group.create_task(looks.read("r", 0, -1))
         await turn()
-        late = [group.create_task(looks.look("r", 0, -1)) for _ in range(5)]
-        other = group.create_task(looks.look("r", 1, -1))
+        late = [group.create_task(looks.read("r", 0, -1)) for _ in range(5)]
+        other = group.create_task(looks.read("r", 1, -1))
         await turn()
         release.set()
     assert first.result() == 1
     assert {task.result() for task in late} == {3}
     assert other.result() == 2
-    assert looks._looks == {}
+    assert looks._reads == {}
 
 
 async def test_a_look_that_fails_or_whose_reader_leaves_is_made_anew() -> None:
@@ -208,12 +208,12 @@ async def test_a_look_that_fails_or_whose_reader_leaves_is_made_anew() -> None:
         return answer
 
     looks: Any = CoalescedReads(cast("Any", SimpleNamespace(news=news)))
-    first = asyncio.create_task(looks.look("r", 0, -1))
+    first = asyncio.create_task(looks.read("r", 0, -1))
     await turn()
-    second, third = (asyncio.create_task(looks.look("r", 0, -1)) for _ in range(2))
+    second, third = (asyncio.create_task(looks.read("r", 0, -1)) for _ in range(2))
     await turn()
     first.cancel()
     with pytest.raises(OSError, match="moving"):
         await second
     assert await third == 3
-    assert looks._looks == {}
+    assert looks._reads == {}

@@ -11,7 +11,7 @@ from streams.gateway import feed
 from streams.gateway.operation import OperationCall
 from streams.gateway.sse import Streams
 from streams.gateway.threads import GatewayThreads
-from streams.gateway.topic_events import AHEAD, TopicEvents, _Wish
+from streams.gateway.topic_events import READ_BATCH, TopicEvents, _Wish
 from tests.unit.gateway._gateway import World, problem, world
 from topics.errors import TopicError
 
@@ -123,19 +123,19 @@ def some_call() -> OperationCall:
 
 async def test_a_slow_reader_misses_nothing_and_takes_no_more_than_it_reads() -> None:
     """What is kept for all is bounded; who falls behind it reads the log in pages, and comes back to the others."""
-    history = EndlessHistory(most=3 * feed.KEPT)
+    history = EndlessHistory(most=3 * feed.CAPACITY)
     events = TopicEvents(GatewayThreads(), Streams())
     slow = events._events(some_call(), history, _Wish("events", None, None, None), dict(END), dict(END))
     taken = [await anext(slow), await anext(slow)]
     assert await asyncio.to_thread(history.full.wait, 60)
-    assert len(events._feeds._feeds["events"]._kept) <= feed.KEPT
+    assert len(events._feeds._feeds["events"]._records) <= feed.CAPACITY
     count = history.most // 2
     while b"id: 0:%d,1:%d\n" % (END[0] + count, END[1] + count) not in taken[-1]:
         taken.append(await anext(slow))
     assert history.pages > 0
     ids = [line for line in b"".join(taken[1:]).splitlines() if line.startswith(b"id: ")]
     assert len(ids) == len(set(ids)) == history.most
-    assert max(block.count(b"id: ") for block in taken) <= AHEAD
+    assert max(block.count(b"id: ") for block in taken) <= READ_BATCH
     await slow.aclose()
     assert not events._feeds._feeds
 

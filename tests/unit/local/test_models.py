@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streams.cli.llm import app
+from streams.cli.commands.llm import app
 from streams.local.errors import DownloadError, LocalError
 from streams.local.gguf import FILE, SHA256
 from streams.local.llm import model_file
