@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this seed with a readable trace")
     parser.add_argument("--from", dest="start", type=int, default=1, help="first seed of a search")
     parser.add_argument("--seeds", type=int, help="search so many seeds")
+    parser.add_argument("--list", type=int, nargs="*", metavar="SEED", help="run these seeds")
+    parser.add_argument("--new", action="store_true", help="begin the search at a seed that the clock gives")
     parser.add_argument("--minutes", type=float, help="search for so many minutes")
     parser.add_argument("--jobs", type=int, default=1, help="processes beside each other")
     parser.add_argument("--calm", action="store_true", help="without faults")

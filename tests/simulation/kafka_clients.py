@@ -92,6 +92,27 @@ class Judge:
         return Verdict(request_s, response_s)
 
 
+class Held:
+    """A client that ends with its last reference, as the library's do."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def __len__(self) -> int:
+        return len(self._client)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __del__(self) -> None:
+        self._client._shut()
+
+
 class KafkaClients:
     """The cluster of a run, and the classes that stand in for the client library's."""
 
@@ -112,8 +133,8 @@ class KafkaClients:
         replace_everywhere(
             [
                 (confluent_kafka.Consumer, lambda *given, **more: self._of_process().consumer(*given, **more)),
-                (confluent_kafka.Producer, lambda *given, **more: self._of_process().producer(*given, **more)),
-                (confluent_kafka.admin.AdminClient, lambda *given, **more: self._of_process().admin(*given, **more)),
+                (confluent_kafka.Producer, lambda *given, **more: Held(self._of_process().producer(*given, **more))),
+                (confluent_kafka.admin.AdminClient, lambda *given, **more: Held(self._of_process().admin(*given, **more))),
             ]
         )
 
