@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ def install(
     scheduler: Scheduler, network: HttpNetwork, files_of: Callable[[SimProcess], disk.Files], chat_model: Any
 ) -> None:
     """Replace what the product has from outside, apart from Kafka."""
+    import streams.clock
     import streams.gateway.serve
     import streams.model.model_from_settings
     import streams.query.wire
@@ -45,6 +47,9 @@ def install(
     import streams.worker.http.app
     import streams.worker.main
 
+    streams.clock._steady = PerProcess(  # type: ignore[misc,assignment]
+        scheduler, lambda: streams.clock.SteadyClock(time.time_ns(), time.clock_gettime_ns(streams.clock._RUNNING))
+    )
     disks = disk.Disks(lambda: scheduler.process, files_of)
     for name, value in {
         "Rdict": disks.rdict,
