@@ -14,9 +14,9 @@ from tests.simulation.world import World
 from topics.names import Names
 
 _NARROW = 2
-_FEW = 2
 _PACED = 5
 _PACED_S = 10.0
+EPOCH_S = 1_767_225_600.0
 
 
 class Invariants:
@@ -160,7 +160,7 @@ class Invariants:
         raw = [
             record
             for record in self._records(self._names.events)
-            if (b"ce_type", ) and dict(record.headers).get("ce_type") == Answered.event_type.encode()
+            if dict(record.headers).get("ce_type") == Answered.event_type.encode()
         ]
         ids = Counter(dict(record.headers)["ce_id"] for record in raw)
         for id, count in ids.items():
@@ -204,8 +204,32 @@ class Invariants:
                 self.violated(f"{name} {key} was called with {sorted({effect.arguments for effect in effects})}")
             if not key and name != "model":
                 self.violated(f"{name} had no idempotency key")
-            if len(effects) > 1 and not troubled and not self._world.effects_fail:
+            if name != "model" and len(effects) > 1 and not troubled and not self._world.effects_fail:
                 self.violated(f"{name} {key} was executed {len(effects)} times without any fault")
+
+        self._recorded_once(by_key)
+
+    def _recorded_once(self, by_key: dict[tuple[str, str], list[Effect]]) -> None:
+        """What is recorded is not executed again, and what is not yet at most once for each loss of an owner."""
+        world = self._world
+        recorded: dict[bytes, float] = {}
+        topic = world.kafka.cluster.topics.topics[self._names.journal("default")]
+        for state in topic.partitions:
+            for batch in state.log._batches:
+                if batch.marker is None and not (batch.transactional and state.log._is_aborted(batch)):
+                    for _, record in batch.records:
+                        recorded[record.key or b""] = batch.appended_ms / 1000 - EPOCH_S
+        losses = len(world.ends) + world.kafka.cluster.groups.rebalances + len(world.disturbed)
+        for (name, key), effects in by_key.items():
+            run_id, _, rest = key.partition("/")
+            path = rest.rpartition("/")[0]
+            at = recorded.get(f"r/{run_id}/{path}/0".encode())
+            late = [one for one in effects if at is not None and one.began > at + 0.002 and not self._was_disturbed(one)]
+            if late:
+                self.violated(f"{name} {key} was recorded at {at:.3f} s and executed again at {late[0].began:.3f} s")
+            failures = sum(one.failed for one in effects)
+            if len(effects) > 1 + losses + failures:
+                self.violated(f"{name} {key} was executed {len(effects)} times: {failures} failed, {losses} losses")
 
     def _records(self, topic: str) -> list[LogRecord]:
         partitions = self._world.kafka.cluster.topics.topics[topic].partitions

@@ -60,9 +60,14 @@ def _replace_locks(scheduler: Scheduler) -> None:
             continue
         for name, value in list(vars(module).items()):
             if isinstance(value, _LOCK):
-                setattr(module, name, SimLock(scheduler))
+                setattr(module, name, _shared(scheduler, SimLock(scheduler)))
             elif isinstance(value, _RLOCK):
-                setattr(module, name, SimRLock(scheduler))
+                setattr(module, name, _shared(scheduler, SimRLock(scheduler)))
+
+
+def _shared(scheduler: Scheduler, lock: Any) -> Any:
+    scheduler.on_kill.append(lock.free_of_the_dead)
+    return lock
 
 
 def _clocks(scheduler: Scheduler) -> list[tuple[Any, Any]]:

@@ -6,15 +6,19 @@ import argparse
 import os
 import pickle
 import select
+import signal
 import sys
 import time
+import traceback
 from collections import Counter
+from types import FrameType
 from typing import Any
 
 from tests.simulation.plan import Plan, drawn
 from tests.simulation.simulate import Result, simulate
 
 _LEAVE = os._exit  # the real one, which a simulation replaces
+_CPU_S = 60.0  # processor seconds for one run
 _LIMIT_S = 600.0  # real seconds for one run
 
 
@@ -45,18 +49,28 @@ class Child:
         if self.pid:
             os.close(write_end)
             return
-        write = os.write
-        try:
-            result = simulate(plan, mutation=mutation)
-        except BaseException as error:  # noqa: BLE001
-            import traceback
+        self._in_child(write_end, mutation)
 
-            result = Result(plan.seed, violations=[f"the simulation failed: {error!r} {traceback.format_exc()[-1500:]}"])
-        raw = pickle.dumps(result)
-        at = 0
-        while at < len(raw):
-            at += write(write_end, raw[at : at + 65536])
-        _LEAVE(0)
+    def _in_child(self, write_end: int, mutation: str | None) -> None:
+        write = os.write
+
+        def leave(result: Result) -> None:
+            raw, at = pickle.dumps(result), 0
+            while at < len(raw):
+                at += write(write_end, raw[at : at + 65536])
+            _LEAVE(0)
+
+        def too_long(_number: int, frame: FrameType | None) -> None:
+            stack = "".join(traceback.format_stack(frame)[-9:])
+            leave(Result(self.plan.seed, [f"the run took {_CPU_S:g} s of processor time; it was at\n{stack}"]))
+
+        signal.signal(signal.SIGVTALRM, too_long)
+        signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_S)
+        try:
+            result = simulate(self.plan, mutation=mutation)
+        except BaseException:  # noqa: BLE001 - it must be told to the parent
+            result = Result(self.plan.seed, [f"the simulation failed: {traceback.format_exc()[-2000:]}"])
+        leave(result)
 
     def read(self) -> Result | None:
         """Take what has come; return the result once it is whole."""
@@ -131,7 +145,7 @@ def search(
             if result.violations:
                 failed.append(result)
                 if told:
-                    print(f"seed {result.seed} fails: {result.violations[0][:300]}", flush=True)
+                    print(f"seed {result.seed} fails: {result.violations[0][:1200]}", flush=True)
                 ended = ended or stop
     totals["real seconds"] = int(time.monotonic() - began)
     return failed, totals

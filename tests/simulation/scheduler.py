@@ -81,6 +81,7 @@ class Scheduler:
         self._idents = 1000
         self._pids = 100
         self._stopped = False
+        self.on_kill: list[Callable[[], None]] = []  # called after each end of a process
         self._conditions: dict[SimThread, Callable[[], bool]] = {}
         self._changed = False  # since the conditions were looked at
 
@@ -140,7 +141,9 @@ class Scheduler:
         if not process.alive:
             return
         process.alive = False
-        for callback in process.on_end:
+        for thread in process.threads:
+            self._conditions.pop(thread, None)
+        for callback in [*process.on_end, *self.on_kill]:
             callback()
         if self.current is not None and self.current.process is process:
             self.current.parked = True
@@ -200,7 +203,7 @@ class Scheduler:
 
     def pass_on(self) -> None:
         """Interrupt the running thread here, sometimes."""
-        if self.current is not None and self.random.random() < _PASS:
+        if self.current is not None and self.current.process.alive and self.random.random() < _PASS:
             self._make_ready(self.current)
             self._hub.switch()
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.scheduler import NS, Scheduler, SimThread
+from tests.simulation.scheduler import NS, Scheduler, SimProcess, SimThread
 
 _NOBODY = object()
 
@@ -23,7 +23,7 @@ class SimLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if not self._held:
-            self._held = True
+            self._held, self._holder = True, self._scheduler.process
             return True
         if not blocking:
             return False
@@ -39,8 +39,13 @@ class SimLock:
             scheduler.park(until)
             if thread in self._waiting:
                 self._waiting.remove(thread)
-        self._held = True
+        self._held, self._holder = True, scheduler.process
         return True
+
+    def free_of_the_dead(self) -> None:
+        """Release a lock of the interpreter's own that a process had when it was killed: real ones share none."""
+        if self._held and self._holder is not None and not self._holder.alive:
+            self.release()
 
     def release(self) -> None:
         if not self._held:
@@ -113,6 +118,12 @@ class SimRLock:
     def _acquire_restore(self, state: tuple[int, object]) -> None:
         self._block.acquire()
         self._count, self._owner = state
+
+    def free_of_the_dead(self) -> None:
+        """Release it, as `SimLock` does."""
+        if isinstance(self._owner, SimThread) and not self._owner.process.alive:
+            self._owner, self._count = _NOBODY, 0
+            self._block.release()
 
     def _at_fork_reinit(self) -> None:
         self._owner, self._count = _NOBODY, 0

@@ -16,6 +16,7 @@ class Effect(NamedTuple):
     process: int
     began: float
     ended: float | None
+    failed: bool = False
 
 
 class EffectLog:
@@ -39,20 +40,22 @@ class EffectLog:
         self.on_begin(effect)
         return number
 
-    def end(self, number: int) -> None:
+    def end(self, number: int, *, failed: bool = False) -> None:
         """Note its end."""
-        self.effects[number] = self.effects[number]._replace(ended=self.clock())
+        self.effects[number] = self.effects[number]._replace(ended=self.clock(), failed=failed)
         self.active.pop(number, None)
 
     async def perform(self, name: str, key: str, arguments: object) -> None:
         """Do an effect: it takes a while, and may fail."""
         number = self.begin(name, key, arguments)
+        failed = True
         try:
             await asyncio.sleep(self.duration())
             if self.fails():
                 raise RuntimeError("the other side is down")
+            failed = False
         finally:
-            self.end(number)
+            self.end(number, failed=failed)
 
 
 LOG = EffectLog()
