@@ -14,11 +14,12 @@ _NOBODY = object()
 class SimLock:
     """A lock; outside of a run it is a flag that nobody waits for."""
 
-    __slots__ = ("_held", "_scheduler", "_waiting")
+    __slots__ = ("_held", "_holder", "_scheduler", "_waiting")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._held = False
+        self._holder: SimProcess | None = None
         self._waiting: deque[SimThread] = deque()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
