@@ -39,6 +39,7 @@ class Client:
     promises: list[Promise] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
+    open: dict[str, str] = field(default_factory=dict)  # requests that are repeated, with the last answer
 
     def __post_init__(self) -> None:
         self.chance = Random(f"client {self.world.plan.seed}")
@@ -116,7 +117,9 @@ class Client:
         while True:
             said = await self.ask(method, path, body, key=key)
             if said is not None and (said.status == 202 or said.status in also):
+                self.open.pop(f"{method} {path} {body}", None)
                 return said
+            self.open[f"{method} {path} {body}"] = "nothing" if said is None else f"{said.status} {said.body[:200]!r}"
             if said is not None and said.status not in (503, 502, 429):
                 self.violations.append(f"{method} {path} was answered {said.status}: {said.body[:300]!r}")
                 return said

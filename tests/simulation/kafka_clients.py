@@ -30,6 +30,11 @@ _REFUSALS = {
 }
 
 
+def _not_before(seconds: float) -> int:
+    """Return nanoseconds that are not before a time: who waits for it may look whether it has come, and wait again."""
+    return ceil(seconds * NS) + 1
+
+
 class ProcessTime:
     """Time for the clients of one process: what they schedule does not happen while it is stopped, nor once it is dead."""
 
@@ -45,11 +50,11 @@ class ProcessTime:
         scheduler.pass_on()
         if is_ready():
             return True
-        return scheduler.wait_for(is_ready, None if until is None else ceil(until * NS))
+        return scheduler.wait_for(is_ready, None if until is None else _not_before(until))
 
     def schedule(self, at: float, action: Callable[[], None]) -> None:
         scheduler = self._scheduler
-        scheduler.at(max(round(at * NS), scheduler.now_ns), action, self._process)
+        scheduler.at(max(_not_before(at), scheduler.now_ns), action, self._process)
 
 
 @dataclass

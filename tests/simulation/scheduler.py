@@ -20,6 +20,15 @@ _SWITCH_NS: Final = 2_000  # what one switch costs, so that no loop of yields la
 _PASS: Final = 0.1  # share of the places where a thread may be interrupted at which it is
 
 
+_AT_ONCE: Final = 100_000  # timers that may fire at one moment
+
+
+def _inside(callback: Any) -> str:
+    """Return what a function has closed over, for an error message."""
+    cells = getattr(callback, "__closure__", None) or ()
+    return ", ".join(repr(cell.cell_contents)[:300] for cell in cells)
+
+
 class DeadlockError(Exception):
     """Raised when no thread is runnable and no timer is due."""
 
@@ -224,9 +233,16 @@ class Scheduler:
         for process in self.processes:
             for thread in process.threads:
                 thread.greenlet.parent = self._hub
+        moment, fired = -1, 0
         while not self._stopped:
+            if moment != self.now_ns:
+                moment, fired = self.now_ns, 0
             while self._timers and self._timers[0][0] <= self.now_ns and not self._stopped:
                 self._fire()
+                fired += 1
+                if fired > _AT_ONCE:
+                    callback = self._timers[0][2] if self._timers else None
+                    raise DeadlockError(f"time stands still at {self.now:.6f} s: {callback} {_inside(callback)}")
             if self._ready:
                 self._go_on(self._take())
             elif self._changed:

@@ -71,7 +71,8 @@ def simulate(plan: Plan, *, printed: bool = False, mutation: str | None = None) 
         calm = scheduler.now
         while True:
             await asyncio.sleep(_SLICE_S)
-            left = ["the client still works"] if not working.done() else []
+            left = [f"{request} was answered {said}" for request, said in client.open.items()]
+            left += [] if working.done() else ["the client still works"]
             if not left:
                 working.result()
                 left = await invariants.settled()
