@@ -1,4 +1,4 @@
-"""RocksDB's part that partition stores use, in memory: it outlives its process, and can lose or damage what was written.
+"""Holds partition stores in memory in the place of RocksDB; they outlive their process and can lose what was written.
 
 A database is a folder on a simulated disk. A crash of the machine loses writes that were not flushed; a crash of the
 process loses none, since the operating system has them.

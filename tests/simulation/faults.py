@@ -71,7 +71,7 @@ class Injector:
         machine.files.wipe()
 
     def _tear_disk(self, fault: Fault, machine: Machine) -> None:
-        """The machine loses power: the last writes were not on the disk, or a block is damaged."""
+        """End a machine by a loss of power: the last writes were not on the disk, or a block is damaged."""
         if machine.process is not None:
             self._scheduler.kill(machine.process)
         for database in machine.files.databases.values():
@@ -121,7 +121,9 @@ class Injector:
     def _lose_calls(self, fault: Fault, _machine: Machine) -> None:
         kind = ("request", "response", "slow")[int(fault.extra * 3)]
         until = self._scheduler.now + fault.seconds
-        self._world.kafka.judge.troubles.append(Trouble(until, 0.3 if kind == "slow" else 0.1, kind, fault.target % 2 == 0))
+        self._world.kafka.judge.troubles.append(
+            Trouble(until, 0.3 if kind == "slow" else 0.1, kind, fault.target % 2 == 0)
+        )
 
     def _refuse_calls(self, fault: Fault, _machine: Machine) -> None:
         until = self._scheduler.now + fault.seconds
@@ -150,7 +152,7 @@ class Injector:
     # -- clocks
 
     def _step_clock(self, fault: Fault, machine: Machine) -> None:
-        """The wall clock of a process is set, and set right again later."""
+        """Set the wall clock of a process, and set it right again later."""
         process = machine.process
         if process is None:
             return
@@ -159,7 +161,7 @@ class Injector:
         self._later(fault.seconds, lambda: setattr(process, "wall_ns", process.wall_ns - step))
 
     def _suspend_machine(self, fault: Fault, machine: Machine) -> None:
-        """The machine sleeps: its monotonic clock stands still."""
+        """Let a machine sleep: its monotonic clock stands still."""
         process = machine.process
         if process is not None and not process.frozen:
             asleep_ns = process.asleep_ns + round(fault.seconds * NS)

@@ -47,7 +47,9 @@ class Invariants:
     def _at_once(self, name: str, most: int) -> None:
         now = [one for one in LOG.active.values() if one.name == name and not self._was_disturbed(one)]
         if len(now) > most:
-            self.violated(f"{len(now)} calls of {name} at once, and {most} are allowed: {[one.arguments for one in now]}")
+            self.violated(
+                f"{len(now)} calls of {name} at once, and {most} are allowed: {[one.arguments for one in now]}"
+            )
 
     def _window(self) -> None:
         end = LOG.effects[-1].began
@@ -145,7 +147,7 @@ class Invariants:
             self._ended_well(promise)
         letters = self._records(self._names.dead_letters)
         for letter in letters:
-            about = {name: value for name, value in letter.headers}
+            about = dict(letter.headers)
             self.violated(f"a dead letter: {about.get('ce_type')!r} {letter.value!r:.300}")
 
     def _acknowledged_events(self) -> None:
@@ -194,7 +196,7 @@ class Invariants:
             self.violated(f"run {promise.run_id} {promise.seen}")
 
     def _effects(self) -> None:
-        """A key has the same arguments each time; it is used more than once only for a failure or a lost process."""
+        """Check that a key has the same arguments each time, and is used again only for a failure or a lost process."""
         by_key: dict[tuple[str, str], list[Effect]] = defaultdict(list)
         for effect in LOG.effects:
             by_key[effect.name, effect.key].append(effect)
@@ -210,7 +212,7 @@ class Invariants:
         self._recorded_once(by_key)
 
     def _recorded_once(self, by_key: dict[tuple[str, str], list[Effect]]) -> None:
-        """What is recorded is not executed again, and what is not yet at most once for each loss of an owner."""
+        """Check that nothing recorded is executed again, and the rest at most once for each loss of an owner."""
         world = self._world
         recorded: dict[bytes, float] = {}
         topic = world.kafka.cluster.topics.topics[self._names.journal("default")]
@@ -224,7 +226,9 @@ class Invariants:
             run_id, _, rest = key.partition("/")
             path = rest.rpartition("/")[0]
             at = recorded.get(f"r/{run_id}/{path}/0".encode())
-            late = [one for one in effects if at is not None and one.began > at + 0.002 and not self._was_disturbed(one)]
+            late = [
+                one for one in effects if at is not None and one.began > at + 0.002 and not self._was_disturbed(one)
+            ]
             if late:
                 self.violated(f"{name} {key} was recorded at {at:.3f} s and executed again at {late[0].began:.3f} s")
             failures = sum(one.failed for one in effects)
@@ -245,6 +249,3 @@ class Invariants:
                 break
             at = read.following
         return found
-
-
-

@@ -36,7 +36,7 @@ def _not_before(seconds: float) -> int:
 
 
 class ProcessTime:
-    """Time for the clients of one process: what they schedule does not happen while it is stopped, nor once it is dead."""
+    """Time for the clients of one process: what they schedule waits while it is stopped, and is void once it is dead."""
 
     def __init__(self, scheduler: Scheduler, process: SimProcess | None) -> None:
         self._scheduler = scheduler
@@ -139,7 +139,10 @@ class KafkaClients:
             [
                 (confluent_kafka.Consumer, lambda *given, **more: self._of_process().consumer(*given, **more)),
                 (confluent_kafka.Producer, lambda *given, **more: Held(self._of_process().producer(*given, **more))),
-                (confluent_kafka.admin.AdminClient, lambda *given, **more: Held(self._of_process().admin(*given, **more))),
+                (
+                    confluent_kafka.admin.AdminClient,
+                    lambda *given, **more: Held(self._of_process().admin(*given, **more)),
+                ),
             ]
         )
 

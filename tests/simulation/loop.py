@@ -90,26 +90,30 @@ class SimLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         return self._scheduler.monotonic_ns() / NS
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Any = None) -> Any:
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Any = None
+    ) -> Any:
         self._check_closed()  # type: ignore[attr-defined]
         return SimTask(coro, loop=self, name=name, context=context)
 
     def create_future(self) -> Any:
         return SimFuture(loop=self)
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         handle = super().call_soon_threadsafe(callback, *args, context=context)
         self._scheduler.pass_on()
         return handle
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         if executor is None:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(32, thread_name_prefix="asyncio")
             executor = self._threads
         return super().run_in_executor(executor, func, *args)
 
-    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         self._signals[sig] = lambda: callback(*args)
 
     def terminate(self) -> None:

@@ -34,7 +34,7 @@ def _mutation(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 @_mutation("T3-offsets")
 def _no_offset() -> None:
-    """A transaction that moves no offset carries none."""
+    """Send no offset in a transaction that moves none."""
     original = Committer._offsets
 
     def offsets(self: Any, units: Sequence[Any]) -> Any:
@@ -47,19 +47,19 @@ def _no_offset() -> None:
 
 @_mutation("T4-assignments")
 def _undead() -> None:
-    """An assignment that is lost stays alive."""
+    """Let an assignment live on that is lost."""
     PartitionAssignment.kill = lambda _self: None  # type: ignore[method-assign,assignment]
 
 
 @_mutation("T4-drain")
 def _no_drain() -> None:
-    """A revocation waits for nothing, and the stores are closed at once."""
+    """Let a revocation wait for nothing."""
     AssignmentLifecycle.leave = lambda _self, _gone: None  # type: ignore[method-assign,assignment]
 
 
 @_mutation("T5-metadata")
 def _late_metadata() -> None:
-    """A transaction uses the latest metadata with the assignments of an earlier look."""
+    """Commit with the latest metadata and the assignments of an earlier look."""
     original = Committer._transact
 
     def transact(self: Any, units: Any, snapshot: GroupSnapshot, careful: bool) -> None:
@@ -71,7 +71,7 @@ def _late_metadata() -> None:
 
 @_mutation("T5-memberless")
 def _memberless() -> None:
-    """Transactions carry metadata without a member."""
+    """Commit with metadata without a member."""
     from tests.simulation.kafka.group_metadata import ConsumerGroupMetadata
 
     original = ConsumerThread._publish
@@ -87,7 +87,7 @@ def _memberless() -> None:
 
 @_mutation("T6-stable")
 def _unstable() -> None:
-    """Restore takes committed offsets without waiting for pending ones."""
+    """Restore from committed offsets without waiting for pending ones."""
     original = client_config.reader
 
     def reader(client: Any, group: str) -> Any:
@@ -106,7 +106,7 @@ def _unstable() -> None:
 
 @_mutation("T6-order")
 def _watermark_first() -> None:
-    """Restore takes the watermarks before the committed offsets."""
+    """Take the watermarks before the committed offsets."""
 
     def restore(self: Any, owned: Any) -> None:
         readings = self._changelogs.readings(owned)
@@ -123,7 +123,7 @@ def _watermark_first() -> None:
 
 @_mutation("T6-lso")
 def _to_lso() -> None:
-    """Restore ends at the last stable offset."""
+    """Restore to the last stable offset."""
     original = ChangelogReader.take
 
     def take(self: Any, reader: Any, open_: Any, seconds: float) -> int:
@@ -140,7 +140,7 @@ def _to_lso() -> None:
 
 @_mutation("T7-store-first")
 def _store_first() -> None:
-    """The store is written before the commit."""
+    """Write the store before the commit."""
     first = Committer._transact
 
     def transact(self: Any, units: Any, snapshot: GroupSnapshot, careful: bool) -> None:
@@ -157,13 +157,13 @@ def _store_first() -> None:
 
 @_mutation("T8-proof")
 def _unproven() -> None:
-    """Effects start without a young proof of ownership."""
+    """Start effects without a young proof of ownership."""
     Committer.proven = lambda _self: True  # type: ignore[method-assign,assignment]
 
 
 @_mutation("T9-timeout")
 def _assume() -> None:
-    """A commit that times out is taken for a failure: its units are sent again."""
+    """Take a commit that times out for a failure, and send its units again."""
     from confluent_kafka import KafkaException
 
     original = TransactionalProducer._patiently
@@ -182,7 +182,7 @@ def _assume() -> None:
 
 @_mutation("T11-uncommitted")
 def _uncommitted() -> None:
-    """Sources and changelogs are read uncommitted."""
+    """Read sources and changelogs uncommitted."""
     fetcher, reader = client_config.fetcher, client_config.reader
     loose = {"isolation.level": "read_uncommitted"}
     client_config.fetcher = lambda client, group: fetcher(client, group) | loose

@@ -158,4 +158,4 @@ def _dates(scheduler: Scheduler) -> None:
 
     import streams.clock
 
-    streams.clock.datetime = SimDatetime  # type: ignore[misc]
+    vars(streams.clock)["datetime"] = SimDatetime

@@ -81,7 +81,17 @@ class Plan:
         return replace(self, **changes)
 
 
-STAGES: Final = ("begun", "produced", "offsets sent", "committed", "stored", "restoring", "restored", "draining", "leaving")
+STAGES: Final = (
+    "begun",
+    "produced",
+    "offsets sent",
+    "committed",
+    "stored",
+    "restoring",
+    "restored",
+    "draining",
+    "leaving",
+)
 
 
 def drawn(seed: int, *, faulty: bool = True, length_s: float = 40.0) -> Plan:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import os
 import pickle
 import select
@@ -11,27 +13,24 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
+from streams.app import discover
 from tests.simulation.plan import Plan, drawn
 from tests.simulation.simulate import Result, simulate
 
 _LEAVE = os._exit  # the real one, which a simulation replaces
+_PARTS = ("streams.gateway.serve", "streams.worker.main", "streams.model.model_from_settings")
 _CPU_S = 60.0  # processor seconds for one run
 _LIMIT_S = 600.0  # real seconds for one run
 
 
 def warm() -> None:
     """Import everything that a run needs, and let it be as it is in every child."""
-    import gc
-
-    import streams.gateway.serve
-    import streams.model.model_from_settings
-    import streams.worker.main
-    from streams.app import discover
-    from tests.simulation import client, faults, invariants, mutations, world  # noqa: F401
-
+    for name in _PARTS:
+        importlib.import_module(name)
     discover(("tests.apps.simulated",))
     gc.collect()
     gc.freeze()
@@ -106,49 +105,59 @@ def run_one(plan: Plan, mutation: str | None = None) -> Result:
             return child.end()
 
 
-def search(
-    plans: Any, jobs: int, until: float | None, mutation: str | None = None, stop: bool = False, told: bool = True
-) -> tuple[list[Result], Counter[str]]:
-    """Run plans beside each other; return those that failed, and the counts of what all runs had."""
-    children: dict[int, Child] = {}
-    failed: list[Result] = []
-    totals: Counter[str] = Counter()
-    plans = iter(plans)
-    ended = False
-    began = time.monotonic()
-    while True:
-        while not ended and len(children) < jobs:
-            plan = next(plans, None) if until is None or time.monotonic() < until else None
+class Search:
+    """Runs plans beside each other and counts what they had."""
+
+    def __init__(self, plans: Iterable[Plan], *, jobs: int, mutation: str | None = None, stop: bool = False) -> None:
+        """Run `jobs` plans at a time; `stop` ends the search with the first failure."""
+        self._plans = iter(plans)
+        self._jobs = jobs
+        self._mutation = mutation
+        self._stop = stop
+        self._children: dict[int, Child] = {}
+        self._ended = False
+        self.failed: list[Result] = []
+        self.totals: Counter[str] = Counter()
+
+    def run(self, until: float | None = None) -> None:
+        """Run until the plans or the time are over."""
+        began = time.monotonic()
+        while self._fill(until):
+            for result in self._wait():
+                self._take(result)
+        self.totals["real seconds"] = int(time.monotonic() - began)
+
+    def _fill(self, until: float | None) -> bool:
+        """Start runs; return whether any is under way."""
+        while not self._ended and len(self._children) < self._jobs:
+            plan = next(self._plans, None) if until is None or time.monotonic() < until else None
             if plan is None:
-                ended = True
-                break
-            child = Child(plan, mutation)
-            children[child.read_end] = child
-        if not children:
-            break
+                self._ended = True
+            else:
+                child = Child(plan, self._mutation)
+                self._children[child.read_end] = child
+        return bool(self._children)
+
+    def _wait(self) -> list[Result]:
+        """Return the results that have come within a second."""
+        children = self._children
         ready, _, _ = select.select(list(children), [], [], 1.0)
-        done: list[Result] = []
-        for end in ready:
-            result = children[end].read()
-            if result is not None:
-                del children[end]
-                done.append(result)
-        for end, child in list(children.items()):
-            if child.overdue():
-                del children[end]
-                done.append(child.end())
-        for result in done:
-            totals["seeds"] += 1
-            totals["virtual seconds"] += int(result.virtual_s)
-            totals["switches"] += result.switches
-            totals.update({key: value for key, value in result.counts.items() if key.islower()})
-            if result.violations:
-                failed.append(result)
-                if told:
-                    print(f"seed {result.seed} fails: {result.violations[0][:1200]}", flush=True)
-                ended = ended or stop
-    totals["real seconds"] = int(time.monotonic() - began)
-    return failed, totals
+        done = [(end, result) for end in ready if (result := children[end].read()) is not None]
+        over = {end for end, _ in done}
+        done += [(end, child.end()) for end, child in children.items() if end not in over and child.overdue()]
+        for end, _ in done:
+            del children[end]
+        return [result for _, result in done]
+
+    def _take(self, result: Result) -> None:
+        self.totals["seeds"] += 1
+        self.totals["virtual seconds"] += int(result.virtual_s)
+        self.totals["switches"] += result.switches
+        self.totals.update({key: value for key, value in result.counts.items() if key.islower()})
+        if result.violations:
+            self.failed.append(result)
+            print(f"seed {result.seed} fails: {result.violations[0][:1200]}", flush=True)
+            self._ended = self._ended or self._stop
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -166,7 +175,9 @@ def run(asked: argparse.Namespace) -> int:
     count = asked.seeds or (10**9 if until else 10)
     seeds = range(start, start + count) if asked.list is None else asked.list
     plans = (_plan(seed, asked) for seed in seeds)
-    failed, totals = search(plans, asked.jobs, until, asked.mutation, asked.stop)
+    found = Search(plans, jobs=asked.jobs, mutation=asked.mutation, stop=asked.stop)
+    found.run(until)
+    failed, totals = found.failed, found.totals
     for key, value in sorted(totals.items()):
         print(f"{value:10} {key}")
     seconds = max(totals["real seconds"], 1)
@@ -183,8 +194,10 @@ def _plan(seed: int, asked: argparse.Namespace) -> Plan:
 
 
 def _replay(plan: Plan, mutation: str | None) -> int:
-    print(f"seed {plan.seed}: {plan.workers} workers, {plan.brokers} brokers, {plan.partitions} partitions, "
-          f"{plan.standbys} standbys, stages {plan.stages}")
+    print(
+        f"seed {plan.seed}: {plan.workers} workers, {plan.brokers} brokers, {plan.partitions} partitions, "
+        f"{plan.standbys} standbys, stages {plan.stages}"
+    )
     for order in plan.orders:
         print("order", order)
     for fault in plan.faults:
@@ -193,7 +206,9 @@ def _replay(plan: Plan, mutation: str | None) -> int:
     result = simulate(plan, printed=True, mutation=mutation)
     for line in result.violations:
         print("VIOLATION", line)
-    print(f"digest {result.digest}; {result.virtual_s:.1f} virtual seconds in {result.real_s:.1f} s, "
-          f"{result.switches} switches, {result.memory_mb:.0f} MB; {result.counts}")
+    print(
+        f"digest {result.digest}; {result.virtual_s:.1f} virtual seconds in {result.real_s:.1f} s, "
+        f"{result.switches} switches, {result.memory_mb:.0f} MB; {result.counts}"
+    )
     sys.stdout.flush()
     _LEAVE(1 if result.violations else 0)

@@ -233,16 +233,8 @@ class Scheduler:
         for process in self.processes:
             for thread in process.threads:
                 thread.greenlet.parent = self._hub
-        moment, fired = -1, 0
         while not self._stopped:
-            if moment != self.now_ns:
-                moment, fired = self.now_ns, 0
-            while self._timers and self._timers[0][0] <= self.now_ns and not self._stopped:
-                self._fire()
-                fired += 1
-                if fired > _AT_ONCE:
-                    callback = self._timers[0][2] if self._timers else None
-                    raise DeadlockError(f"time stands still at {self.now:.6f} s: {callback} {_inside(callback)}")
+            self._fire_due()
             if self._ready:
                 self._go_on(self._take())
             elif self._changed:
@@ -287,6 +279,15 @@ class Scheduler:
         thread.loop = events._get_running_loop()
         events._set_running_loop(None)
         self.current = None
+
+    def _fire_due(self) -> None:
+        fired = 0
+        while self._timers and self._timers[0][0] <= self.now_ns and not self._stopped:
+            self._fire()
+            fired += 1
+            if fired > _AT_ONCE:
+                callback = self._timers[0][2] if self._timers else None
+                raise DeadlockError(f"time stands still at {self.now:.6f} s: {callback} {_inside(callback)}")
 
     def _fire(self) -> None:
         self._changed = True

@@ -32,8 +32,10 @@ def shrink(plan: Plan, mutation: str | None = None, *, most: int = 200) -> Plan:
         if smaller != plan and all(getattr(plan, key) > value for key, value in changes.items()) and fails(smaller):
             plan = smaller
     plan = _fewer(plan, "orders", fails)
-    print(f"{most - left[0]} runs: {plan.workers} workers, {plan.brokers} brokers, {plan.partitions} partitions, "
-          f"{plan.standbys} standbys, stages {plan.stages}")
+    print(
+        f"{most - left[0]} runs: {plan.workers} workers, {plan.brokers} brokers, {plan.partitions} partitions, "
+        f"{plan.standbys} standbys, stages {plan.stages}"
+    )
     for part in (*plan.orders, *plan.faults):
         print("   ", part)
     for line in run_one(plan, mutation).violations:

@@ -162,7 +162,7 @@ class World:
                 if type(error).__name__ == "GreenletExit":
                     raise
                 process.status = 1
-                logging.getLogger("simulation").error("%s ended", process.name, exc_info=error)
+                self.trace.note("failed", f"{process.name}: {error!r}")
                 self.exited.append(f"{self.scheduler.now:.3f} {process.name}: {error!r}")
             self.scheduler.kill(process)
 

@@ -260,7 +260,12 @@ class SimulatedAdmin(Client):
                 for one in group.members.values()
             ]
             return ConsumerGroupDescription(
-                name, False, members, "range", _state(group), Node(api.broker, f"broker-{api.broker}", 9092),
+                name,
+                False,
+                members,
+                "range",
+                _state(group),
+                Node(api.broker, f"broker-{api.broker}", 9092),
                 type=ConsumerGroupType.CONSUMER,
             )
 
@@ -291,7 +296,9 @@ class SimulatedAdmin(Client):
                 return ConsumerGroupTopicPartitions(
                     name,
                     [
-                        TopicPartition(*place, -1001) if one is None else TopicPartition(*place, one.offset, one.metadata)
+                        TopicPartition(*place, -1001)
+                        if one is None
+                        else TopicPartition(*place, one.offset, one.metadata)
                         for place, one in found.items()
                     ],
                 )

@@ -79,14 +79,18 @@ class BrokerApi:
         found: dict[str, list[PartitionInfo] | None] = {}
         for name in wanted:
             topic = store.get(name)
-            found[name] = None if topic is None else [
-                PartitionInfo(
-                    state.leader if state.leader in alive else -1,
-                    list(state.replicas),
-                    [one for one in state.replicas if one in alive],
-                )
-                for state in topic.partitions
-            ]
+            found[name] = (
+                None
+                if topic is None
+                else [
+                    PartitionInfo(
+                        state.leader if state.leader in alive else -1,
+                        list(state.replicas),
+                        [one for one in state.replicas if one in alive],
+                    )
+                    for state in topic.partitions
+                ]
+            )
         return MetadataAnswer(alive, found)
 
     def find_coordinator(self, kind: CoordinatorKind, key: str) -> int:
@@ -150,7 +154,9 @@ class BrokerApi:
         state.changed()
         return offset
 
-    def fetch(self, positions: Mapping[Partition, int], *, committed: bool, max_bytes: int) -> dict[Partition, FetchAnswer]:
+    def fetch(
+        self, positions: Mapping[Partition, int], *, committed: bool, max_bytes: int
+    ) -> dict[Partition, FetchAnswer]:
         """Answer Fetch at once, with what there is."""
         answers: dict[Partition, FetchAnswer] = {}
         left = max_bytes

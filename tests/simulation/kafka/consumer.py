@@ -68,9 +68,7 @@ class SimulatedConsumer(Client):
             return
         member = f"{self._chance.getrandbits(128):032x}"
         heartbeat_s = self._cluster.settings.heartbeat_s
-        self._membership = GroupMembership(
-            self, self._group, member, frozenset(topics), heartbeat_s, self._add_error
-        )
+        self._membership = GroupMembership(self, self._group, member, frozenset(topics), heartbeat_s, self._add_error)
 
     def unsubscribe(self) -> None:
         """Leave the group; the revocation callback runs."""
@@ -347,4 +345,3 @@ class SimulatedConsumer(Client):
 
 def _places(partitions: Sequence[TopicPartition]) -> dict[Partition, int]:
     return {(one.topic, one.partition): one.offset for one in partitions}
-

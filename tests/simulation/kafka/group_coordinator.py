@@ -171,9 +171,7 @@ class GroupCoordinator:
         if not member.revoking:
             member.revoking_since = None
 
-    def _reconcile(
-        self, group: ConsumerGroup, member: ConsumerGroupMember, owned: frozenset[Partition] | None
-    ) -> None:
+    def _reconcile(self, group: ConsumerGroup, member: ConsumerGroupMember, owned: frozenset[Partition] | None) -> None:
         """Bring a member one step nearer to its target."""
         if member.revoking:
             if owned is None or owned & member.revoking:

@@ -33,7 +33,13 @@ class GroupMembership:
     """The member that one consumer is."""
 
     def __init__(
-        self, client: Client, group: str, member: str, topics: frozenset[str], heartbeat_s: float, failed: Callable[[int], None]
+        self,
+        client: Client,
+        group: str,
+        member: str,
+        topics: frozenset[str],
+        heartbeat_s: float,
+        failed: Callable[[int], None],
     ) -> None:
         """Join with the subscription `topics`; `failed` gets an error that the application is to see."""
         self._client = client

@@ -246,9 +246,7 @@ class Links:
             if verdict.lost == "request" or not cluster.deliver(link.broker, handle):
                 self._waiter.schedule(self._waiter.now(), lambda: self._broken(link, generation))
 
-        cluster.waiter.schedule(
-            link.arrives, lambda: network.carry(self._process, link.broker, "requests", arrive)
-        )
+        cluster.waiter.schedule(link.arrives, lambda: network.carry(self._process, link.broker, "requests", arrive))
 
     def _answered(self, link: Link, generation: int, request: Request, value: Any) -> None:
         if self.closed or link.generation != generation:

@@ -240,9 +240,7 @@ class PartitionLog:
             raise RefusedError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
         return None
 
-    def _note(
-        self, producer_id: int, epoch: int, sequence: int, count: int, base: int, *, transactional: bool
-    ) -> None:
+    def _note(self, producer_id: int, epoch: int, sequence: int, count: int, base: int, *, transactional: bool) -> None:
         entry = self.producers.setdefault(producer_id, ProducerEntry(epoch))
         if epoch > entry.epoch:
             entry.epoch = epoch

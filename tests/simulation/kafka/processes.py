@@ -37,17 +37,13 @@ class Process:
     def consumer(self, *given: dict[str, Any], logger: object = None, **settings: Any) -> SimulatedConsumer:
         """Return a consumer; arguments as those of `confluent_kafka.Consumer`."""
         config, error_cb = self._config(given, settings)
-        return self._add(
-            SimulatedConsumer(self._cluster, self._waiter, self._random(), self.name, config, error_cb)
-        )
+        return self._add(SimulatedConsumer(self._cluster, self._waiter, self._random(), self.name, config, error_cb))
 
     def producer(self, *given: dict[str, Any], logger: object = None, **settings: Any) -> SimulatedProducer:
         """Return a producer, a transactional one with `transactional.id`."""
         config, error_cb = self._config(given, settings)
         kind = TransactionalProducer if "transactional.id" in config else SimulatedProducer
-        return self._add(
-            kind(self._cluster, self._waiter, self._random(), self.name, config, error_cb, self._wall)
-        )
+        return self._add(kind(self._cluster, self._waiter, self._random(), self.name, config, error_cb, self._wall))
 
     def admin(self, *given: dict[str, Any], logger: object = None, **settings: Any) -> SimulatedAdmin:
         """Return an admin client."""

@@ -238,7 +238,11 @@ class SimulatedProducer(Client):
         left = max(batch.messages[0].deadline - self._waiter.now(), 0.1)
         limit = min(self._ms("socket.timeout.ms", 60_000) / 1000, left)
         self._links.send(
-            leader, "Produce", answering(lambda api: api.produce(wire)), lambda answer: self._sent(queue, batch, answer), limit
+            leader,
+            "Produce",
+            answering(lambda api: api.produce(wire)),
+            lambda answer: self._sent(queue, batch, answer),
+            limit,
         )
 
     # -- outcomes

@@ -62,9 +62,7 @@ class MarkerWriter(Protocol):
     ) -> None:
         """Append a marker to a partition."""
 
-    def end_group_offsets(
-        self, group: str, producer: ProducerIdentity, commit: bool, done: Callable[[], None]
-    ) -> None:
+    def end_group_offsets(self, group: str, producer: ProducerIdentity, commit: bool, done: Callable[[], None]) -> None:
         """Let a group's pending offsets count, or drop them."""
 
 

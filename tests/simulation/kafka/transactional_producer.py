@@ -344,7 +344,8 @@ class TransactionalProducer(SimulatedProducer):
         identity = self._identity
         while True:
             self._waiter.wait(
-                None, lambda: self._coordinator("group", metadata.group) is not None or self._state is not S.IN_TRANSACTION
+                None,
+                lambda: self._coordinator("group", metadata.group) is not None or self._state is not S.IN_TRANSACTION,
             )
             self._require(S.IN_TRANSACTION)
             answers: list[Any] = []
@@ -375,9 +376,7 @@ class TransactionalProducer(SimulatedProducer):
         reason = f"Failed to commit offsets to transaction: {KafkaError(answer.code).str()}"
         if isinstance(answer, Unanswered) or answer.code in _OFFSETS_RETRIABLE:
             if deadline is None or self._waiter.now() < deadline:
-                self._waiter.wait(
-                    self._waiter.now() + _OFFSETS_AGAIN_S, lambda: self._state is not S.IN_TRANSACTION
-                )
+                self._waiter.wait(self._waiter.now() + _OFFSETS_AGAIN_S, lambda: self._state is not S.IN_TRANSACTION)
                 return
             self._set_abortable(answer.code, reason)
         elif answer.code in _FATAL or answer.code == KafkaError.INVALID_PRODUCER_ID_MAPPING:
