@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streams.define.agents import agent
     from streams.define.canvas import batch, chain, chord, group
     from streams.define.durations import days, hours, minutes, seconds
+    from streams.define.limits import Rate
     from streams.define.policies import Breaker, Reject, Retry, RetryPolicy
     from streams.define.reactions import on
     from streams.define.schedules import schedule
@@ -35,6 +36,7 @@ _HOMES = {
     "streams.define.agents": ("agent",),
     "streams.define.canvas": ("batch", "chain", "chord", "group"),
     "streams.define.durations": ("days", "hours", "minutes", "seconds"),
+    "streams.define.limits": ("Rate",),
     "streams.define.policies": ("Breaker", "Reject", "Retry", "RetryPolicy"),
     "streams.define.reactions": ("on",),
     "streams.define.schedules": ("schedule",),
@@ -56,6 +58,7 @@ __all__ = [
     "ChildFailed",
     "Delivery",
     "Event",
+    "Rate",
     "Reject",
     "Retry",
     "RetryPolicy",

@@ -14,10 +14,15 @@ _RATE = re.compile(r"^\s*(\d+)\s*/\s*(\d*)\s*([smhd])\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` in any window of `per` seconds, over all workers."""
+    """At most `count` in any window of `per` seconds, over all workers.
+
+    `host` names an argument of a tool that is a URL: each host has windows of its own, so that many calls to one host
+    do not make calls to other hosts wait.
+    """
 
     count: int
     per: float
+    host: str | None = None
 
     def __str__(self) -> str:
         return f"{self.count}/{self.per:g}s"

@@ -27,10 +27,10 @@ class Archive:
         self._threads = threads
         self._stream = TopicEvents(threads, streams)
 
-    async def topics(self, _: OperationCall) -> Response:
+    async def topics(self, call: OperationCall) -> Response:
         """`GET /topics`."""
         history = self._open()
-        return answer({"topics": await self._threads.run(history.topics)})
+        return answer({"topics": await self._threads.run(history.topics, call, watch=True)})
 
     async def events(self, call: OperationCall) -> Response:
         """`GET /topics/{name}/events`: from the earliest to what is committed now, unless the query says otherwise.
@@ -40,7 +40,7 @@ class Archive:
         check_names(call, "from", "to", "key", "type", "limit")
         query, history, limit = call.query_params, self._open(), limit_of(call)
         name = self._names.topic(self._names.bare(call.param("name")))
-        known = await self._threads.run(history.topics)
+        known = await self._threads.run(history.topics, call)
         if name not in {topic["name"] for topic in known if topic["partitions"]}:
             raise Problem("unknown-topic", "No topic of this pipeline has that name; see GET /topics.")
         if MEDIA_TYPE in call.headers.get("accept", ""):
@@ -53,7 +53,7 @@ class Archive:
             )
             return list(found)
 
-        return answer({"events": await self._threads.run(page)})
+        return answer({"events": await self._threads.run(page, call, watch=True)})
 
     def _open(self) -> History:
         if self._history is None:

@@ -65,20 +65,20 @@ class Letters:
         group = query.get("group", "false")
         if group not in {"true", "false"}:
             raise wrong("group", "it must be true or false")
-        page = await self._threads.run(lambda: book.newest(fits, MOST if group == "true" else limit))
+        page = await self._threads.run(lambda: book.newest(fits, MOST if group == "true" else limit), call, watch=True)
         if group == "true":
             return answer({"groups": grouped(page.letters)[:limit], "complete": page.complete})
         return answer({"letters": [shown(letter) for letter in page.letters], "complete": page.complete})
 
     async def show(self, call: OperationCall) -> Response:
         """`GET /dead-letters/{id}`: everything, the record's value decoded where that is possible."""
-        return answer(whole(await self._find(call.param("id")), self._open()))
+        return answer(whole(await self._find(call), self._open()))
 
     async def redrive(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/redrive`, with an optional `{"edit": value}`."""
         key, body = check_key(call.headers.get("idempotency-key")), await _body(call, "edit")
         edit = Edit(body["edit"]) if "edit" in body else None
-        found = await self._find(call.param("id"))
+        found = await self._find(call)
         mark = _mark(call, found, "redrive", key)
         if found.mark != mark:
             await self._hand_over(call, found, edit, mark)
@@ -99,7 +99,7 @@ class Letters:
         def fits(letter: DeadLetter) -> bool:
             return letter.state == "open" and letter.letter.fingerprint == fingerprint
 
-        page = await self._threads.run(lambda: book.newest(fits, MOST))
+        page = await self._threads.run(lambda: book.newest(fits, MOST), call)
         chosen = page.letters[::-1][:limit]
         if dry:
             ids = [letter.letter.dead_id for letter in chosen]
@@ -114,7 +114,7 @@ class Letters:
         reason = body.get("reason", "")
         if not isinstance(reason, str) or len(reason) > _MAX_REASON:
             raise wrong("reason", f"it must be a text of at most {_MAX_REASON} characters")
-        found = await self._find(call.param("id"))
+        found = await self._find(call)
         mark = _mark(call, found, "discard", key)
         if found.mark != mark:
             _check_open(found)
@@ -129,7 +129,7 @@ class Letters:
         began, done, refused, book = monotonic(), list[str](), list[dict[str, str]](), self._open()
         for first in range(0, len(letters), _TOGETHER):
             some = letters[first : first + _TOGETHER]
-            for letter in await self._threads.run(partial(book.whole, some)):
+            for letter in await self._threads.run(partial(book.whole, some), call):
                 wait = 0.0 if rate is None else began + len(done) / rate - monotonic()
                 if monotonic() + max(wait, 0) > began + _BUDGET_S:
                     return done, refused
@@ -161,16 +161,16 @@ class Letters:
         if edit is not None:
             raise wrong("edit", "a delivery is signed as it is; mend the source's function and redrive it")
         name, book, key = found.letter.consumer.removeprefix(SOURCE), self._open(), found.letter.key or b""
-        delivered = await self._threads.run(lambda: self._webhooks.kept(book, name, key))
+        delivered = await self._threads.run(lambda: self._webhooks.kept(book, name, key), call)
         await self._webhooks.again(name, delivered, call.headers.get("traceparent"))
 
     async def _note(self, call: OperationCall, event: DeadRedriven | DeadDiscarded, mark: str) -> None:
         record = ProducedRecord(self._deps.names.dead_letters, event, mark, event.dead_id)
         await write(self._deps.producer, record, call.headers.get("traceparent"))
 
-    async def _find(self, dead_id: str) -> DeadLetter:
-        book = self._open()
-        found = await self._threads.run(lambda: book.find(dead_id))
+    async def _find(self, call: OperationCall) -> DeadLetter:
+        book, dead_id = self._open(), call.param("id")
+        found = await self._threads.run(lambda: book.find(dead_id), call)
         if found is None:
             raise Problem("not-found", "No dead letter has this id; see GET /dead-letters.")
         return found

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from streams.define.tables import TableDef
     from streams.gateway.deps import Deps
+    from streams.gateway.operation import OperationCall
     from streams.gateway.threads import GatewayThreads
 
 _OFFSET: Final = "offset:"
@@ -28,13 +29,13 @@ class Past:
         self._rows = deps.past
         self._threads = threads
 
-    async def row(self, table: TableDef, key: str, text: str) -> Response:
-        """Return a row at an offset or time.
+    async def row(self, call: OperationCall, table: TableDef, key: str) -> Response:
+        """Return a row at the offset or time of the query's `at`.
 
         Problem 404 where there was none, 410 where retention has deleted what made it, 422 for what is no point of
         this table's past, 503 where the log does not answer.
         """
-        rows, (offset, time_ms) = self._rows, _point(text)
+        rows, (offset, time_ms) = self._rows, _point(call.query_params["at"])
         if rows is None:
             raise Problem("log-unavailable", "This gateway has no access to the log.", retry_after=5)
 
@@ -42,7 +43,7 @@ class Past:
             return rows(table.name, key, offset=offset, time_ms=time_ms)
 
         try:
-            return answer(await self._threads.run(found))
+            return answer(await self._threads.run(found, call, watch=True))
         except AbsentError as error:
             raise Problem("not-found", f"Table '{table.name}' had no such row then.") from error
         except RetentionError as error:

@@ -55,7 +55,7 @@ class Tables:
         table, key = self._table(call), call.param("key")
         query = self._wish(table, call)
         if "at" in call.query_params:
-            return await self._past.row(table, key, call.query_params["at"])
+            return await self._past.row(call, table, key)
         stale = stale_of(call)
         if stale and query:
             raise wrong("stale", "who takes an old answer cannot ask for one with an offset")

@@ -59,19 +59,19 @@ class TopicEvents:
         if last := last_event_id(call):
             where = _offsets(last)
         feed = self._feeds.get(topic)
-        end = await self._threads.run(lambda: history.start(topic, "latest")) if feed is None else dict(feed.next)
-        start = end if where == "latest" else await self._threads.run(lambda: history.start(topic, where))
+        end = await self._threads.run(lambda: history.start(topic, "latest"), call) if feed is None else dict(feed.next)
+        start = end if where == "latest" else await self._threads.run(lambda: history.start(topic, where), call)
         wish = _Wish(topic, query.get("key"), query.get("type"), limit)
-        return stream(call, self._events(history, wish, start, end))
+        return stream(call, self._events(call, history, wish, start, end))
 
     async def _events(
-        self, history: History, wish: _Wish, offsets: dict[int, int], end: dict[int, int]
+        self, call: OperationCall, history: History, wish: _Wish, offsets: dict[int, int], end: dict[int, int]
     ) -> AsyncGenerator[bytes, None]:
         """Send what a reader at `offsets` wants; a feed that begins now begins at `end`."""
         woken = asyncio.Event()
         with self._streams.open(woken), self._feeds.reading(history, wish.topic, end, woken) as feed:
             yield place(_vector(offsets))
-            reader = _TopicEventReader(self._threads, history, wish, feed, offsets)
+            reader = _TopicEventReader(self._threads, call, history, wish, feed, offsets)
             while not self._streams.closed and not reader.done:
                 woken.clear()
                 if said := await reader.step():
@@ -88,9 +88,16 @@ class _TopicEventReader:
     """One reader of a topic: at the feed's pace, or behind it, a page of the log at a time."""
 
     def __init__(
-        self, threads: GatewayThreads, history: History, wish: _Wish, feed: Feed, offsets: dict[int, int]
+        self,
+        threads: GatewayThreads,
+        call: OperationCall,
+        history: History,
+        wish: _Wish,
+        feed: Feed,
+        offsets: dict[int, int],
     ) -> None:
         self._threads = threads
+        self._call = call
         self._history = history
         self._wish = wish
         self._feed = feed
@@ -126,7 +133,7 @@ class _TopicEventReader:
         start = dict(self._offsets)
         self.moved = False
         try:
-            came = await self._threads.run(read)
+            came = await self._threads.run(read, self._call)
         except Problem:
             return b""
         self.moved = True

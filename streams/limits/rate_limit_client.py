@@ -90,6 +90,13 @@ class RateLimitClient:
             return await request.future
         finally:
             queue.waiting.pop(request, None)
+            self._forget_if_idle(queue)
+
+    def _forget_if_idle(self, queue: _RequestQueue) -> None:
+        """Forget a queue that nobody uses: there may be one for each host that calls have gone to."""
+        key = (queue.limit.pool, queue.limit.name)
+        if not queue.waiting and not queue.asking and queue.timer is None and self._queues.get(key) is queue:
+            del self._queues[key]
 
     def news(self) -> None:
         """Look for homes again at once: workers have come, gone or taken something over."""
@@ -149,6 +156,8 @@ class RateLimitClient:
             self._give(queue, asked[queue.limit.name], frozenset(answer["granted"]))
             if queue.waiting:
                 self._later(queue, float(answer["retry_after"]))
+            else:
+                self._forget_if_idle(queue)
 
     def _head(self, queue: _RequestQueue, now: float) -> list[_GrantRequest]:
         """Return the first tickets, as many as a window holds, each with an id whose time has not run out."""
@@ -184,4 +193,5 @@ class RateLimitClient:
 
     def _ring(self, queue: _RequestQueue) -> None:
         queue.timer = None
+        self._forget_if_idle(queue)
         self._soon()

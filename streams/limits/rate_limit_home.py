@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.committer import Committer
 
+_MANY: Final = 1000  # limits, from which on those without grants are forgotten
 _SOON_S: Final = 0.2  # to come back for what was kept for others who are due
 
 
@@ -33,6 +34,8 @@ class RateLimitHome:
         self._committer = committer
         self._ready_at = clock.monotonic()
         self._windows: dict[str, RateWindow] = {}
+        self._lengths: dict[str, float] = {}  # seconds of each window
+        self._prune_at = _MANY
         self._demand: dict[str, RateDemand] = {}
         self._found: dict[str, list[tuple[float, str]]] = {}
         self._stale: list[bytes] = []
@@ -93,4 +96,18 @@ class RateLimitHome:
             else:
                 window = RateWindow(not_before=self._ready_at + terms(rate).window)
             self._windows[limit] = window
+            if len(self._windows) >= self._prune_at:
+                self._prune()
+        self._lengths[limit] = terms(rate).window
         return window
+
+    def _prune(self) -> None:
+        """Forget limits without a grant that counts; a tool may have a limit for each host that it is called with."""
+        now = clock.monotonic()
+        for limit, length in list(self._lengths.items()):
+            window = self._windows[limit]
+            self._stale += [key_of(limit, request) for request in window.expire(now, length)]
+            if not window and window.not_before <= now:
+                del self._windows[limit], self._lengths[limit]
+                self._demand.pop(limit, None)
+        self._prune_at = max(_MANY, 2 * len(self._windows))

@@ -68,7 +68,7 @@ class ToolLimiter:
         limit = scope.when()
         span = None if limit is None else limit - asyncio.get_running_loop().time()
         scope.reschedule(None)
-        limited_call = _LimitedCall(self, run_id, tool, scope, span, begin, circuit_name(tool, args))
+        limited_call = _LimitedCall(self, run_id, tool, scope, span, begin, args)
         if tool.cache is None:
             return await limited_call.through(_nothing)
         cached = SharedCall(tool_hash(tool.name, tool.version, args), tool.cache, span or tool.timeout, run_id)
@@ -98,7 +98,7 @@ class ToolLimiter:
                 await self._breakers.clear(circuit)
             deadline = None
             if tool.rate is not None:
-                deadline = await self._rate_limits.take(RateLimit(HOME, f"tool:{tool.name}", tool.rate))
+                deadline = await self._rate_limits.take(RateLimit(HOME, limited_call.rate_name, tool.rate))
             found = await confirm()
             if found is not None:
                 return found[0], True
@@ -131,7 +131,7 @@ class ToolLimiter:
 class _LimitedCall:
     """One attempt on its way through the limits."""
 
-    __slots__ = ("_begin", "_guard", "_scope", "_span", "circuit", "run_id", "tool")
+    __slots__ = ("_begin", "_guard", "_scope", "_span", "circuit", "rate_name", "run_id", "tool")
 
     def __init__(
         self,
@@ -141,16 +141,18 @@ class _LimitedCall:
         scope: asyncio.Timeout,
         span: float | None,
         begin: Call,
-        circuit: str,
+        args: Any,
     ) -> None:
-        """`circuit` is the name of the breaker that the call goes through."""
+        """`args` are the call's arguments: a breaker and a rate may be those of the host in one of them."""
         self._guard = guard
         self.run_id = run_id
         self.tool = tool
         self._scope = scope
         self._span = span
         self._begin = begin
-        self.circuit = circuit
+        self.circuit = circuit_name(tool, args)
+        host = _host_in(args, None if tool.rate is None else tool.rate.host)
+        self.rate_name = f"tool:{tool.name}{OF_HOST}{host}" if host else f"tool:{tool.name}"
 
     async def through(self, confirm: Confirm) -> tuple[Any, bool]:
         """Go through places, grants and breaker, to the call."""
@@ -173,9 +175,13 @@ class _LimitedCall:
 
 def circuit_name(tool: Tool[Any], args: Any) -> str:
     """Return the name of a call's breaker: that of its tool, or of the host that it goes to where the tool says so."""
-    per = None if tool.breaker is None else tool.breaker.per
-    host = host_of(str(args.get(per) or "")) if per is not None and isinstance(args, dict) else ""
+    host = _host_in(args, None if tool.breaker is None else tool.breaker.per)
     return f"{tool.name}{OF_HOST}{host}" if host else tool.name
+
+
+def _host_in(args: Any, argument: str | None) -> str:
+    """Return the host of the URL in an argument; empty if no argument is named or it holds no URL."""
+    return host_of(str(args.get(argument) or "")) if argument is not None and isinstance(args, dict) else ""
 
 
 async def _nothing() -> None:

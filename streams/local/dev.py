@@ -153,9 +153,10 @@ async def _model(settings: Settings, port: int, supervisor: Supervisor) -> dict[
     if settings.llm_base_url is not None or settings.llm_api_key is not None:
         return {}
     file = await asyncio.to_thread(llm.model_file, settings.llm_gguf, settings.cache_dir)
-    child = Child.of("model", llm.command(file, port), ready=llm.health_url(port), rank=MODEL)
+    address = llm.Address(port)
+    child = Child.of("model", llm.command(file, port), address.environment, ready=address.health_url, rank=MODEL)
     await _up(supervisor, child)
-    return {"llm_base_url": llm.base_url(port), "llm_model": settings.llm_model or file.stem}
+    return {"llm_base_url": address.base_url, "llm_model": settings.llm_model or file.stem}
 
 
 def _worker(settings: Settings, pool: str, slot: int, port: int, forks: Forks | None) -> Child:

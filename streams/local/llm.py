@@ -1,15 +1,21 @@
 """A real language model inside the machine, served as OpenAI's API, so that the pipeline thinks without any account.
 
 Run as `python -m streams.local.llm FILE PORT`: llama.cpp in a process of its own, which may crash alone.
+
+llama.cpp does not check the Host header, so a web page whose name is rebound to loopback would reach it. A server
+that is started with an `Address` therefore answers below a secret path only. The path is a part of the base URL.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import signal
 import sys
 import threading
 import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +34,7 @@ SLOTS = 2  # answers at a time; more only share the same cores
 FREQUENCY_PENALTY = 0.5  # without it so small a model repeats one sentence to the end of its tokens
 QUIET = 1  # llama.cpp's level for errors only
 CHECK_TIMEOUT = 60.0  # seconds
+PATH_VARIABLE = "STREAMS_LOCAL_MODEL_PATH"  # an environment is private, a command line is not
 
 
 def model_file(chosen: Path | None, cache_dir: Path) -> Path:
@@ -53,14 +60,32 @@ def command(file: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "streams.local.llm", str(file), str(port)]
 
 
-def base_url(port: int) -> str:
+def base_url(port: int, path: str = "") -> str:
     """Return what OpenAI clients call the base URL."""
-    return f"http://{LOOPBACK}:{port}/v1"
+    return f"http://{LOOPBACK}:{port}{path}/v1"
 
 
-def health_url(port: int) -> str:
-    """Return the URL that answers 200 once the model is loaded."""
-    return f"http://{LOOPBACK}:{port}/health"
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The loopback port and the secret path at which one server answers."""
+
+    port: int
+    path: str = field(default_factory=lambda: f"/{secrets.token_urlsafe(16)}", repr=False)
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI clients call the base URL; it holds the secret path."""
+        return base_url(self.port, self.path)
+
+    @property
+    def health_url(self) -> str:
+        """The URL that answers 200 once the model is loaded."""
+        return f"http://{LOOPBACK}:{self.port}{self.path}/health"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the server's process, which hands it the path."""
+        return {**os.environ, PATH_VARIABLE: self.path}  # noqa: TID251 - passed on, not read
 
 
 def check(url: str, model: str, key: str | None = None) -> float:
@@ -123,6 +148,7 @@ def serve(file: Path, port: int) -> None:
     params.warmup = False
     params.sampling.penalty_freq = FREQUENCY_PENALTY
     params.ui = False
+    params.api_prefix = os.environ.get(PATH_VARIABLE, "")  # noqa: TID251 - of this process alone, no setting
     params.cors_origins = base_url(port).removesuffix("/v1")  # pages of other sites read nothing here
     params.cors_credentials = False
     server = Server(params)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from streams.clock import monotonic
 from streams.local.errors import LocalError, StartError
-from streams.local.llm import base_url, check, command, opener
+from streams.local.llm import Address, check, command, opener
 from streams.local.ports import free_ports
 
 PROMPT = "Write two sentences about the sea."
@@ -57,7 +57,10 @@ def trial(url: str, model: str, key: str | None = None, prompt: str = PROMPT) ->
 def serving(file: Path) -> Iterator[str]:
     """Serve a model file in a process of its own while the block lasts; give its base URL, or raise StartError."""
     (port,) = free_ports([0])
-    process = subprocess.Popen(command(file, port), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    address = Address(port)
+    process = subprocess.Popen(
+        command(file, port), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=address.environment
+    )
     with process:
         try:
             said = process.stdout.readline() if process.stdout is not None else ""
@@ -65,6 +68,6 @@ def serving(file: Path) -> Iterator[str]:
                 raise StartError(
                     f"{file} cannot be served: is it a model that llama.cpp reads, and is there memory for it?"
                 )
-            yield base_url(port)
+            yield address.base_url
         finally:
             process.terminate()

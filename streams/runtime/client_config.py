@@ -18,6 +18,9 @@ SESSION_S: Final = (
 # how long the open transaction of a killed worker, whose slot nobody restarts, holds readers and successors back.
 TRANSACTION_TIMEOUT_S: Final = 20.0
 MESSAGE_TIMEOUT_S: Final = 18.0  # below the transaction's own, which the library asks for
+# The longest pause between tries of one request. Kafka takes ten seconds to replace a broker, and at the default of a
+# second each of the requests in a row that a commit needs then comes up to a second late.
+RETRY_MS: Final = 200
 MAX_BATCH_BYTES: Final = 1_000_000  # the broker judges batches against max.message.bytes, not records
 
 
@@ -39,10 +42,11 @@ def producer(client: Config, transactional_id: str) -> Config:
             # CONCURRENT_TRANSACTIONS right after a commit is answered by this back-off: at its default of 100 a lone
             # append-and-commit takes over 100 ms.
             "retry.backoff.ms": 2,
+            "retry.backoff.max.ms": RETRY_MS,
             # A call that needs the group's coordinator waits for ever for one that the library has let go, since only
             # the change of a connection makes it ask again who that is (librdkafka#5511). While a call waits all
-            # connections are idle: with this they end, after two to four seconds, and are made anew.
-            "connections.max.idle.ms": 4000,
+            # connections are idle: with this they end, after 0.75 to 1.5 seconds, and are made anew.
+            "connections.max.idle.ms": 1500,
             "linger.ms": 0,
             "batch.size": MAX_BATCH_BYTES,
             "partitioner": "murmur2_random",  # the Java client's: any standard client finds the same partition
@@ -69,6 +73,7 @@ def consumer(client: Config, group: str, client_id: str = "streams") -> Config:
             "group.protocol": "consumer",
             "group.remote.assignor": "range",
             "enable.auto.commit": False,
+            "retry.backoff.max.ms": RETRY_MS,
             "enable.auto.offset.store": False,
             # Under KIP-848 this is also the time that a revocation may take. A hung worker whose library still sends
             # heartbeats loses its partitions after it.
@@ -85,6 +90,7 @@ def fetcher(client: Config, group: str) -> Config:
         | {
             "group.id": group,  # the library wants one, and the worker may read this one's offsets
             "enable.auto.commit": False,
+            "retry.backoff.max.ms": RETRY_MS,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
@@ -106,6 +112,7 @@ def reader(client: Config, group: str) -> Config:
         | {
             "group.id": group,
             "enable.auto.commit": False,
+            "retry.backoff.max.ms": RETRY_MS,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
             "enable.partition.eof": True,

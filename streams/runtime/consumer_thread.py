@@ -90,6 +90,7 @@ class ConsumerThread:
         self._taken = 0  # written by the thread only
         self._released = 0  # written by the event loop only
         self._stalled = False
+        self.holds_back = False  # whether nothing is fetched, since what was read fills the memory that is allowed
         self._credit = threading.Event()
         self.snapshot = GroupSnapshot(None, frozenset())
         self.polls = 0  # a watchdog sees by it that the thread turns
@@ -206,7 +207,8 @@ class ConsumerThread:
 
     def _hold_back(self) -> list[TopicPartition]:
         """Without credit wait a little, then pause everything and go on polling, so that rebalances are served."""
-        if self._taken - self._released <= _HIGH:
+        self.holds_back = self._taken - self._released > _HIGH
+        if not self.holds_back:
             return []
         self._credit.clear()
         self._stalled = True

@@ -115,6 +115,11 @@ class Runtime:
         return _running(self._thread).polls
 
     @property
+    def holds_back(self) -> bool:
+        """Return whether nothing is fetched, since the records that were read fill the memory that is allowed."""
+        return _running(self._thread).holds_back
+
+    @property
     def member(self) -> str | None:
         """Return our id in the group, None while we are not to be in it."""
         return None if self._thread is None else self._thread.member

@@ -7,6 +7,7 @@ holds is decided by the coordinator, not by us).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -28,6 +29,8 @@ from topics.contact import Contact
 if TYPE_CHECKING:
     from streams.runtime.commit_unit import Out
     from streams.runtime.record import ConsumedRecord
+
+log = logging.getLogger(__name__)
 
 Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
@@ -59,6 +62,15 @@ _FENCED: Final = frozenset(
         KafkaError.INVALID_PRODUCER_EPOCH,
     }
 )
+# Fatal to the client, by the answer to a record: it does not know any more which records the broker has, as after the
+# loss of a broker that held records without an answer. No commit is sent before all records are acknowledged.
+_DESYNCHRONIZED: Final = frozenset(
+    {
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError._INCONSISTENT,  # noqa: SLF001 - the library names local errors so
+    }
+)
 _RECORD: Final = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -87,7 +99,8 @@ class TransactionalProducer:
         """
         self.id = transactional_id
         self._owner = str(owner)
-        self._producer = Producer(client_config.producer(client, transactional_id), logger=None)
+        self._client = client
+        self._producer = self._new_producer()
         self._firsts = FirstDeliveryGuard(self._partitions)
         self._refused: KafkaError | None = None
         self._reports_due = 0  # records asked for of which the broker has not said where they lie
@@ -96,6 +109,9 @@ class TransactionalProducer:
         self._topic = ""  # one that the last transaction wrote to
         self._begun_at = clock.boottime()  # of the last transaction; the broker's time-out counts on in a suspend
         self._under_way = False
+
+    def _new_producer(self) -> Producer:
+        return Producer(client_config.producer(self._client, self.id), logger=None)
 
     def stuck(self) -> bool:
         """Return whether the transaction under way is older than the broker lets it be (any thread)."""
@@ -209,7 +225,7 @@ class TransactionalProducer:
         while self._producer.flush(_STEP_S) and self._refused is None and clock.monotonic() < end:
             stands()
         if self._reports_due and self._refused is None:
-            self._patiently(lambda: self._producer.abort_transaction(5))
+            self._abort()
             raise TransactionAbortedError("the broker did not say where the first records on a partition lie")
 
     def _partitions(self, topic: str) -> int:
@@ -251,12 +267,15 @@ class TransactionalProducer:
 
     def _abandon(self, error: KafkaException, *, careful: bool) -> None:
         reason: KafkaError = error.args[0]
+        if reason.fatal() and reason.code() in _DESYNCHRONIZED:
+            self._begin_anew(reason.str())
+            raise TransactionAbortedError(reason.str()) from error
         # produce() says "erroneous state" when the broker has refused an earlier record of the same transaction already
         spoiled = reason.txn_requires_abort() or reason.code() == KafkaError._STATE  # noqa: SLF001
         if reason.fatal() or not spoiled:
             raise OutcomeUnknownError(self._explain(reason)) from error
         try:
-            self._patiently(lambda: self._producer.abort_transaction(5))
+            self._abort()
         except KafkaException as failed:
             raise OutcomeUnknownError(self._explain(failed.args[0])) from failed
         if reason.code() == KafkaError.UNKNOWN_MEMBER_ID:
@@ -267,6 +286,26 @@ class TransactionalProducer:
         if careful and self._refused is not None and self._refused.code() in _RECORD:
             raise RecordRefusedError(self._refused.str()) from error
         raise TransactionAbortedError(reason.str()) from error
+
+    def _abort(self) -> None:
+        """Abort the open transaction.
+
+        A record without an answer may be on the log, as after the loss of its broker. The library then gives its
+        sequence number to a record of the next transaction, and the broker drops that one as a repetition: it would be
+        lost, though its transaction is committed. So the client is replaced unless every record has its answer.
+        """
+        if self._producer.flush(_STEP_S):
+            self._begin_anew("records of it have no answer from the broker")
+        else:
+            self._patiently(lambda: self._producer.abort_transaction(5))
+
+    def _begin_anew(self, reason: str) -> None:
+        """Replace the client; the new one aborts the transaction that is open, and begins with a new epoch."""
+        log.info("the client of %s is replaced, which aborts its transaction: %s", self.id, reason)
+        self._producer.purge()
+        self._producer = self._new_producer()
+        self._firsts = FirstDeliveryGuard(self._partitions)
+        self.open()
 
     def _explain(self, reason: KafkaError) -> str:
         """Say why a transaction has no outcome that this process may conclude from, and what to do."""

@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 
@@ -26,6 +26,7 @@ from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import WorkerError
 
 if TYPE_CHECKING:
+    from streams.runtime.assignment import SourcePartition
     from streams.runtime.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -114,17 +115,20 @@ class LoopLagWatch:
 
 
 class StallWatch:
-    """Ends the process when it has stopped working through its partitions without a reason."""
+    """Ends the process when it has stopped reading one of its partitions without a reason.
+
+    Each source is looked at alone: a fetcher may lose one partition, as after the loss of a broker, and go on with the
+    others.
+    """
 
     def __init__(self, runtime: Runtime, crash: Callable[[Exception], None]) -> None:
         """Watch `runtime`; `crash` ends the process."""
         self._runtime = runtime
         self._crash = crash
         self._lags = ConsumerLag(runtime.settings.client)
-        self._moved_at = self._turned_at = clock.monotonic()
+        self._turned_at = clock.monotonic()
         self._polls = -1
-        self._seen: tuple[int, tuple[tuple[int, str, int], ...]] = (0, ())
-        self.lag = 0
+        self._seen: dict[SourcePartition, tuple[Any, float]] = {}  # where a source was, and since when
         self.on_lag: Callable[[dict[tuple[str, int], int]], None] | None = None  # told with each look
         self.trouble: str | None = None  # what /readyz says of it
 
@@ -141,25 +145,26 @@ class StallWatch:
         assignments = [owned for owned in self._runtime.assignments.values() if owned.ready]
         found = await asyncio.to_thread(self._lags.of, assignments)
         if found is None:
-            self._moved_at, self.trouble = clock.monotonic(), None  # the broker does not answer: that explains it
+            self._seen, self.trouble = {}, None  # the broker does not answer: that explains it
             return
-        self.lag = sum(found.values())
         if self.on_lag is not None:
             self.on_lag(found)
-        places = tuple(
-            (owned.partition, topic, source.applied) for owned in assignments for topic, source in owned.sources.items()
-        )
-        working = any(source.queue for owned in assignments for source in owned.sources.values())
-        now = (self._runtime.polls, places)
-        thread_turns = now[0] != self._seen[0]
-        if thread_turns and (now[1] != self._seen[1] or working or self.lag == 0):
-            self._moved_at = clock.monotonic()
-        self._seen = now
-        still = clock.monotonic() - self._moved_at
-        seen = f"nothing was read for {still:.0f} s while {self.lag} records wait"
-        self.trouble = seen if still > _NOT_READY_S else None
+        seen, self._seen, held = self._seen, {}, self._runtime.holds_back
+        still, worst = 0.0, ""
+        for owned in assignments:
+            for topic, source in owned.sources.items():
+                waiting, at = found.get((topic, owned.partition), 0), (source.applied, source.given, source.end)
+                before, since = seen.get(source, (None, 0.0))  # unlike any place, so that it counts from now
+                if before != at or waiting == 0 or source.queue or held:
+                    since = clock.monotonic()
+                self._seen[source] = at, since
+                if clock.monotonic() - since > still:
+                    still = clock.monotonic() - since
+                    where = f"partition {owned.partition} of {topic}"
+                    worst = f"{where} was not read for {still:.0f} s while {waiting} records wait"
+        self.trouble = worst if still > _NOT_READY_S else None
         if still > _STALLED_S:
-            self._crash(StalledError(f"{seen}: this worker has stopped"))
+            self._crash(StalledError(f"{worst}: this worker ends, to be started again"))
 
     def _look_at_thread(self) -> None:
         """End the process when the consumer's thread stands still: nothing that a broker does explains that."""

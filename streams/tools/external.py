@@ -7,7 +7,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, HttpUrl
 
-from streams import Breaker, RetryPolicy, tool
+from streams import Breaker, Rate, RetryPolicy, tool
 from streams.telemetry import redact
 from streams.tools._call import IDEMPOTENCY_KEY
 from streams.tools.charset import decoded
@@ -32,7 +32,7 @@ class ApiAnswer(BaseModel):
 
 
 @tool(
-    rate="30/60s",
+    rate=Rate(30, 60.0, host="url"),
     timeout=30,
     retry=RetryPolicy(attempts=3),
     breaker=Breaker(failures=5, cooldown=60, per="url"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
-from streams import Breaker, RetryPolicy, minutes, tool
+from streams import Breaker, Rate, RetryPolicy, minutes, tool
 from streams.telemetry import redact
 from streams.tools._bounded_process import in_bounded
 from streams.tools.errors import FetchRefusedError, LimitExceededError
@@ -28,7 +28,7 @@ class Page(BaseModel):
 
 
 @tool(
-    rate="10/60s",
+    rate=Rate(10, 60.0, host="url"),
     cache=minutes(30),
     timeout=30,
     retry=RetryPolicy(attempts=3),

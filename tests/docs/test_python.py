@@ -32,7 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
     for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")) or name.startswith("page_"):
+        module = sys.modules[name]
+        at = [str(getattr(module, "__file__", "")), *map(str, getattr(module, "__path__", []))]  # or a namespace
+        if any(str(tmp_path) in one for one in at) or name.startswith("page_"):
             del sys.modules[name]
 
 

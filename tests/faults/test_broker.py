@@ -281,12 +281,12 @@ async def test_a_worker_that_gets_nothing_any_more_while_records_wait_says_so_an
 
     async def told() -> bool:
         answer = await deaf.owner.get("/readyz")
-        return answer.status_code == 503 and "nothing was read for" in answer.text
+        return answer.status_code == 503 and "was not read for" in answer.text
 
     await until(told, what=deaf.words)
     await until(lambda: deaf.ended, what=deaf.words)
     assert deaf.process.returncode == 3
-    said = re.findall(r"nothing was read for (\d+) s while \d+ records wait: this worker has stopped", deaf.words())
+    said = re.findall(r"was not read for (\d+) s while \d+ records wait: this worker ends", deaf.words())
     assert said
     assert int(said[-1]) < 60, "by its own clock"
     scene.tell(says_so_and_ends_s=clock.monotonic() - since)

@@ -31,6 +31,7 @@ class CountingProxy:
         self.calls: Counter[str] = Counter()
         self.under_way = 0
         self.held = 0
+        self.undelivered = 0  # calls whose sender was gone before the answer
         self._words: bytes | None = None
         self._released = threading.Event()
         self._lock = threading.Lock()
@@ -102,14 +103,24 @@ class CountingProxy:
             status, content, kind = answer.status_code, answer.content, answer.headers.get("content-type", "")
         except httpx.HTTPError as error:
             status, content, kind = 502, str(error).encode(), "text/plain"
+        if _left(request):
+            self._no_reader(request)
+            return
         try:
             request.send_response(status)
             request.send_header("content-type", kind)
             request.send_header("content-length", str(len(content)))
             request.end_headers()
             request.wfile.write(content)
-        except OSError:  # who asked was killed meanwhile
-            request.close_connection = True
+        except OSError:
+            self._no_reader(request)
+
+    def _no_reader(self, request: BaseHTTPRequestHandler) -> None:
+        """Count an answer that nobody reads: its worker was killed or gave the run to another one meanwhile."""
+        request.close_connection = True
+        if request.path.endswith("/chat/completions"):
+            with self._lock:
+                self.undelivered += 1
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -72,7 +72,7 @@ async def _nothing_twice(
     if again:
         message = f"{len(again)} model calls that were made before the crash were made again"
         raise DemoError(message)
-    report.seen(await compare(stage, {run}, stage.proxy.total))
+    report.seen(await compare(stage, {run}, stage.proxy.total, stage.proxy.undelivered))
     pages = stage.pages.requests
     if pages[HANDBOOK] != 1:
         message = f"the page that was recorded before the crash was fetched {pages[HANDBOOK]} times"

@@ -29,7 +29,7 @@ DRAFT = b"Draft:"
 async def crew(stage: Scene, report: DemoReport) -> None:
     """Run planner, research, scraper and reviewer on a question over the pages; kill the run's worker in the review."""
     report.step(f"Agents that call agents: {AGENT} asks planner, research, scraper and reviewer")
-    calls = stage.proxy.total
+    calls, undelivered = stage.proxy.total, stage.proxy.undelivered
     stage.proxy.hold(DRAFT)
     goal = {"question": QUESTION, "urls": [stage.pages.url(page) + FRESH for page in (HANDBOOK, REPORT)]}
     run = (await asyncio.to_thread(stage.gateway.post, "/runs", {"agent": AGENT, "input": goal}))["run_id"]
@@ -58,7 +58,7 @@ async def crew(stage: Scene, report: DemoReport) -> None:
     report.seen(f"{names}: each child knows its parent")
     total = stage.proxy.total - calls
     report.seen(f"{reached} model calls before the crash, {total - reached} after it: no stage was done again")
-    report.seen(await compare(stage, {one["run_id"] for one in family}, total))
+    report.seen(await compare(stage, {one["run_id"] for one in family}, total, stage.proxy.undelivered - undelivered))
     result = (await asyncio.to_thread(stage.gateway.get, f"/runs/{run}/result"))["result"]
     report.seen(f"answer: {' '.join(result['report']['answer'].split())[:300]}")
 

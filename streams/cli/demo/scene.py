@@ -63,7 +63,8 @@ async def _model(settings: Settings, supervisor: Supervisor) -> tuple[str, str |
         return settings.llm_base_url or OPENAI_URL, settings.llm_model
     file = llm.model_file(settings.llm_gguf, settings.cache_dir)
     (port,) = free_ports([0])
-    child = Child.of("model", llm.command(file, port), ready=llm.health_url(port))
+    address = llm.Address(port)
+    child = Child.of("model", llm.command(file, port), address.environment, ready=address.health_url)
     await supervisor.start(child)
     await supervisor.wait_ready(child)
-    return llm.base_url(port), settings.llm_model or file.stem
+    return address.base_url, settings.llm_model or file.stem

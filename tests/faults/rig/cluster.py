@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from streams.local.broker_settings import SHARED, SINGLE
@@ -19,6 +20,7 @@ SIZE = 3
 CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
 # Kafka's own times for the loss of a broker, not the short ones of a lone node.
 _OF_ONE_NODE = ("broker.heartbeat.interval.ms", "broker.session.timeout.ms")
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 _REPLICATED = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
@@ -33,8 +35,11 @@ _REPLICATED = {
 class Node(EmbeddedKafka):
     """One broker of the cluster, on ports that it keeps."""
 
-    def __init__(self, folder: Path, cache_dir: Path, number: int, ports: list[tuple[int, int]]) -> None:
+    def __init__(
+        self, folder: Path, cache_dir: Path, number: int, ports: list[tuple[int, int]], settings: Mapping[str, str]
+    ) -> None:
         super().__init__(folder, cache_dir)
+        self._settings = settings
         self._number = number
         self._all = ports
         self._ports = list(ports[number])
@@ -44,6 +49,7 @@ class Node(EmbeddedKafka):
         voters = ",".join(f"{place + 1}@{LOOPBACK}:{other}" for place, (_, other) in enumerate(self._all))
         given = {name: value for name, value in SINGLE.items() if name not in _OF_ONE_NODE} | SHARED | _REPLICATED
         given |= {
+            **self._settings,
             "node.id": str(self._number + 1),
             "controller.quorum.voters": voters,
             "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller}",
@@ -66,11 +72,13 @@ class Node(EmbeddedKafka):
 class Cluster:
     """Three brokers, started together."""
 
-    def __init__(self, folder: Path, cache_dir: Path) -> None:
-        """Choose the ports."""
+    def __init__(self, folder: Path, cache_dir: Path, settings: Mapping[str, str] = NO_SETTINGS) -> None:
+        """Choose the ports; `settings` are further ones of each broker."""
         found = free_ports([0] * (2 * SIZE))
         ports = [(found[2 * place], found[2 * place + 1]) for place in range(SIZE)]
-        self.nodes = [Node(folder / f"broker-{number + 1}", cache_dir, number, ports) for number in range(SIZE)]
+        self.nodes = [
+            Node(folder / f"broker-{number + 1}", cache_dir, number, ports, settings) for number in range(SIZE)
+        ]
         self.bootstrap = ",".join(f"{LOOPBACK}:{port}" for port, _ in ports)
         self._ends = AsyncExitStack()
 

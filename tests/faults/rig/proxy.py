@@ -12,9 +12,11 @@ from typing import Self
 from streams.local.kafka import EmbeddedKafka
 from streams.local.ports import LOOPBACK, free_ports
 
+PRODUCE = 0
 FETCH = 1  # Kafka's number of the request: https://kafka.apache.org/protocol#protocol_api_keys
-_HEAD = struct.Struct(">iH")  # size of what follows, kind of request
-_CHUNK = 65536
+_HEAD = struct.Struct(">iHHi")  # of a request: size of what follows, kind, version, number by which it is answered
+_ANSWER = struct.Struct(">ii")  # of an answer: size of what follows, number of the request
+_SIZE_BYTES = 4  # which the size does not count
 
 
 class ProxiedKafka(EmbeddedKafka):
@@ -48,6 +50,8 @@ class Proxy:
         self.dropped = 0  # connections, over all drops
         self.lost = 0  # requests that were swallowed
         self.losing: int | None = None  # kind of request that never arrives
+        self.cutting: int | None = None  # kind of request that arrives, and whose answer is lost with all connections
+        self.away = False  # whether new connections are refused
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
@@ -77,6 +81,13 @@ class Proxy:
         """Reset all connections that there are, so many times."""
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._drop(times, every_s), self._loop))
 
+    def back_in(self, seconds: float) -> None:
+        """Accept connections again after so many seconds; from any thread."""
+        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._come_back)
+
+    def _come_back(self) -> None:
+        self.away = False
+
     async def _drop(self, times: int, every_s: float) -> None:
         for turn in range(times):
             if turn:
@@ -99,13 +110,20 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.away:
+            writer.transport.abort()
+            return
         try:
             there, broker = await asyncio.open_connection(LOOPBACK, self.target)
         except OSError:  # the broker is away: so is this connection
             writer.transport.abort()
             return
         self._open |= {writer, broker}
-        both = [asyncio.create_task(self._requests(reader, broker)), asyncio.create_task(self._answers(there, writer))]
+        awaited = set[int]()  # numbers of the requests whose answers are to be lost
+        both = [
+            asyncio.create_task(self._requests(reader, broker, awaited)),
+            asyncio.create_task(self._answers(there, writer, awaited)),
+        ]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:  # one side has gone, or both were dropped: the other goes with it
@@ -116,18 +134,27 @@ class Proxy:
             broker.transport.abort()
             await asyncio.gather(*both, return_exceptions=True)
 
-    async def _requests(self, client: asyncio.StreamReader, broker: asyncio.StreamWriter) -> None:
+    async def _requests(self, client: asyncio.StreamReader, broker: asyncio.StreamWriter, awaited: set[int]) -> None:
         """Pass whole requests on, but for those that get lost."""
         while True:
-            size, kind = _HEAD.unpack(head := await client.readexactly(_HEAD.size))
-            rest = await client.readexactly(size - 2)
+            size, kind, _, number = _HEAD.unpack(head := await client.readexactly(_HEAD.size))
+            rest = await client.readexactly(size + _SIZE_BYTES - _HEAD.size)
             if kind == self.losing:
                 self.lost += 1
                 continue
+            if kind == self.cutting:
+                awaited.add(number)
             broker.write(head + rest)
             await broker.drain()
 
-    async def _answers(self, broker: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        while data := await broker.read(_CHUNK):
-            client.write(data)
+    async def _answers(self, broker: asyncio.StreamReader, client: asyncio.StreamWriter, awaited: set[int]) -> None:
+        """Pass whole answers on; one that is to be lost takes all connections with it, and none is made after it."""
+        while True:
+            size, number = _ANSWER.unpack(head := await broker.readexactly(_ANSWER.size))
+            rest = await broker.readexactly(size + _SIZE_BYTES - _ANSWER.size)
+            if number in awaited and self.cutting is not None:
+                self.cutting, self.away = None, True
+                await self._drop(1, 0)
+                return
+            client.write(head + rest)
             await client.drain()

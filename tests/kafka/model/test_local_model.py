@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -85,3 +86,18 @@ async def test_pages_of_other_sites_cannot_read_the_model(endpoint: str, origin:
             answer = await http.request(method, f"{endpoint}/models", headers={"origin": origin})
             assert answer.headers.get("access-control-allow-origin") not in (origin, "*")
             assert answer.headers.get("access-control-allow-credentials") != "true"
+
+
+async def test_a_page_that_does_not_know_the_path_cannot_use_the_model() -> None:
+    """A page whose name is rebound to loopback has the origin of the model; it can only guess the path."""
+    file = model_file(None, load().cache_dir)
+    with serving(file) as url:
+        port = urlsplit(url).port
+        async with httpx.AsyncClient() as http:
+            for path in ("/v1/models", "/models", "/health", "/v1/chat/completions", "/props", "/slots", "/"):
+                for method in ("GET", "POST"):
+                    answer = await http.request(
+                        method, f"http://127.0.0.1:{port}{path}", headers={"host": "evil.example"}, json={}
+                    )
+                    assert answer.status_code == 404, path
+            assert (await http.get(f"{url}/models")).status_code == 200

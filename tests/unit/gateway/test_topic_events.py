@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.gateway import feed
+from streams.gateway.operation import OperationCall
 from streams.gateway.sse import Streams
 from streams.gateway.threads import GatewayThreads
 from streams.gateway.topic_events import AHEAD, TopicEvents, _Wish
@@ -113,11 +114,18 @@ async def test_it_goes_on_after_the_last_id_and_filters_by_type() -> None:
         assert (await it.client.head("/topics/events/events", headers=headers)).status_code == 200
 
 
+def some_call() -> OperationCall:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    return OperationCall({"type": "http", "headers": []}, receive)
+
+
 async def test_a_slow_reader_misses_nothing_and_takes_no_more_than_it_reads() -> None:
     """What is kept for all is bounded; who falls behind it reads the log in pages, and comes back to the others."""
     history = EndlessHistory(most=3 * feed.KEPT)
     events = TopicEvents(GatewayThreads(), Streams())
-    slow = events._events(history, _Wish("events", None, None, None), dict(END), dict(END))
+    slow = events._events(some_call(), history, _Wish("events", None, None, None), dict(END), dict(END))
     taken = [await anext(slow), await anext(slow)]
     assert await asyncio.to_thread(history.full.wait, 60)
     assert len(events._feeds._feeds["events"]._kept) <= feed.KEPT
@@ -135,7 +143,9 @@ async def test_a_slow_reader_misses_nothing_and_takes_no_more_than_it_reads() ->
 async def test_a_thousand_readers_share_one_follower() -> None:
     history, before = EndlessHistory(most=40), set(threading.enumerate())
     events = TopicEvents(GatewayThreads(), Streams())
-    readers = [events._events(history, _Wish("events", None, None, 30), dict(END), dict(END)) for _ in range(1000)]
+    readers = [
+        events._events(some_call(), history, _Wish("events", None, None, 30), dict(END), dict(END)) for _ in range(1000)
+    ]
 
     async def all_of(reader: Any) -> int:
         return sum([block.count(b"data: ") async for block in reader])

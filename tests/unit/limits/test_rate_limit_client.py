@@ -117,3 +117,10 @@ async def test_who_gives_up_waits_no_more() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert home.rate_limits.waiting() == {"tool:x": 0}
+
+
+async def test_a_limit_that_nobody_waits_for_is_forgotten() -> None:
+    home = Home(100)
+    for number in range(20):
+        await home.rate_limits.take(limit(f"tool:x at {number}.example"))
+    await turns(lambda: not home.rate_limits.waiting())

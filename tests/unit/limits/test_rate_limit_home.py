@@ -85,6 +85,21 @@ async def test_rows_that_count_no_more_go_when_others_come(monkeypatch: pytest.M
     assert sorted(owned.store.rows) == [b"g/tool:x/4"]
 
 
+async def test_limits_without_grants_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool may have a limit for each host that an issue names: memory must not grow with them."""
+    owned, now = Owned(), [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    made = home(owned)
+    for number in range(5_000):
+        now[0] += 1.0
+        await made.answer("w", [ask("1", limit=f"tool:x at {number}.example")])
+    assert len(made._windows) <= 1_000
+    assert len(made._demand) <= 1_000
+    assert len(owned.store.rows) <= 1_000
+    (answer,) = await made.answer("w", [ask("2", "3", "4", limit="tool:x at 4999.example")])
+    assert answer["granted"] == ["2", "3"]  # what counts is not forgotten
+
+
 async def test_the_sweep_takes_what_is_over_and_nothing_else() -> None:
     owned, committer = Owned(), Committer()
     now = clock.now_ms()

@@ -10,6 +10,7 @@ import pytest
 
 from streams import Breaker, Reject, clock, tool
 from streams.clock import monotonic
+from streams.define.limits import Rate
 from streams.define.tools import Tool
 from streams.limits.breakers import BreakerOpenError, BreakerRegistry
 from streams.limits.rate_limit_client import RateLimit
@@ -223,3 +224,24 @@ async def test_breakers_of_hosts_have_a_bound() -> None:
     assert len(world.breakers.circuits) <= 2_001
     assert "broken" in world.breakers.circuits
     assert "fetched at 4999.example" in world.breakers.circuits
+
+
+@tool(rate=Rate(30, 60.0, host="url"))
+async def rated_by_host(url: str) -> str:
+    """Fetch from a host within a rate."""
+    return url
+
+
+async def test_a_rate_of_hosts_counts_the_calls_of_each_host_alone() -> None:
+    """Whoever writes 300 links of one host into an issue makes calls to other hosts wait for nothing."""
+    world = World(deadlines=[monotonic() + 60] * 4)
+    for url in ("http://a.example/1", "http://A.example:80/2", "https://b.example/", "no URL"):
+        await world.call(rated_by_host, url=url)
+    names = [limit.name for limit in world.taken]
+    assert names == [
+        "tool:rated_by_host at a.example",
+        "tool:rated_by_host at a.example",
+        "tool:rated_by_host at b.example",
+        "tool:rated_by_host",
+    ]
+    assert {limit.rate.count for limit in world.taken} == {30}

@@ -55,6 +55,7 @@ class Script:
         self.untold: list[str] = []  # topics whose next record the broker takes for a repetition
         self.asked: list[str] = []
         self.queued: list[int] = []  # records that are still under way after each flush
+        self.successors: list[Script] = []  # clients that replaced this one
         self.before: Callable[[], None] = lambda: None
 
     def _answer(self, name: str) -> None:
@@ -98,6 +99,9 @@ class Script:
     def poll(self, *_: Any) -> None:
         """Wait a moment before a call is made again."""
 
+    def purge(self) -> None:
+        self.calls.append("purge")
+
     def init_transactions(self, *_: Any) -> None:
         self._answer("init")
 
@@ -106,6 +110,12 @@ def over(script: Script) -> TransactionalProducer:
     owner = OffsetOwner("a", "a-1")
     made = TransactionalProducer({"bootstrap.servers": "127.0.0.1:1"}, "t.a", lambda _stage: None, owner)
     made._producer = cast("Any", script)
+
+    def new_producer() -> Script:
+        script.successors.append(Script())
+        return script.successors[-1]
+
+    made.__dict__["_new_producer"] = new_producer
     return made
 
 
@@ -122,11 +132,22 @@ def test_offsets_go_after_the_records_and_before_the_commit() -> None:
 
 def test_what_is_never_sent_because_another_record_was_refused_is_not_waited_for() -> None:
     script = Script(offsets=[None, failure(KafkaError._STATE)])
-    script.queued = [2, 2, 2]
+    script.queued = [2, 2, 0]
     with pytest.raises(TransactionAbortedError):
         committed(script)
-    assert script.calls.count("flush") == 2
+    assert script.calls.count("flush") == 3
     assert script.calls[-1] == "abort"
+
+
+def test_a_client_with_records_that_have_no_answer_is_replaced_by_one_that_aborts_its_transaction() -> None:
+    """The library would give their sequence numbers to the next records, which the broker takes for repetitions."""
+    script = Script(offsets=[failure(KafkaError._TRANSPORT, abort=True)])
+    script.queued = [0, 2]
+    with pytest.raises(TransactionAbortedError):
+        committed(script)
+    assert "abort" not in script.calls
+    assert script.calls[-1] == "purge"
+    assert [one.calls for one in script.successors] == [["init"]]
 
 
 @pytest.mark.parametrize("lost", ["t.out", "t.log"])
@@ -222,6 +243,29 @@ def test_after_a_fatal_error_nothing_is_aborted_and_the_slot_is_named(call: str)
     with pytest.raises(OutcomeUnknownError, match=r"t\.a is fenced .*two processes use one slot"):
         committed(script)
     assert "abort" not in script.calls
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit"])
+@pytest.mark.parametrize(
+    "code", [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError.UNKNOWN_PRODUCER_ID, KafkaError._INCONSISTENT]
+)
+def test_a_client_that_has_lost_count_of_its_records_is_replaced_and_the_unit_may_be_sent_again(
+    call: str, code: int
+) -> None:
+    """As after the loss of a broker that held records without an answer: the worker ended, though nothing was at stake.
+
+    The commit is sent only after all records are acknowledged, so the transaction cannot have been committed.
+    """
+    script = Script(**{call: [failure(code, fatal=True)]})
+    transactions = over(script)
+    outs = cast("Any", OUTS)
+    with pytest.raises(TransactionAbortedError):
+        transactions.commit(outs, {("t.in", 3): 5}, "member", frozenset({"t.log"}))
+    assert script.calls[-1] == "purge"
+    (successor,) = script.successors
+    assert successor.calls == ["init"]
+    assert transactions.commit(outs, {("t.in", 3): 5}, "member", frozenset({"t.log"}))["t.log", 3] == 42
+    assert successor.asked[:1] == ["t.out"], "the new client is not known on any partition"
 
 
 @pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_TXN_STATE])

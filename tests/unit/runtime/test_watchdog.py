@@ -18,22 +18,34 @@ from streams.runtime.watchdog import LoopLagWatch, StallWatch
 LOOK_S = 5.0
 
 
+class Source:
+    """A source as the consumer's thread and the committer move it."""
+
+    def __init__(self, applied: int) -> None:
+        self.applied = self.given = applied
+        self.end = (-1, -1)
+        self.queue: list[str] = []
+
+
 class Scene:
     """A worker as the watchdog sees it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         monkeypatch.setattr(clock, "monotonic", lambda: self.now)
-        self.source = SimpleNamespace(applied=7, queue=[])
+        self.source = Source(7)
         self.lag: int | None = 0
-        owned = SimpleNamespace(ready=True, partition=0, sources={"t": self.source})
-        self.runtime = SimpleNamespace(assignments={0: owned}, polls=0, settings=SimpleNamespace(client={}))
+        self.other = Source(7)
+        owned = SimpleNamespace(ready=True, partition=0, sources={"t": self.source, "u": self.other})
+        self.runtime = SimpleNamespace(
+            assignments={0: owned}, polls=0, holds_back=False, settings=SimpleNamespace(client={})
+        )
         self.crashes: list[Exception] = []
         self.stall = StallWatch(cast("Any", self.runtime), self.crashes.append)
         self.stall._lags = cast("Any", self)
 
     def of(self, _assignments: Sequence[object]) -> dict[tuple[str, int], int] | None:
-        return None if self.lag is None else {("t", 0): self.lag}
+        return None if self.lag is None else {("t", 0): self.lag, ("u", 0): 0}
 
     async def passes(self, seconds: float) -> None:
         """Let so much time go by, with the consumer's thread turning."""
@@ -54,9 +66,11 @@ async def test_it_is_told_first_and_ended_within_a_minute(scene: Scene) -> None:
     await scene.passes(15)
     assert (scene.stall.trouble, scene.crashes) == (None, [])
     await scene.passes(5)
-    assert scene.stall.trouble == "nothing was read for 20 s while 3 records wait"
+    assert scene.stall.trouble == "partition 0 of t was not read for 20 s while 3 records wait"
     await scene.passes(30)
-    assert str(scene.crashes[0]) == "nothing was read for 50 s while 3 records wait: this worker has stopped"
+    assert str(scene.crashes[0]) == (
+        "partition 0 of t was not read for 50 s while 3 records wait: this worker ends, to be started again"
+    )
 
 
 async def test_one_record_that_is_done_takes_the_word_back(scene: Scene) -> None:
@@ -69,6 +83,21 @@ async def test_one_record_that_is_done_takes_the_word_back(scene: Scene) -> None
 
 async def test_long_work_on_what_was_read_is_no_stall(scene: Scene) -> None:
     scene.lag, scene.source.queue = 3, ["a batch"]
+    await scene.passes(300)
+    assert (scene.stall.trouble, scene.crashes) == (None, [])
+
+
+async def test_a_partition_that_stands_still_ends_the_process_while_others_go_on(scene: Scene) -> None:
+    """A fetcher may lose one partition: the worker looked alive by the others, and a table never came to its count."""
+    scene.lag = 3
+    for _ in range(11):
+        scene.other.applied += 1
+        await scene.passes(5)
+    assert "partition 0 of t was not read" in str(scene.crashes[0])
+
+
+async def test_memory_that_is_full_of_records_explains_it(scene: Scene) -> None:
+    scene.lag, scene.runtime.holds_back = 3, True
     await scene.passes(300)
     assert (scene.stall.trouble, scene.crashes) == (None, [])
 
