@@ -356,7 +356,7 @@ class SimulatedProducer(Client):
         for topic, messages in list(self._unplaced.items()):
             unknown = self._is_given_up(topic)
             late = [message for message in messages if unknown or message.deadline <= now]
-            code = KafkaError._UNKNOWN_TOPIC if unknown else KafkaError._MSG_TIMED_OUT
+            code = KafkaError.UNKNOWN_TOPIC_OR_PART if unknown else KafkaError._MSG_TIMED_OUT
             self._fail(-1, late, kafka_error(code))
             self._unplaced[topic] = deque(message for message in messages if message not in late)
             if not self._unplaced[topic]:
@@ -364,7 +364,7 @@ class SimulatedProducer(Client):
         for place, queue in self._queues.items():
             if self._is_given_up(place[0]) and place[0] in self._unknown_since:
                 waiting, _ = queue.purge(under_way=False)
-                self._fail(place[1], waiting, kafka_error(KafkaError._UNKNOWN_TOPIC))
+                self._fail(place[1], waiting, kafka_error(KafkaError.UNKNOWN_TOPIC_OR_PART))
         if self._unplaced or any(len(queue) for queue in self._queues.values()):
             self._stale()
         self._waiter.schedule(now + _LOOK_S, self._look)

@@ -435,8 +435,7 @@ class TransactionalProducer(SimulatedProducer):
         if code in _FENCED:
             self._set_transaction_fatal(code, reason)
         else:
-            self._set_abortable(code, reason)
-            self._needs_bump = True  # the sequence numbers have a gap
+            self._set_abortable(code, reason)  # the gap in the sequence numbers spoils the next transaction as well
 
     def _fail(self, partition: int, messages: list[Any], error: KafkaError) -> None:
         self._failed_deliveries += len(messages)
