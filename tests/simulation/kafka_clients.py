@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -97,6 +98,11 @@ class Judge:
         return Verdict(request_s, response_s)
 
 
+def _called(_client: Held, method: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    """Call a method of a client that lives until it returns."""
+    return method(*arguments, **more)
+
+
 class Held:
     """A client that ends with its last reference, as the library's do."""
 
@@ -106,7 +112,8 @@ class Held:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+        found = getattr(self._client, name)
+        return partial(_called, self, found) if callable(found) else found
 
     def __len__(self) -> int:
         return len(self._client)
