@@ -78,9 +78,7 @@ class Invariants:
         said = await self._client.ask("GET", "/readyz")
         if said is None or said.status != 200:
             open_work.append(f"the gateway is not ready: {None if said is None else said.body[:300]!r}")
-        for machine in world.machines:
-            if machine.process is None:
-                open_work.append(f"worker {machine.slot} does not run")
+        open_work += [f"worker {one.slot} does not run" for one in world.machines if one.process is None]
         for promise in self._client.promises:
             if promise.order.kind == "event":
                 continue

@@ -37,7 +37,7 @@ def _not_before(seconds: float) -> int:
 
 
 class ProcessTime:
-    """Time for the clients of one process: what they schedule waits while it is stopped, and is void once it is dead."""
+    """Time for the clients of one process: what they schedule waits while it is stopped, and ends with it."""
 
     def __init__(self, scheduler: Scheduler, process: SimProcess | None) -> None:
         self._scheduler = scheduler

@@ -15,7 +15,6 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable
 from types import FrameType
-from typing import Any
 
 from streams.app import discover
 from tests.simulation.plan import Plan, drawn

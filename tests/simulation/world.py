@@ -158,7 +158,7 @@ class World:
             try:
                 main()
                 process.status = 0
-            except BaseException as error:  # noqa: BLE001 - what a process does with it
+            except BaseException as error:  # what a process does with it
                 if type(error).__name__ == "GreenletExit":
                     raise
                 process.status = 1
