@@ -230,18 +230,16 @@ class Committer:
                 units, snapshot = await self._still_ours(units, error)
             except TransactionAbortedError as error:
                 log.info("transaction aborted (%s); sending again", error)
-                if len(units) > 1:
-                    half = len(units) // 2
-                    await self._commit(loop, units[:half], snapshot)
-                else:
-                    half, alone = 0, alone + 1
-                    await self._wait_again(alone, error)
+                half, alone = len(units) // 2, alone + (len(units) == 1)
+                await (self._commit(loop, units[:half], snapshot) if half else self._wait_again(alone, error))
                 snapshot = self._owner.snapshot
                 units = self._alive(units[half:], snapshot)
                 careful = len(units) == 1
             except RecordRefusedError as error:
                 self._refuse(units[0], error)
                 return
+            except DeadAssignmentError:  # before anything was sent
+                units = self._alive(units, snapshot)
             else:
                 self.accepted_at = began
                 self._refusals.over()
@@ -333,7 +331,10 @@ class Committer:
                 changes.setdefault(unit.assignment, []).extend(unit.late)
         unlogged: list[LedgerRow] = []
         for owned, of_assignment in changes.items():
-            rows, entries = self._rows(owned, of_assignment)
+            with owned.guard:  # its database is closed in the event loop as soon as it has died
+                if not owned.live:
+                    raise DeadAssignmentError(f"partition {owned.partition} moved to another worker")
+                rows, entries = self._rows(owned, of_assignment)
             ledger += [(owned, row) for row in rows]
             unlogged += [(owned, row) for row in entries]
         return unlogged

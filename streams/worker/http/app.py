@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streams.runtime.errors import StoreError
 from streams.serving.hosts import EVERYWHERE, in_url
 from streams.serving.protocol import bounded
 from streams.serving.routes import register
@@ -86,7 +87,12 @@ def application(
             Route("/readyz", readyz),
             Route("/metrics", metrics),
         ],
-        exception_handlers={NotOwnerError: _not_owner, NotReadyError: _not_ready, orjson.JSONDecodeError: _not_json},
+        exception_handlers={
+            NotOwnerError: _not_owner,
+            NotReadyError: _not_ready,
+            StoreError: _not_ready,  # the partition went, and its store was closed, while it was read in a thread
+            orjson.JSONDecodeError: _not_json,
+        },
     )
 
 

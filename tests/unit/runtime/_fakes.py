@@ -12,7 +12,7 @@ from typing import Any, cast
 from streams.runtime.assignment import PartitionAssignment, SourcePartition
 from streams.runtime.batch import RecordBatch
 from streams.runtime.commit_unit import CommitUnit, DeferredRow, Out, Write
-from streams.runtime.committer import Committer
+from streams.runtime.committer import Committer, Rows
 from streams.runtime.group_snapshot import GroupSnapshot
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.record import ConsumedRecord
@@ -151,10 +151,16 @@ class FakeOwner:
         self.renewed.append(old)
 
 
+def counted_on(owned: PartitionAssignment, changes: Sequence[DeferredRow]) -> tuple[list[Write], list[Write]]:
+    """Count on from what is committed."""
+    store = owned.stores[COUNTS]
+    return [(store, b"all", b"%d" % (int(store.committed(b"all") or b"0") + len(changes)))], []
+
+
 class Bench:
     """A committer over the fakes."""
 
-    def __init__(self, transactions: FakeTransactions, owner: FakeOwner) -> None:
+    def __init__(self, transactions: FakeTransactions, owner: FakeOwner, rows: Rows = counted_on) -> None:
         self.crashes: list[Exception] = []
         self.refused: list[tuple[CommitUnit, Exception]] = []
         self.stages: list[str] = []
@@ -167,18 +173,12 @@ class Bench:
             crash=self.crashes.append,
             refused=lambda unit, error: self.refused.append((unit, error)),
             probe=self.stages.append,
-            rows=self._rows,
+            rows=rows,
             busy=self._is_busy,
         )
 
     def _is_busy(self) -> bool:
         return self.busy()
-
-    @staticmethod
-    def _rows(owned: PartitionAssignment, changes: Sequence[DeferredRow]) -> tuple[list[Write], list[Write]]:
-        """Count on from what is committed."""
-        store = owned.stores[COUNTS]
-        return [(store, b"all", b"%d" % (int(store.committed(b"all") or b"0") + len(changes)))], []
 
     async def through(self, *units: CommitUnit) -> None:
         """Commit these units and end."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from streams import clock
 from streams.runtime import committer as module
-from streams.runtime.commit_unit import CommitUnit
+from streams.runtime.assignment import PartitionAssignment
+from streams.runtime.commit_unit import CommitUnit, DeferredRow, Write
 from streams.runtime.errors import (
     DeadAssignmentError,
     MemberRefusedError,
@@ -27,6 +29,7 @@ from tests.unit.runtime._fakes import (
     FakeOwner,
     FakeTransactions,
     batch_of,
+    counted_on,
     owned_assignment,
     saying,
 )
@@ -117,6 +120,36 @@ async def test_a_slice_that_dies_while_its_transaction_is_under_way_is_not_writt
     unit.put(one.stores[COUNTS], b"k", b"1")
     await Bench(log, FakeOwner(one)).through(unit)
     assert one.stores[COUNTS].committed(b"k") is None
+
+
+class Change:
+    """A change of a row whose bytes are made at the commit."""
+
+    def __init__(self, owned: PartitionAssignment) -> None:
+        self.store, self.key = owned.stores[COUNTS], b"all"
+
+    def data(self) -> bytes:
+        return b"1"
+
+
+async def test_a_slice_that_dies_before_its_rows_are_read_is_left_out(tmp_path: Path) -> None:
+    """Its database is closed in the event loop meanwhile: a read of it ended the worker."""
+    one, gone = owned_assignment(tmp_path, 0), owned_assignment(tmp_path, 1)
+    read: list[tuple[int, bool]] = []
+
+    def rows(owned: PartitionAssignment, changes: Sequence[DeferredRow]) -> tuple[list[Write], list[Write]]:
+        read.append((owned.partition, owned.guard.locked()))
+        gone.kill()
+        return counted_on(owned, changes)
+
+    bench = Bench(log := FakeTransactions(), FakeOwner(one, gone), rows)
+    units = saying(one, b"a"), saying(gone, b"lost"), saying(one, b"b")
+    for unit in units:
+        unit.change(Change(unit.assignment))
+    await bench.through(*units)
+    assert log.values == [b"a", b"b", b"2"]
+    assert read == [(0, True), (0, True)], "and none dies while its rows are read"
+    assert bench.crashes == []
 
 
 async def test_after_a_refused_member_the_units_that_still_live_go_again_in_order(tmp_path: Path) -> None:
