@@ -79,14 +79,18 @@ class BrokerApi:
         found: dict[str, list[PartitionInfo] | None] = {}
         for name in wanted:
             topic = store.get(name)
-            found[name] = None if topic is None else [
-                PartitionInfo(
-                    state.leader if state.leader in alive else -1,
-                    list(state.replicas),
-                    [one for one in state.replicas if one in alive],
-                )
-                for state in topic.partitions
-            ]
+            found[name] = (
+                None
+                if topic is None
+                else [
+                    PartitionInfo(
+                        state.leader if state.leader in alive else -1,
+                        list(state.replicas),
+                        [one for one in state.replicas if one in alive],
+                    )
+                    for state in topic.partitions
+                ]
+            )
         return MetadataAnswer(alive, found)
 
     def find_coordinator(self, kind: CoordinatorKind, key: str) -> int:
@@ -150,7 +154,9 @@ class BrokerApi:
         state.changed()
         return offset
 
-    def fetch(self, positions: Mapping[Partition, int], *, committed: bool, max_bytes: int) -> dict[Partition, FetchAnswer]:
+    def fetch(
+        self, positions: Mapping[Partition, int], *, committed: bool, max_bytes: int
+    ) -> dict[Partition, FetchAnswer]:
         """Answer Fetch at once, with what there is."""
         answers: dict[Partition, FetchAnswer] = {}
         left = max_bytes
@@ -261,13 +267,10 @@ class BrokerApi:
         """Answer ListGroups for all brokers together."""
         return dict(self._cluster.groups.groups)
 
-    def describe_group(self, name: str) -> ConsumerGroup:
-        """Answer ConsumerGroupDescribe."""
+    def describe_group(self, name: str) -> ConsumerGroup | None:
+        """Answer ConsumerGroupDescribe; None for a group that does not exist."""
         self._require("group", name)
-        group = self._cluster.groups.groups.get(name)
-        if group is None:
-            raise RefusedError(KafkaError.GROUP_ID_NOT_FOUND)
-        return group
+        return self._cluster.groups.groups.get(name)
 
     def _require(self, kind: CoordinatorKind, key: str) -> None:
         self._cluster.coordinators.require(kind, key, self._broker)

@@ -251,9 +251,7 @@ class Cluster:
 
         self._soon(write)
 
-    def end_group_offsets(
-        self, group: str, producer: ProducerIdentity, commit: bool, done: Callable[[], None]
-    ) -> None:
+    def end_group_offsets(self, group: str, producer: ProducerIdentity, commit: bool, done: Callable[[], None]) -> None:
         """Let the pending offsets of a group count or drop them, soon."""
 
         def write() -> None:

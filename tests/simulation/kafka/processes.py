@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.simulation.kafka.admin import SimulatedAdmin
 from tests.simulation.kafka.client import Client
@@ -13,6 +13,8 @@ from tests.simulation.kafka.consumer import SimulatedConsumer
 from tests.simulation.kafka.producer import SimulatedProducer
 from tests.simulation.kafka.timing import Waiter
 from tests.simulation.kafka.transactional_producer import TransactionalProducer
+
+AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 class Process:
@@ -37,17 +39,13 @@ class Process:
     def consumer(self, *given: dict[str, Any], logger: object = None, **settings: Any) -> SimulatedConsumer:
         """Return a consumer; arguments as those of `confluent_kafka.Consumer`."""
         config, error_cb = self._config(given, settings)
-        return self._add(
-            SimulatedConsumer(self._cluster, self._waiter, self._random(), self.name, config, error_cb)
-        )
+        return self._add(SimulatedConsumer(self._cluster, self._waiter, self._random(), self.name, config, error_cb))
 
     def producer(self, *given: dict[str, Any], logger: object = None, **settings: Any) -> SimulatedProducer:
         """Return a producer, a transactional one with `transactional.id`."""
         config, error_cb = self._config(given, settings)
         kind = TransactionalProducer if "transactional.id" in config else SimulatedProducer
-        return self._add(
-            kind(self._cluster, self._waiter, self._random(), self.name, config, error_cb, self._wall)
-        )
+        return self._add(kind(self._cluster, self._waiter, self._random(), self.name, config, error_cb, self._wall))
 
     def admin(self, *given: dict[str, Any], logger: object = None, **settings: Any) -> SimulatedAdmin:
         """Return an admin client."""
@@ -60,7 +58,7 @@ class Process:
             client._shut()
         self._clients.clear()
 
-    def _add(self, client: Any) -> Any:
+    def _add(self, client: AnyClient) -> AnyClient:
         self._clients = [one for one in self._clients if not one._closed]
         self._clients.append(client)
         return client

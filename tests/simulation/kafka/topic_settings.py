@@ -12,6 +12,7 @@ DEFAULTS: Final = {
     "compression.type": "producer",
     "delete.retention.ms": "86400000",
     "max.message.bytes": "1048588",
+    "message.timestamp.after.max.ms": "3600000",
     "message.timestamp.type": "CreateTime",
     "min.cleanable.dirty.ratio": "0.5",
     "min.compaction.lag.ms": "0",
@@ -38,6 +39,7 @@ def log_settings(config: Mapping[str, str]) -> LogSettings:
         delete_retention_ms=int(given["delete.retention.ms"]),
         min_compaction_lag_ms=int(given["min.compaction.lag.ms"]),
         max_message_bytes=int(given["max.message.bytes"]),
+        timestamp_after_ms=int(given["message.timestamp.after.max.ms"]),
     )
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
+from operator import methodcaller
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
+from tests.simulation.kafka.client import answering
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.errors import RefusedError, failure, kafka_error
 from tests.simulation.kafka.group_coordinator import CommittedOffset
@@ -344,25 +347,29 @@ class TransactionalProducer(SimulatedProducer):
         identity = self._identity
         while True:
             self._waiter.wait(
-                None, lambda: self._coordinator("group", metadata.group) is not None or self._state is not S.IN_TRANSACTION
+                None,
+                lambda: self._coordinator("group", metadata.group) is not None or self._state is not S.IN_TRANSACTION,
             )
             self._require(S.IN_TRANSACTION)
             answers: list[Any] = []
             self._links.send(
                 self._coordinators["group", metadata.group],
                 "TxnOffsetCommit",
-                lambda api, reply: reply(
-                    api.commit_in_transaction(self._id, metadata.group, metadata.member, identity, offsets)  # type: ignore[arg-type]
+                answering(
+                    methodcaller("commit_in_transaction", self._id, metadata.group, metadata.member, identity, offsets)
                 ),
                 answers.append,
                 self._ms("socket.timeout.ms", 60_000) / 1000,
             )
-            self._waiter.wait(None, lambda answers=answers: bool(answers) or self._state is not S.IN_TRANSACTION)
+            self._waiter.wait(None, partial(self._is_answered, answers))
             self._require(S.IN_TRANSACTION)
             answer = answers[0]
             if not isinstance(answer, RefusedError | Unanswered):
                 return
             self._react(metadata.group, answer, deadline)
+
+    def _is_answered(self, answers: list[Any]) -> bool:
+        return bool(answers) or self._state is not S.IN_TRANSACTION
 
     def _react(self, group: str, answer: RefusedError | Unanswered, deadline: float | None) -> None:
         """Wait before the next try, or raise for a refusal that is final or comes too late."""
@@ -375,9 +382,7 @@ class TransactionalProducer(SimulatedProducer):
         reason = f"Failed to commit offsets to transaction: {KafkaError(answer.code).str()}"
         if isinstance(answer, Unanswered) or answer.code in _OFFSETS_RETRIABLE:
             if deadline is None or self._waiter.now() < deadline:
-                self._waiter.wait(
-                    self._waiter.now() + _OFFSETS_AGAIN_S, lambda: self._state is not S.IN_TRANSACTION
-                )
+                self._waiter.wait(self._waiter.now() + _OFFSETS_AGAIN_S, lambda: self._state is not S.IN_TRANSACTION)
                 return
             self._set_abortable(answer.code, reason)
         elif answer.code in _FATAL or answer.code == KafkaError.INVALID_PRODUCER_ID_MAPPING:
