@@ -212,10 +212,13 @@ class PartitionLog:
     def end_transaction(
         self, producer_id: int, epoch: int, now_ms: int, *, commit: bool, settings: LogSettings
     ) -> None:
-        """Append the marker of a producer's transaction; later batches of an older epoch are refused."""
+        """Append the marker of a producer's transaction; later batches of an older epoch are refused.
+
+        One of an older epoch changes nothing: the transaction was ended by a newer one.
+        """
         entry = self.producers.setdefault(producer_id, ProducerEntry(epoch))
         if epoch < entry.epoch:
-            raise RefusedError(KafkaError.INVALID_PRODUCER_EPOCH)
+            return
         if epoch > entry.epoch:
             entry.epoch = epoch
             entry.batches.clear()
