@@ -41,7 +41,7 @@ class RealWorld:
     """The real library against a real broker."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._settings = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._settings: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._admin = AdminClient(self._settings, logger=None)
         self._consumers: list[Consumer] = []
 

@@ -49,19 +49,20 @@ def test_records_behind_an_open_transaction_wait_for_its_end(world: World, prefi
     assert eventually(world, topic) == ([(1, b"plain")], 3)
 
 
-def end(world: World, topic: str, isolation: IsolationLevel) -> int:
-    place = TopicPartition(topic, 0)
+def end(world: World, topic: str, isolation: IsolationLevel, partition: int = 0) -> int:
+    place = TopicPartition(topic, partition)
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     admin = world.admin()
     return int(admin.list_offsets({place: latest}, isolation_level=isolation)[place].result(ANSWER_S).offset)
 
 
-def eventually(world: World, topic: str) -> tuple[list[tuple[int, object]], int]:
+def eventually(world: World, topic: str, partition: int = 0) -> tuple[list[tuple[int, object]], int]:
     """Return what is read once no transaction is open."""
     limit = world.now() + ANSWER_S
     while world.now() < limit:
-        if end(world, topic, IsolationLevel.READ_COMMITTED) == end(world, topic, IsolationLevel.READ_UNCOMMITTED):
-            return read_all(world, topic)
+        high = end(world, topic, IsolationLevel.READ_UNCOMMITTED, partition)
+        if end(world, topic, IsolationLevel.READ_COMMITTED, partition) == high:
+            return read_all(world, topic, partition)
     raise AssertionError("a transaction stays open")
 
 

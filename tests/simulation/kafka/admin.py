@@ -5,6 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import methodcaller
 from typing import Any, Final
 
 from confluent_kafka import (
@@ -20,6 +22,7 @@ from confluent_kafka import (
     TopicPartitionInfo,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     ConsumerGroupDescription,
@@ -36,7 +39,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.simulation.kafka.broker_api import BrokerApi
-from tests.simulation.kafka.client import Client
+from tests.simulation.kafka.client import RETRIABLE, Client
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.errors import RefusedError, kafka_error
 from tests.simulation.kafka.group_coordinator import ConsumerGroup
@@ -110,16 +113,14 @@ class SimulatedAdmin(Client):
 
     def delete_topics(self, topics: Sequence[str], **settings: Any) -> dict[str, SimulatedFuture]:
         """Remove topics."""
-        return {
-            name: self._ask("DeleteTopics", lambda api, name=name: api.delete_topic(name), settings) for name in topics
-        }
+        return {name: self._ask("DeleteTopics", methodcaller("delete_topic", name), settings) for name in topics}
 
     def create_partitions(self, new_partitions: Sequence[NewPartitions], **settings: Any) -> dict[str, SimulatedFuture]:
         """Give topics more partitions."""
         return {
             new.topic: self._ask(
                 "CreatePartitions",
-                lambda api, new=new: api.grow_topic(new.topic, new.new_total_count),
+                methodcaller("grow_topic", new.topic, new.new_total_count),
                 settings,
             )
             for new in new_partitions
@@ -128,13 +129,13 @@ class SimulatedAdmin(Client):
     def describe_topics(self, topics: TopicCollection, **settings: Any) -> dict[str, SimulatedFuture]:
         """Describe topics."""
 
-        def describe(api: BrokerApi, name: str) -> TopicDescription:
+        def describe(name: str, api: BrokerApi) -> TopicDescription:
             topic, info = api.describe_topic(name)
             nodes = {number: Node(number, f"broker-{number}", 9092) for number in self._cluster.brokers}
             partitions = [
                 TopicPartitionInfo(
                     number,
-                    nodes.get(one.leader),
+                    nodes.get(one.leader, Node(-1, "", -1)),
                     [nodes[broker] for broker in one.replicas],
                     [nodes[broker] for broker in one.in_sync],
                 )
@@ -142,25 +143,20 @@ class SimulatedAdmin(Client):
             ]
             return TopicDescription(name, topic, name.startswith("__"), partitions)
 
-        names: list[str] = topics.topic_names  # type: ignore[attr-defined]
-        return {
-            name: self._ask("DescribeTopicPartitions", lambda api, name=name: describe(api, name), settings)
-            for name in names
-        }
+        names: list[str] = topics.topic_names
+        return {name: self._ask("DescribeTopicPartitions", partial(describe, name), settings) for name in names}
 
     def describe_configs(self, resources: Sequence[ConfigResource], **settings: Any) -> dict[Any, SimulatedFuture]:
         """Return the settings of topics, or of brokers as far as they are simulated."""
 
-        def describe(api: BrokerApi, resource: ConfigResource) -> dict[str, ConfigEntry]:
+        def describe(resource: ConfigResource, api: BrokerApi) -> dict[str, ConfigEntry]:
             if resource.restype == ConfigResource.Type.BROKER:
                 given = self._broker_settings()
             else:
                 given = {**DEFAULTS, **api.topic_config(resource.name)}
             return {name: ConfigEntry(name, value) for name, value in sorted(given.items())}
 
-        return {
-            one: self._ask("DescribeConfigs", lambda api, one=one: describe(api, one), settings) for one in resources
-        }
+        return {one: self._ask("DescribeConfigs", partial(describe, one), settings) for one in resources}
 
     def _broker_settings(self) -> dict[str, str]:
         brokers = self._cluster.settings
@@ -175,17 +171,14 @@ class SimulatedAdmin(Client):
     ) -> dict[Any, SimulatedFuture]:
         """Change settings of topics."""
 
-        def alter(api: BrokerApi, resource: ConfigResource) -> None:
+        def alter(resource: ConfigResource, api: BrokerApi) -> None:
             changes = {
-                entry.name: None if entry.incremental_operation.name == "DELETE" else str(entry.value)
+                entry.name: None if entry.incremental_operation == AlterConfigOpType.DELETE else str(entry.value)
                 for entry in resource.incremental_configs
             }
             api.alter_topic(resource.name, changes)
 
-        return {
-            one: self._ask("IncrementalAlterConfigs", lambda api, one=one: alter(api, one), settings)
-            for one in resources
-        }
+        return {one: self._ask("IncrementalAlterConfigs", partial(alter, one), settings) for one in resources}
 
     # -- records
 
@@ -223,10 +216,11 @@ class SimulatedAdmin(Client):
         return {place: ask(place) for place in topic_partition_offsets}
 
     def _leader_or_fail(self, place: tuple[str, int]) -> int | None:
-        """Return the leader; any broker for a topic that does not exist, which then refuses."""
+        """Return the leader; raises RefusedError for a partition that does not exist."""
         leader = self._leader(place)
-        known = place[0] in self._topics and not (self._topics[place[0]] or ())[place[1] : place[1] + 1]
-        return self._any_broker() if leader is None and known else leader
+        if leader is None and self._is_missing(place):
+            raise RefusedError(KafkaError._NOENT, "Failed to query partition leaders: No leaders found")
+        return leader
 
     # -- groups
 
@@ -236,8 +230,7 @@ class SimulatedAdmin(Client):
         def look(api: BrokerApi) -> ListConsumerGroupsResult:
             groups = api.list_groups()
             listed = [
-                ConsumerGroupListing(name, not one.members, _state(one), ConsumerGroupType.CONSUMER)
-                for name, one in groups.items()
+                ConsumerGroupListing(name, not one.epoch, _state(one), _kind(one)) for name, one in groups.items()
             ]
             return ListConsumerGroupsResult(listed, [])
 
@@ -246,8 +239,11 @@ class SimulatedAdmin(Client):
     def describe_consumer_groups(self, group_ids: Sequence[str], **settings: Any) -> dict[str, SimulatedFuture]:
         """Describe groups."""
 
-        def describe(api: BrokerApi, name: str) -> ConsumerGroupDescription:
+        def describe(name: str, api: BrokerApi) -> ConsumerGroupDescription:
             group = api.describe_group(name)
+            if group is None:
+                node = Node(api.broker, f"broker-{api.broker}", 9092)
+                return ConsumerGroupDescription(name, False, [], "", ConsumerGroupState.DEAD, node)
             members = [
                 MemberDescription(
                     one.id,
@@ -272,9 +268,9 @@ class SimulatedAdmin(Client):
         return {
             name: self._ask(
                 "ConsumerGroupDescribe",
-                lambda api, name=name: describe(api, name),
+                partial(describe, name),
                 settings,
-                route=lambda name=name: self._coordinator("group", name),
+                route=partial(self._coordinator, "group", name),
                 coordinator=name,
             )
             for name in group_ids
@@ -328,6 +324,7 @@ class SimulatedAdmin(Client):
             look,
             timeout_s=float(settings.get("request_timeout", _REQUEST_S)),
             coordinator=None if coordinator is None else ("group", coordinator),
+            final=RETRIABLE,  # the library gives these to the application
         )
 
         def settle(answer: Any) -> None:
@@ -341,6 +338,10 @@ class SimulatedAdmin(Client):
 
         exchange.then(settle)
         return future
+
+
+def _kind(group: ConsumerGroup) -> ConsumerGroupType:
+    return ConsumerGroupType.CONSUMER if group.epoch else ConsumerGroupType.CLASSIC
 
 
 def _state(group: ConsumerGroup) -> ConsumerGroupState:

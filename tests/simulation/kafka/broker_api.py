@@ -267,13 +267,10 @@ class BrokerApi:
         """Answer ListGroups for all brokers together."""
         return dict(self._cluster.groups.groups)
 
-    def describe_group(self, name: str) -> ConsumerGroup:
-        """Answer ConsumerGroupDescribe."""
+    def describe_group(self, name: str) -> ConsumerGroup | None:
+        """Answer ConsumerGroupDescribe; None for a group that does not exist."""
         self._require("group", name)
-        group = self._cluster.groups.groups.get(name)
-        if group is None:
-            raise RefusedError(KafkaError.GROUP_ID_NOT_FOUND)
-        return group
+        return self._cluster.groups.groups.get(name)
 
     def _require(self, kind: CoordinatorKind, key: str) -> None:
         self._cluster.coordinators.require(kind, key, self._broker)

@@ -128,9 +128,12 @@ class Client:
             self._callbacks.append(lambda: callback(error))
 
     def _any_broker(self) -> int | None:
-        if self.lost:
+        """Return a broker that is connected; None while there is none: then one is tried."""
+        up = self._links.up()
+        if not up:
+            self._connect_any()
             return None
-        return self._chance.choice(self._links.up() or self._brokers or self._bootstrap)
+        return self._chance.choice(up)
 
     # -- metadata
 
@@ -146,6 +149,8 @@ class Client:
             self._asking = False
             if isinstance(answer, MetadataAnswer):
                 self._learn(answer)
+            elif self._wanted:
+                self._stale()
 
         self._links.send(chosen, "Metadata", answering(lambda api: api.metadata(wanted)), settle, _METADATA_S)
 
@@ -165,6 +170,8 @@ class Client:
     def _lose(self) -> None:
         """Let go of all brokers for good: see `topics.contact` for why the library does that."""
         self.lost = True
+        self._topics.clear()
+        self._coordinators.clear()
         for broker in self._brokers or self._bootstrap:
             self._links.drop(broker)
         if not self._told_down:
@@ -174,17 +181,23 @@ class Client:
     def _leader(self, place: Partition) -> int | None:
         """Return the leader of a partition, None while it is not known: then it is asked for."""
         self._wanted.add(place[0])
+        if self.lost:
+            return None
         found = self._topics.get(place[0])
         if found is not None and place[1] < len(found) and found[place[1]].leader > 0:
             return found[place[1]].leader
         self._stale()
         return None
 
+    def _is_missing(self, place: Partition) -> bool:
+        """Tell whether fresh metadata has said that a partition does not exist."""
+        return place[0] in self._topics and place[1] >= len(self._topics[place[0]] or ())
+
     def _stale(self, topic: str | None = None) -> None:
         """Ask for fresh metadata, soon."""
         if topic is not None:
             self._topics.pop(topic, None)
-        if not self._asking and not self._refresh_due:
+        if not self._asking and not self._refresh_due and not self.lost:
             self._refresh_due = True
             self._waiter.schedule(max(self._waiter.now(), self._asked_at + _REFRESH_S), self._refresh_soon)
 
@@ -312,7 +325,11 @@ class Exchange:
     def _ask(self) -> None:
         if self._cancelled or self.done or self._client._closed:
             return
-        broker = self._route()
+        try:
+            broker = self._route()
+        except RefusedError as error:
+            self._finish(error)
+            return
         if broker is None:
             self._again(0.02)
             return
@@ -365,11 +382,11 @@ def _numbers(servers: str) -> list[int]:
 
 def _cluster_metadata(answer: MetadataAnswer, cluster: Cluster) -> ClusterMetadata:
     """Return metadata as the library has it."""
-    found = ClusterMetadata()
+    found: Any = ClusterMetadata()
     found.cluster_id = "simulated"
     found.controller_id = min(cluster.brokers)
     for number in answer.brokers:
-        broker = BrokerMetadata()
+        broker: Any = BrokerMetadata()
         broker.id, broker.host, broker.port = number, f"broker-{number}", 9092
         found.brokers[number] = broker
     for name, partitions in answer.topics.items():
@@ -383,4 +400,5 @@ def _cluster_metadata(answer: MetadataAnswer, cluster: Cluster) -> ClusterMetada
             partition.error = None if info.leader > 0 else kafka_error(KafkaError.LEADER_NOT_AVAILABLE)
             topic.partitions[number] = partition
         found.topics[name] = topic
-    return found
+    metadata: ClusterMetadata = found
+    return metadata

@@ -237,16 +237,13 @@ class Cluster:
             if partition[0] not in self.topics.topics:
                 done()  # a deleted topic needs none
                 return
-            try:
-                state = self.topics.partition(partition)
-                if not self._leads(state.leader):
-                    self._soon(write, _AGAIN_S)
-                    return
-                settings = self.topics.settings(partition[0])
-                state.log.end_transaction(*producer, self.now_ms(), commit=commit, settings=settings)
-                state.changed()
-            except RefusedError:
-                pass  # a newer marker of the same producer is there: this one is a repetition
+            state = self.topics.partition(partition)
+            if not self._leads(state.leader):
+                self._soon(write, _AGAIN_S)
+                return
+            settings = self.topics.settings(partition[0])
+            state.log.end_transaction(*producer, self.now_ms(), commit=commit, settings=settings)
+            state.changed()
             done()
 
         self._soon(write)

@@ -10,9 +10,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from tests.simulation.kafka.broker_api import EARLIEST, LATEST
-from tests.simulation.kafka.client import Client
+from tests.simulation.kafka.client import Client, Exchange
 from tests.simulation.kafka.cluster import Cluster
-from tests.simulation.kafka.errors import failure, kafka_error
+from tests.simulation.kafka.errors import RefusedError, failure, kafka_error
 from tests.simulation.kafka.fetcher import UNKNOWN, Fetcher
 from tests.simulation.kafka.group_coordinator import CommittedOffset
 from tests.simulation.kafka.group_member import GroupMembership, RebalanceEvent
@@ -116,14 +116,14 @@ class SimulatedConsumer(Client):
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch partitions no more for now."""
         for one in partitions:
-            self._require_assigned(one)
-            self._fetcher.pause((one.topic, one.partition))
+            if (one.topic, one.partition) in self._fetcher.positions:
+                self._fetcher.pause((one.topic, one.partition))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch partitions on."""
         for one in partitions:
-            self._require_assigned(one)
-            self._fetcher.resume((one.topic, one.partition))
+            if (one.topic, one.partition) in self._fetcher.positions:
+                self._fetcher.resume((one.topic, one.partition))
 
     def seek(self, partition: TopicPartition) -> None:
         """Go on at another offset; raises KafkaException (`_STATE`) while the partition is not being fetched yet."""
@@ -140,10 +140,6 @@ class SimulatedConsumer(Client):
             position = positions.get((one.topic, one.partition))
             found.append(TopicPartition(one.topic, one.partition, UNKNOWN if position is None else position.consumed))
         return found
-
-    def _require_assigned(self, one: TopicPartition) -> None:
-        if (one.topic, one.partition) not in self._fetcher.positions:
-            raise failure(KafkaError._UNKNOWN_PARTITION)
 
     # -- messages
 
@@ -213,7 +209,7 @@ class SimulatedConsumer(Client):
 
     # -- offsets
 
-    def _ask_committed(self, places: list[Partition], then: Callable[[Any], None], timeout_s: float = 60.0) -> Any:
+    def _ask_committed(self, places: list[Partition], then: Callable[[Any], None], timeout_s: float = 60.0) -> Exchange:
         exchange = self._exchange(
             "OffsetFetch",
             lambda: self._coordinator("group", self._group),
@@ -295,10 +291,16 @@ class SimulatedConsumer(Client):
         found = [self._await(exchange)[0] for exchange in exchanges]
         return [TopicPartition(one.topic, one.partition, offset) for one, offset in zip(partitions, found, strict=True)]
 
-    def _list_offset(self, place: Partition, timestamp: int, limit: float) -> Any:
+    def _list_offset(self, place: Partition, timestamp: int, limit: float) -> Exchange:
+        def route() -> int | None:
+            leader = self._leader(place)
+            if leader is None and self._is_missing(place):
+                raise RefusedError(KafkaError._UNKNOWN_PARTITION)
+            return leader
+
         return self._exchange(
             "ListOffsets",
-            lambda: self._leader(place),
+            route,
             lambda api: api.list_offset(place, timestamp, committed=self._stable),
             timeout_s=limit,
         )
@@ -313,7 +315,7 @@ class SimulatedConsumer(Client):
     def consumer_group_metadata(self) -> ConsumerGroupMetadata:
         """Return as whom a transaction may commit; raises RuntimeError when the consumer is closed."""
         if self._closed or self._ended:
-            raise RuntimeError("Consumer group metadata not available")
+            raise RuntimeError("Consumer closed")
         if self._membership is None:
             return ConsumerGroupMetadata(self._group)
         return ConsumerGroupMetadata(self._group, (self._membership.id, self._membership.epoch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, Message
@@ -39,7 +40,6 @@ class FetchPosition:
     low: int = UNKNOWN
     high: int = UNKNOWN
     queued_bytes: int = 0
-    failed: int | None = None  # the refusal that the application was told
 
 
 class Fetcher:
@@ -72,7 +72,7 @@ class Fetcher:
         for place, start in places.items():
             position = FetchPosition(place, start)
             self.positions[place] = position
-            self._later(_BEGIN_S, lambda position=position: self._start(position, position.version))
+            self._later(_BEGIN_S, partial(self._start, position, position.version))
 
     def remove(self, places: list[Partition]) -> None:
         """Fetch partitions no more, and drop what is queued of them."""
@@ -124,8 +124,11 @@ class Fetcher:
             self._queued_bytes -= size
             position.queued_bytes -= size
             if position.version == version:
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     position.consumed = int(message.offset() or 0) + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    position.consumed = int(message.offset() or 0)
                 return message
         return None
 
@@ -202,23 +205,18 @@ class Fetcher:
                 self._full = True
                 self._later(self._full_s, self._look_again)
             return
-        wanted: dict[int, dict[Partition, FetchPosition]] = {}
-        for place, position in self.positions.items():
-            if position.active and not position.paused:
-                leader = self._client._leader(place)
-                if leader is None:
-                    self._look_for_topic(position)
-                elif leader not in self._fetching:
-                    wanted.setdefault(leader, {})[place] = position
-        for broker, positions in wanted.items():
-            self._fetch(broker, positions)
+        for broker, positions in self._by_leader().items():
+            if broker not in self._fetching:
+                self._fetch(broker, positions)
 
-    def _look_for_topic(self, position: FetchPosition) -> None:
-        """Tell the application of a topic that does not exist, once."""
-        topics, topic = self._client._topics, position.place[0]
-        if topic in topics and topics[topic] is None and position.failed is None:
-            position.failed = KafkaError.UNKNOWN_TOPIC_OR_PART
-            self._tell(position, position.failed, UNKNOWN)
+    def _by_leader(self) -> dict[int, dict[Partition, FetchPosition]]:
+        """Return what is to be fetched by the brokers that lead it."""
+        found: dict[int, dict[Partition, FetchPosition]] = {}
+        for place, position in self.positions.items():
+            leader = self._client._leader(place) if position.active and not position.paused else None
+            if leader is not None:
+                found.setdefault(leader, {})[place] = position
+        return found
 
     def _look_again(self) -> None:
         self._full = False
@@ -275,7 +273,6 @@ class Fetcher:
         if answer.refusal is not None:
             self._refused(position, answer.refusal)
             return
-        position.failed = None
         position.low, position.high = answer.start, answer.high_watermark
         end = answer.stable_end if self._stable else answer.high_watermark
         if answer.following > position.fetched:
@@ -289,13 +286,8 @@ class Fetcher:
     def _refused(self, position: FetchPosition, code: int) -> None:
         if code == KafkaError.OFFSET_OUT_OF_RANGE:
             self._reset_position(position)
-        elif code == KafkaError.NOT_LEADER_FOR_PARTITION:
+        else:  # also of a topic that was deleted: the application hears nothing of it
             self._client._stale(position.place[0])
-        else:
-            self._client._stale(position.place[0])
-            if position.failed != code:
-                position.failed = code
-                self._tell(position, code, UNKNOWN)
 
     def _tell(self, position: FetchPosition, code: int, offset: int) -> None:
         topic, partition = position.place

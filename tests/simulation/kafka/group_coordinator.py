@@ -76,7 +76,6 @@ class ConsumerGroup:
     members: dict[str, ConsumerGroupMember] = field(default_factory=dict)
     target: dict[str, set[Partition]] = field(default_factory=dict)
     owners: dict[Partition, str] = field(default_factory=dict)
-    since: dict[Partition, int] = field(default_factory=dict)  # the epoch in which the owner got a partition
     offsets: dict[Partition, CommittedOffset] = field(default_factory=dict)
     pending: dict[int, dict[Partition, CommittedOffset]] = field(default_factory=dict)  # by producer id
 
@@ -103,7 +102,8 @@ class GroupCoordinator:
             self._leave(told)
             return HeartbeatAnswer(told.epoch, None)
         group = self.groups.setdefault(told.group, ConsumerGroup())
-        member = self._join(group, told) if told.epoch == 0 else self._member(group, told)
+        joins = told.epoch == 0 and told.member not in group.members
+        member = self._join(group, told) if joins else self._member(group, told)
         member.seen = self._now()
         if told.topics is not None and told.topics != member.topics:
             member.topics = told.topics
@@ -115,21 +115,13 @@ class GroupCoordinator:
         return HeartbeatAnswer(member.epoch, assigned if changed else None)
 
     def _join(self, group: ConsumerGroup, told: Heartbeat) -> ConsumerGroupMember:
-        member = group.members.get(told.member)
-        if member is None:
-            for former in [one for one in group.members.values() if told.instance and one.instance == told.instance]:
-                self._remove(group, former)
-            member = ConsumerGroupMember(
-                told.member, told.client_id, told.instance, told.topics or frozenset(), told.rebalance_s
-            )
-            group.members[told.member] = member
-            self._rebalance(group)
-        else:
-            member.client_id, member.rebalance_s = told.client_id, told.rebalance_s
-            if told.topics is not None and member.topics != told.topics:
-                member.topics = told.topics
-                self._rebalance(group)
-            self._give_back(group, member, member.revoking)
+        for former in [one for one in group.members.values() if told.instance and one.instance == told.instance]:
+            self._remove(group, former)
+        member = ConsumerGroupMember(
+            told.member, told.client_id, told.instance, told.topics or frozenset(), told.rebalance_s
+        )
+        group.members[told.member] = member
+        self._rebalance(group)
         return member
 
     def _member(self, group: ConsumerGroup, told: Heartbeat) -> ConsumerGroupMember:
@@ -189,7 +181,6 @@ class GroupCoordinator:
         for partition in sorted(target - member.assigned):
             if partition not in group.owners:
                 group.owners[partition] = member.id
-                group.since[partition] = group.epoch
                 member.assigned.add(partition)
         if member.epoch != group.epoch:
             member.previous_epoch, member.epoch = member.epoch, group.epoch
@@ -218,9 +209,10 @@ class GroupCoordinator:
     def topic_deleted(self, topic: str) -> None:
         """Forget the offsets and owners of a topic."""
         for group in self.groups.values():
-            for known in (group.offsets, group.owners, group.since, *group.pending.values()):
-                for partition in [one for one in known if one[0] == topic]:
-                    del known[partition]  # type: ignore[attr-defined]
+            group.owners = {one: owner for one, owner in group.owners.items() if one[0] != topic}
+            for offsets in (group.offsets, *group.pending.values()):
+                for partition in [one for one in offsets if one[0] == topic]:
+                    del offsets[partition]
             for member in group.members.values():
                 member.assigned = {one for one in member.assigned if one[0] != topic}
                 member.revoking = {one for one in member.revoking if one[0] != topic}
@@ -240,7 +232,7 @@ class GroupCoordinator:
         """Handle OffsetCommit."""
         group = self.groups.setdefault(name, ConsumerGroup())
         if group.members or member:
-            self._check(group, member, epoch, offsets, stale=KafkaError.STALE_MEMBER_EPOCH)
+            self._check(group, member, epoch, stale=KafkaError.STALE_MEMBER_EPOCH)
         group.offsets.update(offsets)
 
     def commit_in_transaction(
@@ -254,7 +246,7 @@ class GroupCoordinator:
         """Handle TxnOffsetCommit: the offsets are pending until the transaction ends."""
         group = self.groups.setdefault(name, ConsumerGroup())
         if member or epoch >= 0:  # who is no member at all is let through, also while the group has members
-            self._check(group, member, epoch, offsets, stale=KafkaError.ILLEGAL_GENERATION)
+            self._check(group, member, epoch, stale=KafkaError.ILLEGAL_GENERATION)
         group.pending.setdefault(producer.id, {}).update(offsets)
 
     def end_transaction(self, name: str, producer: ProducerIdentity, *, commit: bool) -> None:
@@ -278,15 +270,10 @@ class GroupCoordinator:
         return {partition: group.offsets.get(partition) for partition in wanted}
 
     @staticmethod
-    def _check(
-        group: ConsumerGroup, member_id: str, epoch: int, partitions: Iterable[Partition], *, stale: int
-    ) -> None:
-        """Refuse a commit of a member that is unknown or of an epoch before it got the partition (KIP-1251)."""
+    def _check(group: ConsumerGroup, member_id: str, epoch: int, *, stale: int) -> None:
+        """Refuse a commit of a member that is unknown or has another epoch; whose the partitions are is not asked."""
         member = group.members.get(member_id)
         if member is None:
             raise RefusedError(KafkaError.UNKNOWN_MEMBER_ID)
-        if epoch == member.epoch:
-            return
-        for one in partitions:
-            if epoch > member.epoch or group.owners.get(one) != member_id or group.since.get(one, epoch + 1) > epoch:
-                raise RefusedError(stale)
+        if epoch != member.epoch:
+            raise RefusedError(stale)

@@ -20,6 +20,7 @@ Partition = tuple[str, int]
 
 _MEMBER_GONE: Final = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_MEMBER_EPOCH})
 _LEAVING_S: Final = 5.0  # for the answer to the last heartbeat
+_CHANNEL: Final = "coordinator"  # heartbeats have a connection of their own, as in the library
 
 
 class RebalanceEvent(NamedTuple):
@@ -89,9 +90,12 @@ class GroupMembership:
             self.assigned.clear()
             if not self._left:
                 self._rejoin()
-            return
-        self._beat()
-        self._reconcile()
+        elif event.kind == "revoke":  # the library goes on with what is new, which may be nothing
+            new = (self._target or frozenset()) - self.assigned
+            self.event = RebalanceEvent("assign", new)
+        else:
+            self._beat()
+            self._reconcile()
 
     def leave(self) -> None:
         """Leave the group; waits a little for the coordinator."""
@@ -105,7 +109,12 @@ class GroupMembership:
         answers: list[Any] = []
         told = Heartbeat(self._group, self.id, LEAVE, self._client_id, None, None, self._poll_limit_s)
         self._client._links.send(
-            broker, "ConsumerGroupHeartbeat", answering(lambda api: api.heartbeat(told)), answers.append, _LEAVING_S
+            broker,
+            "ConsumerGroupHeartbeat",
+            answering(lambda api: api.heartbeat(told)),
+            answers.append,
+            _LEAVING_S,
+            _CHANNEL,
         )
         self._waiter.wait(self._waiter.now() + _LEAVING_S, lambda: bool(answers))
 
@@ -119,11 +128,11 @@ class GroupMembership:
             self._waiter.schedule(due, lambda: self._send(due))
 
     def _send(self, due: float) -> None:
-        if self._due != due or self._client._closed or self._left:
+        if self._due != due:
             return
         self._due = None
-        if self._sending:
-            return  # the answer that is awaited brings the next one
+        if self._client._closed or self._left or self._sending:  # an answer that is awaited brings the next one
+            return
         broker = self._client._coordinator("group", self._group)
         if broker is None:
             self._beat(0.1)
@@ -136,7 +145,7 @@ class GroupMembership:
             self.epoch,
             self._client_id,
             None if self._sent_full and not joining else self.topics,
-            frozenset(self.assigned),
+            self._owned(),
             self._poll_limit_s,
         )
         acknowledged = told.owned
@@ -145,8 +154,13 @@ class GroupMembership:
             "ConsumerGroupHeartbeat",
             answering(lambda api: api.heartbeat(told)),
             lambda answer: self._answered(answer, acknowledged),
-            self._client._ms("session.timeout.ms", 45_000) / 1000,
+            self._client._ms("session.timeout.ms", 45_000) / 1000 if joining else self._heartbeat_s,
+            _CHANNEL,
         )
+
+    def _owned(self) -> frozenset[Partition]:
+        """Return what this member has, or will have by what it was told last: none of it may be another's yet."""
+        return frozenset(self.assigned) | (self._target or frozenset())
 
     def _answered(self, answer: Any, told: frozenset[Partition] | None) -> None:
         self._sending = False
@@ -157,7 +171,7 @@ class GroupMembership:
             self.epoch = answer.epoch
             if answer.assigned is not None:
                 self._target = answer.assigned
-            self._beat(0.0 if told != self.assigned else self._heartbeat_s)
+            self._beat(0.0 if told != self._owned() else self._heartbeat_s)
             self._reconcile()
         elif isinstance(answer, RefusedError) and answer.code in _MEMBER_GONE:
             self._lose()
@@ -166,19 +180,21 @@ class GroupMembership:
             self._beat(0.1)
         elif isinstance(answer, Unanswered):
             self._sent_full = False
-            self._client._coordinators.pop(("group", self._group), None)
+            if answer.code != KafkaError._TIMED_OUT:
+                self._client._coordinators.pop(("group", self._group), None)
             self._beat(0.1)
         else:
             self._beat(0.1)
 
     def _lose(self) -> None:
-        """Give up the assignment: the coordinator knows this member no more."""
+        """Give up the assignment: the coordinator knows this member no more, or not with this epoch."""
+        joined = self.epoch != 0
         self.epoch, self._target, self._sent_full = 0, None, False
         if self.assigned:
             self.event = RebalanceEvent("lost", frozenset(self.assigned))
         else:
             self.event = None
-            self._rejoin()
+            self._beat(0.0 if joined else self._heartbeat_s)  # one that is fenced waits for its old session to end
 
     def _rejoin(self) -> None:
         self.epoch, self._target, self._sent_full = 0, None, False
@@ -206,7 +222,12 @@ class GroupMembership:
             if broker is not None and epoch > 0:
                 told = Heartbeat(self._group, self.id, LEAVE, self._client_id, None, None, self._poll_limit_s)
                 self._client._links.send(
-                    broker, "ConsumerGroupHeartbeat", answering(lambda api: api.heartbeat(told)), lambda _: None, 60.0
+                    broker,
+                    "ConsumerGroupHeartbeat",
+                    answering(lambda api: api.heartbeat(told)),
+                    lambda _: None,
+                    60.0,
+                    _CHANNEL,
                 )
             self.event = RebalanceEvent("lost", frozenset(self.assigned)) if self.assigned else None
         self._waiter.schedule(self._waiter.now() + 1.0, self._watch_polls)

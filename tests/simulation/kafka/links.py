@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from tests.simulation.kafka.broker_api import BrokerApi
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.errors import RefusedError
-from tests.simulation.kafka.network import Call
+from tests.simulation.kafka.network import Call, Verdict
 from tests.simulation.kafka.timing import Waiter
 
 _VERSIONS_S: Final = 10.0  # for the first answer on a connection
@@ -34,10 +34,10 @@ class LinkOwner(Protocol):
     """What a client does about its connections."""
 
     def connected(self, broker: int) -> None:
-        """A connection is up."""
+        """React to a connection that is up."""
 
     def disconnected(self, broker: int, code: int, reason: str) -> None:
-        """A connection is down, or could not be made."""
+        """React to a connection that is down, or could not be made."""
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ class Link:
     """The connection to one broker."""
 
     broker: int
+    channel: str
     state: Literal["down", "connecting", "up"] = "down"
     generation: int = 0  # of the connection: what belongs to an earlier one is void
     failures: int = 0
@@ -95,21 +96,33 @@ class Links:
         self._process = process
         self._client = client
         self._backoff_s = backoff_s
-        self._links: dict[int, Link] = {}
+        self._links: dict[tuple[int, str], Link] = {}
         self.closed = False
 
     def up(self) -> list[int]:
         """Return the brokers that are connected."""
-        return [link.broker for link in self._links.values() if link.state == "up"]
+        return [link.broker for link in self._links.values() if link.state == "up" and not link.channel]
 
     def all_down(self) -> bool:
         """Tell whether every connection that was tried is down."""
-        return all(link.state != "up" for link in self._links.values())
+        return all(link.state != "up" for link in self._links.values() if not link.channel)
 
-    def send(self, broker: int, name: str, handle: Handle, settle: Callable[[Any], None], timeout_s: float) -> Request:
-        """Send a request once the connection is up; `settle` gets the answer, a RefusedError or an Unanswered."""
+    def send(
+        self,
+        broker: int,
+        name: str,
+        handle: Handle,
+        settle: Callable[[Any], None],
+        timeout_s: float,
+        channel: str = "",
+    ) -> Request:
+        """Send a request once the connection is up; `settle` gets the answer, a RefusedError or an Unanswered.
+
+        A request that waits for a connection has no answer when that one cannot be made. A `channel` of its own is
+        another connection to the same broker.
+        """
         request = Request(name, handle, settle, self._waiter.now() + timeout_s)
-        link = self._link(broker)
+        link = self._link(broker, channel)
         if link.state == "up":
             self._transmit(link, request)
         else:
@@ -122,15 +135,19 @@ class Links:
         """Connect to a broker, unless that is so already."""
         self._connect(self._link(broker))
 
-    def drop(self, broker: int, code: int = KafkaError._TRANSPORT, reason: str = "Disconnected") -> None:
+    def drop(self, broker: int) -> None:
+        """Close the connections to a broker."""
+        for link in [link for link in self._links.values() if link.broker == broker]:
+            self._drop(link, KafkaError._TRANSPORT, "Disconnected")
+
+    def _drop(self, link: Link, code: int, reason: str) -> None:
         """Close a connection; what is under way on it gets no answer."""
-        link = self._links.get(broker)
-        if link is None or link.state == "down":
+        if link.state == "down":
             return
         link.state, link.generation = "down", link.generation + 1
         self._back_off(link)
         lost, link.under_way = link.under_way, []
-        self._owner.disconnected(broker, code, reason)
+        self._owner.disconnected(link.broker, code, reason)
         for request in lost:
             request.finish(Unanswered(KafkaError._TRANSPORT))
         if link.waiting:
@@ -145,8 +162,8 @@ class Links:
             link.waiting.clear()
             link.under_way.clear()
 
-    def _link(self, broker: int) -> Link:
-        return self._links.setdefault(broker, Link(broker))
+    def _link(self, broker: int, channel: str = "") -> Link:
+        return self._links.setdefault((broker, channel), Link(broker, channel))
 
     # -- connecting
 
@@ -162,7 +179,7 @@ class Links:
         if self.closed or link.generation != generation:
             return
         network, now = self._cluster.network, self._waiter.now()
-        if any(network.is_cut(self._process, link.broker, way) for way in ("requests", "responses")):  # type: ignore[arg-type]
+        if any(network.is_cut(self._process, link.broker, way) for way in ("requests", "responses")):
             if now >= gives_up:
                 self._refuse(link, KafkaError._TRANSPORT, "Connection setup timed out")
             else:
@@ -197,10 +214,10 @@ class Links:
     def _refuse(self, link: Link, code: int, reason: str) -> None:
         link.state, link.generation = "down", link.generation + 1
         self._back_off(link)
+        refused, link.waiting = link.waiting, []
         self._owner.disconnected(link.broker, code, reason)
-        link.waiting = [request for request in link.waiting if not request.settled]
-        if link.waiting:
-            self._connect(link)
+        for request in refused:
+            request.finish(Unanswered(KafkaError._TRANSPORT))
 
     def _back_off(self, link: Link) -> None:
         least, most = self._backoff_s
@@ -212,41 +229,46 @@ class Links:
 
     def _transmit(self, link: Link, request: Request) -> None:
         """Send a request over the connection; requests arrive in their order, and so do answers."""
-        cluster, network = self._cluster, self._cluster.network
-        verdict = network.judge(Call(self._process, self._client, link.broker, request.name))
+        cluster = self._cluster
+        verdict = cluster.network.judge(Call(self._process, self._client, link.broker, request.name))
         generation = link.generation
         link.under_way.append(request)
         link.arrives = max(link.arrives, self._waiter.now() + verdict.request_s)
 
         def answer(value: Any) -> None:
             if verdict.lost == "response":
-                self._waiter.schedule(self._waiter.now(), lambda: self._broken(link, generation))
-                return
-            cluster.deliver(link.broker, lambda: leave(value))  # a broker that is paused by now sends it later
-
-        def leave(value: Any) -> None:
-            link.answers = max(link.answers, cluster.waiter.now() + verdict.response_s)
-            self._waiter.schedule(
-                link.answers,
-                lambda: network.carry(
-                    self._process, link.broker, "responses", lambda: self._answered(link, generation, request, value)
-                ),
-            )
+                self._soon(lambda: self._broken(link, generation))
+            else:  # a broker that is paused by now sends it later
+                cluster.deliver(link.broker, lambda: self._return(link, generation, request, value, verdict))
 
         def handle() -> None:
-            if verdict.refusal is not None:
-                answer(RefusedError(verdict.refusal))
-                return
             try:
+                if verdict.refusal is not None:
+                    raise RefusedError(verdict.refusal)
                 request.handle(BrokerApi(cluster, link.broker), answer)
             except RefusedError as error:
                 answer(error)
 
         def arrive() -> None:
             if verdict.lost == "request" or not cluster.deliver(link.broker, handle):
-                self._waiter.schedule(self._waiter.now(), lambda: self._broken(link, generation))
+                self._soon(lambda: self._broken(link, generation))
 
-        cluster.waiter.schedule(link.arrives, lambda: network.carry(self._process, link.broker, "requests", arrive))
+        cluster.waiter.schedule(
+            link.arrives, lambda: cluster.network.carry(self._process, link.broker, "requests", arrive)
+        )
+
+    def _return(self, link: Link, generation: int, request: Request, value: Any, verdict: Verdict) -> None:
+        """Send an answer back; answers arrive in their order."""
+        network = self._cluster.network
+        link.answers = max(link.answers, self._cluster.waiter.now() + verdict.response_s)
+
+        def arrive() -> None:
+            self._answered(link, generation, request, value)
+
+        self._waiter.schedule(link.answers, lambda: network.carry(self._process, link.broker, "responses", arrive))
+
+    def _soon(self, action: Callable[[], None]) -> None:
+        self._waiter.schedule(self._waiter.now(), action)
 
     def _answered(self, link: Link, generation: int, request: Request, value: Any) -> None:
         if self.closed or link.generation != generation:
@@ -257,7 +279,7 @@ class Links:
 
     def _broken(self, link: Link, generation: int) -> None:
         if not self.closed and link.generation == generation:
-            self.drop(link.broker)
+            self._drop(link, KafkaError._TRANSPORT, "Disconnected")
 
     def _watch(self, link: Link) -> None:
         """Look once a second for what has waited too long, while anything waits."""
@@ -276,7 +298,7 @@ class Links:
         link.under_way = [request for request in link.under_way if request not in silent]
         link.waiting = [request for request in link.waiting if request not in late]
         if silent:
-            self.drop(link.broker, KafkaError._TIMED_OUT, f"{silent[0].name} timed out")
+            self._drop(link, KafkaError._TIMED_OUT, f"{silent[0].name} timed out")
         for request in (*silent, *late):
             request.finish(Unanswered(KafkaError._TIMED_OUT))
         if link.under_way or link.waiting:

@@ -126,8 +126,8 @@ class Network:
     def mend(self, process: str, broker: int) -> None:
         """Open a link again and let through what it held."""
         for direction in ("requests", "responses"):
-            self._cut.discard((process, broker, direction))  # type: ignore[arg-type]
-            for passing in self._held.pop((process, broker, direction), ()):  # type: ignore[arg-type]
+            self._cut.discard((process, broker, direction))
+            for passing in self._held.pop((process, broker, direction), ()):
                 passing()
 
     def is_cut(self, process: str, broker: int, direction: Direction) -> bool:

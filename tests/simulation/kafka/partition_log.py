@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from confluent_kafka import KafkaError
@@ -51,14 +52,14 @@ class LogBatch:
     appended_ms: int
     max_timestamp: int
     size: int
+    segment: int = 0  # the first offset of its segment
     horizon_ms: int | None = None  # when a cleaned tombstone or marker may be removed
 
 
 @dataclass(frozen=True, slots=True)
 class AbortedTransaction:
-    """Where an aborted transaction of a producer begins, and where its marker lies."""
+    """Where an aborted transaction begins, and where its marker lies."""
 
-    producer_id: int
     first: int
     last: int
 
@@ -93,6 +94,7 @@ class LogSettings:
     delete_retention_ms: int = 86_400_000
     min_compaction_lag_ms: int = 0
     max_message_bytes: int = 1_048_588
+    timestamp_after_ms: int = 3_600_000  # how far a record may be ahead of the broker's clock
 
 
 class PartitionLog:
@@ -104,7 +106,7 @@ class PartitionLog:
         self._active = 0  # offset at which the active segment begins
         self._active_ms: int | None = None  # the first append to it
         self._active_bytes = 0
-        self._aborted: list[AbortedTransaction] = []
+        self._aborted: dict[int, list[AbortedTransaction]] = {}  # by producer
         self.producers: dict[int, ProducerEntry] = {}
         self.start = 0
         self.end = 0
@@ -114,7 +116,8 @@ class PartitionLog:
     @property
     def stable_end(self) -> int:
         """Return the last stable offset: before it no transaction is open."""
-        return min((one.open_from for one in self.producers.values() if one.open_from is not None), default=self.end)
+        unstable = [one.open_from for one in self.producers.values() if one.open_from is not None]
+        return max(min(unstable, default=self.end), self.start)
 
     def read(self, offset: int, *, committed: bool, limit: int, max_bytes: int) -> Fetched:
         """Return up to `limit` records from `offset` on; raises RefusedError for an offset outside of the log."""
@@ -154,7 +157,7 @@ class PartitionLog:
         timestamp, offset = max(records)
         return -offset, timestamp
 
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Return about how many bytes the log takes."""
         return sum(batch.size for batch in self._batches)
 
@@ -164,7 +167,7 @@ class PartitionLog:
 
     def _is_aborted(self, batch: LogBatch) -> bool:
         return batch.transactional and any(
-            one.producer_id == batch.producer_id and one.first <= batch.base < one.last for one in self._aborted
+            one.first <= batch.base < one.last for one in self._aborted.get(batch.producer_id, ())
         )
 
     # -- writing
@@ -189,6 +192,8 @@ class PartitionLog:
             raise RefusedError(KafkaError.MSG_SIZE_TOO_LARGE)
         if settings.compacts and any(record.key is None for record in records):
             raise RefusedError(KafkaError.INVALID_RECORD)
+        if any(record.timestamp - now_ms > settings.timestamp_after_ms for record in records):
+            raise RefusedError(KafkaError.INVALID_TIMESTAMP)
         if producer_id >= 0:
             repeated = self._check(producer_id, epoch, sequence, len(records), transactional=transactional)
             if repeated is not None:
@@ -207,15 +212,19 @@ class PartitionLog:
     def end_transaction(
         self, producer_id: int, epoch: int, now_ms: int, *, commit: bool, settings: LogSettings
     ) -> None:
-        """Append the marker of a producer's transaction; later batches of an older epoch are refused."""
+        """Append the marker of a producer's transaction; later batches of an older epoch are refused.
+
+        One of an older epoch changes nothing: the transaction was ended by a newer one.
+        """
         entry = self.producers.setdefault(producer_id, ProducerEntry(epoch))
         if epoch < entry.epoch:
-            raise RefusedError(KafkaError.INVALID_PRODUCER_EPOCH)
+            return
         if epoch > entry.epoch:
             entry.epoch = epoch
             entry.batches.clear()
         if entry.open_from is not None and not commit:
-            self._aborted.append(AbortedTransaction(producer_id, entry.open_from, self.end))
+            aborted = AbortedTransaction(entry.open_from, self.end)
+            self._aborted.setdefault(producer_id, []).append(aborted)
         entry.open_from = None
         self._add(LogBatch(self.end, [], self.end, producer_id, True, commit, now_ms, now_ms, _MARKER_BYTES), settings)
 
@@ -229,13 +238,12 @@ class PartitionLog:
         if entry.open_from is not None and not transactional:
             raise RefusedError(KafkaError.INVALID_TXN_STATE)
         if epoch > entry.epoch:
-            if sequence != 0:
-                raise RefusedError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
-            return None
-        for first, last, offset in entry.batches:
-            if (first, last) == (sequence, sequence + count - 1):
-                return offset
-        expected = entry.batches[-1][1] + 1 if entry.batches else 0
+            expected = 0
+        else:
+            for first, last, offset in entry.batches:
+                if (first, last) == (sequence, sequence + count - 1):
+                    return offset
+            expected = entry.batches[-1][1] + 1 if entry.batches else 0
         if sequence != expected:
             raise RefusedError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
         return None
@@ -256,6 +264,7 @@ class PartitionLog:
         if self._active_ms is None:
             self._active_ms = batch.appended_ms
         self._active_bytes += batch.size
+        batch.segment = self._active
         self._batches.append(batch)
         self.end = batch.last + 1
 
@@ -271,28 +280,29 @@ class PartitionLog:
         return self.start
 
     def retain(self, now_ms: int, settings: LogSettings) -> None:
-        """Delete what is older or more than the topic may keep: whole segments, so all of the log or its closed part."""
+        """Delete segments that are older or more than the topic may keep, from the oldest on."""
         if not settings.deletes:
             return
         self._roll(now_ms, settings)
-        batches = [one for one in self._batches if one.base < self._active and one.last < self.stable_end]
-        expired = 0
-        if settings.retention_ms is not None:
-            while expired < len(batches) and now_ms - batches[expired].max_timestamp > settings.retention_ms:
-                expired += 1
-        if settings.retention_bytes is not None:
-            excess = self.bytes() - settings.retention_bytes
-            while expired < len(batches) and sum(one.size for one in batches[: expired + 1]) <= excess:
-                expired += 1
-        if expired:
-            self.start = max(self.start, batches[expired - 1].last + 1)
-            self._drop()
+        excess = None if settings.retention_bytes is None else self.size() - settings.retention_bytes
+        for segment in self._closed_segments():
+            size = sum(batch.size for batch in segment)
+            newest = max(batch.max_timestamp for batch in segment)
+            expired = settings.retention_ms is not None and now_ms - newest > settings.retention_ms
+            if segment[-1].last >= self.stable_end or not (expired or (excess is not None and size <= excess)):
+                break
+            excess = None if excess is None else excess - size
+            self.start = max(self.start, segment[-1].last + 1)
+        self._drop()
+
+    def _closed_segments(self) -> list[list[LogBatch]]:
+        closed = [batch for batch in self._batches if batch.base < self._active]
+        return [list(batches) for _, batches in groupby(closed, key=lambda batch: batch.segment)]
 
     def compact(self, now_ms: int, settings: LogSettings) -> None:
         """Keep of each key the last record of the closed part, drop aborted records, tombstones and markers in time."""
         if not settings.compacts:
             return
-        self._roll(now_ms, settings)
         end = min(self._active, self.stable_end)
         clean = [one for one in self._batches if one.last < end and self._is_old(one, now_ms, settings)]
         latest = {
@@ -334,12 +344,9 @@ class PartitionLog:
         )
 
     def _roll(self, now_ms: int, settings: LogSettings) -> None:
-        """Close the active segment once it is old enough, so that what lies in it can be removed."""
-        limit = settings.segment_ms
-        if settings.deletes and settings.retention_ms is not None:
-            limit = min(limit, settings.retention_ms)
+        """Close the active segment once all of it is to be deleted."""
         newest = max((one.max_timestamp for one in self._batches if one.base >= self._active), default=None)
-        if newest is not None and now_ms - newest > limit:
+        if settings.retention_ms is not None and newest is not None and now_ms - newest > settings.retention_ms:
             self._begin_segment(self.end)
 
     def _begin_segment(self, offset: int) -> None:
@@ -347,4 +354,5 @@ class PartitionLog:
 
     def _drop(self) -> None:
         self._batches = [batch for batch in self._batches if batch.last >= self.start]
-        self._aborted = [one for one in self._aborted if one.last >= self.start]
+        for producer_id, aborted in list(self._aborted.items()):
+            self._aborted[producer_id] = [one for one in aborted if one.last >= self.start]

@@ -146,6 +146,8 @@ class PartitionQueue:
     def purge(self, *, under_way: bool) -> tuple[list[OutMessage], list[OutMessage]]:
         """Take out all that waits, and what is under way if asked; return both."""
         waiting = [message for batch in self.retries for message in batch.messages] + list(self.pending)
+        if self.pending:
+            self.numbered = self.pending[0].number  # what was never sent leaves no gap
         self.pending.clear()
         self.retries.clear()
         flying = [message for batch in self.under_way for message in batch.messages] if under_way else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.simulation.kafka.admin import SimulatedAdmin
 from tests.simulation.kafka.client import Client
@@ -13,6 +13,8 @@ from tests.simulation.kafka.consumer import SimulatedConsumer
 from tests.simulation.kafka.producer import SimulatedProducer
 from tests.simulation.kafka.timing import Waiter
 from tests.simulation.kafka.transactional_producer import TransactionalProducer
+
+AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 class Process:
@@ -56,7 +58,7 @@ class Process:
             client._shut()
         self._clients.clear()
 
-    def _add(self, client: Any) -> Any:
+    def _add(self, client: AnyClient) -> AnyClient:
         self._clients = [one for one in self._clients if not one._closed]
         self._clients.append(client)
         return client

@@ -76,7 +76,7 @@ class SimulatedProducer(Client):
 
     # -- the application's calls
 
-    def produce(
+    def produce(  # noqa: PLR0917 - the library's order
         self,
         topic: str,
         value: bytes | str | None = None,
@@ -203,20 +203,29 @@ class SimulatedProducer(Client):
 
     def _pump(self, queue: PartitionQueue) -> None:
         """Send what can be sent of a partition."""
-        if self._closed or self.fatal is not None or self._bumping or not len(queue):
-            return
         now = self._waiter.now()
         if queue.waits_until > now:
             self._waiter.schedule(queue.waits_until, lambda: self._pump(queue))
             return
-        identity = self._identity
-        if identity is None or not self._may_send((queue.topic, queue.partition)):
+        self._expire(queue, now)
+        identity, place = self._identity, (queue.topic, queue.partition)
+        if self._is_halted() or identity is None or not len(queue) or not self._may_send(place):
             return
-        leader = self._leader((queue.topic, queue.partition))
+        leader = self._leader(place)
         if leader is None:
             return
         while batch := queue.next_batch(identity, int(self._ms("batch.size", 1_000_000)), 10_000):
             self._send(queue, batch, leader)
+
+    def _is_halted(self) -> bool:
+        return self._closed or self._bumping or self.fatal is not None
+
+    def _expire(self, queue: PartitionQueue, now: float) -> None:
+        """Fail what has waited too long."""
+        late = queue.expire(now)
+        if late:
+            self._fail(queue.partition, late, kafka_error(KafkaError._MSG_TIMED_OUT))
+            self._expired(queue)
 
     def _may_send(self, place: tuple[str, int]) -> bool:
         """Tell whether a partition is in the transaction; without transactions each one may be sent to."""
@@ -348,28 +357,32 @@ class SimulatedProducer(Client):
         if self._closed:
             return
         now = self._waiter.now()
-        for queue in self._queues.values():
-            late = queue.expire(now)
-            if late:
-                self._fail(queue.partition, late, kafka_error(KafkaError._MSG_TIMED_OUT))
-                self._expired(len(late), queue)
-        for topic, messages in list(self._unplaced.items()):
-            unknown = self._is_given_up(topic)
-            late = [message for message in messages if unknown or message.deadline <= now]
-            code = KafkaError.UNKNOWN_TOPIC_OR_PART if unknown else KafkaError._MSG_TIMED_OUT
-            self._fail(-1, late, kafka_error(code))
-            self._unplaced[topic] = deque(message for message in messages if message not in late)
-            if not self._unplaced[topic]:
-                del self._unplaced[topic]
         for place, queue in self._queues.items():
-            if self._is_given_up(place[0]) and place[0] in self._unknown_since:
+            self._expire(queue, now)
+            if place[0] in self._unknown_since and self._is_given_up(place[0]):
                 waiting, _ = queue.purge(under_way=False)
                 self._fail(place[1], waiting, kafka_error(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        for topic in list(self._unplaced):
+            self._look_at_unplaced(topic, now)
         if self._unplaced or any(len(queue) for queue in self._queues.values()):
             self._stale()
         self._waiter.schedule(now + _LOOK_S, self._look)
 
-    def _expired(self, count: int, queue: PartitionQueue) -> None:
+    def _look_at_unplaced(self, topic: str, now: float) -> None:
+        """Fail messages of a topic whose partitions are not known in time, or that does not exist."""
+        unknown = self._is_given_up(topic)
+        waiting, late = deque[OutMessage](), []
+        for message in self._unplaced.pop(topic):
+            if unknown or message.deadline <= now:
+                late.append(message)
+            else:
+                waiting.append(message)
+        code = KafkaError.UNKNOWN_TOPIC_OR_PART if unknown else KafkaError._MSG_TIMED_OUT
+        self._fail(-1, late, kafka_error(code))
+        if waiting:
+            self._unplaced[topic] = waiting
+
+    def _expired(self, queue: PartitionQueue) -> None:
         """React to messages that timed out: those before them may be written, so the numbers begin anew."""
         self._bump(KafkaError._TIMED_OUT)
 

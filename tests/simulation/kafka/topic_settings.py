@@ -39,6 +39,7 @@ def log_settings(config: Mapping[str, str]) -> LogSettings:
         delete_retention_ms=int(given["delete.retention.ms"]),
         min_compaction_lag_ms=int(given["min.compaction.lag.ms"]),
         max_message_bytes=int(given["max.message.bytes"]),
+        timestamp_after_ms=int(given["message.timestamp.after.max.ms"]),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
@@ -179,13 +180,9 @@ class TransactionCoordinator:
     def _write(self, entry: TransactionEntry) -> None:
         commit, producer = entry.state is TransactionState.PREPARE_COMMIT, entry.producer
         for partition in sorted(entry.unmarked):
-            self._markers.write_marker(
-                partition, producer, commit, lambda partition=partition: self._marked(entry, producer, partition)
-            )
+            self._markers.write_marker(partition, producer, commit, partial(self._marked, entry, producer, partition))
         for group in sorted(entry.unmarked_groups):
-            self._markers.end_group_offsets(
-                group, producer, commit, lambda group=group: self._marked(entry, producer, group)
-            )
+            self._markers.end_group_offsets(group, producer, commit, partial(self._marked, entry, producer, group))
         self._complete(entry)
 
     def _marked(self, entry: TransactionEntry, producer: ProducerIdentity, written: Partition | str) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
+from operator import methodcaller
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
+from tests.simulation.kafka.client import answering
 from tests.simulation.kafka.cluster import Cluster
 from tests.simulation.kafka.errors import RefusedError, failure, kafka_error
 from tests.simulation.kafka.group_coordinator import CommittedOffset
@@ -352,18 +355,21 @@ class TransactionalProducer(SimulatedProducer):
             self._links.send(
                 self._coordinators["group", metadata.group],
                 "TxnOffsetCommit",
-                lambda api, reply: reply(
-                    api.commit_in_transaction(self._id, metadata.group, metadata.member, identity, offsets)  # type: ignore[arg-type]
+                answering(
+                    methodcaller("commit_in_transaction", self._id, metadata.group, metadata.member, identity, offsets)
                 ),
                 answers.append,
                 self._ms("socket.timeout.ms", 60_000) / 1000,
             )
-            self._waiter.wait(None, lambda answers=answers: bool(answers) or self._state is not S.IN_TRANSACTION)
+            self._waiter.wait(None, partial(self._is_answered, answers))
             self._require(S.IN_TRANSACTION)
             answer = answers[0]
             if not isinstance(answer, RefusedError | Unanswered):
                 return
             self._react(metadata.group, answer, deadline)
+
+    def _is_answered(self, answers: list[Any]) -> bool:
+        return bool(answers) or self._state is not S.IN_TRANSACTION
 
     def _react(self, group: str, answer: RefusedError | Unanswered, deadline: float | None) -> None:
         """Wait before the next try, or raise for a refusal that is final or comes too late."""
