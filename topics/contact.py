@@ -50,13 +50,15 @@ class Contact:
         a cluster of more than one broker. A client that is answered is no suspect any more. Call it about twice a
         second while ``suspect`` is set.
         """
+        self.suspect = False  # an error that is noted from here on is one for the next look: an answer may cause it
         try:
             client.list_topics(topic, timeout=_ANSWER_S)
         except KafkaException:
+            self.suspect = True
             brokers = self._brokers(topic)
             self.failed = self.failed + 1 if brokers else 0
             return self.failed >= (_LOOKS if brokers == 1 else _LOOKS_OF_MANY)
-        self.failed, self.suspect = 0, False
+        self.failed = 0
         return False
 
     def _brokers(self, topic: str) -> int:

@@ -125,7 +125,9 @@ class EventProducer:
         self._producer: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._contact_thread: threading.Thread | None = None
+        # The client of which a thread looks whether it has lost the brokers, and what tells it; None while none does.
+        self._contact: tuple[Producer, Contact] | None = None
+        self._contact_lock = threading.Lock()  # held to begin and to end that
         self._served: deque[_Delivery] = deque()
         self._closing = threading.Event()
         self._broken = threading.Event()
@@ -329,21 +331,42 @@ class EventProducer:
         self._reach.failed(error)
         producer = self._producer
         if error.code() == KafkaError._ALL_BROKERS_DOWN and producer is not None and self._topic:  # noqa: SLF001
-            thread = self._contact_thread
-            if thread is None or not thread.is_alive():
-                self._contact_thread = threading.Thread(
-                    target=self._look_for_brokers, args=(producer, error), name="event-producer-contact", daemon=True
-                )
-                self._contact_thread.start()
+            self._suspect(producer, error)
 
-    def _look_for_brokers(self, producer: Producer, error: KafkaError) -> None:
-        """Replace a client that has lost the cluster for good; ends when it is answered. See `topics.contact`."""
-        contact = Contact(self._contact_settings)
-        contact.noted(error)
-        while contact.suspect and producer is self._producer and not self._closing.wait(_POLL_S):
-            if contact.lost(producer, self._topic):
-                self._fail(producer, error)
+    def _suspect(self, producer: Producer, error: KafkaError) -> None:
+        """Look for the brokers in a thread, or let the one that looks already look once more."""
+        with self._contact_lock:
+            if self._contact is not None and self._contact[0] is producer:
+                self._contact[1].noted(error)
                 return
+            contact = Contact(self._contact_settings)
+            contact.noted(error)
+            self._contact = producer, contact
+        threading.Thread(
+            target=self._look_for_brokers, args=(producer, contact, error), name="event-producer-contact", daemon=True
+        ).start()
+
+    def _look_for_brokers(self, producer: Producer, contact: Contact, error: KafkaError) -> None:
+        """Replace a client that has lost the cluster for good; ends when it is answered. See `topics.contact`."""
+        lost = False
+        while not lost and self._looks_on(producer, contact):
+            lost = not self._closing.wait(_POLL_S) and contact.lost(producer, self._topic)
+        if lost:
+            self._fail(producer, error)
+            with self._contact_lock:
+                self._look_no_more(contact)
+
+    def _looks_on(self, producer: Producer, contact: Contact) -> bool:
+        """Return whether to look again; if not, the next error begins anew. An error that came meanwhile counts."""
+        with self._contact_lock:
+            if contact.suspect and producer is self._producer and not self._closing.is_set():
+                return True
+            self._look_no_more(contact)
+            return False
+
+    def _look_no_more(self, contact: Contact) -> None:
+        if self._contact is not None and self._contact[1] is contact:
+            self._contact = None
 
     def _fail(self, producer: Producer, error: KafkaError) -> None:
         """Let the client be replaced, and all that waits in it fail now; what is in flight may be written."""

@@ -176,7 +176,7 @@ async def test_a_client_that_has_lost_the_brokers_is_replaced(
     made = producer()
     assert await sent(made) is None
     made._noticed(KafkaError(KafkaError._TRANSPORT))
-    assert made._contact_thread is None
+    assert made._contact is None
     made._noticed(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
     async def replaced() -> bool:
@@ -184,6 +184,42 @@ async def test_a_client_that_has_lost_the_brokers_is_replaced(
 
     await until(replaced)
     await made.close()
+
+
+async def test_a_client_that_loses_the_brokers_by_the_answer_to_a_look_is_replaced(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lone broker that is back names no broker for a moment: the client is answered, and lost by that answer."""
+    cluster.granted.set()
+    made = producer()
+    monkeypatch.setattr(module, "Contact", lambda _settings: LostByAnAnswer(made))
+    assert await sent(made) is None
+    made._noticed(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
+    async def replaced() -> bool:
+        return await sent(made) is None and len(cluster.clients) == 2
+
+    await until(replaced)
+    await made.close()
+
+
+class LostByAnAnswer:
+    """Answered at the first look, during which the client says that all brokers are down; lost at the second."""
+
+    def __init__(self, made: EventProducer) -> None:
+        self.suspect = True
+        self._made = made
+        self._looks = 0
+
+    def noted(self, _error: KafkaError) -> None:
+        self.suspect = True
+
+    def lost(self, _client: object, topic: str) -> bool:
+        self._looks += 1
+        if self._looks == 1:
+            self.suspect = False
+            self._made._noticed(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+        return self._looks > 1
 
 
 class LostAtTheSecondLook:
