@@ -100,7 +100,7 @@ def run(world: World, name: str, program: list[tuple[Any, ...]]) -> tuple[list[s
 
 
 @pytest.mark.kafka
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(program=programs)
 def test_a_program_ends_alike_on_both(bootstrap: str, program: list[tuple[Any, ...]]) -> None:
     name = f"p{uuid.uuid4().hex[:10]}"
