@@ -108,15 +108,22 @@ class World:
         self.trace.note("start", process.name)
 
         def main() -> None:
+            from streams import clock
+            from streams.limits.holders import Holder
             from streams.runtime import worker_slots
             from streams.worker.main import Worker
 
             settings = self.settings(machine)
             taken = worker_slots.take(settings.state_dir, "default", machine.slot)
             process.on_end.append(taken.close)
+            holder = Holder("default", taken.identity, clock.now_ms())
             loop = machine.loop = SimLoop(self.scheduler)
-            worker = machine.worker = Worker(settings, self.catalog, "default", taken, self._probe)
-            loop.run_until_complete(worker.serve())
+
+            async def serve() -> None:
+                machine.worker = Worker(settings, self.catalog, taken, holder, self._probe)
+                await machine.worker.serve()
+
+            loop.run_until_complete(serve())
 
         self._run(process, main)
 
