@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.simulation.kafka_clients import Trouble
 from tests.simulation.plan import Fault
 from tests.simulation.scheduler import NS, SimProcess
@@ -116,7 +118,7 @@ class Injector:
         kafka, ways = self._world.kafka, (("requests",), ("responses",), ())[int(fault.extra * 3)]
         for number in kafka.cluster.brokers:
             kafka.cut(process, number, *ways)
-            self._later(fault.seconds, lambda number=number: kafka.mend(process, number))  # type: ignore[misc]
+            self._later(fault.seconds, partial(kafka.mend, process, number))
 
     def _lose_calls(self, fault: Fault, _machine: Machine) -> None:
         kind = ("request", "response", "slow")[int(fault.extra * 3)]

@@ -47,7 +47,7 @@ def install(
     import streams.worker.http.app
     import streams.worker.main
 
-    streams.clock._steady = PerProcess(  # type: ignore[misc,assignment]
+    streams.clock._steady = PerProcess(  # type: ignore[assignment]
         scheduler, lambda: streams.clock.SteadyClock(time.time_ns(), time.clock_gettime_ns(streams.clock._RUNNING))
     )
     disks = disk.Disks(lambda: scheduler.process, files_of)
@@ -66,7 +66,7 @@ def install(
     async def no_monitor(_self: Any) -> None:
         await asyncio.Event().wait()
 
-    streams.runtime.loop_monitor.LoopMonitor.run = no_monitor  # type: ignore[method-assign]
+    streams.runtime.loop_monitor.LoopMonitor.run = no_monitor  # type: ignore[method-assign,assignment]
     threads = streams.tools._threads
     replace_everywhere(
         [

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from streams.app import Catalog, discover
 from streams.settings import Settings
 from tests.apps.simulated.effects import LOG, Effect
@@ -88,8 +90,8 @@ class World:
             replication_factor=1,
             standbys=self.plan.standbys,
             apps=("tests.apps.simulated",),
-            cluster_secret=SECRET,
-            state_dir=str(self.folder / "client" if machine is None else machine.folder),
+            cluster_secret=SecretStr(SECRET),
+            state_dir=self.folder / "client" if machine is None else machine.folder,
             worker_port=0,
             worker_host="127.0.0.1",
             gateway_host="127.0.0.1",
