@@ -7,15 +7,18 @@ import ctypes
 import os
 import sys
 
+SETTLED = "SIMULATION_SETTLED"
+
 
 def settle() -> None:
     """Start this interpreter again without what differs from process to process: hash seed and addresses."""
-    personality = ctypes.CDLL(None).personality
-    no_random = 0x0040000
-    if os.environ.get("PYTHONHASHSEED") == "0" and personality(0xFFFFFFFF) & no_random:
+    if os.environ.get(SETTLED) == "1":
         return
-    personality(no_random)
-    os.environ["PYTHONHASHSEED"] = "0"
+    no_random = 0x0040000
+    ctypes.CDLL(None).personality(
+        no_random
+    )  # refused in some containers, where addresses then differ
+    os.environ |= {SETTLED: "1", "PYTHONHASHSEED": "0"}
     os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
 
 
