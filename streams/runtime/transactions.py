@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 Partition = tuple[str, int]
 Report = Callable[[KafkaError | None, Message], None]
 
+_TRY_S: Final = 5.0  # for one client to get that answer
 _OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process ends and its supervisor starts another
 _FLUSH_S: Final = client_config.MESSAGE_TIMEOUT_S + 1.0  # longer than a record may wait
 _AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
@@ -136,7 +137,7 @@ class TransactionalProducer:
         end = clock.monotonic() + _OPEN_S
         while True:
             try:
-                self._producer.init_transactions(10)
+                self._producer.init_transactions(_TRY_S)
             except KafkaException as error:
                 if not error.args[0].retriable() or clock.monotonic() > end:
                     raise OutcomeUnknownError(
@@ -144,6 +145,7 @@ class TransactionalProducer:
                         "started again"
                     ) from error
                 self._producer.poll(_AGAIN_S)
+                self._producer = self._new_producer()  # one that has lost the brokers for good is never answered
             else:
                 return
 

@@ -15,9 +15,7 @@ def settle() -> None:
     if os.environ.get(SETTLED) == "1":
         return
     no_random = 0x0040000
-    ctypes.CDLL(None).personality(
-        no_random
-    )  # refused in some containers, where addresses then differ
+    ctypes.CDLL(None).personality(no_random)  # refused in some containers, where addresses then differ
     os.environ |= {SETTLED: "1", "PYTHONHASHSEED": "0"}
     os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
 
