@@ -17,7 +17,7 @@ class AlertRaised(Event, type="alert.raised", key="alert"):
 
 
 class AlertResolved(Event, type="alert.resolved", key="alert"):
-    """A problem that was told of is gone; ``at_ms`` is when that was seen, in milliseconds since the epoch."""
+    """The problem of an alert is gone; ``at_ms`` is when that was noticed, in milliseconds since the epoch."""
 
     alert: str
     summary: str = ""

@@ -20,7 +20,7 @@ PAGE: Final = 1_000
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="the run's id")]
 Token = Annotated[str | None, typer.Option(help="which question, where a run asks several at once")]
-Comment = Annotated[str | None, typer.Option(help="what the run is told, and the record keeps")]
+Comment = Annotated[str | None, typer.Option(help="text for the run, which is recorded")]
 
 
 def add_to(_: typer.Typer) -> None:
@@ -49,7 +49,7 @@ def approve(run: RunId, token: Token = None, comment: Comment = None) -> None:
 
 
 def reject(run: RunId, token: Token = None, comment: Comment = None) -> None:
-    """Say no to what a run asks; the run is told, and decides what becomes of it."""
+    """Reject what a run asks for; the run gets the answer and decides how to go on."""
     _answer(run, "reject", token, comment)
 
 

@@ -68,7 +68,7 @@ def list_models(output: OutputOption = OutputFormat.TEXT) -> None:
 
 @app.command("test")
 def try_model(model: ModelArgument = None, output: OutputOption = OutputFormat.TEXT) -> None:
-    """Ask a model for a text and for JSON of a schema; print what it said, and tokens a second."""
+    """Ask a model for a text and for JSON of a schema; print its answer, and tokens a second."""
     from streams.cli.io.output import print_record
     from streams.local.llm import model_file
     from streams.local.trial import serving, trial
