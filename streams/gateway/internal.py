@@ -28,6 +28,7 @@ _MADE_HERE: Final = frozenset(
         "budget.spent",
         "call.recorded",
         "child.ended",
+        "consumers.declared",
         "dead.discarded",
         "dead.lettered",
         "dead.redrive_requested",

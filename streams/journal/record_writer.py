@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -55,6 +55,7 @@ class RecordWriter:
         self.names = names
         self.codec = codec
         self._events = dict(events)
+        self._pool = pool
         self._source = OWN_SOURCE + pool
         self._on_dead_letter = on_dead_letter
 
@@ -87,6 +88,16 @@ class RecordWriter:
         unit.send(topic, value, None if key is None else key.encode(), -1, headers, limit=limit)
         if self._on_dead_letter is not None and isinstance(event, DeadLettered):
             unit.on_commit.append(partial(self._on_dead_letter, event))
+
+    def spread(
+        self, unit: CommitUnit, event: Event, *, id: str, key: str, partitions: Iterable[int], extra: dict[str, str]
+    ) -> None:
+        """Add `event` to `unit` for the owners of these partitions in this pool: a record of `signals` in each."""
+        value = self.codec.encode(event)
+        extra = extra | {"pool": self._pool}
+        for number in partitions:
+            headers = headers_of(f"{id}/{number}", event.event_type, self._source, clock.now_ms(), None, extra)
+            unit.send(self.names.signals, value, key.encode(), number, headers)
 
     def read(self, message: ConsumedRecord) -> DecodedRecord:
         """Decode a record; raises SchemaError (UndecodableError for the value) with the cause."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import clock
 from streams.define.policies import Breaker
@@ -13,6 +13,10 @@ from streams.define.tools import Tool
 from streams.errors import StreamsError
 from streams.limits.circuit import BreakerState, CircuitBreaker
 from streams.runtime.errors import WorkerError
+
+if TYPE_CHECKING:
+    from schemas.breaker import BreakerSwitched
+    from streams.runtime.batch import RecordBatch
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +114,10 @@ class BreakerRegistry:
             self._switch(word, before=before)
         if not circuit.probing:
             self._decided(circuit.name)
+
+    def take(self, _batch: RecordBatch, event: BreakerSwitched) -> None:
+        """Open or close a breaker as somebody has asked, by its record on `signals`."""
+        self.force(event.tool, open_=event.state == "open")
 
     def force(self, name: str, *, open_: bool) -> BreakerState | None:
         """Open or close a breaker by hand; None for a tool that has none."""

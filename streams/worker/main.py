@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 
+from schemas.agent import AgentCommanded, AgentSwitched
+from schemas.breaker import BreakerSwitched
+from schemas.consumer import ConsumersDeclared
 from schemas.errors import SchemaError
+from schemas.key import KeyReleased, KeyWanted
+from schemas.usage import BudgetChanged, BudgetSpent
 from streams import clock, telemetry
 from streams.app import Catalog, discover
 from streams.errors import StreamsError
@@ -93,6 +98,8 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from schemas.event import Event
+    from streams.runtime.batch import RecordBatch
     from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -252,10 +259,16 @@ class Worker:
             DeadLetterRedrive(intakes, self._bus, manager, writer, self._schedules),
             pool,
             key_gate=key_gate,
-            keys=self._keys,
-            pauses=self._pauses,
-            budgets=budgets,
-            breakers=limits.breakers,
+            handlers={
+                KeyWanted: self._keys.take,
+                KeyReleased: self._keys.take,
+                BudgetSpent: budgets.take,
+                BudgetChanged: budgets.take,
+                BreakerSwitched: limits.breakers.take,
+                AgentCommanded: self._pauses.take,
+                AgentSwitched: self._pauses.take,
+                ConsumersDeclared: _ignored if self._bus is None else bus.positions.take,
+            },
             schedules=self._schedules,
         )
         recovery = RunRecovery(
@@ -386,3 +399,7 @@ async def _client_ids(members: GroupMembers, names: Names, pool: str) -> frozens
     """Return the client ids of the members of a pool's consumer group, None while nobody knows them."""
     found = await asyncio.to_thread(members.of, names.topic(f"streams.{pool}"))
     return None if found is None else frozenset(member.client_id for member in found)
+
+
+def _ignored(_batch: RecordBatch, _event: Event) -> None:
+    """Take what is for parts that this worker's code does not have."""

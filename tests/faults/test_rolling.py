@@ -21,6 +21,7 @@ from tests.apps.rolling import deploy
 from tests.faults.rig.pipeline import Pipeline, Worker
 from tests.faults.rig.report import Tell
 from tests.faults.rig.waiting import until
+from topics.reader import read
 
 NAMES = 16
 LONG_S = 600.0
@@ -47,6 +48,18 @@ class Deployments:
                 name = f"n{number}"
                 await self.pipeline.say(kind(name=name, amount=2))
                 self.said[name] += 1
+
+    async def declared(self) -> None:
+        """Wait until the new table and the new reaction have begun in every partition, whatever code owns it."""
+        names = {b"n/reaction/mirror", b"n/table/table.extras.v1"}
+
+        async def begun() -> bool:
+            pipeline = self.pipeline
+            rows = await asyncio.to_thread(lambda: list(read(pipeline.kafka, pipeline.names.journal("default"))))
+            found = {(row.partition, row.key) for row in rows if row.key in names}
+            return len(found) == len(names) * pipeline.settings.partitions
+
+        await until(begun)
 
     async def complete(self) -> None:
         """Wait until each table has each event once; `reflections` is made of what the reaction said."""
@@ -130,6 +143,21 @@ async def test_no_partition_stops_and_nothing_is_lost_while_versions_differ(both
     assert await new.stop() == 0, new.words()
 
 
+async def test_what_is_new_begins_in_every_partition_while_old_code_owns_some(both: Deployments) -> None:
+    pipeline = both.pipeline
+    old = both.start("a", new=False)
+    await old.ready()
+    new = both.start("b", new=True)
+    await new.ready()
+    await both.declared()
+    await both.say(4)
+    assert await old.stop() == 0, old.words()
+    await both.say(1)
+    await both.complete()
+    assert await pipeline.letters() == []
+    assert await new.stop() == 0, new.words()
+
+
 @pytest.mark.faults_long
 async def test_versions_side_by_side_under_load(both: Deployments, tell: Tell) -> None:
     """Two old and two new workers; every twenty seconds one of them is replaced by one of the other version."""
@@ -138,6 +166,7 @@ async def test_versions_side_by_side_under_load(both: Deployments, tell: Tell) -
     for worker, _ in at_work.values():
         await worker.ready(60)
     await pipeline.settled()
+    await both.declared()
     runs: dict[str, float] = {}
     extra: list[str] = []
     worst = replaced = 0.0

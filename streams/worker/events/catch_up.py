@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from schemas.attributes import new_id
+from schemas.consumer import ConsumersDeclared
 from schemas.parked_event import ParkedEvent
 from streams.journal.dead_letters import dead_letter
 from streams.journal.parked_record import ParkedRecord
@@ -53,13 +55,36 @@ class CatchUp:
         self._positions = positions
         self._writer = writer
         self._read = read_
+        self._declared: frozenset[str] = frozenset()  # new consumers that this process has declared
 
     def restored(self, owned: PartitionAssignment) -> None:
         """Begin with a restored assignment, whose positions are known."""
+        new = self._positions.unknown(owned)
         unit = self._positions.restored(owned)
         if unit is not None:
+            self._declare(unit, new - self._declared)
             self._runtime.committer.add(unit)
         self._runtime.tasks.spawn(self._run(owned))
+
+    def _declare(self, unit: CommitUnit, new: frozenset[str]) -> None:
+        """Let new consumers begin in all other partitions too; a process says that of each once."""
+        if not new:
+            return
+        self._declared |= new
+        owned = unit.assignment
+        owned.on_death.append(lambda: self._undeclare(unit, new))
+        self._writer.spread(
+            unit,
+            ConsumersDeclared(consumers=sorted(new)),
+            id=new_id(),
+            key="consumers",
+            partitions=[number for number in range(self._runtime.partitions) if number != owned.partition],
+            extra={},
+        )
+
+    def _undeclare(self, unit: CommitUnit, new: frozenset[str]) -> None:
+        if not unit.committed:
+            self._declared -= new
 
     async def _run(self, owned: PartitionAssignment) -> None:
         """Read until nobody is behind; while no broker answers that is logged once, and tried again."""

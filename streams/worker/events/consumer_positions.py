@@ -6,7 +6,8 @@ it reads what it missed from the log, for it alone (`streams.worker.events.catch
 
 A row says `=` for a consumer that is where the partition's committed offset is, else the next offset that it needs.
 That may be before the partition's offset (it was left behind) or behind it (it read ahead while batches were open).
-A consumer without a row is new: it begins at the partition's offset.
+A consumer without a row is new: it begins at the partition's offset. The first owner that has it declares it to the
+owners of all partitions, so that it begins everywhere at that time, also where older code goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from streams.runtime.commit_unit import CommitUnit
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from schemas.consumer import ConsumersDeclared
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
 
@@ -58,6 +60,19 @@ class ConsumerPositions:
         self._behind[owned], self._taken[owned] = behind, applied
         owned.on_death.append(lambda: self._forget(owned))
         return unit if unit.outs else None
+
+    def unknown(self, owned: PartitionAssignment) -> frozenset[str]:
+        """Return the consumers that have no row in an assignment: they are new."""
+        store = owned.stores[LEDGER]
+        return frozenset(name for name in self._consumers if store.get(_key(name)) is None)
+
+    def take(self, batch: RecordBatch, event: ConsumersDeclared) -> None:
+        """Let consumers that another worker's code has begin here, at the end of what is taken so far."""
+        owned = batch.assignment
+        store, position = owned.stores[LEDGER], self._taken.get(owned, 0)
+        for name in event.consumers:
+            if store.get(_key(name)) is None:
+                batch.put(store, _key(name), b"%d" % position)
 
     def begin(self, batch: RecordBatch) -> dict[str, int]:
         """Take note of a batch that is begun; return the first offset that each consumer out of step handles.

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from schemas.agent import AgentCommanded, AgentSwitched
-from schemas.attributes import Attributes
 from schemas.errors import SchemaError
-from streams import clock
 from streams.journal import store_keys
-from streams.journal.record_writer import OWN_SOURCE
 from streams.journal.store_keys import LEDGER
 
 if TYPE_CHECKING:
@@ -81,13 +78,14 @@ class QueuePauses:
             return
         batch.put(store, key, orjson.dumps([*known, event.request_id][-_REMEMBERED:]))
         switched = AgentSwitched(agent=event.agent, paused=event.command == "pause")
-        value = self._writer.codec.encode(switched)
-        extra = {"agent": event.agent, "pool": self._pool}
-        for number in range(self._runtime.partitions):
-            name = f"{event.request_id}/{number}"
-            attributes = Attributes(name, switched.event_type, OWN_SOURCE + self._pool, clock.now_ms(), extra=extra)
-            topic, headers = self._writer.names.signals, attributes.to_headers()
-            batch.send(topic, value, event.agent.encode(), number, headers)
+        self._writer.spread(
+            batch,
+            switched,
+            id=event.request_id,
+            key=event.agent,
+            partitions=range(self._runtime.partitions),
+            extra={"agent": event.agent},
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what the console shows of each agent here."""

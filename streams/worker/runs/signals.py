@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from schemas.agent import AgentCommanded, AgentSwitched
-from schemas.breaker import BreakerSwitched
 from schemas.dead import RedriveRequested
 from schemas.errors import SchemaError
-from schemas.key import KeyGranted, KeyReleased, KeyWanted
+from schemas.key import KeyGranted
 from schemas.schedule import ScheduleCommanded, ScheduleRunEnded
 from schemas.signal import CancelRequested, ChildEnded, ForkRequested, ResumeRequested, SignalSent
-from schemas.usage import BudgetChanged, BudgetSpent
 from streams.engine.inbound import signal_message
 from streams.engine.messages import SignalArrived
 from streams.errors import StreamsError
@@ -23,20 +21,20 @@ from streams.worker.runs.early_signals import keep
 from streams.worker.runs.unserved_signals import set_aside, set_aside_in, taken_up
 
 if TYPE_CHECKING:
+    from schemas.event import Event
     from streams.journal.record_writer import RecordWriter
-    from streams.limits.breakers import BreakerRegistry
-    from streams.limits.budget_homes import BudgetHomes
-    from streams.limits.key_homes import KeyHomes
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.batch import RecordBatch
     from streams.runtime.record import ConsumedRecord
     from streams.worker.runs.key_gate import KeyGate
-    from streams.worker.runs.queue_pauses import QueuePauses
     from streams.worker.runs.redrive import DeadLetterRedrive
     from streams.worker.runs.run_manager import RunManager
     from streams.worker.schedules.schedules import OwnedSchedules
 
 _MOST_BYTES: Final = MAX_RECORD_BYTES - 10_000  # of a signal: its entry has more fields
+
+Handler = Callable[["RecordBatch", Any], None]
+"""Takes an event of its type in the unit of the batch."""
 
 
 class SignalHandler:
@@ -50,18 +48,12 @@ class SignalHandler:
         pool: str,
         *,
         key_gate: KeyGate,
-        keys: KeyHomes,
-        pauses: QueuePauses,
-        budgets: BudgetHomes,
-        breakers: BreakerRegistry,
+        handlers: Mapping[type[Event], Handler],
         schedules: OwnedSchedules | None = None,
     ) -> None:
-        """Handle the runs of `pool`, the locks and queues of its agents, and its schedules."""
+        """Handle the runs of `pool` and its schedules; `handlers` take the events that are for other parts, by type."""
         self._key_gate = key_gate
-        self._keys = keys
-        self._pauses = pauses
-        self._budgets = budgets
-        self._breakers = breakers
+        self._handlers = handlers
         self._schedules = schedules
         self._manager = manager
         self._writer = writer
@@ -147,26 +139,18 @@ class SignalHandler:
 
     def _others(self, batch: RecordBatch, event: Any) -> bool:
         """Give an event that is not for a run to the part that it is for; return whether that is so."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(batch, event)
+            return True
         match event:
             case RedriveRequested():
                 self._redrive.take(batch, event)
             case ScheduleCommanded() | ScheduleRunEnded():
                 if self._schedules is not None:
                     self._schedules.handle_message(batch, event)
-            case KeyWanted() | KeyReleased():
-                self._keys.take(batch, event)
             case KeyGranted():
                 self._key_gate.granted(self._manager.find(batch.assignment, event.run_id), event, batch)
-            case BudgetSpent() | BudgetChanged() | BreakerSwitched():
-                self._limit(batch, event)
-            case AgentCommanded() | AgentSwitched():
-                self._pauses.take(batch, event)
             case _:
                 return False
         return True
-
-    def _limit(self, batch: RecordBatch, event: BudgetSpent | BudgetChanged | BreakerSwitched) -> None:
-        if isinstance(event, BreakerSwitched):
-            self._breakers.force(event.tool, open_=event.state == "open")
-        else:
-            self._budgets.take(batch, event)

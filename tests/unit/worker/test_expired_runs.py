@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -69,17 +68,13 @@ class Room:
         )
         key_gate = KeyGate(agents, cast("Any", None), self.manager, self.writer, cast("Any", self))
         intake = RunIntake(work, self.manager, key_gate, self.journal, self.writer, lambda _: None)
-        none = cast("Any", SimpleNamespace())
         self.signals = SignalHandler(
             self.manager,
             self.writer,
             DeadLetterRedrive({"work": intake}, None, self.manager, self.writer),
             "default",
             key_gate=key_gate,
-            keys=none,
-            pauses=none,
-            budgets=none,
-            breakers=none,
+            handlers={},
         )
         assert self.owned.db is not None
         for seq, path in enumerate((*left, EXPIRED)):

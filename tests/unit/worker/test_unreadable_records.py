@@ -96,10 +96,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_are_handl
         nothing,
         "default",
         key_gate=nothing,
-        keys=nothing,
-        pauses=nothing,
-        budgets=nothing,
-        breakers=nothing,
+        handlers={},
     )
     monkeypatch.setattr(signals, "_handle", lambda batch, record, event: passed.append(event.input))
     signals.take(BATCH)
