@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from schemas.bus import DataProcessed
 from streams import Run, agent, hours, minutes
-from streams.agents.planner import PLAN, Goal, Line, Plan
+from streams.agents.planner import PLAN, PLAN_TOKENS, Goal, Line, Plan
 from streams.agents.research import WRITE, Source, sources_of
 from streams.model.prompts import Prompt
 from streams.tools.documents import search_documents
@@ -47,7 +47,7 @@ async def _investigated(goal: Goal, run: Run) -> Finding:
     async with run.stage("INITIALIZED", timeout=minutes(1)):
         await run.progress("started", 5)
     async with run.stage("REASONING", timeout=minutes(5)):
-        plan = await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=400)
+        plan = await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=PLAN_TOKENS)
         await run.progress(f"{len(plan.steps)} steps planned", 20)
     async with run.stage("SEARCHING", timeout=minutes(10)):
         queries = [goal.question, *plan.queries]

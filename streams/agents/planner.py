@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, HttpUrl
 
@@ -11,6 +11,7 @@ from streams.model.prompts import Prompt
 
 Line = Annotated[str, Field(max_length=120)]  # a bound that small models need: they may never end a text
 PLAN = Prompt.beside(__file__, "plan")
+PLAN_TOKENS: Final = 1000  # the ten longest lines with a token for every second character: an answer is never cut off
 
 
 class Goal(BaseModel):
@@ -30,4 +31,4 @@ class Plan(BaseModel):
 @agent(concurrency=50, deadline=minutes(10))
 async def planner(goal: Goal, run: Run) -> Plan:
     """Plan how to answer a question."""
-    return await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=400)
+    return await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=PLAN_TOKENS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from streams import Run, agent, hours
-from streams.agents.planner import PLAN, Goal, Plan
+from streams.agents.planner import PLAN, PLAN_TOKENS, Goal, Plan
 from streams.model.prompts import Prompt
 from streams.tools.documents import Passage, search_documents
 from streams.tools.scrape import Page, scrape_url
@@ -34,7 +34,7 @@ class Report(BaseModel):
 @agent(concurrency=50, rate="60/m", deadline=hours(1), tools=[scrape_url, search_documents])
 async def research(goal: Goal, run: Run) -> Report:
     """Plan, search and read in parallel, then write a report."""
-    plan = await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=400)
+    plan = await run.llm(PLAN, goal, returns=Plan, temperature=0, max_tokens=PLAN_TOKENS)
     await run.progress("plan ready", 20)
     urls = [str(url) for url in goal.urls]
     queries = list(dict.fromkeys([goal.question, *plan.queries]))

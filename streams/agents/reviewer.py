@@ -31,4 +31,4 @@ class Review(BaseModel):
 async def reviewer(draft: Draft, run: Run) -> Review:
     """Check a draft against its sources."""
     sources = [source[:SHOWN] for source in draft.sources]
-    return await run.llm(REVIEW, *sources, f"Draft:\n{draft.text}", returns=Review, temperature=0, max_tokens=300)
+    return await run.llm(REVIEW, *sources, f"Draft:\n{draft.text}", returns=Review, temperature=0, max_tokens=700)
