@@ -77,6 +77,11 @@ def from_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+def today() -> str:
+    """Return the date in UTC as budgets count days: 2026-11-30."""
+    return from_ms(now_ms()).date().isoformat()
+
+
 def iso(ms: int | None) -> str | None:
     """Return milliseconds since the epoch as RFC 3339 text in UTC, or None."""
     return None if ms is None else from_ms(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,8 +5,12 @@ A name ends with its unit. Prometheus adds `_total` to a counter.
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -24,7 +28,7 @@ class MetricDefinition:
     help: str
     unit: str = ""
     labels: tuple[str, ...] = ()
-    process: Literal["gateway", "worker"] = "worker"
+    process: Literal["gateway", "worker", "gateway and worker"] = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +69,70 @@ class HistogramMetric(MetricDefinition):
 
     buckets: tuple[float, ...] = ()
 
-    def family(self, counts: Sequence[int], total: float) -> HistogramMetricFamily:
-        """Return one sample: `counts` are cumulative, one for each bucket and one for all; `total` is the sum."""
-        bounds = [*map(str, self.buckets), "+Inf"]
-        return HistogramMetricFamily(self.name, self.help, list(zip(bounds, counts, strict=True)), total)
-
     def collector(self, registry: CollectorRegistry) -> Histogram:
         """Return a histogram in a registry."""
         return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
 
+
+class Observations:
+    """The values that a histogram has seen, by the values of its labels; one thread adds, any thread reads.
+
+    A worker observes several values for each run, so adding one is a search in the bounds and no lock.
+    """
+
+    def __init__(self, metric: HistogramMetric) -> None:
+        """Count for `metric`."""
+        self._metric = metric
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._sums: dict[tuple[str, ...], float] = {}
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Add a value; `labels` are the values of the metric's labels, in their order."""
+        counts = self._counts.get(labels)
+        if counts is None:
+            self._sums[labels] = 0.0
+            counts = self._counts[labels] = [0] * (len(self._metric.buckets) + 1)
+        counts[bisect.bisect_left(self._metric.buckets, value)] += 1
+        self._sums[labels] += value
+
+    def family(self) -> HistogramMetricFamily:
+        """Return one sample for each combination of labels that was observed; without labels always one."""
+        metric = self._metric
+        found = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        bounds = [*map(str, metric.buckets), "+Inf"]
+        counted = dict(self._counts)
+        if not metric.labels:
+            counted.setdefault((), [0] * len(bounds))
+        for labels, counts in counted.items():
+            cumulative = itertools.accumulate(counts)
+            found.add_metric(labels, list(zip(bounds, cumulative, strict=True)), self._sums.get(labels, 0.0))
+        return found
+
+
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds for what takes milliseconds."""
+LONG_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+"""Bounds for runs and steps, which take milliseconds or hours."""
+
+BUILD_INFO: Final = GaugeMetric(
+    "streams_build_info",
+    "Always 1; the version of the product and of Python",
+    labels=("version", "python"),
+    process="gateway and worker",
+)
+
+
+def build_info() -> GaugeMetricFamily:
+    """Return the sample of `BUILD_INFO` for this process."""
+    return BUILD_INFO.family([((version("streams"), platform.python_version()), 1)])
+
+
+DEAD_LETTERS: Final = CounterMetric(
+    "streams_dead_letters",
+    "Dead letters written, by the agent, reaction, table, schedule or source that gave up",
+    labels=("consumer",),
+    process="gateway and worker",
+)
 
 GATEWAY_REQUESTS: Final = CounterMetric(
     "streams_gateway_requests", "Requests answered", labels=("method", "route", "status"), process="gateway"
@@ -84,7 +143,7 @@ GATEWAY_REQUEST_SECONDS: Final = HistogramMetric(
     "seconds",
     ("route",),
     "gateway",
-    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    SECONDS,
 )
 GATEWAY_UNDER_WAY: Final = GaugeMetric(
     "streams_gateway_requests_under_way", "Requests not yet answered", process="gateway"
@@ -100,6 +159,89 @@ GATEWAY_FAILED: Final = CounterMetric(
     "Webhook deliveries that a source failed on",
     labels=("source",),
     process="gateway",
+)
+WEBHOOK_DELIVERIES: Final = CounterMetric(
+    "streams_webhook_deliveries",
+    "Webhook deliveries answered: accepted, duplicate, refused (not verified), failed (the source raised), or error",
+    labels=("source", "outcome"),
+    process="gateway",
+)
+
+RUNS_STARTED: Final = CounterMetric("streams_runs_started", "Runs whose function has begun", labels=("agent",))
+RUNS_ENDED: Final = CounterMetric(
+    "streams_runs_ended", "Endings of runs; a run that is resumed may end again", labels=("agent", "outcome")
+)
+RUN_DURATION: Final = HistogramMetric(
+    "streams_run_duration_seconds",
+    "Time from the submission of a run to its end",
+    "seconds",
+    ("agent",),
+    buckets=LONG_SECONDS,
+)
+RUN_QUEUE: Final = HistogramMetric(
+    "streams_run_queue_seconds",
+    "Time from the moment when a run was due to its start",
+    "seconds",
+    ("agent",),
+    buckets=LONG_SECONDS,
+)
+RUNS_WAITING: Final = GaugeMetric(
+    "streams_runs_waiting",
+    "Runs that are not at work, by what they wait for: queued, retry, budget, approval, signal, sleep, child or "
+    "unserved (this worker lacks the agent)",
+    labels=("agent", "reason"),
+)
+STEP_DURATION: Final = HistogramMetric(
+    "streams_step_duration_seconds",
+    "Time of the last attempt of a step, tool call or model call",
+    "seconds",
+    ("agent", "kind"),
+    buckets=LONG_SECONDS,
+)
+STEP_RETRIES: Final = CounterMetric(
+    "streams_step_retries", "Attempts that failed and are tried again", labels=("agent", "kind")
+)
+MODEL_CALLS: Final = CounterMetric(
+    "streams_model_calls",
+    "Model calls: ok, error (the last attempt failed) or recorded (answered by the record of an earlier call)",
+    labels=("agent", "model", "outcome"),
+)
+MODEL_TOKENS: Final = CounterMetric(
+    "streams_model_tokens", "Tokens of model calls: input or output", labels=("agent", "model", "kind")
+)
+MODEL_COST: Final = CounterMetric(
+    "streams_model_cost_usd", "Cost of model calls whose price is known", "usd", labels=("agent", "model")
+)
+TOOL_CALLS: Final = CounterMetric(
+    "streams_tool_calls",
+    "Tool calls: ok, error, or recorded (answered by the record of an earlier call)",
+    labels=("tool", "outcome"),
+)
+
+CONSUMER_LAG: Final = GaugeMetric(
+    "streams_consumer_lag_records",
+    "Offsets between what this worker has read of its partitions and their end, as of the last look",
+    "records",
+    ("topic",),
+)
+REBALANCES: Final = CounterMetric("streams_rebalances", "Changes of the partitions that this worker owns")
+RESTORE: Final = HistogramMetric(
+    "streams_restore_seconds",
+    "Time from the assignment of a partition until it is served",
+    "seconds",
+    buckets=LONG_SECONDS,
+)
+TRANSACTIONS: Final = CounterMetric(
+    "streams_transactions", "Transactions of this worker: committed, aborted or refused", labels=("outcome",)
+)
+TRANSACTION_SECONDS: Final = HistogramMetric(
+    "streams_transaction_seconds", "Time of one transaction, its stores included", "seconds", buckets=SECONDS
+)
+STORE_BYTES: Final = GaugeMetric(
+    "streams_store_bytes", "Size of the store files of a partition on disk", "bytes", ("partition",)
+)
+BUDGET_LEFT: Final = GaugeMetric(
+    "streams_budget_left", "What is left of a budget today: tokens, usd or calls", labels=("scope", "unit")
 )
 
 PARTITIONS: Final = GaugeMetric("streams_worker_partitions", "Partition numbers owned")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streams.engine.entry import APPROVAL
 from streams.engine.marks import AskOp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-SIGNAL = "approval"
 
 
 def open_approvals(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -21,7 +20,7 @@ def open_approvals(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for line in history:
         wait = last.get(_next(line["path"])) if line["kind"] == AskOp.kind else None
-        if wait is not None and wait["kind"] == "wait" and wait["name"] == SIGNAL and wait["status"] == "scheduled":
+        if wait is not None and wait["kind"] == "wait" and wait["name"] == APPROVAL and wait["status"] == "scheduled":
             until = (wait["input"] or {}).get("until")
             found.append({**line["input"], "asked_at": line["started_at"], "until": until, "path": line["path"]})
     return found

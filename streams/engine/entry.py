@@ -26,6 +26,8 @@ PATCH: Final = "~patch/"
 EXPIRED: Final = "~expired"
 LATE: Final = "~late"
 
+APPROVAL: Final = "approval"  # the signal that answers a request for approval
+
 
 @dataclass(slots=True)
 class Entry:

@@ -16,11 +16,11 @@ from streams.define.canvas import Batch, Chain, Chord, Group, parse
 from streams.define.policies import Reject, RetryPolicy
 from streams.define.signatures import name_of, resolve, underlying
 from streams.define.tools import Tool
-from streams.engine.approvals import SIGNAL as APPROVAL
 from streams.engine.canvas import execute
 from streams.engine.children import CallOp, StartOp
 from streams.engine.driver import Driver, Op
 from streams.engine.effects import EffectOp
+from streams.engine.entry import APPROVAL
 from streams.engine.gathers import GatherOp
 from streams.engine.jsonable import args_to_json, checked_to_json, digest, to_json, unreadable, unrecordable
 from streams.engine.marks import AskOp, EmitOp, ProgressOp, Stage, event_of, patched

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Final
 
 from schemas.run import ENDED, GONE
 from streams.clock import iso
-from streams.engine.entry import DEADLINE, END, EXPIRED, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
+from streams.engine.entry import APPROVAL, DEADLINE, END, EXPIRED, INBOX, PARKED, RESUME, STARTED, SUBMITTED, Entry
 
 EFFECTS: Final = frozenset({"step", "tool", "llm"})
 WAITS: Final = frozenset({"sleep", "wait", "call"})
+WAITED_FOR: Final = ("approval", "signal", "sleep", "child")
 
 
 class RunView:
@@ -68,7 +69,7 @@ class RunView:
         self.calls = [0, 0]  # llm, tool
         self.children: dict[str, None] = {}
         self.forks: list[str] = []
-        self.open: set[str] = set()
+        self.open: dict[str, str] = {}  # what is waited for at each path
         self.retrying: dict[str, Entry] = {}
         self.parked: dict[str, Entry] = {}
         self.ended = 0
@@ -166,11 +167,11 @@ class RunView:
         if entry.kind == "call":
             self.children[(entry.output if entry.status == "scheduled" else entry.input)["child"]] = None
         if entry.status != "scheduled":
-            self.open.discard(entry.path)
+            self.open.pop(entry.path, None)
             self._wait_or_run()
             return
         self.step = (entry.name or entry.kind, entry.attempt)
-        self.open.add(entry.path)
+        self.open[entry.path] = _waits_for(entry)
         self._wait_or_run()
 
     def _wait_or_run(self) -> None:
@@ -184,6 +185,22 @@ class RunView:
         if self.status in ENDED:
             return None
         return min((one.due_ms for one in self.retrying.values() if one.due_ms is not None), default=None)
+
+    def waits_for(self) -> str | None:
+        """Return the word for what the run waits for, None for one that is at work or has ended.
+
+        queued: to begin. retry: the next attempt of a step. budget, approval, signal, sleep, child: as they say; of
+        several the first in this order.
+        """
+        if self.status == "queued":
+            return "queued"
+        if self.status == "running":
+            return "retry" if self.retrying else None
+        if self.status != "waiting":
+            return None
+        if self.parked:
+            return "budget"
+        return min(self.open.values(), key=WAITED_FOR.index, default=None)
 
     def _reason(self) -> str | None:
         """Return why the run is where it is: the reason of its end or wait, else which attempt it waits for."""
@@ -232,6 +249,12 @@ class RunView:
             "created_at": iso(self.created_ms),
             "updated_at": iso(self.updated_ms),
         }
+
+
+def _waits_for(entry: Entry) -> str:
+    if entry.kind == "wait":
+        return "approval" if entry.name == APPROVAL else "signal"
+    return "child" if entry.kind == "call" else entry.kind
 
 
 def fold(entries: Iterable[Entry]) -> RunView:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.signal import SignalSent
 from streams.contract.approvals import ApprovalAccepted, ApprovalPage, RunApprovals
-from streams.engine.approvals import SIGNAL, open_approvals
+from streams.engine.approvals import open_approvals
+from streams.engine.entry import APPROVAL
 from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS
 from streams.gateway.commands import optional
@@ -103,11 +104,11 @@ class Approvals:
             raise OWN_RUN("The key that started this run does not answer for it: another one has to.")
         asked = _asked(found, open_approvals(await self._runs.entries(run_id)), token)
         # one id for yes and no: of two people who answer at once, the first on the log counts
-        signal_id = hashed("i-", "", run_id, SIGNAL, asked["token"])
+        signal_id = hashed("i-", "", run_id, APPROVAL, asked["token"])
         data = {"token": asked["token"], "approved": approved, "comment": comment}
         if by:
             data["by"] = by
-        event = SignalSent(run_id=run_id, signal_id=signal_id, name=SIGNAL, data=data)
+        event = SignalSent(run_id=run_id, signal_id=signal_id, name=APPROVAL, data=data)
         await self._commands.send(call, found, event, signal_id)
         accepted = ApprovalAccepted(
             run_id=run_id,

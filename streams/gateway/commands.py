@@ -8,7 +8,7 @@ from schemas.attributes import new_id
 from schemas.run import CLOSED, OVER
 from schemas.signal import CancelRequested, ForkRequested, ResumeRequested, SignalSent
 from streams.contract.runs import ForkAccepted, RunCommandAccepted
-from streams.engine.approvals import SIGNAL
+from streams.engine.entry import APPROVAL
 from streams.engine.fork import misfit
 from streams.gateway.access import FORBIDDEN
 from streams.gateway.answers import answer
@@ -81,7 +81,7 @@ class Commands:
         A name that is no event's type is taken only while the run waits for it: nothing else says that it is meant.
         """
         run_id, name = call.param("id"), call.param("name")
-        if name == SIGNAL:
+        if name == APPROVAL:
             raise FORBIDDEN("An approval is no signal: use /approve or /reject, with a key of scope 'approve'.")
         signal_id = _request_id(call, "signal", name)
         data = parse(await content(call))

@@ -87,6 +87,16 @@ class Webhooks:
         name, delivery = source.name, Delivery(headers, body)
         if (reply := _handshake(source, delivery)) is not None:
             return answer_as(HandshakeReply, reply)
+        try:
+            members = await self._take(source, delivery, sender)
+        except Problem:
+            self._metrics.not_written(name)
+            raise
+        return answer_as(DeliveryAccepted, members, 202)
+
+    async def _take(self, source: SourceDef, delivery: Delivery, sender: Caller) -> dict[str, Any]:
+        """Write what a verified delivery means; return the members of the answer."""
+        name, headers = source.name, delivery.headers
         identity = self._translator.identity(source, delivery, new_id())
         identity = identity._replace(id=self._deliveries.first_id(name, identity.id, identity.signed))
         meaning = self._meaning(source, delivery, identity, sender)
@@ -102,7 +112,9 @@ class Webhooks:
         if not stored:
             self._metrics.duplicate(name)
             members["duplicate"] = True
-        return answer_as(DeliveryAccepted, members, 202)
+        elif meaning.error is None:
+            self._metrics.accepted(name)
+        return members
 
     async def ask(self, call: OperationCall) -> Response:
         """Answer a sender that verifies the endpoint by GET; Problem 401, 404, 405."""
@@ -236,7 +248,9 @@ class Webhooks:
             self._runs.started(record.event)
         if meaning.error is not None:
             self._metrics.failed(source.name)
-            await write(producer, self._dead(source.name, identity.id, meaning.error), traceparent)
+            letter = self._dead(source.name, identity.id, meaning.error)
+            await write(producer, letter, traceparent)
+            self._metrics.dead_letter(_consumer(source.name))
         await write(producer, self._raw(source, delivery, identity), traceparent)
         return meaning
 
@@ -255,11 +269,11 @@ class Webhooks:
             source_partition=-1,
             source_offset=-1,
             key=delivery_id.encode(),
-            consumer=f"source:{source}",
+            consumer=_consumer(source),
             error=line_of(error),
             error_type=kind,
             traceback=error_traceback(error),
-            fingerprint=fingerprint_of(f"source:{source}/{kind}"),
+            fingerprint=fingerprint_of(f"{_consumer(source)}/{kind}"),
             first_ms=now_ms(),
         )
         return ProducedRecord(self._deps.names.dead_letters, letter, letter.dead_id)
@@ -296,6 +310,11 @@ class Webhooks:
 def _unkeyed(source: str) -> Caller:
     """Return the sender of deliveries of a source that no key came with: it starts the runs."""
     return Caller(f"webhook:{source}", frozenset())
+
+
+def _consumer(source: str) -> str:
+    """Return what a source's dead letters name as the consumer that gave up."""
+    return f"source:{source}"
 
 
 def _dead_id(source: str, delivery_id: str) -> str:

@@ -27,6 +27,9 @@ class BudgetAmount(NamedTuple):
         return BudgetAmount(self.tokens + other.tokens, self.usd + other.usd, self.calls + other.calls)
 
 
+AGENT_SCOPE: Final = "agent:"
+"""What the scope of an agent's budget begins with."""
+
 KINDS: Final = ("calls", "tokens", "usd")
 
 

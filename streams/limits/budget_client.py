@@ -12,7 +12,7 @@ from schemas.usage import BudgetSpent, UsageCounted
 from streams import clock
 from streams.engine.decision import Output
 from streams.errors import StreamsError
-from streams.limits.budget_account import KINDS, BudgetAmount
+from streams.limits.budget_account import AGENT_SCOPE, KINDS, BudgetAmount
 from streams.limits.peers import HomeAwayError
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ class BudgetClient:
 
     def claims(self, spender: Spender) -> tuple[BudgetClaim, ...]:
         """Return the budgets that a run's calls draw on: its own, and that of the run at the top of its family."""
-        agent, today = spender.agent, clock.from_ms(clock.now_ms()).date().isoformat()
+        agent, today = spender.agent, clock.today()
         own = [
             (f"run:{spender.run_id}", agent.budget_per_run or self._usual.get("run"), "", agent),
-            (f"agent:{agent.name}", agent.budget or self._usual.get("agent"), today, agent),
+            (AGENT_SCOPE + agent.name, agent.budget or self._usual.get("agent"), today, agent),
         ]
         if spender.key is not None:
             own.append(
@@ -182,7 +182,7 @@ class BudgetClient:
 
 def counted(spender: Spender, attempt: str, calls: int, usage: Mapping[str, Any]) -> list[Output]:
     """Return the events that the table `usage` adds up: of the agent, and of its key's value if the run has one."""
-    agent, day = spender.agent.name, clock.from_ms(clock.now_ms()).date().isoformat()
+    agent, day = spender.agent.name, clock.today()
     rows = {f"{agent}/{day}": None} | ({} if spender.key is None else {f"{agent}/{spender.key}/{day}": spender.key})
     events = [
         UsageCounted(

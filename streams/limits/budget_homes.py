@@ -18,7 +18,7 @@ from streams.choices import Budget
 from streams.engine.decision import Output
 from streams.journal import store_keys
 from streams.journal.store_keys import LEDGER
-from streams.limits.budget_account import KINDS, BudgetAccount, BudgetAmount, BudgetHold, held
+from streams.limits.budget_account import AGENT_SCOPE, KINDS, BudgetAccount, BudgetAmount, BudgetHold, held
 from streams.runtime.commit_unit import CommitUnit
 from streams.runtime.commit_wait import committed
 from streams.runtime.errors import DeadAssignmentError
@@ -49,10 +49,11 @@ class BudgetHomes:
         self._writer = writer
         self._pool = pool
         self._holds: dict[PartitionAssignment, dict[str, dict[str, BudgetHold]]] = {}
+        self._asked: dict[PartitionAssignment, dict[str, Budget]] = {}  # of agents, as the last call gave them
 
     def restored(self, owned: PartitionAssignment) -> None:
         """Be the home of the accounts of an assignment."""
-        self._holds[owned] = {}
+        self._holds[owned], self._asked[owned] = {}, {}
         owned.on_death.append(lambda: self._gone(owned))
 
     def take(self, batch: RecordBatch, event: BudgetSpent | BudgetChanged) -> None:
@@ -94,6 +95,8 @@ class BudgetHomes:
         account.turn(str(body["day"]))
         wanted = BudgetAmount(*body["wanted"])
         budget, kinds = Budget(**body["budget"]), body.get("kinds", KINDS)
+        if scope.startswith(AGENT_SCOPE):
+            self._asked[owned][scope] = budget
         why = account.refusal(scope, budget, self._held(owned, scope, now), wanted, kinds)
         if why is None:
             hold = BudgetHold(wanted, now + float(body["seconds"]), str(body.get("holder", "")))
@@ -117,6 +120,19 @@ class BudgetHomes:
         unit.put(owned.stores[LEDGER], store_keys.BUDGET + scope.encode(), account.row())
         self._writer.send(unit, Output("events", event, f"{event.alert}/{account.at_ms}", event.alert))
         await committed(self._runtime.committer, unit)
+
+    def left_today(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Yield scope, kind and rest of each agent's budget that calls have drawn on since this worker is its home."""
+        for owned, budgets in self._asked.items():
+            for scope, budget in budgets.items():
+                account = BudgetAccount.read(owned.stores[LEDGER].committed(store_keys.BUDGET + scope.encode()))
+                account.turn(clock.today())
+                limit = account.given or budget
+                taken = account.used.plus(self._held(owned, scope, clock.monotonic()))
+                for kind in KINDS:
+                    most = getattr(limit, kind)
+                    if most is not None:
+                        yield (scope, kind), max(most - getattr(taken, kind), 0)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the accounts that are kept here, for people to read; of runs those that are spent or were changed."""
@@ -190,6 +206,7 @@ class BudgetHomes:
 
     def _gone(self, owned: PartitionAssignment) -> None:
         self._holds.pop(owned, None)
+        self._asked.pop(owned, None)
 
 
 def alert_of(scope: str) -> str:

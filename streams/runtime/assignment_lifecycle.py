@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from streams import clock
+from streams.metrics import RESTORE, Observations
 from streams.runtime.partition_store import PartitionDatabase, PartitionStore, StoreOptions
 from streams.runtime.record import weight_of
 
@@ -77,6 +79,8 @@ class AssignmentLifecycle:
         self._spawn = spawn
         self._probe = probe
         self._waiting: list[PartitionAssignment] = []
+        self._assigned_at: dict[PartitionAssignment, float] = {}  # monotonic seconds, until they are served
+        self.restore_seconds = Observations(RESTORE)
         self._restoring = False
         self._opening: list[
             PartitionAssignment
@@ -129,6 +133,7 @@ class AssignmentLifecycle:
 
     def _queue(self, owned: PartitionAssignment) -> None:
         self._waiting.append(owned)
+        self._assigned_at[owned] = clock.monotonic()
         if not self._restoring:
             self._restoring = True
             self._spawn(self._restore())
@@ -138,6 +143,7 @@ class AssignmentLifecycle:
         try:
             while self._waiting:
                 batch, self._waiting = [one for one in self._waiting if one.live], []
+                self._assigned_at = {one: self._assigned_at[one] for one in batch}
                 for one in batch:
                     await self._await_predecessor(one)
                 self._opening = batch
@@ -185,12 +191,15 @@ class AssignmentLifecycle:
             self._standbys.free(one.partition)
 
     async def _start(self, one: PartitionAssignment) -> None:
+        assigned_at = self._assigned_at.pop(one, None)
         if not one.live:
             self._close(one)
             return
         self.assignments[one.partition] = one
         await self._events.assignment_ready(one)
         self.thread.begin(one)
+        if assigned_at is not None:
+            self.restore_seconds.observe(clock.monotonic() - assigned_at)
         self._events.assignments_changed()
 
     async def _drain(self, gone: Sequence[PartitionAssignment]) -> None:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from streams import clock
+from streams.metrics import TRANSACTION_SECONDS, Observations
 from streams.runtime.assignment import OFFSET_KEY
 from streams.runtime.commit_unit import CommitUnit, Write
 from streams.runtime.errors import (
@@ -98,7 +99,10 @@ class Committer:
         self.accepted_at = -PROOF_S  # begin of the last accepted transaction; counts on while the machine sleeps
         self._refusals = MemberRefusals()
         self.commits = 0
+        self.aborts = 0
+        self.refused_records = 0
         self.records = 0
+        self.seconds = Observations(TRANSACTION_SECONDS)
 
     # -- for those who make units
 
@@ -228,8 +232,10 @@ class Committer:
             try:
                 await self._watched(loop.run_in_executor(self._thread, self._transact, units, snapshot, careful))
             except MemberRefusedError as error:
+                self.aborts += 1
                 units, snapshot = await self._still_ours(units, error)
             except TransactionAbortedError as error:
+                self.aborts += 1
                 log.info("transaction aborted (%s); sending again", error)
                 half, alone = len(units) // 2, alone + (len(units) == 1)
                 await (self._commit(loop, units[:half], snapshot) if half else self._wait_again(alone, error))
@@ -237,6 +243,7 @@ class Committer:
                 units = self._alive(units[half:], snapshot)
                 careful = len(units) == 1
             except RecordRefusedError as error:
+                self.refused_records += 1
                 self._refuse(units[0], error)
                 return
             except DeadAssignmentError:  # before anything was sent
@@ -318,10 +325,12 @@ class Committer:
         outs = [out for unit in units for out in unit.outs]
         outs += [(store.topic, value, key, store.partition, None) for _, (store, key, value) in ledger]
         changelogs = frozenset(self._topic_ids)
+        began = clock.monotonic()
         ends = self._transactions.commit(outs, offsets, snapshot.metadata, changelogs, careful=careful)
         self.commits += 1
         self.records += len(outs)
         self._write(units, ledger + unlogged, ends)
+        self.seconds.observe(clock.monotonic() - began)
         self._probe("stored")
 
     def _late(self, units: Sequence[CommitUnit], ledger: list[LedgerRow]) -> list[LedgerRow]:

@@ -94,6 +94,7 @@ class ConsumerThread:
         self._credit = threading.Event()
         self.snapshot = GroupSnapshot(None, frozenset())
         self.polls = 0  # a watchdog sees by it that the thread turns
+        self.rebalances = 0  # times that the group gave or took partitions
         self.member: str | None = None  # our id in the group, None before the subscription and after the end
         self._thread = threading.Thread(target=self._run, name="streams-consumer", daemon=True)
 
@@ -290,6 +291,7 @@ class ConsumerThread:
         self.member = self._consumer.memberid()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.rebalances += bool(partitions)
         places = [
             TopicPartition(place.topic, place.partition, 0) for place in partitions
         ]  # never fetched by the member
@@ -315,6 +317,7 @@ class ConsumerThread:
         return [owned for number, owned in self._assignments.items() if number in numbers]
 
     def _end(self, consumer: Consumer, partitions: list[TopicPartition], gone: Sequence[PartitionAssignment]) -> None:
+        self.rebalances += bool(partitions)
         for owned in gone:
             owned.kill()
             del self._assignments[owned.partition]

@@ -106,6 +106,10 @@ class PartitionDatabase:
         except Exception as error:
             raise self._damage(error) from error
 
+    def size(self) -> int:
+        """Return the bytes of the database's table files on disk; 0 for one that is closed."""
+        return int(self._db.property_int_value("rocksdb.total-sst-files-size") or 0)
+
     def close(self) -> None:
         """Close the database; its files stay for the next owner in this state folder."""
         self._db.close()

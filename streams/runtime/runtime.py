@@ -130,6 +130,20 @@ class Runtime:
         return self.committer.at_work
 
     @property
+    def rebalances(self) -> int:
+        """Return how often the group gave partitions to this worker or took them."""
+        return self._thread.rebalances
+
+    def store_sizes(self) -> list[tuple[int, int]]:
+        """Return the partition number and the bytes on disk of each store that is open."""
+        found = []
+        for number, owned in self.assignments.items():
+            with owned.guard:
+                if owned.live and owned.db is not None:
+                    found.append((number, owned.db.size()))
+        return found
+
+    @property
     def polls(self) -> int:
         """Return how often the consumer's thread has polled, for a watchdog."""
         return self._thread.polls

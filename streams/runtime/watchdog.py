@@ -7,8 +7,6 @@ another, which is better than a process that looks alive.
 from __future__ import annotations
 
 import asyncio
-import bisect
-import itertools
 import logging
 import sys
 import threading
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streams import clock
 from streams.activity import BOARD
 from streams.error_text import LIBRARIES
-from streams.metrics import LOOP_LAG
+from streams.metrics import LOOP_LAG, Observations
 from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import WorkerError
 
@@ -54,8 +52,7 @@ class LoopLagWatch:
         self._stop = threading.Event()
         self._main = threading.get_ident()
         self.worst_s = 0.0
-        self._late = [0] * (len(LOOP_LAG.buckets) + 1)
-        self._sum_s = 0.0
+        self._late = Observations(LOOP_LAG)
         self._thread = threading.Thread(target=self._watch, name="streams-watchdog", daemon=True)
 
     def start(self) -> None:
@@ -69,14 +66,13 @@ class LoopLagWatch:
 
     def collect(self) -> Iterator[Metric]:
         """Yield how late the loop was, looked at ten times a second."""
-        yield LOOP_LAG.family(list(itertools.accumulate(self._late)), self._sum_s)
+        yield self._late.family()
 
     def _tick(self) -> None:
         now = clock.monotonic()
         late = max(now - self._beat - _BEAT_S, 0.0)
         self.worst_s = max(self.worst_s * 0.99, late)
-        self._late[bisect.bisect_left(LOOP_LAG.buckets, late)] += 1
-        self._sum_s += late
+        self._late.observe(late)
         self._beat = now
         BOARD.beat()
         if not self._stop.is_set():
@@ -131,6 +127,7 @@ class StallWatch:
         self._polls = -1
         self._seen: dict[SourcePartition, tuple[Any, float]] = {}  # where a source was, and since when
         self._on_lag = on_lag
+        self.lags: dict[tuple[str, int], int] = {}  # of each topic and partition at the last look that was answered
         self.trouble: str | None = None  # what /readyz says of it
 
     async def run(self) -> None:
@@ -148,6 +145,7 @@ class StallWatch:
         if found is None:
             self._seen, self.trouble = {}, None  # the broker does not answer: that explains it
             return
+        self.lags = found
         if self._on_lag is not None:
             self._on_lag(found)
         seen, self._seen, held = self._seen, {}, self._runtime.holds_back

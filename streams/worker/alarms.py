@@ -65,6 +65,7 @@ class AlertWriter:
         self._producer = producer
         self._topic = topic
         self._spawn = spawn
+        self.dead_letters: Counter[str] = Counter()  # by consumer
 
     def breaker(self, word: BreakerState) -> None:
         """Tell of a breaker that this worker has opened or closed."""
@@ -81,6 +82,7 @@ class AlertWriter:
 
     def report_dead_letter(self, letter: DeadLettered) -> None:
         """Tell of a dead letter that is on the log, unless that consumer's alert is open."""
+        self.dead_letters[letter.consumer] += 1
         what = f"run {letter.run_id} of {letter.consumer} failed" if letter.run_id else f"{letter.consumer} gave up"
         text = f"{what}: {letter.error}"
         self._soon(f"dead/{letter.consumer}", text)

@@ -51,7 +51,6 @@ from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
 from streams.tools._threads import SHARED
 from streams.user_code import user_code_exit
-from streams.worker import worker_metrics
 from streams.worker.alarms import AlertWriter
 from streams.worker.events.catch_up import CatchUp, reading
 from streams.worker.events.event_bus import EventBus
@@ -89,6 +88,7 @@ from streams.worker.schedules.schedule_metrics import ScheduleMetrics
 from streams.worker.schedules.schedule_runner import ScheduleDependencies
 from streams.worker.schedules.schedules import OwnedSchedules
 from streams.worker.worker_host import Restored, WorkerHost
+from streams.worker.worker_metrics import WorkerMetrics
 from topics.errors import TopicError
 from topics.names import Names
 from topics.producer import EventProducer
@@ -197,7 +197,7 @@ class Worker:
         # other workers, alerts, records and limits
         self._peers = peers = Peers(runtime, holder, codec, Wire(cluster_secret(settings)))
         self._producer = EventProducer(kafka, codec, f"/streams/workers/{pool}", now_ms=clock.now_ms)
-        alerts = AlertWriter(self._producer, names.events, tasks.spawn, peers, runtime.gaps)
+        self._alerts = alerts = AlertWriter(self._producer, names.events, tasks.spawn, peers, runtime.gaps)
         writer = RecordWriter(names, codec, catalog.events, pool, alerts.report_dead_letter)
         self._limits = limits = WorkerLimits(runtime, peers, catalog.tools.values(), alerts.breaker)
         self._budgets = budgets = BudgetHomes(runtime, peers, writer, pool, days=settings.history_days)
@@ -272,7 +272,14 @@ class Worker:
             schedules=self._schedules,
         )
         recovery = RunRecovery(
-            agents, journal, manager, key_gate, self._runs.timers, run_index=index, committer=committer
+            agents,
+            journal,
+            manager,
+            key_gate,
+            self._runs.timers,
+            run_index=index,
+            committer=committer,
+            metrics=self._runs.metrics,
         )
         catch_up = CatchUp(runtime, bus, bus.positions, writer, reading(kafka, names.events, runtime.gaps))
         restored: list[Restored] = [
@@ -376,8 +383,19 @@ class Worker:
         proof = OwnershipCheck(self._runtime)
         registry = CollectorRegistry()
         runs = self._runs
-        worker_metrics.register(registry, self._runtime, runs.manager, runs.dispatcher, runs.timers, self._effects)
-        for figures in (self._limits, self._keys, self._watch, self._handlers):
+        registry.register(
+            WorkerMetrics(
+                self._runtime,
+                runs.manager,
+                runs.dispatcher,
+                runs.timers,
+                self._effects,
+                lags=self._stall,
+                dead_letters=self._alerts.dead_letters,
+                budgets=self._budgets,
+            )
+        )
+        for figures in (runs.metrics, self._limits, self._keys, self._watch, self._handlers):
             registry.register(figures)
         if self._schedules is not None:
             registry.register(ScheduleMetrics(self._schedules))

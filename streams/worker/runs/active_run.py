@@ -21,7 +21,18 @@ UNLISTED: Final[Shown] = ("", None, 0, 0)
 class ActiveRun:
     """A run in memory."""
 
-    __slots__ = ("assignment", "executing", "last", "machine", "repeats", "run_id", "shown", "spender", "tasks")
+    __slots__ = (
+        "assignment",
+        "executing",
+        "last",
+        "machine",
+        "repeats",
+        "run_id",
+        "shown",
+        "spender",
+        "tasks",
+        "waits_for",
+    )
 
     def __init__(self, owned: PartitionAssignment, run_id: str, machine: Machine) -> None:
         """Keep `machine` while the run has something under way."""
@@ -34,6 +45,7 @@ class ActiveRun:
         self.shown: Shown | None = None  # what its row in `runs` says, once that is known
         self.repeats: Repeats | None = None  # what its model was asked: all of it is on the log before what comes
         self.spender: Spender | None = None
+        self.waits_for: str | None = None  # as it was counted last
 
     @property
     def agent(self) -> Agent[Any, Any]:

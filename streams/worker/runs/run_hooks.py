@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.engine.decision import Decision
+    from streams.engine.entry import Entry
     from streams.engine.messages import Message
     from streams.errors import StreamsError
     from streams.runtime.assignment import PartitionAssignment
@@ -23,6 +27,12 @@ class RunHooks:
 
     def changed(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Add what belongs into the unit of any decision of a run."""
+
+    def decided(self, live: ActiveRun, decision: Decision) -> None:
+        """Count a decision whose last unit is `live.last`, before that unit is handed over."""
+
+    def found(self, live: ActiveRun, entries: Iterable[Entry]) -> None:
+        """Take note of a run whose machine is about to be made from its journal."""
 
     def ended(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Add what else belongs into the unit of a run's end."""

@@ -98,6 +98,7 @@ class RunManager:
         if agent is None:
             return None
         live = self.create(owned, run_id, agent)
+        self._hooks.found(live, entries)
         refusal = self._refusals.pop((owned.partition, run_id), None)
         blocked = self._hooks.refusal(owned, run_id)
         if blocked is None:
@@ -223,6 +224,7 @@ class RunManager:
             raise
         live.last = parts.write()
         self._hooks.changed(live, live.last)
+        self._hooks.decided(live, decision)
         if unit is None:
             for part in parts.units:
                 part.culprit = live.run_id

@@ -17,6 +17,7 @@ from streams.engine.view import fold
 from streams.journal.journal_store import over
 from streams.journal.store_keys import LEDGER
 from streams.worker.runs.run_index import RUNS, with_status
+from streams.worker.runs.run_metrics import UNSERVED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from streams.worker.runs.key_gate import KeyGate
     from streams.worker.runs.run_index import RunIndex
     from streams.worker.runs.run_manager import RunManager
+    from streams.worker.runs.run_metrics import RunMetrics
     from streams.worker.runs.run_timers import RunTimers
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class RunRecovery:
         *,
         run_index: RunIndex,
         committer: Committer,
+        metrics: RunMetrics,
     ) -> None:
         """Serve `agents`; runs of agents that this code does not have stay as they are."""
         self._run_index = run_index
@@ -62,16 +65,19 @@ class RunRecovery:
         self._manager = manager
         self._key_gate = key_gate
         self._timers = timers
+        self._metrics = metrics
 
     async def __call__(self, owned: PartitionAssignment) -> None:
         """Go on with everything that has not ended; the loop serves others in between, for there may be many."""
         owned.on_death.append(lambda: self._manager.forget(owned))
+        self._metrics.begin(owned)
         running: list[str] = []
         unserved: Counter[str] = Counter()
         waiting = 0
         async for run_id, entries in self._by_rows(owned) if self._is_listed(owned) else self._by_journals(owned):
             if entries[0].agent not in self._agents:
                 unserved[entries[0].agent or "?"] += 1
+                self._metrics.restored(owned, entries[0].agent, UNSERVED)
                 continue
             under_way = self._place(owned, run_id, entries)
             waiting += under_way is None
@@ -160,6 +166,7 @@ class RunRecovery:
     def _place(self, owned: PartitionAssignment, run_id: str, entries: list[Entry]) -> str | None:
         """Set a run's timers and queue it if it has not begun; return its id if it was under way."""
         view = fold(sorted(entries, key=lambda entry: entry.seq))
+        self._metrics.restored(owned, view.agent, view.waits_for())
         timers = timers_of(entries)
         for timer in timers:
             self._timers.add(owned, run_id, timer)

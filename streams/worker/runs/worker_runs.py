@@ -10,13 +10,15 @@ from streams.worker.runs.dispatcher import RunDispatcher
 from streams.worker.runs.key_gate import KeyGate
 from streams.worker.runs.run_hooks import RunHooks
 from streams.worker.runs.run_manager import RunManager
+from streams.worker.runs.run_metrics import RunMetrics
 from streams.worker.runs.run_timers import RunTimers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from streams.define.agents import Agent
-    from streams.engine.decision import Timer
+    from streams.engine.decision import Decision, Timer
+    from streams.engine.entry import Entry
     from streams.engine.messages import Message
     from streams.errors import StreamsError
     from streams.journal.blocked_code import BlockedCode
@@ -51,6 +53,7 @@ class WorkerRuns(RunHooks):
         """Serve `agents` of `pool`; runs may call those in `named`, of other pools too."""
         self._index = index
         self._blocked = blocked
+        self.metrics = RunMetrics()
         self.timers = RunTimers(self._fire)
         self.manager = RunManager(
             agents=agents,
@@ -78,6 +81,14 @@ class WorkerRuns(RunHooks):
     def changed(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Write the run's row with the decision."""
         self._index.changed(live, unit)
+
+    def decided(self, live: ActiveRun, decision: Decision) -> None:
+        """Count the decision."""
+        self.metrics.decided(live, decision)
+
+    def found(self, live: ActiveRun, entries: Iterable[Entry]) -> None:
+        """Note what the run was counted for."""
+        self.metrics.found(live, entries)
 
     def ended(self, live: ActiveRun, unit: CommitUnit) -> None:
         """Free the run's lock, and forget what it has blocked."""

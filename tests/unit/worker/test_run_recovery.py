@@ -19,6 +19,7 @@ from streams.journal.store_keys import LEDGER
 from streams.runtime.partition_store import PartitionStore
 from streams.testing import Harness
 from streams.worker.runs.run_index import RUNS
+from streams.worker.runs.run_metrics import RunMetrics
 from streams.worker.runs.run_recovery import RunRecovery
 from tests.unit.runtime._fakes import owned_assignment
 
@@ -87,6 +88,7 @@ class Room:
             cast("Any", SimpleNamespace(add=lambda _owned, run_id, timer: self.timers.append((run_id, timer)))),
             run_index=cast("Any", None),
             committer=cast("Any", None),
+            metrics=RunMetrics(),
         )(self.owned)
 
     def _enqueue(self, _owned: object, view: RunView) -> None:

@@ -16,6 +16,7 @@ from streams.journal.store_keys import LEDGER
 from streams.runtime.assignment import PartitionAssignment
 from streams.runtime.partition_store import ChangelogMark
 from streams.worker.runs.run_index import RUNS
+from streams.worker.runs.run_metrics import RunMetrics
 from streams.worker.runs.run_recovery import RunRecovery
 from tests.unit.worker.test_run_list import AGENTS, CODEC, Room
 
@@ -58,6 +59,7 @@ class Restarts:
             cast("Any", SimpleNamespace(add=lambda _owned, run, timer: timers.add((run, timer.path, timer.due_ms)))),
             run_index=self.room.run_index,
             committer=cast("Any", SimpleNamespace(add=self.room.commit)),
+            metrics=RunMetrics(),
         )
         for owned in self.room.assignments:
             await reload(owned)
