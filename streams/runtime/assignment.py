@@ -89,7 +89,7 @@ class PartitionAssignment:
     assignment.
     """
 
-    __slots__ = ("db", "guard", "live", "on_death", "partition", "ready", "sources", "stores")
+    __slots__ = ("db", "draining", "guard", "live", "on_death", "partition", "ready", "sources", "stores")
 
     def __init__(self, partition: int, sources: dict[str, SourcePartition]) -> None:
         """Bind `sources` (topic to source) to a new assignment of `partition`."""
@@ -97,6 +97,7 @@ class PartitionAssignment:
         self.sources = sources
         self.live = True
         self.ready = False
+        self.draining = False  # it goes to another worker: nothing new begins
         self.db: PartitionDatabase | None = None
         self.stores: dict[str, PartitionStore] = {}
         self.guard = threading.Lock()  # held while the store is written, and to die

@@ -41,6 +41,9 @@ class LifecycleEvents(Protocol):
     def assignments_changed(self) -> None:
         """Take note that assignments came or went."""
 
+    def is_at_work(self, owned: PartitionAssignment) -> bool:
+        """Return whether something of an assignment is under way whose outcome would be lost with it."""
+
     @property
     def crash(self) -> Callable[[Exception], None]:
         """What ends the process with an error."""
@@ -87,7 +90,7 @@ class AssignmentLifecycle:
         ] = []  # in the hands of the restoring thread, which must not lose its database
         self.thread = thread(self)
         self.assignments: dict[int, PartitionAssignment] = {}
-        self.progress = asyncio.Event()  # set whenever a batch was finished
+        self.progress = asyncio.Event()  # set whenever a batch or an effect has ended
 
     @property
     def restoring(self) -> bool:
@@ -205,18 +208,21 @@ class AssignmentLifecycle:
     async def _drain(self, gone: Sequence[PartitionAssignment]) -> None:
         self._probe("draining")
         for one in gone:
-            one.ready = False
+            one.ready, one.draining = False, True
             for source in one.sources.values():
                 while source.queue and not source.queue[-1].started:
                     self.thread.release(source.queue.pop().weight())
         try:
             async with asyncio.timeout(_DRAIN_S):
-                while any(source.queue for one in gone for source in one.sources.values()):
+                while any(self._is_at_work(one) for one in gone):
                     self.progress.clear()
                     await self.progress.wait()
         except TimeoutError:
-            log.info("handlers were still at work when their partitions had to go; their records come again elsewhere")
+            log.info("work was still under way when its partitions had to go; it is done again elsewhere")
         await self._committer.drain(_DRAIN_S)
+
+    def _is_at_work(self, one: PartitionAssignment) -> bool:
+        return any(source.queue for source in one.sources.values()) or self._events.is_at_work(one)
 
     def _close_all(self, gone: Sequence[PartitionAssignment]) -> None:
         for one in gone:

@@ -36,6 +36,11 @@ class RuntimeHost:
         """Return whether something is under way that will be ready in a turn or two of the event loop."""
         return False
 
+    def is_at_work(self, owned: PartitionAssignment) -> bool:
+        """Return whether something of an assignment is under way that a drain should wait for."""
+        del owned
+        return False
+
     def deferred_rows(
         self, owned: PartitionAssignment, changes: Sequence[DeferredRow]
     ) -> tuple[list[Write], list[Write]]:

@@ -257,6 +257,14 @@ class Runtime:
     def _is_busy(self) -> bool:
         return self._host.is_busy()
 
+    def is_at_work(self, owned: PartitionAssignment) -> bool:
+        """Return whether the host has something of an assignment under way."""
+        return self._host.is_at_work(owned)
+
+    def progressed(self) -> None:
+        """Say that something has ended which a drain may wait for."""
+        self.ownership.progress.set()
+
     # -- batches
 
     def batches(self, source: SourcePartition, messages: list[ConsumedRecord], agents: int) -> list[RecordBatch]:
@@ -322,7 +330,7 @@ class Runtime:
             head = queue.popleft()
             head.taken = True
             self.committer.add(head)
-        self.ownership.progress.set()
+        self.progressed()
 
     # -- after a handler failed, or a record was refused
 

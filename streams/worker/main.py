@@ -219,6 +219,7 @@ class Worker:
             limits.guard,
             budget_client,
             probe,
+            runtime.progressed,
         )
         blocked = BlockedCode()
         self._runs = WorkerRuns(

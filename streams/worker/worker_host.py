@@ -55,6 +55,10 @@ class WorkerHost(RuntimeHost):
         """Return whether an effect computes something that will be ready at once."""
         return self._effects.computing > 0
 
+    def is_at_work(self, owned: PartitionAssignment) -> bool:
+        """Return whether an attempt of a run's effect is under way: its outcome should be recorded before it moves."""
+        return self._effects.under_way(owned.partition) > 0
+
     def deferred_rows(
         self, owned: PartitionAssignment, changes: Sequence[DeferredRow]
     ) -> tuple[list[Write], list[Write]]:

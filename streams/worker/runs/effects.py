@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,14 @@ class EffectRunner:
         guard: ToolLimiter,
         budget_client: BudgetClient,
         probe: Callable[[str], None],
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run attempts as `tasks`; `asking` asks the model; `guard` applies limits, `budget_client` budgets."""
+        """Run attempts as `tasks`; `asking` asks the model; `guard` applies limits, `budget_client` budgets.
+
+        `progressed` is called when an attempt has ended.
+        """
+        self._progressed = progressed
+        self._under_way: Counter[int] = Counter()  # attempts by partition
         self._budget_client = budget_client
         self._guard = guard
         self._probe = probe
@@ -58,10 +65,20 @@ class EffectRunner:
         """Start an attempt for a run of a partition; `done` gets its outcome unless the task is cancelled."""
         text = label("run", partition, spender.run_id, f"{spender.agent.name}, {perform.kind} {perform.name}")
         task = self._tasks.spawn(Watched(text, self._attempt(spender, perform, done, text)))
+        self._under_way[partition] += 1
+        task.add_done_callback(lambda _: self._ended(partition))
         if perform.pure:
             self.computing += 1
             task.add_done_callback(self._computed)
         return task
+
+    def under_way(self, partition: int) -> int:
+        """Return how many attempts of runs of a partition have begun and not ended."""
+        return self._under_way[partition]
+
+    def _ended(self, partition: int) -> None:
+        self._under_way[partition] -= 1
+        self._progressed()
 
     def _computed(self, _task: asyncio.Task[None]) -> None:
         self.computing -= 1

@@ -251,12 +251,13 @@ class RunManager:
         self._committer.add(proof)
 
     def _perform(self, live: ActiveRun, perform: Perform) -> None:
-        if live.assignment.live and self.live.get((live.assignment, live.run_id)) is live:
+        owned = live.assignment
+        if owned.live and not owned.draining and self.live.get((owned, live.run_id)) is live:
             if live.spender is None:
                 view = live.machine.journal.view
                 live.spender = Spender.of(live.agent, live.run_id, view.input, view.meta)
             live.tasks[perform.path] = self._effects.start(
-                live.spender, perform, lambda done: self._performed(live, perform, done), live.assignment.partition
+                live.spender, perform, lambda done: self._performed(live, perform, done), owned.partition
             )
 
     def _performed(self, live: ActiveRun, perform: Perform, done: EffectDone) -> None:

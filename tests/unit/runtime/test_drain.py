@@ -1,0 +1,70 @@
+"""Partitions that go to another worker: what is under way ends and is recorded first, and nothing new begins."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from streams.runtime import assignment_lifecycle
+from streams.runtime.assignment_lifecycle import AssignmentLifecycle
+from streams.runtime.partition_store import StoreOptions
+from tests.unit.runtime._fakes import owned_assignment
+
+
+class Work:
+    """The committer, and what the program has under way in a partition."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.drained: list[int] = []  # what was under way when the committer was drained
+
+    def is_at_work(self, _owned: object) -> bool:
+        return self.under_way > 0
+
+    async def drain(self, _seconds: float) -> bool:
+        self.drained.append(self.under_way)
+        return True
+
+
+def lifecycle(folder: Path, work: Work) -> AssignmentLifecycle:
+    return AssignmentLifecycle(
+        specs=(),
+        folder=folder,
+        options=StoreOptions(),
+        restorer=cast("Any", None),
+        thread=lambda _listener: cast("Any", SimpleNamespace()),
+        committer=cast("Any", work),
+        events=cast("Any", work),
+        spawn=lambda _coroutine: None,
+        probe=lambda _stage: None,
+    )
+
+
+async def test_a_drain_waits_for_the_effects_under_way_before_it_commits(tmp_path: Path) -> None:
+    work = Work()
+    made = lifecycle(tmp_path, work)
+    owned = owned_assignment(tmp_path)
+    work.under_way = 2
+    async with asyncio.TaskGroup() as group:
+        draining = group.create_task(made._drain([owned]))
+        await asyncio.sleep(0)
+        assert (owned.draining, owned.ready) == (True, False)
+        for left in (1, 0):
+            assert not work.drained
+            work.under_way = left
+            made.progress.set()
+            await asyncio.sleep(0)
+        await draining
+    assert work.drained == [0]
+
+
+async def test_a_drain_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment_lifecycle, "_DRAIN_S", 0.05)
+    work = Work()
+    work.under_way = 1
+    await lifecycle(tmp_path, work)._drain([owned_assignment(tmp_path)])
+    assert work.drained == [1]
