@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from schemas.errors import SchemaError
+from schemas.trace_context import derived
 
 CONTENT_TYPE = "application/avro"
 SPEC_VERSION = "1.0"
@@ -49,7 +50,10 @@ def milliseconds(text: str) -> int:
 def headers_of(
     id: str, type: str, source: str, time: int, traceparent: str | None = None, extra: Mapping[str, str] | None = None
 ) -> list[tuple[str, bytes]]:
-    """Return attributes as the headers of a Kafka record, for those who write many and need no object of each."""
+    """Return attributes as the headers of a Kafka record, for those who write many and need no object of each.
+
+    A record that comes from nowhere in particular begins a trace of its own.
+    """
     headers = [
         ("ce_id", id.encode()),
         ("ce_type", type.encode()),
@@ -57,8 +61,7 @@ def headers_of(
         ("ce_time", rfc3339(time).encode()),
         *_FIXED,
     ]
-    if traceparent is not None:
-        headers.append(("traceparent", traceparent.encode()))
+    headers.append(("traceparent", (derived(id).header if traceparent is None else traceparent).encode()))
     if extra:
         headers.extend((name, value.encode()) for name, value in extra.items())
     return headers

@@ -26,7 +26,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``; ``schedule``
     is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with; a
     long one came before it in so many ``history_parts``. ``root`` is the run at the top of the family of a run that has
-    a parent, ``root_agent`` that run's agent.
+    a parent, ``root_agent`` that run's agent. ``traceparent`` is the W3C trace context of what asked for it.
     """
 
     run_id: str
@@ -46,6 +46,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
     root: str | None = None
     history_parts: int | None = None
     root_agent: str | None = None
+    traceparent: str | None = None
 
 
 class RunHistoryGiven(Event, type="run.history_given", key="run_id"):

@@ -292,6 +292,11 @@ class Settings(BaseSettings):
     redact: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="further secrets, of your own agents, that are masked wherever we write; comma-separated"
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("STREAMS_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="URL of an OpenTelemetry collector that takes OTLP over HTTP; unset: no traces are sent",
+    )
     log_format: Literal["text", "json"] = Field("text", description="lines for people or for machines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe line to print")
 

@@ -23,6 +23,7 @@ _META: Final = (
     "caller",
     "forked_from",
     "schedule",
+    "traceparent",
 )
 
 

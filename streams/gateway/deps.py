@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streams.query.dead_letters import DeadLetter, DeadLetterPage
     from streams.query.wire import WorkerResponse
     from streams.settings import ApiKey
+    from streams.tracing import Span
     from topics.names import Names
     from topics.producer import Ack
 
@@ -135,3 +136,4 @@ class Deps:
     letters: DeadLetterSource | None = None
     past: PastRows | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
+    export: Callable[[Span], None] | None = None  # of spans, if a collector is configured

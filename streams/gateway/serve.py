@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
+import platform
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +37,7 @@ from streams.query.wire import Wire
 from streams.replay.log import ReplayLog
 from streams.replay.tables import rows_of
 from streams.serving.protocol import BoundedProtocol, bounded
+from streams.tracing import exporter
 from topics.catalogue import catalogue
 from topics.groups import waiting
 from topics.names import Names
@@ -148,7 +151,8 @@ def application(settings: Settings) -> Starlette:
     changes = RunChanges(kafka, names)
     letters = DeadLetterIndex(kafka, names, codec)
     past = rows_of(ReplayLog(kafka, codec, names, catalog))
-    deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, past, checks)
+    export = exporter(settings.otlp_endpoint, "gateway", f"{platform.node()}/{os.getpid()}")
+    deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, past, checks, export)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -171,6 +175,8 @@ def application(settings: Settings) -> Starlette:
             await producer.close()
             await wire.aclose()
             await client.aclose()
+            if export is not None:
+                await asyncio.to_thread(export.close)
 
     return build(deps, deliveries=deliveries, lifespan=lifespan)
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from schemas.attributes import new_id
 from schemas.dead import DeadLettered, fingerprint_of
 from schemas.errors import SchemaError
+from schemas.trace_context import derived, parsed
 from schemas.webhook import WebhookReceived
 from streams.clock import monotonic, now_ms
 from streams.contract.events import DeliveryAccepted, HandshakeReply
@@ -40,6 +41,7 @@ from streams.gateway.translation import (
 )
 from streams.gateway.unverified_bodies import UnverifiedBodies
 from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, refused, send_all, write, write_all
+from streams.tracing import Span
 from streams.user_code import called
 from topics.errors import EventTooLargeError, TopicError
 
@@ -96,14 +98,16 @@ class Webhooks:
 
     async def _take(self, source: SourceDef, delivery: Delivery, sender: Caller) -> dict[str, Any]:
         """Write what a verified delivery means; return the members of the answer."""
-        name, headers = source.name, delivery.headers
+        name, began_ms, given = source.name, now_ms(), parsed(delivery.headers.get("traceparent"))
         identity = self._translator.identity(source, delivery, new_id())
         identity = identity._replace(id=self._deliveries.first_id(name, identity.id, identity.signed))
         meaning = self._meaning(source, delivery, identity, sender)
 
+        trace = (given or derived(name, identity.id)).within(name, identity.id)
+
         async def store() -> None:
             nonlocal meaning
-            meaning = await self._store(source, delivery, identity, meaning, headers.get("traceparent"))
+            meaning = await self._store(source, delivery, identity, meaning, trace.header)
 
         stored = await self._deliveries.once(name, identity.id, store)
         members: dict[str, Any] = {"id": identity.id, "events": meaning.events, "runs": meaning.runs}
@@ -114,6 +118,16 @@ class Webhooks:
             members["duplicate"] = True
         elif meaning.error is None:
             self._metrics.accepted(name)
+        if stored and self._deps.export is not None:
+            attributes: dict[str, str | int | float | bool] = {
+                "http.request.method": "POST",
+                "http.route": "/webhooks/{source}",
+                "streams.source": name,
+                "streams.delivery.id": identity.id,
+            }
+            error = None if meaning.error is None else line_of(meaning.error)
+            parent = None if given is None else given.span_id
+            self._deps.export(Span(f"webhook {name}", trace, parent, began_ms, now_ms(), "server", attributes, error))
         return members
 
     async def ask(self, call: OperationCall) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas.errors import SchemaError
+from schemas.run import RunSubmitted
 from streams.gateway.body import TOO_LARGE
 from streams.gateway.problem import INVALID_EVENT, Problem, ProblemType
 from topics.errors import EventTooLargeError, TopicError, UnknownTopicError
@@ -63,9 +64,12 @@ async def send_all(producer: GatewayProducer, records: Sequence[ProducedRecord],
 
 
 def _begin(producer: GatewayProducer, record: ProducedRecord, traceparent: str | None) -> PendingRecord:
+    event = record.event
+    if isinstance(event, RunSubmitted) and traceparent is not None:
+        event = event.model_copy(update={"traceparent": traceparent})
     return producer.begin(
         record.topic,
-        record.event,
+        event,
         id=record.id,
         key=record.key,
         headers=record.headers,

@@ -55,11 +55,11 @@ class RecordWriter:
         self.names = names
         self.codec = codec
         self._events = dict(events)
-        self._pool = pool
+        self.pool = pool
         self._source = OWN_SOURCE + pool
         self._on_dead_letter = on_dead_letter
 
-    def send(self, unit: CommitUnit, output: Output) -> None:
+    def send(self, unit: CommitUnit, output: Output, traceparent: str | None = None) -> None:
         """Add an output of a run, reaction or schedule to `unit`; an event without a key has its id for one.
 
         A record without a key goes to any partition, where no reader would look for the row that it is folded into.
@@ -69,7 +69,15 @@ class RecordWriter:
         extra = {}
         if output.to == "signals" and output.agent is not None:
             extra = {"agent": output.agent, "pool": output.pool or "default"}
-        self.write(unit, self._topic(output), output.event, id=output.id, key=output.key or output.id, extra=extra)
+        self.write(
+            unit,
+            self._topic(output),
+            output.event,
+            id=output.id,
+            key=output.key or output.id,
+            extra=extra,
+            traceparent=traceparent,
+        )
 
     def write(
         self,
@@ -81,9 +89,13 @@ class RecordWriter:
         key: str | None,
         extra: dict[str, str] | None = None,
         limit: int | None = None,
+        traceparent: str | None = None,
     ) -> None:
-        """Add `event` to `unit` for `topic`; `limit` replaces the usual size limit, in bytes."""
-        headers = headers_of(id, event.event_type, self._source, clock.now_ms(), None, extra)
+        """Add `event` to `unit` for `topic`; `limit` replaces the usual size limit, in bytes.
+
+        Without a `traceparent` the record begins a trace of its own.
+        """
+        headers = headers_of(id, event.event_type, self._source, clock.now_ms(), traceparent, extra)
         value = self.codec.encode(event)
         unit.send(topic, value, None if key is None else key.encode(), -1, headers, limit=limit)
         if self._on_dead_letter is not None and isinstance(event, DeadLettered):
@@ -94,7 +106,7 @@ class RecordWriter:
     ) -> None:
         """Add `event` to `unit` for the owners of these partitions in this pool: a record of `signals` in each."""
         value = self.codec.encode(event)
-        extra = extra | {"pool": self._pool}
+        extra = extra | {"pool": self.pool}
         for number in partitions:
             headers = headers_of(f"{id}/{number}", event.event_type, self._source, clock.now_ms(), None, extra)
             unit.send(self.names.signals, value, key.encode(), number, headers)

@@ -50,6 +50,7 @@ from streams.runtime.watchdog import LoopLagWatch, StallWatch
 from streams.serving.hosts import LOCAL_HOSTS, is_loopback
 from streams.tables.runs import runs
 from streams.tools._threads import SHARED
+from streams.tracing import exporter
 from streams.user_code import user_code_exit
 from streams.worker.alarms import AlertWriter
 from streams.worker.events.catch_up import CatchUp, reading
@@ -162,7 +163,7 @@ class Worker:
     ) -> None:
         """Assemble, in the running event loop, for the agents and tables of the pool; `probe` gets each stage."""
         self._settings, self._holder, self._probe = settings, holder, probe
-        self._began = clock.monotonic()
+        self._began, self._export = clock.monotonic(), exporter(settings.otlp_endpoint, "worker", str(holder))
         self._kafka = kafka = settings.kafka()
         self._names = names = Names(settings.topic_prefix)
         self._agents = agents = {name: one for name, one in catalog.agents.items() if one.pool == holder.pool}
@@ -227,12 +228,12 @@ class Worker:
             runtime,
             journal,
             writer,
-            pool=pool,
             named=catalog.agents,
             effects=self._effects,
             admission=AgentAdmission(limits.rate_limits, limits.semaphores),
             index=index,
             blocked=blocked,
+            export=self._export,
         )
         manager, key_gate = self._runs.manager, self._runs.key_gate
         self._pauses = QueuePauses(agents, self._runs.dispatcher, writer, pool, runtime)
@@ -247,6 +248,7 @@ class Worker:
             FloodGuard(settings.flood_threshold),
             blocked=blocked,
             take_in_locally=LocalIntake(runtime, intakes),
+            export=self._export,
         )
         bus = EventBus(catalog if default else replace(catalog, reactions={}), folds, lanes, writer)
         self._bus = bus if default or folds.events else None
@@ -377,6 +379,8 @@ class Worker:
         server.stop()
         self._queued.close()
         await self._producer.close(_FLUSH_S)
+        if self._export is not None:
+            await asyncio.to_thread(self._export.close)
         log.info("worker %s has left", self._holder.worker_id)
 
     def _pages(self) -> Starlette:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from schemas.parked_event import ParkedEvent
+from schemas.trace_context import TraceContext, derived, parsed
 from streams.journal import store_keys
 from streams.journal.parked_record import parked
+from streams.runtime.record import header_bytes
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -30,12 +32,23 @@ class ReactionItem:
     due_ms: int = 0
     first_ms: int = 0
     stored: bool = False
+    began_ms: int = 0  # when its last attempt began
     outputs: list[Any] | None = None  # what the reaction returned
     error: Exception | None = None  # why it was given up
     retrying: bool = False
     replaced: bool = False
     headers: dict[str, bytes] = field(default_factory=dict)
     others: list[ReactionItem] = field(default_factory=list)  # handed over with it; its outcome is theirs
+
+    @property
+    def trace(self) -> TraceContext:
+        """Return the span of the reaction to this event: in the event's trace, or in one that begins with the event."""
+        return (self.cause or derived(self.event_id)).within(self.event_id, self.reaction.name)
+
+    @property
+    def cause(self) -> TraceContext | None:
+        """Return the span that the event comes from, if its record says so."""
+        return parsed(header_bytes(self.record).get("traceparent", b"").decode("ascii", "replace"))
 
     @property
     def given(self) -> Any:

@@ -18,7 +18,7 @@ from streams.activity import LABEL, Watched, label
 from streams.define.policies import Reject, Retry, asked_pause
 from streams.engine.ids import seeded
 from streams.engine.starts import listed
-from streams.error_text import error_types
+from streams.error_text import error_message, error_types
 from streams.errors import StreamsError, UserCodeExit
 from streams.journal.blocked_code import BlockedCode, event_name
 from streams.journal.dead_letters import dead_letter
@@ -27,6 +27,7 @@ from streams.runtime.commit_unit import WHOLE_EVENT_BYTES, CommitUnit
 from streams.runtime.errors import DeadAssignmentError, RecordTooLargeError
 from streams.tools._threads import in_thread
 from streams.tools.errors import ToolError
+from streams.tracing import Span
 from streams.user_code import awaited, called, cancel, is_cancelled, user_code_exit
 from streams.worker.reactions.flood_guard import RETRY_S, FloodGuard
 from streams.worker.reactions.lane_batches import handed_over, others
@@ -78,11 +79,12 @@ class ReactionLanes:
         *,
         blocked: BlockedCode | None = None,
         take_in_locally: LocalStart | None = None,
+        export: Callable[[Span], None] | None = None,
     ) -> None:
         """Run lanes as `tasks`; units of parked events go to the committer.
 
         `blocked` knows the events whose code has blocked workers. `take_in_locally` takes in the runs that a reaction
-        starts, behind its unit; without it they come by their queues alone.
+        starts, behind its unit; without it they come by their queues alone. `export` takes the spans of reactions.
         """
         self._tasks = tasks
         self._writer = writer
@@ -92,6 +94,7 @@ class ReactionLanes:
         self._moved = asyncio.Event()  # set whenever an item settles or starts to wait
         self.parked: dict[PartitionAssignment, int] = {}
         self._blocked = blocked or BlockedCode()
+        self._export = export
         self._take_in_locally = take_in_locally or _queued
 
     # -- from a batch
@@ -231,6 +234,7 @@ class ReactionLanes:
         """Run the reaction once and set the item's outcome."""
         own = asyncio.current_task()
         name = _name_of(item)
+        item.began_ms = clock.now_ms()
         item.error = self._blocked.refuses_event(item.owned, name)
         if item.error is not None:
             return
@@ -321,15 +325,37 @@ class ReactionLanes:
         if item.error is None:
             mark, started = unit.mark(), []
             try:
-                started = called(put, unit, self._writer, item.event_id, item.reaction.name, item.outputs or [])
+                started = called(put, unit, self._writer, item)
             except Exception as error:  # noqa: BLE001 - an output that cannot be sent is its event's dead letter
                 unit.rollback(mark)  # all outputs of an event or none
                 item.error = error
+            self._trace(unit, item)
             if started:
                 unit.on_add.append(partial(self._take_in_locally, unit, started))
         if item.error is not None:
             for one in (item, *item.others):
                 dead_letter(unit, self._writer, one.record, item.error, item.reaction.name, attempts=item.attempt)
+
+    def _trace(self, unit: CommitUnit, item: ReactionItem) -> None:
+        """Export the span of a reaction when its outcome is committed."""
+        export = self._export
+        if export is None:
+            return
+        span, ended_ms = item.trace, clock.now_ms()
+        cause, error = item.cause, None if item.error is None else error_message(item.error)
+        name = item.reaction.name
+        attributes = {"streams.event.id": item.event_id, "streams.event.type": item.event.event_type}
+        made = Span(
+            f"process {name}",
+            span,
+            None if cause is None else cause.span_id,
+            item.began_ms or ended_ms,
+            ended_ms,
+            "consumer",
+            attributes,
+            error,
+        )
+        unit.on_commit.append(partial(export, made))
 
     def forget(self, owned: PartitionAssignment) -> None:
         """Drop the lanes of a dead assignment; its parked rows are its next owner's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.run import RunSubmitted
 from streams import clock
@@ -11,14 +11,18 @@ from streams.engine.starts import outputs_of
 if TYPE_CHECKING:
     from streams.journal.record_writer import RecordWriter
     from streams.runtime.commit_unit import CommitUnit
+    from streams.worker.reactions.event_item import ReactionItem
 
 
-def put(unit: CommitUnit, writer: RecordWriter, cause: str, name: str, made: list[Any]) -> list[RunSubmitted]:
-    """Add what reaction `name` made of the event with id `cause`; return the runs that it starts.
+def put(unit: CommitUnit, writer: RecordWriter, item: ReactionItem) -> list[RunSubmitted]:
+    """Add what a reaction made of an event; return the runs that it starts.
 
     Raises what encoding and limits raise.
     """
-    outputs = outputs_of(cause, name, made, clock.now_ms())
+    outputs = outputs_of(item.event_id, item.reaction.name, item.outputs or [], clock.now_ms())
+    traceparent = item.trace.header
     for output in outputs:
-        writer.send(unit, output)
+        if isinstance(output.event, RunSubmitted):
+            output.event = output.event.model_copy(update={"traceparent": traceparent})
+        writer.send(unit, output, traceparent)
     return [output.event for output in outputs if isinstance(output.event, RunSubmitted)]

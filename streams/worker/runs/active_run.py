@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from streams.worker.runs.run_spans import context_of
+
 if TYPE_CHECKING:
+    from schemas.trace_context import TraceContext
     from streams.define.agents import Agent
     from streams.engine.machine import Machine
     from streams.limits.budget_client import Spender
@@ -22,6 +25,7 @@ class ActiveRun:
     """A run in memory."""
 
     __slots__ = (
+        "_trace",
         "assignment",
         "executing",
         "last",
@@ -45,7 +49,15 @@ class ActiveRun:
         self.shown: Shown | None = None  # what its row in `runs` says, once that is known
         self.repeats: Repeats | None = None  # what its model was asked: all of it is on the log before what comes
         self.spender: Spender | None = None
+        self._trace: TraceContext | None = None
         self.waits_for: str | None = None  # as it was counted last
+
+    @property
+    def trace(self) -> TraceContext:
+        """Return the run's span, once its submission is in its journal."""
+        if self._trace is None:
+            self._trace = context_of(self.machine.journal.view)
+        return self._trace
 
     @property
     def agent(self) -> Agent[Any, Any]:

@@ -90,7 +90,10 @@ class RunIntake:
         self._submit(batch, self._read(message))
 
     def _read(self, message: ConsumedRecord) -> RunSubmitted | RunHistoryGiven:
-        event = self._writer.read(message).event
+        arrived = self._writer.read(message)
+        event = arrived.event
+        if isinstance(event, RunSubmitted) and event.traceparent is None and arrived.attributes.traceparent is not None:
+            event = event.model_copy(update={"traceparent": arrived.attributes.traceparent})
         if not isinstance(event, RunSubmitted | RunHistoryGiven):
             raise SchemaError(f"the queue of {self._agent.name} takes run.submitted events only")
         if message.key() != event.run_id.encode():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.call import CallRecorded
 from schemas.dead import DeadLettered
 from schemas.errors import SchemaError
+from schemas.run import RunSubmitted
 from streams import clock
 from streams.activity import BOARD, label
 from streams.engine.decision import Decision, Output, Perform
@@ -28,6 +29,7 @@ from streams.user_code import cancel, outside_tasks
 from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.decision_units import DecisionUnits
 from streams.worker.runs.run_hooks import RunHooks
+from streams.worker.runs.run_spans import entry_context
 
 if TYPE_CHECKING:
     from schemas import Event
@@ -216,7 +218,7 @@ class RunManager:
                 if entries:
                     parts.rows(target, [self._journal.encode(entry) for entry in entries])
                 for output in outputs:
-                    self._writer.send(target, placed(output, live))
+                    send_output(self._writer, target, output, live)
             if decision.ended is not None:
                 self._hooks.ended(live, parts.last)
         except (StreamsError, SchemaError):
@@ -313,8 +315,13 @@ def call_shortened(repeats: Repeats, call: Event) -> Event:
     return call.model_copy(update={"request": repeats.shortened(call.hash, call.request)})
 
 
-def placed(output: Output, live: ActiveRun) -> Output:
-    """Say in a run's dead letter where the run lives: the machine does not know."""
-    if isinstance(output.event, DeadLettered):
-        output.event = output.event.model_copy(update={"source_partition": live.assignment.partition})
-    return output
+def send_output(writer: RecordWriter, unit: CommitUnit, output: Output, live: ActiveRun) -> None:
+    """Add what a run writes to its unit, with what the machine does not know: its partition, and its trace."""
+    event, trace = output.event, live.trace
+    if isinstance(event, DeadLettered):
+        output.event = event.model_copy(update={"source_partition": live.assignment.partition})
+    elif isinstance(event, RunSubmitted):
+        if event.parent == live.run_id and event.parent_path is not None:
+            trace = entry_context(trace, live.run_id, event.parent_path)
+        output.event = event.model_copy(update={"traceparent": trace.header})
+    writer.send(unit, output, trace.header)

@@ -11,10 +11,11 @@ from streams.worker.runs.key_gate import KeyGate
 from streams.worker.runs.run_hooks import RunHooks
 from streams.worker.runs.run_manager import RunManager
 from streams.worker.runs.run_metrics import RunMetrics
+from streams.worker.runs.run_spans import RunSpans
 from streams.worker.runs.run_timers import RunTimers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from streams.define.agents import Agent
     from streams.engine.decision import Decision, Timer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
     from streams.runtime.commit_unit import CommitUnit
     from streams.runtime.runtime import Runtime
+    from streams.tracing import Span
     from streams.worker.runs.active_run import ActiveRun
     from streams.worker.runs.effects import EffectRunner
     from streams.worker.runs.run_index import RunIndex
@@ -43,21 +45,22 @@ class WorkerRuns(RunHooks):
         journal: JournalStore,
         writer: RecordWriter,
         *,
-        pool: str,
         named: Mapping[str, Agent[Any, Any]],
         effects: EffectRunner,
         admission: AgentAdmission,
         index: RunIndex,
         blocked: BlockedCode,
+        export: Callable[[Span], None] | None,
     ) -> None:
-        """Serve `agents` of `pool`; runs may call those in `named`, of other pools too."""
+        """Serve `agents` of the pool that `writer` writes for; runs may call those in `named`, of other pools too."""
         self._index = index
         self._blocked = blocked
         self.metrics = RunMetrics()
+        self._spans = RunSpans(export)
         self.timers = RunTimers(self._fire)
         self.manager = RunManager(
             agents=agents,
-            pool=pool,
+            pool=writer.pool,
             journal=journal,
             writer=writer,
             committer=runtime.committer,
@@ -83,8 +86,9 @@ class WorkerRuns(RunHooks):
         self._index.changed(live, unit)
 
     def decided(self, live: ActiveRun, decision: Decision) -> None:
-        """Count the decision."""
+        """Count the decision, and export the spans that it ends."""
         self.metrics.decided(live, decision)
+        self._spans.decided(live, decision)
 
     def found(self, live: ActiveRun, entries: Iterable[Entry]) -> None:
         """Note what the run was counted for."""

@@ -8,6 +8,7 @@ from schemas.attributes import Attributes
 from schemas.dead import DeadLettered
 from schemas.schedule import ScheduleRun
 from schemas.tick import Ticked
+from schemas.trace_context import derived
 from streams import clock
 from streams.define.starts import StartRun
 from streams.engine.ids import started_id
@@ -40,20 +41,22 @@ def write_outputs(
     do not wait for it. Raises what checking, encoding and limits raise.
     """
     runs: list[ScheduleRun] = []
-    started = 0
+    started, trace = 0, derived(entry.id).header
     for index, output in enumerate(outputs):
         if not isinstance(output, StartRun):
             id = f"{entry.id}/{schedule.name}/{index}"
-            writer.write(unit, writer.names.events, output, id=id, key=output.key_text() or id)
+            key = output.key_text() or id
+            writer.write(unit, writer.names.events, output, id=id, key=key, traceparent=trace)
             continue
         run_id = output.run_id or (entry.id if started == 0 else started_id(entry.id, schedule.name, index))
         started += 1
         reports_end = output.run_id is None and schedule.overlap != "allow"
-        event = submission(output, run_id, clock.now_ms())
+        event = submission(output, run_id, clock.now_ms()).model_copy(update={"traceparent": trace})
         if reports_end:
             event = event.model_copy(update={"schedule": schedule.name})
             runs.append(ScheduleRun(run_id=run_id, agent=output.agent.name, pool=output.agent.pool))
-        writer.write(unit, writer.names.agents(output.agent.name), event, id=f"{run_id}/submitted/0", key=run_id)
+        topic, id = writer.names.agents(output.agent.name), f"{run_id}/submitted/0"
+        writer.write(unit, topic, event, id=id, key=run_id, traceparent=trace)
     return runs
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -62,9 +62,8 @@ class Hooks(RunHooks):
 class Room:
     """A run manager over one assignment; the test commits and ends attempts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hooks: RunHooks | None = None, traceparent: str | None = None) -> None:
         self.now = 1_000_000
-        self.loop = asyncio.new_event_loop()
         self.owned = owned_assignment(folder)
         self.journal = JournalStore(Codec(FileRegistry()))
         self.open: list[CommitUnit] = []
@@ -73,19 +72,20 @@ class Room:
         self.metrics.begin(self.owned)
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
+        self.writer = RecordWriter(Names(), Codec(FileRegistry()), events(), "default")
         self.manager = RunManager(
             agents={"asks": asks},
             pool="default",
             journal=self.journal,
-            writer=RecordWriter(Names(), Codec(FileRegistry()), events(), "default"),
+            writer=self.writer,
             committer=cast("Any", self),
             effects=cast("Any", self),
             timers=cast("Any", SimpleNamespace(settle=_nothing, add=_nothing)),
             refusals={},
-            hooks=Hooks(self.metrics),
+            hooks=hooks or Hooks(self.metrics),
         )
         self.live = self.manager.create(self.owned, "one", asks)
-        self.send(Submit(RunSubmitted(run_id="one", agent="asks", input=7)))
+        self.send(Submit(RunSubmitted(run_id="one", agent="asks", input=7, traceparent=traceparent)))
 
     def send(self, message: Any) -> None:
         self.manager.send_message(self.live, message)
@@ -99,9 +99,9 @@ class Room:
     def proven(self) -> bool:
         return True
 
-    def start(self, _spender: object, perform: Perform, _done: object, _partition: int) -> asyncio.Future[None]:
+    def start(self, _spender: object, perform: Perform, _done: object, _partition: int) -> Future[None]:
         self.performed.append(perform)
-        return self.loop.create_future()
+        return Future()
 
     # what the test does
 
@@ -130,12 +130,11 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     made: list[Room] = []
     monkeypatch.setattr(clock, "now_ms", lambda: made[0].now if made else 1_000_000)
     made.append(Room(tmp_path))
-    yield made[0]
-    made[0].loop.close()
+    return made[0]
 
 
 def test_a_run_is_counted_when_its_decision_is_committed(room: Room) -> None:
