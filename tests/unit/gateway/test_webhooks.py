@@ -16,10 +16,13 @@ import pytest
 from schemas.dead import DeadLettered
 from schemas.github import GithubIssueOpened
 from schemas.run import RunSubmitted
+from schemas.trace_context import derived, parsed, span_id
 from schemas.webhook import WebhookReceived
 from tests.unit.gateway._gateway import World, problem, signed, world
 
 NOW_S: Final = 1_800_000_000
+
+CAUSE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +51,7 @@ async def help_deliver(it: World, body: Any, delivery: str | None = "h-1", secre
 
 async def test_a_delivery_is_kept_raw_and_becomes_its_event() -> None:
     async with world() as it:
-        answer = await it.deliver(ISSUE, authorization="Bearer sender", traceparent="00-c")
+        answer = await it.deliver(ISSUE, authorization="Bearer sender", traceparent=CAUSE)
         assert answer.status_code == 202
         assert answer.json() == {"id": "d-1", "events": ["github/d-1/0"], "runs": []}
         [raw] = it.log.on("webhooks.github")
@@ -59,7 +62,16 @@ async def test_a_delivery_is_kept_raw_and_becomes_its_event() -> None:
         assert isinstance(opened.event, GithubIssueOpened)
         assert (opened.event.number, opened.event.labels, opened.event.body) == (7, ["bug"], "")
         assert (opened.id, opened.key, opened.source) == ("github/d-1/0", "octo/hello", "/webhooks/github")
-        assert opened.traceparent == "00-c"
+        trace = parsed(opened.traceparent)
+        assert trace is not None
+        assert trace == parsed(CAUSE)._replace(span_id=span_id("github", "d-1"))  # type: ignore[union-attr]
+
+
+async def test_all_that_a_delivery_becomes_is_in_a_trace_of_its_own_without_one() -> None:
+    async with world() as it:
+        await it.deliver(ISSUE, traceparent="not valid")
+        [opened] = it.log.on("events")
+        assert opened.traceparent == derived("github", "d-1").header
 
 
 async def test_the_same_delivery_again_writes_nothing() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.attributes import Attributes, milliseconds, new_id, rfc3339
 from schemas.errors import SchemaError
+from schemas.trace_context import derived
 
 HEADERS = [
     ("ce_id", b"1"),
@@ -21,7 +22,8 @@ HEADERS = [
 
 def test_the_headers_are_those_of_the_binding() -> None:
     attributes = Attributes("1", "a.b", "/s", 1795549568123)
-    assert sorted(attributes.to_headers()) == sorted(HEADERS)
+    trace = ("traceparent", derived("1").header.encode())  # it begins one: nothing is known that it comes from
+    assert sorted(attributes.to_headers()) == sorted([*HEADERS, trace])
 
 
 def test_headers_survive_the_round_trip_with_trace_and_others() -> None:

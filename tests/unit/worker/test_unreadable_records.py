@@ -59,7 +59,9 @@ class Courier:
         if message.number == 2:
             raise self._make()
         event = RunSubmitted(run_id="run", agent="work", input=message.number)
-        return SimpleNamespace(event=event, attributes=SimpleNamespace(id=str(message.number)), foreign=False)
+        return SimpleNamespace(
+            event=event, attributes=SimpleNamespace(id=str(message.number), traceparent=None), foreign=False
+        )
 
 
 BATCH = cast(
