@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,9 +68,8 @@ class Traced:
 
 
 @pytest.fixture
-def at_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now_ms", lambda: 1_000_000)
-    return
 
 
 @pytest.mark.usefixtures("at_work")
