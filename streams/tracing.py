@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SpanKind = Literal["internal", "server", "client", "consumer"]
 Attribute = str | int | float | bool
 _MS: Final = 1_000_000  # nanoseconds
+_DELAY_MS: Final = 500  # a killed process loses the spans of so long; the library's own delay is five seconds
 _CLOSE_MS: Final = 1_500  # for what is not exported yet when a process ends
 
 
@@ -52,7 +53,8 @@ class SpanExporter:
             raise SettingsError(
                 "OTEL_EXPORTER_OTLP_ENDPOINT is set, but its library is missing: install 'streams[otel]'"
             ) from error
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces"))
+        exporting = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+        self._processor = BatchSpanProcessor(exporting, schedule_delay_millis=_DELAY_MS)
         self._scope = InstrumentationScope("streams", version("streams"))
         self._resource = Resource.create(
             {
