@@ -33,8 +33,8 @@ class RunError(OpenModel):
     reason: str | None = Field(None, description="of a cancelled run: why, as whoever cancelled it wrote")
 
 
-class RunSummary(ContractModel):
-    """A run as lists show it."""
+class RunFields(ContractModel):
+    """What a list and a single read both show of a run."""
 
     run_id: str
     agent: str
@@ -45,40 +45,30 @@ class RunSummary(ContractModel):
     attempt: int
     input: Any
     error: RunError | None
-    usage: RunUsage | None
     parent: str | None
     forked_from: str | None
+    created_at: str
+    updated_at: str
+    progress_text: str | None = None
+    next_attempt_at: str | None = None
+
+
+class RunSummary(RunFields):
+    """A run as lists show it."""
+
+    usage: RunUsage | None
     reason: str | None
     endings: int = Field(description="how often the run has ended; a resumed run ends again")
     key: str | None = Field(description="its concurrency key")
-    created_at: str
-    updated_at: str
-    progress_text: str | None = None
-    next_attempt_at: str | None = None
 
 
-class RunState(ContractModel):
+class RunState(RunFields):
     """A run as it is, or as it was after an entry of its journal."""
 
-    run_id: str
-    agent: str
-    status: RunStatus
-    stage: str | None
-    progress: int = Field(ge=0, le=100)
-    step: str | None
-    attempt: int
-    input: Any
-    error: RunError | None
     usage: RunUsage
-    parent: str | None
     children: list[str]
-    forked_from: str | None
-    created_at: str
-    updated_at: str
-    progress_text: str | None = None
     forks: list[str] = Field(default_factory=list)
     reason: str | None = Field(None, description="why it is queued, waits or ended")
-    next_attempt_at: str | None = None
     started_by: str | None = Field(None, description="the fingerprint of the API key that submitted it")
     endings: int = Field(0, description="how often the run has ended; a resumed run ends again")
     stale: bool = Field(default=False, description="true for the answer of a standby")

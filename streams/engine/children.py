@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from schemas.run import RunSubmitted
 from schemas.signal import CancelRequested, ResumeRequested
-from streams.engine.decision import Output, Timer
-from streams.engine.driver import Driver, Op
+from streams.engine.decision import Output
+from streams.engine.driver import Driver, MarkOp, TimedOp
 from streams.engine.ids import child_id
 from streams.engine.jsonable import digest, from_json, shown
 from streams.errors import ChildCancelled, ChildFailed, TimedOut
 
 if TYPE_CHECKING:
+    from schemas import Event
     from streams.define.agents import Agent
     from streams.engine.entry import Entry
     from streams.engine.messages import ChildDone
@@ -20,31 +21,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class CallOp(Op[T]):
+class CallOp(TimedOp[T]):
     """Submits a child and waits for its ending; on a resume the failed child is resumed, not started anew."""
 
-    __slots__ = ("agent", "child", "due_ms", "ending", "input", "key", "priority", "timeout")
+    __slots__ = ("agent", "child", "ending", "input", "priority")
     kind = "call"
 
     def __init__(
         self, driver: Driver, agent: Agent[Any, T], input: Any, *, timeout: float | None, priority: str | None
     ) -> None:
-        super().__init__(driver, agent.name)
+        super().__init__(driver, agent.name, timeout)
         self.agent = agent
         self.input = input
-        self.timeout = timeout
         self.priority = priority
         self.digest = digest(agent.name, input)
         self.child = ""
         self.ending = 1
-        self.due_ms: int | None = None
 
     def schedule(self) -> None:
         """Record the call and submit the child, or ask a child that failed before to go on."""
+        super().schedule()
         journal = self.driver.journal
-        journal.forbid_new(self.path, self.kind, self.name)
-        if self.timeout is not None:
-            self.due_ms = journal.now_ms + int(self.timeout * 1000)
         voided = journal.voided.get(self.path)
         failed = voided.error if voided is not None and voided.kind == self.kind else None
         if failed and failed.get("status") == "failed":
@@ -53,47 +50,34 @@ class CallOp(Op[T]):
         else:
             self.child = child_id(journal.run_id, self.path, self.resume)
             self._submit_child()
-        journal.append(
-            self.path,
-            self.kind,
-            self.name,
-            status="scheduled",
-            digest=self.digest,
-            stage=self.stage,
-            input=shown(self.input),
-            output={"child": self.child, "ending": self.ending},
-            due_ms=self.due_ms,
-        )
+        output = {"child": self.child, "ending": self.ending}
+        self.append("scheduled", input=shown(self.input), output=output, due_ms=self.due_ms)
 
     def activate(self) -> None:
         """Wait for the child: its ending may already be in the inbox."""
-        journal = self.driver.journal
-        record = self.record
-        if record is not None:
-            self.child, self.ending = record.output["child"], record.output["ending"]
-            self.due_ms = record.due_ms
-            if self.due_ms is not None and self.timeout is not None and record.seq < journal.resumed_seq:
-                self.due_ms = max(self.due_ms, journal.resumed_ms + int(self.timeout * 1000))
+        if self.record is not None:
+            self.child, self.ending = self.record.output["child"], self.record.output["ending"]
+            self.load(self.record)
         known = self.driver.children.get(self.child)
         if known is not None and known.attempt >= self.ending:
-            self._decide(known.error or {"status": "succeeded"}, known.output, known.usage, known.attempt)
-            return
-        if self.due_ms is not None:
-            journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
+            self._end(known.error or {"status": "succeeded"}, known.output, known.usage, known.attempt)
+        else:
+            self.arm()
 
     def ended(self, message: ChildDone) -> bool:
-        """Record the child's ending, if it is the awaited one; say whether it was."""
+        """Record the child's ending, if it is the awaited one; return whether it was."""
         if message.child_id != self.child or message.ending < self.ending:
             return False
-        self._decide({**(message.error or {}), "status": message.status}, message.result, message.usage, message.ending)
+        self._end({**(message.error or {}), "status": message.status}, message.result, message.usage, message.ending)
         return True
 
     def fired(self, due_ms: int) -> None:
-        """Record that the time is over and tell the child."""
+        """Record that the time is over and cancel the child."""
         if due_ms != self.due_ms:
             return
         self._cancel_child("its caller no longer waits")
-        self.driver.ready.append((self, self._append("timed_out", error={"status": "timed_out", "child": self.child})))
+        child = {"child": self.child}
+        self.decide("timed_out", input=child, error={"status": "timed_out"} | child)
 
     def outcome(self, entry: Entry) -> None:
         """Give the child's result as the agent's output type, or raise what became of it."""
@@ -122,33 +106,18 @@ class CallOp(Op[T]):
         """Settle the path and ask the child to cancel."""
         if not self.driver.journal.replaying:
             self._cancel_child("its caller was interrupted")
-            self._append("cancelled")
+            self.append("cancelled", input={"child": self.child})
 
     def release(self) -> None:
         """Ask the child to cancel, because the run is over."""
         self._cancel_child("its caller has ended")
 
-    def _decide(self, error: dict[str, Any], result: Any, usage: Any, ending: int) -> None:
+    def _end(self, error: dict[str, Any], result: Any, usage: Any, ending: int) -> None:
+        child = {"child": self.child}
         if error.get("status") == "succeeded":
-            entry = self._append("completed", output=result, usage=usage)
+            self.decide("completed", input=child, output=result, usage=usage)
         else:
-            entry = self._append("failed", error={**error, "child": self.child, "ending": ending}, usage=usage)
-        self.driver.ready.append((self, entry))
-
-    def _append(self, status: str, *, output: Any = None, error: Any = None, usage: Any = None) -> Entry:
-        return self.driver.journal.append(
-            self.path,
-            self.kind,
-            self.name,
-            status=status,
-            resume=self.resume,
-            digest=self.digest,
-            stage=self.stage,
-            input={"child": self.child},
-            output=output,
-            error=error,
-            usage=usage,
-        )
+            self.decide("failed", input=child, error=error | child | {"ending": ending}, usage=usage)
 
     def _submit_child(self) -> None:
         submit(
@@ -156,23 +125,24 @@ class CallOp(Op[T]):
         )
 
     def _resume_child(self) -> None:
-        journal = self.driver.journal
-        request = f"{journal.run_id}/{self.path}/{self.resume}"
+        request = self._request_id()
         event = ResumeRequested(run_id=self.child, request_id=request, ending=self.ending - 1)
-        journal.decision.outputs.append(
-            Output("signals", event, f"{request}/resume", self.child, self.agent.name, self.agent.pool)
-        )
+        self._signal_child(event, f"{request}/resume")
 
     def _cancel_child(self, reason: str) -> None:
-        journal = self.driver.journal
-        request = f"{journal.run_id}/{self.path}/{self.resume}"
+        request = self._request_id()
         event = CancelRequested(run_id=self.child, request_id=request, reason=reason)
-        journal.decision.outputs.append(
-            Output("signals", event, f"{request}/cancel", self.child, self.agent.name, self.agent.pool)
-        )
+        self._signal_child(event, f"{request}/cancel")
+
+    def _request_id(self) -> str:
+        return f"{self.driver.journal.run_id}/{self.path}/{self.resume}"
+
+    def _signal_child(self, event: Event, id: str) -> None:
+        output = Output("signals", event, id, self.child, self.agent.name, self.agent.pool)
+        self.driver.journal.decision.outputs.append(output)
 
 
-class StartOp(Op[str]):
+class StartOp(MarkOp[str]):
     """Submits a run and does not wait for it; gives its id."""
 
     __slots__ = ("agent", "input", "not_before_ms", "priority")
@@ -196,13 +166,15 @@ class StartOp(Op[str]):
 
     def begin(self) -> bool:
         """Submit, unless that is recorded; nothing is waited for."""
+        super().begin()
+        if self.record is not None:
+            self.value = self.record.output
+        return False
+
+    def schedule(self) -> None:
+        """Submit and record the new run's id."""
         journal = self.driver.journal
-        record = journal.find(self.path, self.kind, self.name, self.digest)
-        if record is not None:
-            self.value = record.output
-            return False
-        journal.forbid_new(self.path, self.kind, self.name)
-        self.value = child_id(journal.run_id, self.path, journal.resume)
+        self.value = child_id(journal.run_id, self.path, self.resume)
         not_before = None if self.not_before_ms is None else journal.now_ms + self.not_before_ms
         submit(
             self.driver,
@@ -214,16 +186,7 @@ class StartOp(Op[str]):
             priority=self.priority,
             not_before_ms=not_before,
         )
-        journal.append(
-            self.path,
-            self.kind,
-            self.name,
-            digest=self.digest,
-            stage=self.stage,
-            input=shown(self.input),
-            output=self.value,
-        )
-        return False
+        self.append("completed", input=shown(self.input), output=self.value)
 
 
 def submit(

@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
+from streams.engine.decision import Timer
 from streams.engine.ids import seeded
 from streams.error_text import LIBRARIES, error_message, error_type
 from streams.errors import ForeignAwait, JournalMismatch, StreamsError
@@ -63,6 +64,20 @@ class Frame:
         """Return the path of the next operation of this frame."""
         self.count += 1
         return f"{self.prefix}{self.count}"
+
+
+class EntryFields(TypedDict, total=False):
+    """What an operation records beside its identity."""
+
+    attempt: int
+    progress: int | None
+    input: Any
+    output: Any
+    error: Any
+    usage: Any
+    due_ms: int | None
+    started_ms: int
+    finished_ms: int | None
 
 
 class Op(Generic[T]):
@@ -117,6 +132,23 @@ class Op(Generic[T]):
     def abandon(self) -> None:
         """Stop the effect or timer, because the frame no longer waits for it."""
 
+    def append(self, status: str, **fields: Unpack[EntryFields]) -> Entry:
+        """Append an entry of the operation to this turn's unit."""
+        return self.driver.journal.append(
+            self.path,
+            self.kind,
+            self.name,
+            status=status,
+            resume=self.resume,
+            digest=self.digest,
+            stage=self.stage,
+            **fields,
+        )
+
+    def decide(self, status: str, **fields: Unpack[EntryFields]) -> None:
+        """Append the entry that decides the operation; the frame gets it next."""
+        self.driver.ready.append((self, self.append(status, **fields)))
+
     def interrupt(self, make: Callable[[], BaseException]) -> None:
         """Give the frame an exception instead of the operation's outcome."""
         self.driver.waiting.pop(self.path, None)
@@ -130,6 +162,53 @@ class Op(Generic[T]):
         return None if mark is None else mark.name
 
     frame: Frame
+
+
+class TimedOp(Op[T]):
+    """An operation that waits for at most `timeout` seconds, from its begin or from the resume that it outlived."""
+
+    __slots__ = ("due_ms", "timeout")
+
+    def __init__(self, driver: Driver, name: str, timeout: float | None) -> None:
+        super().__init__(driver, name)
+        self.timeout = timeout
+        self.due_ms: int | None = None
+
+    def schedule(self) -> None:
+        """Set until when it waits; a subclass records it."""
+        journal = self.driver.journal
+        journal.forbid_new(self.path, self.kind, self.name)
+        if self.timeout is not None:
+            self.due_ms = journal.now_ms + int(self.timeout * 1000)
+
+    def load(self, record: Entry) -> None:
+        """Take the recorded time; a later resume gives the operation its whole time again."""
+        journal = self.driver.journal
+        self.due_ms = record.due_ms
+        if self.due_ms is not None and self.timeout is not None and record.seq < journal.resumed_seq:
+            self.due_ms = max(self.due_ms, journal.resumed_ms + int(self.timeout * 1000))
+
+    def arm(self) -> None:
+        """Ask for the timer, if the operation has one."""
+        if self.due_ms is not None:
+            self.driver.journal.decision.timers.append(Timer(self.path, self.due_ms, self.resume))
+
+
+class MarkOp(Op[T]):
+    """An operation that is recorded once and waits for nothing."""
+
+    __slots__ = ()
+    named: ClassVar[bool] = True  # whether its name identifies it
+
+    def begin(self) -> bool:
+        """Record it, unless it is recorded."""
+        journal = self.driver.journal
+        self.record = journal.find(self.path, self.kind, self.name if self.named else None, self.digest)
+        if self.record is None:
+            journal.forbid_new(self.path, self.kind, self.name)
+            self.resume = journal.resume
+            self.schedule()
+        return False
 
 
 class Driver:

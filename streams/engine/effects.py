@@ -135,7 +135,7 @@ class EffectOp(Op[T]):
             self.perform()
 
     def expects(self, message: EffectDone) -> bool:
-        """Say whether this is the end of the attempt that is under way."""
+        """Return whether this is the end of the attempt that is under way."""
         return self.performing and self.attempt == message.attempt and self.resume == message.resume
 
     def done(self, message: EffectDone) -> None:
@@ -162,14 +162,9 @@ class EffectOp(Op[T]):
         if error is not None and self._again(error):
             self._retry(message, error)
             return
-        entry = self.driver.journal.append(
-            self.path,
-            self.kind,
-            self.name,
-            status="completed" if error is None else "failed",
-            resume=self.resume,
-            digest=self.digest,
-            stage=self.stage,
+        self.driver.effects -= 1
+        self.decide(
+            "completed" if error is None else "failed",
             attempt=self.attempt,
             input=shown(self.show),
             output=output,
@@ -178,8 +173,6 @@ class EffectOp(Op[T]):
             started_ms=message.started_ms,
             finished_ms=message.finished_ms or None,
         )
-        self.driver.effects -= 1
-        self.driver.ready.append((self, entry))
 
     def outcome(self, entry: Entry) -> None:
         """Give the typed result, or raise what happened."""
@@ -207,29 +200,15 @@ class EffectOp(Op[T]):
             self.driver.performing -= 1
             journal.decision.cancel.append(self.path)
         elif self.due_ms is not None:
-            journal.append(
-                self.path,
-                self.kind,
-                self.name,
-                status="cancelled",
-                resume=self.resume,
-                digest=self.digest,
-                attempt=self.attempt - 1,
-            )
+            self.append("cancelled", attempt=self.attempt - 1)
 
     def _park(self, reason: str) -> None:
         """Leave memory until somebody helps; look again by the clock, and record only what is new."""
         journal = self.driver.journal
         self.due_ms = journal.now_ms + PARK_MS
         if self.parked != reason:
-            journal.append(
-                self.path,
-                self.kind,
-                self.name,
-                status="scheduled",
-                resume=self.resume,
-                digest=self.digest,
-                stage=self.stage,
+            self.append(
+                "scheduled",
                 attempt=self.attempt - 1,
                 input=shown(self.show),
                 error={"type": PARKED, "message": reason},
@@ -265,14 +244,8 @@ class EffectOp(Op[T]):
         if delay is None:
             delay = self.retry.delay(self.attempt, seeded(journal.run_id, self.path, self.attempt))
         self.due_ms = journal.now_ms + int(delay * 1000)
-        journal.append(
-            self.path,
-            self.kind,
-            self.name,
-            status="scheduled",
-            resume=self.resume,
-            digest=self.digest,
-            stage=self.stage,
+        self.append(
+            "scheduled",
             attempt=self.attempt,
             input=shown(self.show),
             error=error_json(error),

@@ -1,4 +1,4 @@
-"""How a run ends: exactly one entry for each ending number, and the records that tell others."""
+"""How a run ends: exactly one entry for each ending number, and the records that notify others."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _to_parent(journal: Journal, outcome: Outcome, number: int, result: Any, err
 
 
 def _to_schedule(journal: Journal, outcome: Outcome, number: int) -> Output:
-    """Tell the schedule, which may not let two of its runs overlap; schedules live in the default pool."""
+    """Notify the schedule, which may not let two of its runs overlap; schedules live in the default pool."""
     name = str(journal.view.meta["schedule"])
     event = ScheduleRunEnded(schedule=name, run_id=journal.run_id, ending=number, status=outcome)
     return Output("signals", event, f"{journal.run_id}/ended/{number}", name, journal.agent, "default")

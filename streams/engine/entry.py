@@ -1,4 +1,4 @@
-"""The journal's entry as the machine holds it, and the key under which the log keeps it."""
+"""The journal's entry as the machine holds it, and the key under which it is on the log."""
 
 from __future__ import annotations
 

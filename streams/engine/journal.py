@@ -176,7 +176,7 @@ class Journal:
         )
 
     def tolerates(self, entry: Entry) -> bool:
-        """Say whether the record may be passed over: it followed a failure that a resume has voided."""
+        """Return whether the record may be passed over: it followed a failure that a resume has voided."""
         return self.void_seq is not None and self.void_seq < entry.seq < self.resumed_seq
 
     def forbid_new(self, path: str, kind: str, name: str) -> None:

@@ -23,7 +23,7 @@ __all__ = [
     "unrecordable",
 ]
 
-CUT: Final = 4096  # bytes of an input kept in an entry for people to read; outputs are never cut
+CUT: Final = 4096  # bytes of an input in an entry for people to read; outputs are never cut
 
 _ATOMS: Final = frozenset({bool, type(None)})
 _MARK: Final = b'"$'

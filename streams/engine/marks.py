@@ -1,11 +1,11 @@
-"""What a run says without waiting: progress, events, patches, and the begin and end of its stages."""
+"""What a run records without waiting: progress, events, patches, and the begin and end of its stages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
 from streams.engine.decision import Output, Timer
-from streams.engine.driver import Driver, Op, StageMark
+from streams.engine.driver import Driver, MarkOp, StageMark, TimedOp
 from streams.engine.jsonable import args_to_json, digest
 from streams.error_text import error_message, error_type
 
@@ -17,27 +17,24 @@ if TYPE_CHECKING:
 GRACE_MS = 10_000  # between SoftTimeout and the hard end
 
 
-class ProgressOp(Op[None]):
-    """Says how far the run is, in words and percent."""
+class ProgressOp(MarkOp[None]):
+    """Reports how far the run is, in words and percent."""
 
     __slots__ = ("percent",)
     kind = "progress"
+    named = False
 
     def __init__(self, driver: Driver, message: str, percent: int | None) -> None:
         super().__init__(driver, message)
         self.percent = percent
 
-    def begin(self) -> bool:
-        """Record it, unless it is recorded."""
-        journal = self.driver.journal
-        if journal.find(self.path, self.kind, None, "") is None:
-            journal.forbid_new(self.path, self.kind, self.name)
-            journal.append(self.path, self.kind, self.name, stage=self.stage, progress=self.percent)
-        return False
+    def schedule(self) -> None:
+        """Record the message and the percentage."""
+        self.append("completed", progress=self.percent)
 
 
-class AskOp(Op[str]):
-    """Says what a person is asked to approve, and gives the token that the answer has to carry."""
+class AskOp(MarkOp[str]):
+    """Records what a person is asked to approve; returns the token that the answer has to carry."""
 
     __slots__ = ("parameters",)
     kind = "approval"
@@ -47,17 +44,16 @@ class AskOp(Op[str]):
         self.parameters = parameters
 
     def begin(self) -> bool:
-        """Record the question, unless it is recorded."""
-        journal = self.driver.journal
-        self.value = self.digest = token = digest(journal.run_id, self.path, self.name, self.parameters)
-        if journal.find(self.path, self.kind, self.name, token) is None:
-            journal.forbid_new(self.path, self.kind, self.name)
-            asked = {"what": self.name, "parameters": self.parameters, "token": token}
-            journal.append(self.path, self.kind, self.name, digest=token, stage=self.stage, input=asked)
-        return False
+        """Derive the token from the question, and record both unless they are recorded."""
+        self.value = self.digest = digest(self.driver.journal.run_id, self.path, self.name, self.parameters)
+        return super().begin()
+
+    def schedule(self) -> None:
+        """Record the question and its token."""
+        self.append("completed", input={"what": self.name, "parameters": self.parameters, "token": self.digest})
 
 
-class EmitOp(Op[None]):
+class EmitOp(MarkOp[None]):
     """Publishes an event on the bus, in the unit of its entry."""
 
     __slots__ = ("event",)
@@ -68,30 +64,26 @@ class EmitOp(Op[None]):
         self.event = event
 
     def begin(self) -> bool:
-        """Record and publish it, unless it is recorded."""
+        """Derive the digest from the event's data; record and publish it, unless it is recorded."""
+        self.digest = digest(self.name, args_to_json(self.event, secrets=False))
+        return super().begin()
+
+    def schedule(self) -> None:
+        """Record the event's type and publish the event."""
         journal = self.driver.journal
-        data = args_to_json(self.event, secrets=False)
-        self.digest = digest(self.name, data)
-        if journal.find(self.path, self.kind, self.name, self.digest) is None:
-            journal.forbid_new(self.path, self.kind, self.name)
-            entry = journal.append(
-                self.path, self.kind, self.name, digest=self.digest, stage=self.stage, input={"type": self.name}
-            )
-            event_id = f"{journal.run_id}/{self.path}/{entry.resume}"
-            key = self.event.key_text() or journal.run_id
-            journal.decision.outputs.append(Output("events", self.event, event_id, key))
-        return False
+        self.append("completed", input={"type": self.name})
+        event_id = f"{journal.run_id}/{self.path}/{self.resume}"
+        journal.decision.outputs.append(Output("events", self.event, event_id, self.event.key_text() or journal.run_id))
 
 
-class StageOp(Op[None]):
-    """Enters a stage."""
+class StageOp(TimedOp[None]):
+    """Enters a stage; `timeout` is how long it may last."""
 
-    __slots__ = ("mark", "timeout")
+    __slots__ = ("mark",)
     kind = "stage"
 
     def __init__(self, driver: Driver, name: str, timeout: float | None) -> None:
-        super().__init__(driver, name)
-        self.timeout = timeout
+        super().__init__(driver, name, timeout)
         self.mark: StageMark | None = None
 
     def begin(self) -> bool:
@@ -100,18 +92,14 @@ class StageOp(Op[None]):
         self.record = journal.find(self.path, self.kind, self.name, self.digest)
         self.mark = mark = StageMark(self.name, self.path, self.frame, self.timeout)
         if self.record is None:
-            journal.forbid_new(self.path, self.kind, self.name)
-            if self.timeout is not None:
-                mark.due_ms = journal.now_ms + int(self.timeout * 1000)
-            journal.append(self.path, self.kind, self.name, status="scheduled", stage=self.stage, due_ms=mark.due_ms)
+            self.resume, mark.begun_ms = journal.resume, journal.now_ms
+            self.schedule()
+            self.append("scheduled", due_ms=self.due_ms)
         else:
-            mark.resume, mark.due_ms = self.record.resume, self.record.due_ms
+            self.resume, mark.begun_ms = self.record.resume, self.record.started_ms
             mark.record = self.record
-            mark.begun_ms = self.record.started_ms
-            if mark.due_ms is not None and self.timeout is not None and self.record.seq < journal.resumed_seq:
-                mark.due_ms = max(mark.due_ms, journal.resumed_ms + int(self.timeout * 1000))
-        if self.record is None:
-            mark.resume, mark.begun_ms = journal.resume, journal.now_ms
+            self.load(self.record)
+        mark.resume, mark.due_ms = self.resume, self.due_ms
         self.frame.stage = mark
         driver.stages[self.path] = mark
         if not journal.replaying:
@@ -123,7 +111,7 @@ def _reason(error: BaseException) -> dict[str, str]:
     return {"type": error_type(error), "message": error_message(error)}
 
 
-class StageEndOp(Op[None]):
+class StageEndOp(MarkOp[None]):
     """Leaves a stage: the checkpoint, with how it ended and how long it took."""
 
     __slots__ = ("mark", "reason")
@@ -133,29 +121,26 @@ class StageEndOp(Op[None]):
         super().__init__(driver, mark.name)
         self.mark = mark
         self.reason = reason
+        self.digest = "completed" if reason is None else "failed"
 
     def begin(self) -> bool:
         """Record the end under the stage's own path."""
         self.frame.count -= 1
-        journal, mark = self.driver.journal, self.mark
-        self.path = f"{mark.path}~end"
-        status = "completed" if self.reason is None else "failed"
-        if journal.find(self.path, self.kind, self.name, status) is None:
-            journal.forbid_new(self.path, self.kind, self.name)
-            error = None if self.reason is None else _reason(self.reason)
-            journal.append(
-                self.path,
-                self.kind,
-                self.name,
-                status=status,
-                digest=status,
-                stage=self.name,
-                error=error,
-                started_ms=mark.begun_ms,
-            )
-        self.frame.stage = mark.outer
-        self.driver.stages.pop(mark.path, None)
+        self.path = f"{self.mark.path}~end"
+        super().begin()
+        self.frame.stage = self.mark.outer
+        self.driver.stages.pop(self.mark.path, None)
         return False
+
+    def schedule(self) -> None:
+        """Record how the stage ended."""
+        error = None if self.reason is None else _reason(self.reason)
+        self.append(self.digest, error=error, started_ms=self.mark.begun_ms)
+
+    @property
+    def stage(self) -> str:
+        """Return the name of the stage that ends."""
+        return self.name
 
 
 class Stage:
@@ -190,7 +175,7 @@ def arm(driver: Driver, mark: StageMark) -> None:
 
 
 def patched(driver: Driver, name: str) -> bool:
-    """Say whether a run takes the changed code: it does unless it came by here before the change."""
+    """Return whether a run takes the changed code: it does unless it came by here before the change."""
     journal = driver.journal
     if name in journal.patches:
         return True

@@ -56,7 +56,7 @@ class Start:
 class EffectDone:
     """One attempt of an effect ended: with a value (JSON, or what a step returned) or with an error.
 
-    `encoded` says that the value is JSON as the journal keeps it, `recorded` that the answer was found and not paid
+    `encoded` says that the value is JSON as it is in the journal, `recorded` that the answer was found and not paid
     for. `calls` are records for the topic `calls`, `also` what else belongs into the unit. `parked` is why the attempt
     was not made, if it has to wait for somebody.
     """

@@ -334,7 +334,7 @@ class Run:
         return self._driver.random().random()
 
     def patched(self, name: str) -> bool:
-        """Say whether to take changed code: True for runs that come here after the change, False for older ones."""
+        """Return whether to take changed code: True for runs that come here after the change, False for older ones."""
         return patched(self._driver, name)
 
 

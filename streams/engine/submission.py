@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.entry import SUBMITTED
 from streams.engine.fork import forked_entries
 from streams.engine.jsonable import digest
+from streams.engine.view import RunView
 
 if TYPE_CHECKING:
     from schemas.run import RunSubmitted
@@ -33,7 +34,7 @@ def record_submission(journal: Journal, event: RunSubmitted, deadline_s: float |
     if deadline_s is not None:
         own = journal.now_ms + int(deadline_s * 1000)
         deadline = own if deadline is None else min(own, deadline)
-    meta = {name: value for name in _META if (value := getattr(event, name)) is not None}
+    meta = _meta(event)
     if deadline is not None:
         meta["deadline_ms"] = deadline
     journal.append(
@@ -48,3 +49,15 @@ def record_submission(journal: Journal, event: RunSubmitted, deadline_s: float |
     )
     for entry in forked_entries(event.history or [], journal):
         journal.adopt(entry)
+
+
+def queued_view(event: RunSubmitted, at_ms: int) -> RunView:
+    """Return the view of a run that was submitted at a time and has no journal yet."""
+    view = RunView(event.run_id, event.agent)
+    view.input, view.meta = event.input, _meta(event)
+    view.created_ms = view.updated_ms = at_ms
+    return view
+
+
+def _meta(event: RunSubmitted) -> dict[str, Any]:
+    return {name: value for name in _META if (value := getattr(event, name)) is not None}

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import orjson
 
 from schemas.run import RunSubmitted
-from streams.clock import iso, now_ms
-from streams.contract.runs import RunHistory, RunResult, RunState, RunUnfinished, RunUsage
-from streams.gateway.answers import RUN_EXPIRED, RUN_NOT_SUCCEEDED, answer, relayed
+from streams.clock import now_ms
+from streams.contract.runs import RunHistory, RunResult, RunState, RunUnfinished
+from streams.engine.submission import queued_view
+from streams.gateway.answers import RUN_EXPIRED, RUN_NOT_SUCCEEDED, answer, answer_as, relayed
 from streams.gateway.operation import Operation, Param
 from streams.gateway.pools import no_worker
 from streams.gateway.problem import (
@@ -47,7 +48,6 @@ _NOT_HERE: Final = "No live worker knows a run with this id, but it may be anoth
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 _NOT_THERE: Final = 422
-_NO_USAGE: Final = RunUsage(input_tokens=0, output_tokens=0, cost_usd=0.0, llm_calls=0, tool_calls=0, recorded_hits=0)
 STALE: Final = Param("stale", {"type": "string", "enum": ["ok"]}, "a standby may answer while the owner does not")
 
 
@@ -144,7 +144,7 @@ class Runs:
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return FoundRun(written.pool, _queued(written).model_dump(exclude_unset=True))
+        return FoundRun(written.pool, _queued(written))
 
     async def entries(self, run_id: str) -> list[dict[str, Any]]:
         """Return the run's journal; Problem 404 or 503."""
@@ -165,7 +165,7 @@ class Runs:
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return RunNews(_queued(written).model_dump(exclude_unset=True), [], [])
+        return RunNews(_queued(written), [], [])
 
     async def show(self, call: OperationCall) -> Response:
         """`GET /runs/{id}`."""
@@ -183,7 +183,7 @@ class Runs:
         written = self._written.get(run_id)
         if written is None:
             raise unknown(run_id)
-        return answer(_queued(written))
+        return answer_as(RunState, _queued(written))
 
     async def result(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/result`."""
@@ -283,23 +283,6 @@ def _default_first(pool: str) -> tuple[bool, str]:
     return pool != "default", pool
 
 
-def _queued(written: WrittenSubmission) -> RunState:
+def _queued(written: WrittenSubmission) -> dict[str, Any]:
     """Return the view of a run whose owner has not yet taken it in."""
-    event, at = written.event, str(iso(written.at_ms))
-    return RunState(
-        run_id=event.run_id,
-        agent=event.agent,
-        status="queued",
-        stage=None,
-        progress=0,
-        step=None,
-        attempt=0,
-        input=event.input,
-        error=None,
-        usage=_NO_USAGE,
-        parent=event.parent,
-        children=[],
-        forked_from=event.forked_from,
-        created_at=at,
-        updated_at=at,
-    )
+    return queued_view(written.event, written.at_ms).to_json()
