@@ -1,4 +1,4 @@
-"""Writes the pages of the reference, and the settings in the compose file: `python -m docs.generate`."""
+"""Writes what is made of the code: the reference, the figure of the rooms, the settings in the compose file."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def text_of(name: str) -> str:
 
 
 def main() -> None:
-    """Write all pages, and the settings in the compose file."""
+    """Write all pages, the figure of the rooms, and the settings in the compose file."""
     FOLDER.mkdir(exist_ok=True)
     for name in PAGES:
         (FOLDER / name).write_text(text_of(name), "utf-8")
+    rooms.ARCHITECTURE.write_text(rooms.architecture(), "utf-8")
     compose.FILE.write_text(compose.compose(), "utf-8")
