@@ -7,7 +7,7 @@ from schemas.values import Json
 class CallRecorded(Event, type="call.recorded", key="hash"):
     """A call was made; ``kind`` is llm or tool, ``version`` the tool's, times in milliseconds since the epoch.
 
-    Messages that an earlier call of the run has said are replaced by a reference to it: see
+    Messages that an earlier call of the run has sent are replaced by a reference to it: see
     ``streams.model.repeats.restored``. ``asked`` is the hash of the whole request, whatever model was meant.
     """
 

@@ -111,7 +111,7 @@ def _content_of_model(value: BaseModel) -> int:
 
 @lru_cache(maxsize=4096)
 def _names_of(kind: type[BaseModel]) -> tuple[bool, tuple[tuple[str, Callable[[], Any]], ...]]:
-    """Say whether a model writes names that it does not read; return its excluded fields with their defaults."""
+    """Return whether a model writes names that it does not read; return its excluded fields with their defaults."""
     differs = bool(kind.model_computed_fields) and kind.model_config.get("extra") in ("forbid", "allow")
     for name, field in kind.model_fields.items():
         reads = field.validation_alias
@@ -140,7 +140,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def is_sound(text: str) -> bool:
-    """Say whether text has a UTF-8 form: no unpaired surrogates."""
+    """Return whether text has a UTF-8 form: no unpaired surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -149,5 +149,5 @@ def is_sound(text: str) -> bool:
 
 
 def is_scalar(value: Any) -> bool:
-    """Say whether value is a numpy scalar; numpy itself is not needed for that."""
+    """Return whether value is a numpy scalar; numpy itself is not needed for that."""
     return type(value).__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", None) == 0

@@ -11,8 +11,8 @@ class DeadLettered(Event, type="dead.lettered", key="dead_id"):
     """Something could not be handled.
 
     ``key``, ``value`` and ``headers`` are the record's bytes as they were read. ``consumer`` is the agent, reaction
-    or table that gave up after ``attempts``. ``fingerprint`` groups letters with the same cause. ``first_ms`` is when
-    it failed first, in milliseconds since the epoch.
+    or table that gave up after ``attempts``. ``fingerprint`` groups dead letters with the same cause. ``first_ms`` is
+    when it failed first, in milliseconds since the epoch.
     """
 
     dead_id: str
@@ -40,8 +40,8 @@ def fingerprint_of(failure: str) -> str:
 class RedriveRequested(Event, type="dead.redrive_requested"):
     """Somebody wants a dead letter handled again by the consumer that gave it up; on `signals`, under the record's key.
 
-    ``value`` is the record's, edited or as it was. ``attempt`` counts the redrives of one letter, so that repeating
-    the same request does nothing.
+    ``value`` is the record's, edited or as it was. ``attempt`` counts the redrives of one dead letter, so that
+    repeating the same request does nothing.
     """
 
     dead_id: str
@@ -57,7 +57,7 @@ class RedriveRequested(Event, type="dead.redrive_requested"):
 
 
 class DeadRedriven(Event, type="dead.redriven", key="dead_id"):
-    """A dead letter was handed to its consumer again; ``edited`` tells whether its value was changed."""
+    """A dead letter was handed to its consumer again; ``edited`` is whether its value was changed."""
 
     dead_id: str
     attempt: int

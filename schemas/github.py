@@ -1,4 +1,4 @@
-"""What GitHub tells: the common deliveries with fields of their own, every other one with its payload as it came."""
+"""GitHub's webhooks: the common deliveries with fields of their own, every other one with its payload as it came."""
 
 from functools import lru_cache
 

@@ -46,7 +46,7 @@ _PLAIN_ONLY: Final = (
 
 
 def is_plain(value: Any) -> bool:
-    """Say whether value consists of JSON's own types alone; cheap, and false for some that do."""
+    """Return whether value consists of JSON's own types alone; cheap, and false for some that do."""
     try:
         text = orjson.dumps(value, option=_PLAIN_ONLY)
     except TypeError:
@@ -206,7 +206,7 @@ def _ordered_fields(value: BaseModel, data: dict[str, Any], *, secrets: bool) ->
 
 
 def _is_unsteady(value: Any) -> bool:
-    """Say whether the repr of a set's item may differ between processes."""
+    """Return whether the repr of a set's item may differ between processes."""
     if isinstance(value, str | int | float | bool | bytes | None):
         return False
     if isinstance(value, tuple | frozenset):

@@ -24,7 +24,7 @@ class RunSubmitted(Event, type="run.submitted", key="run_id"):
 
     Times are milliseconds since the epoch: ``deadline_ms`` is when the run must have ended, ``not_before_ms`` when it
     may start. ``parent`` is the run that called it, at ``parent_path`` of its journal in ``parent_pool``; ``schedule``
-    is the schedule that started it and is told of its ending. ``history`` is the journal that a fork starts with; a
+    is the schedule that started it and gets its ending. ``history`` is the journal that a fork starts with; a
     long one came before it in so many ``history_parts``. ``root`` is the run at the top of the family of a run that has
     a parent, ``root_agent`` that run's agent. ``traceparent`` is the W3C trace context of what asked for it.
     """
@@ -96,7 +96,7 @@ class RunFailed(Event, type="run.failed", key="run_id"):
 
 
 class RunCancelled(Event, type="run.cancelled", key="run_id"):
-    """A run was ended by somebody's wish."""
+    """A run was cancelled."""
 
     run_id: str
     agent: str

@@ -22,7 +22,7 @@ class ScheduleCommanded(Event, type="schedule.commanded", key="schedule"):
 
 
 class ScheduleRunEnded(Event, type="schedule.run_ended", key="schedule"):
-    """A run that a slot started has ended, as `status` says; tells the schedule, which may be waiting for it."""
+    """A run that a slot started has ended, as `status` says; the schedule may be waiting for it."""
 
     schedule: str
     run_id: str

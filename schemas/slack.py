@@ -1,4 +1,4 @@
-"""What Slack tells, each delivery as an event of type ``slack.<event>`` with its payload as it came."""
+"""Slack's webhooks, each delivery as an event of type ``slack.<event>`` with its payload as it came."""
 
 from functools import lru_cache
 

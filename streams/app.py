@@ -159,7 +159,7 @@ def _raised_at(error: BaseException) -> str:
 
 
 def _is_library(file: Path) -> bool:
-    """Say whether a file is Python's own, somebody else's package, or a part of the product that users do not edit."""
+    """Return whether a file is Python's, another package's, or a part of the product that users do not edit."""
     if file.is_relative_to(sys.base_prefix) or "site-packages" in file.parts:
         return True
     samples = (_HOME.joinpath(*name.split(".")) for name in SAMPLE)
@@ -202,14 +202,14 @@ def _add(catalog: Catalog, place: str, name: str, value: Any, module: str, homes
 
 
 def is_ours(module: str) -> bool:
-    """Say whether a module is part of the product, the sample application included."""
+    """Return whether a module is part of the product, the sample application included."""
     file = getattr(sys.modules.get(module), "__file__", None)
     ours = module.partition(".")[0] in {"streams", "schemas", "topics"}
     return ours and (file is None or Path(file).resolve().is_relative_to(_HOME))
 
 
 def _is_protocol(place: str, name: str, home: str) -> bool:
-    """Say whether the product relies on its own definition: of its tables, and of the records between its processes."""
+    """Return whether the product relies on its own definition, as of its tables and its records between processes."""
     return (place == "tables" and name in RESERVED_TABLES) or (place == "events" and home not in OVERRIDABLE)
 
 

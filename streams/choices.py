@@ -92,7 +92,7 @@ class Budget(BaseModel):
     calls: int | None = Field(None, ge=0)
 
     def __bool__(self) -> bool:
-        """Say whether there is any limit."""
+        """Return whether there is any limit."""
         return any(one is not None for one in (self.tokens, self.usd, self.calls))
 
 

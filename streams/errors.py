@@ -1,4 +1,4 @@
-"""The errors that Streams raises on purpose, under one base, so that callers can tell them from bugs."""
+"""The errors that Streams raises on purpose, under one base, so that callers can distinguish them from bugs."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _is_ours(module: ModuleType) -> bool:
 
 
 def _exists(name: str) -> bool:
-    """Say whether we have a module of that name."""
+    """Return whether we have a module of that name."""
     place = HOME.joinpath(*name.split("."))
     return place.is_dir() or place.with_suffix(".py").is_file()
 

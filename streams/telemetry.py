@@ -32,7 +32,7 @@ MASK: Final = "********"
 
 
 _SHORTEST: Final = 8  # characters: a shorter secret is a word that others use as well
-_LONGEST_NAME: Final = 64  # characters: what was found out about longer names is not kept
+_LONGEST_NAME: Final = 64  # characters: what was found out about longer names is not stored
 _NEVER: Final = re.compile(r"(?!)")
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[T]):
-    """What was kept of one step, in log order within a partition; ``unread`` are the partitions with older records."""
+    """What was found in one step, in log order within a partition; ``unread`` are the partitions with older records."""
 
     records: list[T]
     unread: frozenset[int]

@@ -17,7 +17,7 @@ LETTER_BYTES = EVENT_BYTES + MAX_BYTES
 
 #: How long the bus keeps events that nobody has read, a week without workers included.
 BUS_MS = days_ms(7)
-#: How long queues and signals are kept.
+#: The retention of queues and signals.
 QUEUE_MS = days_ms(7)
 LETTER_MS = days_ms(28)
 #: How long the id of a run is remembered at least after its history was deleted. A submission may wait in its queue,

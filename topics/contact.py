@@ -1,4 +1,4 @@
-"""Tells a client that has lost its cluster for good from a cluster that does not answer.
+"""Distinguishes a client that has lost its cluster for good from a cluster that does not answer.
 
 librdkafka lets go of a broker that a Metadata answer does not name. A lone broker that was fenced names none for a
 moment. The client should then begin anew with its bootstrap servers (KIP-1102), but in librdkafka 2.16 the end of the

@@ -31,8 +31,8 @@ class KafkaConfig:
 
         Reconnects are tried at least once a second: the default of ten would outlast a broker's restart by far, and at
         most twice, since a client that begins anew with its bootstrap servers forgets its back-off. It has to begin
-        anew: a lone broker that has just come back tells for a moment that there is no broker at all, and a client that
-        is told so has nobody to ask any more (https://github.com/confluentinc/librdkafka/issues/5301).
+        anew: a lone broker that has just come back reports for a moment that there is no broker at all, and a client
+        that gets that answer has no broker to ask any more (https://github.com/confluentinc/librdkafka/issues/5301).
         """
         given = {
             "bootstrap.servers": self.bootstrap_servers,

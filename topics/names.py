@@ -24,7 +24,7 @@ class Names:
 
     @property
     def signals(self) -> str:
-        """What is said to runs that exist."""
+        """Commands to runs that exist."""
         return self.topic("signals")
 
     @property

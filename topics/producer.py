@@ -56,7 +56,7 @@ class Ack(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """What is sent, kept until it is acknowledged."""
+    """What is sent and not yet acknowledged."""
 
     topic: str
     value: bytes | None
@@ -125,7 +125,7 @@ class EventProducer:
         self._producer: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        # The client of which a thread looks whether it has lost the brokers, and what tells it; None while none does.
+        # The client of which a thread looks whether it has lost the brokers, and what finds out; None while none does.
         self._contact: tuple[Producer, Contact] | None = None
         self._contact_lock = threading.Lock()  # held to begin and to end that
         self._served: deque[_Delivery] = deque()
@@ -308,7 +308,7 @@ class EventProducer:
         while not self._closing.is_set() and (producer is self._producer or len(producer)):
             try:
                 producer.poll(_POLL_S)
-            except KafkaException as error:  # the client tells of a fatal error so, and not by its error callback
+            except KafkaException as error:  # the client reports a fatal error so, and not by its error callback
                 self._fail(producer, error.args[0])
                 self._closing.wait(_POLL_S)
             if self._served and self._loop is not None and not self._loop.is_closed():

@@ -291,7 +291,7 @@ class _Reading:
         raise self._silence(None)
 
     def between(self, start: dict[int, int], end: dict[int, int]) -> Iterator[RawRecord]:
-        """Yield the records before ``end``; the end-of-partition event tells where only commit markers are left."""
+        """Yield the records before ``end``; the end-of-partition event shows where only commit markers are left."""
         open_partitions = {number for number in start if start[number] < end[number]}
         self.assign({number: start[number] for number in open_partitions})
         while open_partitions:
@@ -323,7 +323,7 @@ class _Reading:
         raise self._silence(cause)
 
     def _silence(self, error: KafkaException | None) -> BrokerUnavailableError:
-        self._consumer.poll(0)  # serves the callback that tells a refused connection
+        self._consumer.poll(0)  # serves the callback that reports a refused connection
         explained = self._reach.explanation
         cause = f": {explained}" if explained else "" if error is None else f" ({error.args[0].str()})"
         return BrokerUnavailableError(
@@ -332,12 +332,12 @@ class _Reading:
 
 
 def _at_end(message: Message, end: int) -> bool:
-    """Say whether nothing before ``end`` can follow."""
+    """Return whether nothing before ``end`` can follow."""
     return _ended(message) or int(message.offset() or 0) >= end - 1
 
 
 def _ended(message: Message) -> bool:
-    """Say whether this is no record but the end of its partition; raises TopicError for any other error."""
+    """Return whether this is no record but the end of its partition; raises TopicError for any other error."""
     error = message.error()
     if error is None:
         return False

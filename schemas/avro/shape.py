@@ -120,7 +120,7 @@ def _of_class(annotation: type) -> Shape:
 
 @cache
 def _contains_itself(model: type[BaseModel]) -> bool:
-    """Say whether a model is nested in itself, at any depth.
+    """Return whether a model is nested in itself, at any depth.
 
     Such models travel as JSON text: the compiled Avro reader follows nesting without a limit, and a crafted record
     of some kilobytes would end the process.

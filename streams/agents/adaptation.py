@@ -1,4 +1,4 @@
-"""Decides what follows for agents from a change around them, and tells everyone."""
+"""Decides what follows for agents from a change around them, and publishes it."""
 
 from __future__ import annotations
 

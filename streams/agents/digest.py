@@ -1,4 +1,4 @@
-"""Works through what a data source has new: reads it, sums it up and tells everyone."""
+"""Works through what a data source has new: reads it, sums it up and publishes the digest."""
 
 from __future__ import annotations
 

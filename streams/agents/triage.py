@@ -1,4 +1,4 @@
-"""Decides what a new issue needs: reads what it links to, asks the model for a verdict, and tells everyone."""
+"""Decides what a new issue needs: reads what it links to, asks the model for a verdict, and publishes it."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ def find(id: str) -> dict[str, Any]:
 
 
 def ids_of(given: list[str]) -> list[str]:
-    """Return the full ids of letters named by their beginnings; NoSuchLetter for one that names none or several."""
+    """Return the ids of dead letters named by their beginnings; NoSuchLetter for one that names none or several."""
     index = _index()
     return [_found(index, id).letter.dead_id for id in given]
 
 
 def lines(page: DeadLetterPage) -> list[dict[str, Any]]:
-    """Return letters as rows of a list."""
+    """Return dead letters as rows of a list."""
     return [shown(letter) for letter in page.letters]
 
 

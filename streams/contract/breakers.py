@@ -10,7 +10,7 @@ from streams.contract.model import ContractModel
 
 
 class BreakerInfo(ContractModel):
-    """A circuit breaker as the worker knows it that heard of it last."""
+    """A circuit breaker as the worker that was notified last knows it."""
 
     tool: str
     state: str | None = Field(description="closed, open or half-open; null while no worker answers")

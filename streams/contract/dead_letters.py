@@ -66,7 +66,7 @@ class DeadLetterList(ContractModel):
 
 
 class DeadLetterGroups(ContractModel):
-    """Kinds of failures, the most frequent first; `complete` is false where older letters were not looked at."""
+    """Kinds of failures, the most frequent first; `complete` is false where older dead letters were not looked at."""
 
     groups: list[DeadLetterGroup]
     complete: bool

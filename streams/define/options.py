@@ -124,7 +124,7 @@ def whole(least: int) -> Expect:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether value is a finite number, and no truth value."""
+    """Return whether value is a finite number, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -79,7 +79,7 @@ class RetryPolicy:
                 )
 
     def allows(self, error_types: Iterable[str]) -> bool:
-        """Say whether an error may be tried again; error_types are the names of its class and base classes."""
+        """Return whether an error may be tried again; error_types are the names of its class and base classes."""
         names = frozenset(error_types)
         if any(_name(kind) in names for kind in self.never):
             return False

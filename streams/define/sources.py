@@ -35,7 +35,7 @@ class Delivery:
 
 
 class MalformedBody(Reject):
-    """Raised by a source that takes JSON only, for a body that is none: 400 for the sender, and nothing is kept."""
+    """Raised by a source that takes JSON only, for a body that is none: 400 for the sender, and nothing is stored."""
 
 
 def json_body(delivery: Delivery) -> Any:
@@ -54,7 +54,7 @@ class SourceDef:
     `once_per` is a header name or a function of the delivery whose value identifies it. Where the signature does not
     cover that value, `signed_id` is a function that returns an identity which the signature covers, such as a digest
     of the body, or None for a delivery that has none: a delivery that was captured is then known under every other id.
-    `keep` names further headers that are kept with the raw delivery, for its redrive. `handshake` answers a sender
+    `keep` names further headers that are stored with the raw delivery, for its redrive. `handshake` answers a sender
     that wants to be sure of the endpoint before it sends: a function of the query's parameters that returns the text
     for its answer, or None for a question that is not its own.
     """
@@ -69,14 +69,14 @@ class SourceDef:
     handshake: Handshake | None = None
 
     def verified(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
-        """Say whether the delivery may be believed; a verifier without any secret believes nothing."""
+        """Return whether the delivery may be believed; a verifier without any secret believes nothing."""
         scheme, verify = self._scheme, self.verify
         if scheme is not None:
             return scheme.check(headers, body, secrets, now_s)
         return callable(verify) and bool(verify(headers, body))
 
     def may_verify(self, headers: Mapping[str, str], secrets: Sequence[str]) -> bool:
-        """Say whether `verified` may be true for some body: a scheme that names its headers needs them and a secret."""
+        """Return whether `verified` may be true for a body: a scheme that names its headers needs them and a secret."""
         needed: Sequence[Sequence[str]] = getattr(self.verify, "needs", ())
         return not needed or (bool(secrets) and any(all(map(headers.get, names)) for names in needed))
 
@@ -116,7 +116,7 @@ def source(
     `verify` is `hmac_sha256(…)`, `standard_webhooks()` or a function of headers and body that returns a bool.
     `once_per` is the header, or the function of the delivery, whose value identifies a delivery. `signed_id` is a
     function of the delivery that returns an id which the signature covers, or None: give it where the signature does
-    not cover `once_per`. `keep` names further headers that are kept with the raw delivery, for its redrive.
+    not cover `once_per`. `keep` names further headers that are stored with the raw delivery, for its redrive.
     `handshake` is a function of the query's parameters that returns the text which a sender expects from a new
     endpoint, such as `hub.challenge`: it is called for each GET and, before the signature is checked, for each POST
     with a query; None goes on as usual.

@@ -19,7 +19,7 @@ class TableDef:
     """A fold: the row before (or None) and an event give the row after, or None to delete it.
 
     `lookups` are fields of the row by whose value rows are found without a scan. With `merge` each partition has its
-    part of a row, and who asks gets all parts merged. `pool` names the workers that keep the rows.
+    part of a row, and who asks gets all parts merged. `pool` names the workers that store the rows.
     """
 
     name: str
@@ -58,7 +58,7 @@ def table(
     """Make a table of a fold of (row, event) over the event types `of` into rows of the type `row`.
 
     `of` lists the event types. `row` is the type of a row, a pydantic model. `version` is the version of the fold:
-    another one has another store, which begins empty. `pool` names the workers that keep the rows. `lookups` are
+    another one has another store, which begins empty. `pool` names the workers that store the rows. `lookups` are
     fields of the row by whose value rows are found without a scan. `merge` is a function of the parts of a row: each
     partition then has its own part, and a reader gets all parts merged.
 

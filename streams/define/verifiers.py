@@ -22,7 +22,7 @@ class Verifier(Protocol):
     """
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
-        """Say whether one of the secrets made the signature; headers have lower-case names, now_s is Unix time."""
+        """Return whether one of the secrets made the signature; headers have lower-case names, now_s is Unix time."""
         ...
 
 
@@ -122,7 +122,7 @@ def _fresh(timestamp: str, now_s: float, tolerance: float) -> bool:
 def _keys(secret: str) -> list[bytes]:
     """Return the keys that a secret can mean: the bytes of its base64, as the scheme has it, and its text.
 
-    A text such as `opensesame12` is base64 by chance, and nothing tells which of the two its sender signs with.
+    A text such as `opensesame12` is base64 by chance, and nothing shows which of the two its sender signs with.
     """
     keys = [secret.encode()]
     try:

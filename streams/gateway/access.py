@@ -50,7 +50,7 @@ class Caller(NamedTuple):
         return scope in self.scopes or "admin" in self.scopes
 
     def may_publish(self, event_type: str) -> bool:
-        """Tell whether events of this type are among those of the caller's key: by name, or below `shop.*`."""
+        """Return whether events of this type are among those of the caller's key: by name, or below `shop.*`."""
         return self.types is None or any(
             allowed in ("*", event_type) or (allowed.endswith(".*") and event_type.startswith(allowed[:-1]))
             for allowed in self.types
@@ -78,7 +78,7 @@ class Keys:
             self._known.append((digest, Caller(digest.hex()[:16], frozenset(key.scopes), key.types)))
 
     def __bool__(self) -> bool:
-        """Tell whether any key is set."""
+        """Return whether any key is set."""
         return bool(self._known)
 
     def find(self, text: str) -> Caller | None:

@@ -42,7 +42,7 @@ _MAX_REASON: Final = 1_000
 _MAX_RATE: Final = 1_000.0
 _AT_ONCE: Final = 1_000
 _TOGETHER: Final = 50
-"""Letters that are held whole at the same time."""
+"""Dead letters that are held whole at the same time."""
 
 _EDIT: Final[Body] = {JSON: {"type": "object", "additionalProperties": False, "properties": {"edit": {}}}}
 _REASON: Final[Body] = {JSON: {"type": "object", "additionalProperties": False, "properties": {"reason": TEXT}}}
@@ -62,7 +62,7 @@ _REDRIVE_MANY: Final[Body] = {
 
 _OURS: Final = 500
 _BUDGET_S: Final = 10.0
-"""Seconds that one request may redrive letters; the client repeats the request for the rest."""
+"""Seconds that one request may redrive dead letters; the client repeats the request for the rest."""
 
 
 class DeadLetterResource:
@@ -113,7 +113,7 @@ class DeadLetterResource:
         return answer(changed, 202)
 
     async def redrive_many(self, call: OperationCall) -> Response:
-        """`POST /dead-letters/redrive`: the open letters of a fingerprint, oldest first, at a rate.
+        """`POST /dead-letters/redrive`: the open dead letters of a fingerprint, oldest first, at a rate.
 
         One answer hands over what fits into a few seconds; `left` says how many are for the next request.
         """
@@ -332,6 +332,6 @@ def _limit(body: dict[str, Any]) -> int:
 
 
 async def _pause(seconds: float) -> None:
-    """Keep to the rate."""
+    """Wait as the rate demands."""
     if seconds > 0:
         await asyncio.sleep(seconds)

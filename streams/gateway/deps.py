@@ -117,7 +117,7 @@ class PastRows(Protocol):
 
 
 class Changes(Protocol):
-    """Tells when a run's journal grew; `streams.query.changes.RunChanges` does."""
+    """Notifies of a run whose journal grew; `streams.query.changes.RunChanges` does."""
 
     def watch(self, pool: str, run_id: str) -> AbstractContextManager[asyncio.Event]: ...  # noqa: D102
 

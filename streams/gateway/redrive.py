@@ -45,7 +45,7 @@ class Redriver:
         self._index = index
 
     def record(self, found: DeadLetter, edit: Edit | None) -> ProducedRecord:
-        """Return what to write on `signals`; Problem 409 for a letter that cannot be redriven, 422 for a bad edit."""
+        """Return what to write on `signals`; Problem 409 where a redrive is impossible, 422 for a bad edit."""
         letter, attempt = found.letter, found.redrives + 1
         if letter.consumer not in self._consumers:
             raise CONFLICT(f"Nothing here is called {letter.consumer!r} any more: discard it."[:300])
@@ -78,7 +78,7 @@ class Redriver:
         return record._replace(key=key, partition=asked.source_partition if asked.source_partition >= 0 else None)
 
     def _run_id(self, asked: RedriveRequested, edited: Event | None) -> str | None:
-        """Return the run that a submission names; None if the letter is none that can be read."""
+        """Return the run that a submission names; None if the dead letter is none that can be read."""
         if asked.consumer not in self._agents:
             return None
         if isinstance(edited, RunSubmitted):

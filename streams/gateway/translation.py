@@ -1,7 +1,7 @@
 """From a verified delivery to what is written for it: the records that its source's function asks for, or its error.
 
-The function and `once_per=` are the user's code. Whatever they raise is an outcome that is kept with the delivery; only
-a refusal that is meant for the sender (Reject, a wrong name in the sender's own request) is raised.
+The function and `once_per=` are the user's code. Whatever they raise is an outcome that is stored with the delivery;
+only a refusal that is meant for the sender (Reject, a wrong name in the sender's own request) is raised.
 """
 
 from __future__ import annotations

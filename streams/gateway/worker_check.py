@@ -26,7 +26,7 @@ class WorkerCheck:
     """Looks for a live worker of the default pool, and of each other pool that has runs waiting.
 
     The default pool is always needed: without it no event is handled and no schedule fires. A pool has runs waiting
-    when its queues hold submissions, or when its workers had runs in memory as they were last heard of.
+    when its queues hold submissions, or when its workers had runs in memory by their last heartbeat.
     """
 
     def __init__(self, owners: Owners, queues: Mapping[str, Sequence[str]], waiting: Waiting) -> None:

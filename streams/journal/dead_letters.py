@@ -1,4 +1,4 @@
-"""Dead letters: what could not be handled is kept whole, with its cause, in the unit that passes it by."""
+"""Dead letters: what could not be handled is stored whole, with its cause, in the unit that passes it by."""
 
 from __future__ import annotations
 

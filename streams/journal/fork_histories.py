@@ -1,4 +1,4 @@
-"""The long history of a fork, which comes in parts before its submission and is kept beside the journal until then.
+"""The long history of a fork, which comes in parts before its submission and is stored beside the journal until then.
 
 A submission that is refused leaves them, since it may be redriven; a row says since when they wait, so that they go
 with time when nobody does that.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def keep(batch: RecordBatch, event: RunHistoryGiven) -> None:
-    """Keep a part; its offset can pass with it."""
+    """Store a part; its offset can pass with it."""
     store = batch.assignment.stores[LEDGER]
     batch.put(store, _key(event.run_id, event.number), event.text.encode())
     if event.number == 0:

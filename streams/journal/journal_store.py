@@ -72,7 +72,7 @@ class JournalStore:
         return self._sorted(owned.stores[LEDGER].scan(run_prefix(run_id)))
 
     def committed(self, owned: PartitionAssignment, run_id: str) -> list[Entry]:
-        """Return a run's committed entries in log order: what a query may tell."""
+        """Return a run's committed entries in log order: what a query may return."""
         return self._sorted(self.rows(owned, run_id))
 
     def rows(self, owned: PartitionAssignment, run_id: str) -> Iterator[tuple[bytes, bytes]]:

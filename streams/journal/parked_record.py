@@ -1,4 +1,4 @@
-"""A record that was kept as a row of the journal's store, as it was fetched."""
+"""A record that was stored as a row of the journal's store, as it was fetched."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ OWN_SOURCE: Final = "/streams/workers/"  # records of ours are committed once, s
 
 @dataclass(frozen=True, slots=True)
 class DecodedRecord:
-    """A record that could be read; `event` is None where nobody here knows its type (kept on the log, not handled)."""
+    """A record that could be read; `event` is None where nobody here knows its type (on the log, not handled)."""
 
     attributes: Attributes
     event: Event | None

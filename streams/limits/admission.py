@@ -33,7 +33,7 @@ class AgentAdmission:
 
     @staticmethod
     def limited(agent: Agent[Any, Any]) -> bool:
-        """Return whether an agent has a limit that is kept here."""
+        """Return whether an agent has a limit whose home is here."""
         return agent.rate is not None or agent.concurrency is not None
 
     def at_once(self, agent: Agent[Any, Any], rank: int) -> AdmissionGrant | None:

@@ -1,4 +1,4 @@
-"""The circuit breakers of this worker's tools, and how workers tell each other of them."""
+"""The circuit breakers of this worker's tools, and how workers notify each other of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 OF_HOST: Final = " at "  # between a tool and the host that a breaker is for
 _MOST: Final = 2_000  # breakers of hosts in memory: who writes links chooses their hosts
 _TRIES: Final = 5
-_STEP_S: Final = 0.3  # between attempts to tell one worker; all of them lie within the time that gossip may take
+_STEP_S: Final = 0.3  # between attempts to notify one worker; all of them lie within the time that gossip may take
 
 
 class BreakerOpenError(WorkerError):
@@ -99,7 +99,7 @@ class BreakerRegistry:
             await self._verdict.setdefault(circuit.name, asyncio.Event()).wait()
 
     def enter(self, circuit: CircuitBreaker) -> bool:
-        """Say whether a call may begin now; if not, `clear` is to be asked again."""
+        """Return whether a call may begin now; if not, `clear` is to be asked again."""
         return circuit.enter(clock.steady_ms())
 
     def ended(self, circuit: CircuitBreaker, *, ok: bool | None) -> None:
@@ -140,7 +140,7 @@ class BreakerRegistry:
                 self._decided(word.name)
 
     def news(self) -> None:
-        """Tell workers that are new what there is to know."""
+        """Send the states of all breakers to workers that are new."""
         live = set(self._others())
         words = [circuit.word.to_json() for circuit in self.circuits.values() if circuit.word.number]
         for url in sorted(live - self._informed):

@@ -66,7 +66,7 @@ class BudgetAccount:
         return account
 
     def row(self) -> bytes:
-        """Return the account as it is kept."""
+        """Return the account as it is stored."""
         given = None if self.given is None else self.given.model_dump()
         fields = {"given": given, "used": list(self.used), "day": self.day, "told": self.alerted, "at_ms": self.at_ms}
         return orjson.dumps(fields)

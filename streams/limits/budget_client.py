@@ -129,7 +129,7 @@ class BudgetClient:
             self._spawn(self._let_go(claim.agent.pool, claim.scope, held.id))
 
     def settled(self, held: BudgetReservation, used: BudgetAmount) -> list[Output]:
-        """Return the records that tell the homes what was used: they belong into the unit of the answer."""
+        """Return the records that report to the homes what was used: they belong into the unit of the answer."""
         found = []
         for scope, _, day, agent in held.claims:
             event = BudgetSpent(scope=scope, hold=held.id, day=day, tokens=used.tokens, usd=used.usd, calls=used.calls)

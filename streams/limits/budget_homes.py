@@ -1,4 +1,4 @@
-"""The homes of budgets: the partition of a scope's name keeps its account, as a row of the ledger.
+"""The homes of budgets: the partition of a scope's name has its account, as a row of the ledger.
 
 What was used comes as records on `signals`, written in the unit that records the answer, so that nothing is lost or
 counted twice. Holds live in memory: when a home moves, those of calls under way are forgotten; they end with their
@@ -135,7 +135,7 @@ class BudgetHomes:
                         yield (scope, kind), max(most - getattr(taken, kind), 0)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the accounts that are kept here, for people to read; of runs those that are spent or were changed."""
+        """Return the accounts whose home is here, for people to read; of runs those that are spent or were changed."""
         return [row for owned in self._holds for row in self._rows(owned)]
 
     def _rows(self, owned: PartitionAssignment) -> Iterator[dict[str, Any]]:

@@ -41,7 +41,7 @@ class ToolCallBudget:
         return None
 
     def settled(self, made: int) -> list[Output]:
-        """Return the records that tell of `made` calls; what was held for none is let go."""
+        """Return the records that report `made` calls; what was held for none is let go."""
         if self._held is None:
             return []
         if made:

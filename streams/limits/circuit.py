@@ -79,7 +79,7 @@ class CircuitBreaker:
         return self._probing
 
     def enter(self, now_ms: int) -> bool:
-        """Say whether a call may begin now; in the half-open state the first one that asks is the trial."""
+        """Return whether a call may begin now; in the half-open state the first one that asks is the trial."""
         if not self.word.open:
             return True
         if self._probing or self.wait(now_ms) > 0:

@@ -3,7 +3,7 @@
 A holder is one start of a worker process: a restart in the same slot is another holder. Heartbeats are the hint, the
 consumer group is the proof: a holder whose heartbeats are missing is looked up among the members of its group, and one
 that is no member any more holds nothing. So what a dead worker held is free as soon as the group has expelled it, and
-a worker that is slow, or whose heartbeats are late, keeps what it holds. A worker that was stopped and comes back
+a worker that is slow, or whose heartbeats are late, retains what it holds. A worker that was stopped and comes back
 counts again from its next request on.
 """
 

@@ -1,8 +1,9 @@
 """The homes of locks: the partition of a lock's name decides, in one unit with the offset of what it handles.
 
 Wishes, grants and releases are records on `signals`, so none is lost or doubled, and a home that moves finds its claims
-as rows. There are no leases: a lock is held until its run ends, wherever that goes on. A new home tells holders again
-that they hold, and those that have ended meanwhile (under code in which their agent had no key) give the lock back.
+as rows. There are no leases: a lock is held until its run ends, wherever that goes on. A new home notifies holders
+again that they hold, and those that have ended meanwhile (under code in which their agent had no key) give the lock
+back.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class LimitHomes:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         call: Callable[[str, list[str]], Coroutine[Any, Any, bool]],
     ) -> None:
-        """`own` tells what this worker holds itself; `call` tells a worker that it is next for a place, if it hears."""
+        """`own` returns what this worker holds itself; `call` notifies a worker that it is next, if it answers."""
         self._runtime = runtime
         self._peers = peers
         self._pool = pool

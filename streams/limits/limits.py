@@ -49,7 +49,7 @@ class WorkerLimits:
         tools: Iterable[Tool[Any]],
         on_switch: Callable[[BreakerState], None] | None = None,
     ) -> None:
-        """Assemble the limits of the process that `peers` speaks for; nobody is asked before `begin`.
+        """Assemble the limits of the process that `peers` represents; nobody is asked before `begin`.
 
         `on_switch` is called for each circuit breaker that this worker opens or closes.
         """

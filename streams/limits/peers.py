@@ -90,7 +90,7 @@ class Peers:
         return self._placement.members(self._pool, clock.now_ms())
 
     def presence(self, holder: Holder) -> Presence:
-        """Return what heartbeats tell of a process that holds something here."""
+        """Return what heartbeats report of a process that holds something here."""
         return self._placement.presence(holder.worker_id, holder.started_ms, clock.now_ms())
 
     def settled(self) -> bool:

@@ -1,6 +1,6 @@
 """The arithmetic of concurrency: who holds how many permits of a limit, and who is next; pure.
 
-A worker always tells how many permits it holds and the ranks of those who wait in it, best first, so that a lost
+A worker always reports how many permits it holds and the ranks of those who wait in it, best first, so that a lost
 message mends itself with the next one. A rank is a time in milliseconds: that of the request, plus the head start of
 its priority (see `streams.worker.runs.dispatcher`). Of all who wait anywhere the lowest rank gets the next permit; a
 permit whose next one waits in another worker is reserved for that one, which is called.

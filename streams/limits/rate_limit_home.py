@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.runtime.committer import Committer
 
 _MANY: Final = 1000  # limits, from which on those without grants are forgotten
-_SOON_S: Final = 0.2  # to come back for what was kept for others who are due
+_SOON_S: Final = 0.2  # to come back for what was reserved for others who are due
 
 
 def key_of(limit: str, request: str) -> bytes:

@@ -66,7 +66,7 @@ class _LocalPermits:
         self.reported_ranks: list[int] = []
         self.asking = False
         self.silent = 0
-        self.changed = False  # there is something to tell
+        self.changed = False  # there is something to report
         self.again = False  # the home has called, perhaps behind an answer that is on its way
         self.timer: asyncio.TimerHandle | None = None
 
@@ -197,7 +197,7 @@ class SemaphoreClient:
         return local
 
     def _touch(self, local: _LocalPermits) -> None:
-        """Tell the home: at once if it is here, else in the next turn of the loop, with all that changes until then."""
+        """Notify the home: at once if it is here, else in the loop's next turn, with all that changes until then."""
         local.changed = True
         if local.asking:
             return
@@ -218,7 +218,7 @@ class SemaphoreClient:
         self._spawn(self._talk(local))
 
     async def _talk(self, local: _LocalPermits) -> None:
-        """Tell and ask until there is nothing new; one message of a limit is under way at a time, so none overtakes."""
+        """Report and ask until there is nothing new; a limit has one message under way at a time, so none overtakes."""
         wait = RENEW_S
         while local.changed or local.again:
             local.changed = local.again = False
@@ -227,7 +227,7 @@ class SemaphoreClient:
         self._arm(local, wait)
 
     def _arm(self, local: _LocalPermits, seconds: float) -> None:
-        """Tell again in a while, as long as there is something to tell."""
+        """Report again in a while, as long as there is something to report."""
         if local.timer is None and (local.held or local.waiting):
             local.timer = asyncio.get_running_loop().call_later(seconds, self._ring, local)
 

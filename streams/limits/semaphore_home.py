@@ -29,7 +29,7 @@ class SemaphoreHome:
     def __init__(
         self, peers: Peers, own: Held, spawn: Callable[[Coroutine[Any, Any, None]], object], call: Wake
     ) -> None:
-        """`own` tells what this worker itself holds, `call` tells a worker by its URL that it is next, if it hears."""
+        """`own` returns what this worker itself holds, `call` notifies a worker at a URL that it is next."""
         self._own = own
         self._peers = peers
         self._spawn = spawn
@@ -46,7 +46,7 @@ class SemaphoreHome:
         if limit not in self._slots:
             await self._take_over(limit)
         ranks = ask.get("ranks")
-        if ranks is None:  # a worker of an older version, which tells only how many wait
+        if ranks is None:  # a worker of an older version, which reports only how many wait
             ranks = [clock.now_ms()] * min(int(ask["wanted"]), size)
         return {"given": self.now(limit, worker, size, int(ask["held"]), [int(rank) for rank in ranks])}
 
@@ -101,7 +101,7 @@ class SemaphoreHome:
                     asked.add(url)
                     slots.report_held(str(answer["worker"]), int(answer["held"].get(limit, 0)), clock.monotonic())
             if None in answers or not self._peers.settled():
-                await asyncio.sleep(_STEP_S)  # no event tells that a worker answers again
+                await asyncio.sleep(_STEP_S)  # no event reports that a worker answers again
         slots.report_held(str(self._peers.holder), self._own([limit]).get(limit, 0), clock.monotonic())
         self._slots.setdefault(limit, slots)
 

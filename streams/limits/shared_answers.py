@@ -65,7 +65,7 @@ class SharedAnswerHome:
     A lease belongs to one question of one process, `<process>#<number>`, and is for a run. It ends with its answer or
     its failure; when its process is gone (`left`); when the same run asks from another process, which is the new owner
     of the run's partition; and at the latest after the time that the question gave. The answer of a question whose
-    lease is another's by then is not kept: it may be older than what the other one finds.
+    lease is another's by then is not stored: it may be older than what the other one finds.
     """
 
     def __init__(self, owned: PartitionAssignment, committer: Committer) -> None:
@@ -97,9 +97,9 @@ class SharedAnswerHome:
         return {"away": True}
 
     async def put(self, call: str, value: Any, ttl: float, holder: str = "") -> dict[str, Any]:
-        """Keep an answer for `ttl` seconds and tell it to all who wait.
+        """Store an answer for `ttl` seconds and send it to all who wait.
 
-        What is too large is not kept, nor the answer of a question that has lost its lease to another one. No lease
+        What is too large is not stored, nor the answer of a question that has lost its lease to another one. No lease
         at all means that the home has moved since: the answer counts unless another one has come.
         """
         lease = self._leases.get(call)

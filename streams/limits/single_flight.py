@@ -159,7 +159,7 @@ class SingleFlight:
                 end = clock.monotonic() + PATIENCE_S
 
     async def _deliver(self, call: str, what: dict[str, Any]) -> None:
-        """Tell the home, also one that moves at the moment."""
+        """Notify the home, also one that moves at the moment."""
         end = clock.monotonic() + PATIENCE_S
         while not await self._is_delivered(call, what):
             if clock.monotonic() > end:

@@ -35,7 +35,7 @@ class GrantLateError(WorkerError):
 
 
 def limited(tool: Tool[Any]) -> bool:
-    """Return whether a tool has a limit that is kept here; others never come near this module."""
+    """Return whether a tool has a limit whose home is here; others never come near this module."""
     return tool.rate is not None or tool.cache is not None or tool.breaker is not None or tool.concurrency is not None
 
 
@@ -113,7 +113,7 @@ class ToolLimiter:
 
     @contextlib.contextmanager
     def _counted(self, circuit: CircuitBreaker | None) -> Iterator[None]:
-        """Tell the breaker how a call ended; a refusal, a late grant or a cancelled run says nothing of the tool."""
+        """Report to the breaker how a call ended; a refusal, a late grant or a cancelled run does not count."""
         ok: bool | None = None
         try:
             yield

@@ -1,1 +1,1 @@
-"""What makes one machine enough: an embedded Kafka, a local model and the processes of a pipeline, kept together."""
+"""What makes one machine enough: an embedded Kafka, a local model and a supervisor of a pipeline's processes."""

@@ -113,7 +113,7 @@ async def local_pipeline(
 
 
 def ready_line(running: Running) -> str:
-    """Return the line that tells people that all is up: seconds, and where to go."""
+    """Return the line for people when all is up: seconds, and where to go."""
     settings = running.settings
     return (
         f"ready in {running.seconds:.1f} s: gateway and console {running.url} · "
@@ -191,7 +191,7 @@ def _command(
 
 
 def _check_pools(crew: Mapping[str, int], catalog: Catalog, log: MergedLog) -> None:
-    """Raise LocalError for workers of a pool that does not exist; tell of a pool that gets none."""
+    """Raise LocalError for workers of a pool that does not exist; warn of a pool that gets none."""
     known = catalog.pools()
     for pool in crew:
         if pool not in known:

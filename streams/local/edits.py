@@ -63,14 +63,14 @@ class Project:
         ]
 
     def is_watched(self, path: Path) -> bool:
-        """Say whether a change of that file may change what workers do: code, `.env`, or a file of a package."""
+        """Return whether a change of that file may change what workers do: code, `.env`, or a file of a package."""
         if path == self.root / ENV_FILE:
             return True
         known = path.suffix == ".py" or any(path.is_relative_to(folder) for folder in self.packages)
         return known and self._is_code(path) and path.suffix not in {".pyc", ".swp"} and not path.name.endswith("~")
 
     def is_product(self, path: Path) -> bool:
-        """Say whether a file is Streams' own code, which the fork server has imported."""
+        """Return whether a file is Streams' own code, which the fork server has imported."""
         if not any(path.is_relative_to(_PRODUCT / name) for name in ("streams", "schemas", "topics")):
             return False
         sample = [_PRODUCT.joinpath(*name.split(".")) for name in SAMPLE]
@@ -104,7 +104,7 @@ async def _watch(
 
 
 def _code(project: Project, changed: set[Path], log: MergedLog) -> set[Path]:
-    """Return which of the files are code that workers import; tell what to do about the others."""
+    """Return which of the files are code that workers import; log what to do about the others."""
     env = {project.root / ENV_FILE} & changed
     if env:
         log.line("dev", f"{ENV_FILE} changed: restart `streams dev` to use its settings")
@@ -131,7 +131,7 @@ async def _reload(running: Running, forks: Forks, log: MergedLog, known: str) ->
 
 
 async def _restart(running: Running, children: Sequence[Child], log: MergedLog) -> bool:
-    """Restart processes; say whether all are ready, and tell what the others lack."""
+    """Restart processes; return whether all are ready, and log what the others lack."""
     restarts = map(running.supervisor.restart, children)
     failures = [error for error in await asyncio.gather(*restarts, return_exceptions=True) if error is not None]
     for failure in failures:

@@ -9,7 +9,7 @@ API_VERSIONS = 18  # the request that every broker answers before any login
 
 
 def answers(host: str, port: int, *, timeout: float = 5) -> bool:
-    """Tell whether a broker on `host` and `port` answers an ApiVersions request within `timeout` seconds."""
+    """Return whether a broker on `host` and `port` answers an ApiVersions request within `timeout` seconds."""
     request = struct.pack(">hhih", API_VERSIONS, 0, 1, -1)  # key, version, correlation id, no client id
     try:
         with socket.create_connection((host, port), timeout=timeout) as connection:

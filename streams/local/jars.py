@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jgo.maven import MavenContext
 
 # Not the newest: since 4.3.0 (and still in 4.4.0) a coordinator that is started after a kill -9 takes a partition whose
-# leader is yet to be elected for a deleted one, and calls a transaction complete without having told that partition:
-# its readers wait for ever (https://issues.apache.org/jira/browse/KAFKA-20734).
+# leader is yet to be elected for a deleted one, and calls a transaction complete without having notified that
+# partition: its readers wait for ever (https://issues.apache.org/jira/browse/KAFKA-20734).
 KAFKA_VERSION = "4.2.2"
 PARALLEL = 6  # downloads at a time: one by one is three times slower, more is impolite
 ALTERNATIVE = "or use a Kafka of your own: set STREAMS_KAFKA_BOOTSTRAP_SERVERS=host:port"
@@ -44,7 +44,7 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
     def fits(self, path: Path) -> bool:
-        """Tell whether the file at `path` is this jar, by its checksum."""
+        """Return whether the file at `path` is this jar, by its checksum."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         with path.open("rb") as file:

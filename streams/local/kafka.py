@@ -73,7 +73,7 @@ class EmbeddedKafka:
         return self._process
 
     def start(self) -> str:
-        """Start the broker and return its address at once; `wait_ready` tells when it answers.
+        """Start the broker and return its address at once; `wait_ready` returns when it answers.
 
         The first time ever this downloads Kafka; the first time with a state folder it formats the storage.
         Raises DownloadError, LocalError (no Java) or StartError.

@@ -42,7 +42,7 @@ def watch(parent: int, process: int) -> None:
 
 
 def _tie() -> None:
-    """Ask Linux to kill this process with the thread that started it; exec keeps the wish."""
+    """Ask Linux to kill this process with the thread that started it; it survives exec."""
     import ctypes  # noqa: PLC0415 - only here
 
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

@@ -50,7 +50,7 @@ def _matching(mirrors: list[tuple[str, str, str]], name: str, url: str) -> Itera
 
 
 def _matches(pattern: str, name: str, url: str) -> bool:
-    """Tell whether a `mirrorOf` text, such as `external:*,!central`, means this repository."""
+    """Return whether a `mirrorOf` text, such as `external:*,!central`, means this repository."""
     parts = [part.strip() for part in pattern.split(",")]
     if f"!{name}" in parts:
         return False

@@ -1,4 +1,4 @@
-"""Tries a model that is served: how fast it speaks, and whether it keeps to a schema."""
+"""Tries a model that is served: how fast it answers, and whether its answers match a schema."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CallMade:
-    """One request with its answer, as the topic `calls` keeps it; times are milliseconds since the epoch."""
+    """One request with its answer, as it is on the topic `calls`; times are milliseconds since the epoch."""
 
     hash: str
     kind: str
@@ -86,7 +86,7 @@ async def ask(
             made(call)
         started = finished
 
-    # Made again after the answer: thousands wait for theirs, and the texts of a request would be kept for each.
+    # Made again after the answer: thousands wait for theirs, and the texts of a request would stay in memory for each.
     first = await model.complete(asked(), on_delta)
     request = asked()
     record(request, first)

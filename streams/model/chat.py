@@ -140,7 +140,7 @@ class ChatAnswer:
     refusal: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the answer as `calls` keeps it, enough to give it again without a model."""
+        """Return the answer as it is on `calls`, enough to give it again without a model."""
         return {
             "text": self.text,
             "model": self.model,

@@ -55,7 +55,7 @@ class OpenAIChat:
         self._timeout = timeout
         self._prices = Prices.load() if prices is None else prices
         self._ramp = Ramp()
-        # The whole request has a time-out around it, so the one for each read would be a timer more that tells nothing.
+        # The whole request has a time-out around it, so the one for each read would be a timer more without use.
         patience = httpx2.Timeout(timeout, connect=min(timeout, 10.0), read=None)
         self._formats = Formats()
         try:
@@ -90,7 +90,9 @@ class OpenAIChat:
                 reply = self._posted(self._content(request))
             else:
                 reply = self._streamed({"model": self._model, **request.to_json()}, on_delta)
-            del request  # its texts would be kept, beside the bytes that are sent, for as long as the answer takes
+            del (
+                request
+            )  # its texts would stay in memory, beside the bytes that are sent, for as long as the answer takes
             return self._answer(await self._reply(reply), model)
         finally:
             self._pace.leave()

@@ -1,6 +1,6 @@
-"""What tokens cost, in a table that users edit, so that budgets and reports speak of money.
+"""What tokens cost, in a table that users edit, so that budgets and reports are in money.
 
-The table that ships is as it was on the day that it names, and nobody keeps it up but you: STREAMS_LLM_PRICES names a
+The table that ships is as it was on the day that it names, and only you update it: STREAMS_LLM_PRICES names a
 file of the same form, whose models win. A model that no table has is counted, and its cost is unknown.
 """
 

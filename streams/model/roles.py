@@ -70,7 +70,10 @@ class RoledModel:
         asked = request if first is None else replace(request, model="")
         line = [role, *(self._roles[name] for name in role.fallback)]
         call = self._asked(line, asked, on_delta) if role.fallback else role.model.complete(asked, on_delta)
-        del request, asked  # nobody else is to be asked with them: their texts would be kept for as long as it takes
+        del (
+            request,
+            asked,
+        )  # nobody else is to be asked with them: their texts would stay in memory for as long as it takes
         try:
             async with asyncio.timeout(self._total):
                 return await call

@@ -138,7 +138,7 @@ def _problems(error: ValidationError) -> str:
 
 
 def _strict(schema: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return the schema with every object closed and all its fields required, and whether that kept its meaning.
+    """Return the schema with every object closed and all its fields required, and whether that preserved its meaning.
 
     Fields with a default must be written out too: decoders that follow a schema have no notion of leaving one to us.
     """

@@ -1,4 +1,4 @@
-"""Tells an answer from what only looks like one: a refusal, an answer that was cut off, and nothing at all."""
+"""Distinguishes an answer from what only looks like one: a refusal, an answer that was cut off, and nothing at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells who watches a run that its journal grew: the journal is followed, only its keys are looked at, nobody polls."""
+"""Notifies who watches a run that its journal grew: it follows the journal and reads its keys only."""
 
 from __future__ import annotations
 

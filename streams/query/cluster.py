@@ -58,7 +58,7 @@ def authorization(secret: str) -> str:
 
 
 def is_authorized(header: bytes, secret: str) -> bool:
-    """Tell whether an Authorization header shows the secret; the time taken does not depend on where they differ."""
+    """Return whether an Authorization header shows the secret; the time taken does not depend on where they differ."""
     return hmac.compare_digest(header, authorization(secret).encode())
 
 

@@ -61,7 +61,7 @@ def whole(found: DeadLetter, reader: Reader) -> dict[str, Any]:
 
 
 def grouped(letters: Sequence[DeadLetter]) -> list[dict[str, Any]]:
-    """Return one row for each fingerprint of letters that come newest first, the most frequent first."""
+    """Return one row for each fingerprint of dead letters that come newest first, the most frequent first."""
     rows: dict[str, dict[str, Any]] = {}
     for found in letters:
         letter = found.letter

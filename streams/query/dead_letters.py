@@ -49,14 +49,14 @@ class DeadLetter:
 
 
 class DeadLetterPage(NamedTuple):
-    """Letters, the newest first; `complete` is False where older ones were not looked at."""
+    """Dead letters, the newest first; `complete` is False where older ones were not looked at."""
 
     letters: list[DeadLetter]
     complete: bool
 
 
 class DeadLetterMention(NamedTuple):
-    """What a record says of a letter: its place, without the bytes."""
+    """What a record has of a dead letter: its place, without the bytes."""
 
     topic: str
     partition: int
@@ -69,7 +69,7 @@ class DeadLetterMention(NamedTuple):
 class DeadLetterFold:
     """Takes the records about dead letters, newest first, and keeps the wanted ones with their states.
 
-    A letter's state is final as soon as it is met, since all that changed it is newer.
+    The state of a dead letter is final as soon as it is met, since all that changed it is newer.
     """
 
     def __init__(self, wanted: Callable[[DeadLetter], bool]) -> None:
@@ -102,7 +102,7 @@ class DeadLetterFold:
         letter = DeadLetter(event, mention.topic, mention.partition, mention.offset, mention.at_ms)
         letter.redrives = self._redrives.get(event.dead_id, 0)
         order, mark = self._orders.get(event.dead_id, (None, None))
-        # a redrive may fail before the order to it is noted: such a letter lies before the note and is later than it
+        # a redrive may fail before the order to it is noted: such a dead letter is before the note and later than it
         if isinstance(order, DeadDiscarded) or (order is not None and mention.at_ms <= order.at_ms):
             letter.state = "discarded" if isinstance(order, DeadDiscarded) else "redriven"
             letter.mark = mark
@@ -118,7 +118,7 @@ class DeadLetterIndex:
         self._codec = codec
 
     def newest(self, wanted: Callable[[DeadLetter], bool], limit: int) -> DeadLetterPage:
-        """Return the newest letters that are wanted, from the ends of the log backwards, no further than needed.
+        """Return the newest dead letters that are wanted, from the ends of the log backwards, no further than needed.
 
         They come without their value, headers and traceback, which `whole` reads: ten thousand may be large.
         """
@@ -136,7 +136,7 @@ class DeadLetterIndex:
         return DeadLetterPage(found[:limit], complete=len(found) <= limit)
 
     def whole(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Return letters with all that their records hold; those that retention has taken meanwhile are left out."""
+        """Return dead letters with all that their records hold, without those that retention has deleted meanwhile."""
         places: dict[int, list[int]] = {}
         for letter in letters:
             places.setdefault(letter.partition, []).append(letter.offset)
@@ -155,7 +155,7 @@ class DeadLetterIndex:
         ]
 
     def find(self, dead_id: str) -> DeadLetter | None:
-        """Return the whole letter with this id, wherever it lies; None if there is none."""
+        """Return the whole dead letter with this id, wherever it lies; None if there is none."""
         fold = DeadLetterFold(lambda _: True)
         mention = [self._light(record) for record in read(self._config, self._topic, key=dead_id)]
         for one in reversed(mention):

@@ -121,7 +121,7 @@ def _dead(settings: Settings, now_ms: int) -> dict[str, str]:
         try:
             letter = codec.decode(record.value, DeadLettered)
         except SchemaError:
-            continue  # of a newer version: somebody else's to tell
+            continue  # of a newer version: for another process to report
         count[letter.consumer] += 1
         last[letter.consumer] = letter.error
     return {f"dead/{name}": f"{number} given up, the last: {last[name][:300]}" for name, number in count.items()}

@@ -122,7 +122,7 @@ class Owners:
         return await self.ask(pool, key, path)
 
     async def ask_all(self, pool: str, path: str) -> list[WorkerResponse]:
-        """Return answers of live workers of a pool that together speak for every partition, each for others.
+        """Return answers of live workers of a pool that together cover every partition, each other ones.
 
         A worker that has just lost a partition answers without it, one that has just got it already with it: such
         answers would miss rows or have them twice, so all are asked again; OwnerUnavailableError when time is up.

@@ -24,7 +24,7 @@ HISTORY_MS: Final = 3_600_000
 
 
 class Presence(Enum):
-    """What heartbeats tell of one start of a worker."""
+    """What heartbeats report of one start of a worker."""
 
     PRESENT = "present"
     SILENT = "silent"  # nothing is proven: it is slow, dead, leaving, or has sent no heartbeat yet
@@ -40,15 +40,15 @@ class KnownWorker:
 
 
 class Placement:
-    """Which worker answers for a partition of a pool, as far as heartbeats tell."""
+    """Which worker answers for a partition of a pool, as far as heartbeats show."""
 
     def __init__(self) -> None:
         self._workers: dict[str, KnownWorker] = {}
 
     def apply(self, worker_id: str, beat: WorkerHeartbeat | None, now_ms: int) -> bool:
-        """Take in a heartbeat, or a tombstone (None); tell whether who owns what may have changed.
+        """Take in a heartbeat, or a tombstone (None); return whether who owns what may have changed.
 
-        A worker's first beat may be an old one that compaction kept, so it counts from when it was sent; a later one
+        A worker's first beat may be an old one that compaction left, so it counts from when it was sent; a later one
         counts from its arrival, since the clocks of two machines differ, unless it is plainly history.
         """
         before = self._workers.get(worker_id)
@@ -72,7 +72,7 @@ class Placement:
         return max(claims, key=lambda seen: seen.at_ms).beat.url.rstrip("/") if claims else None
 
     def standbys(self, pool: str, partition: int, now_ms: int) -> list[str]:
-        """Return the URLs of the live workers that keep a copy of a partition, who spoke last first."""
+        """Return the URLs of the live workers that have a copy of a partition, the latest heartbeat first."""
         keepers = [seen for seen in self._live(now_ms) if seen.beat.pool == pool and partition in seen.beat.standbys]
         return [seen.beat.url.rstrip("/") for seen in sorted(keepers, key=lambda seen: -seen.at_ms)]
 
@@ -85,7 +85,7 @@ class Placement:
         }
 
     def presence(self, worker_id: str, started_ms: int, now_ms: int) -> Presence:
-        """Return what the heartbeats of a worker tell of its process that started at `started_ms`."""
+        """Return what the heartbeats of a worker report of its process that started at `started_ms`."""
         seen = self._workers.get(worker_id)
         if seen is None:
             return Presence.SILENT
@@ -95,7 +95,7 @@ class Placement:
         return Presence.PRESENT if fresh and seen.beat.state != "stopping" else Presence.SILENT
 
     def covers(self, pool: str, partitions: int, now_ms: int) -> bool:
-        """Tell whether every partition has an owner, without which a list over the pool would miss rows."""
+        """Return whether every partition has an owner, without which a list over the pool would miss rows."""
         owned = {number for seen in self._live(now_ms) if seen.beat.pool == pool for number in seen.beat.partitions}
         return owned.issuperset(range(partitions))
 

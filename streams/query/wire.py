@@ -31,11 +31,11 @@ class WorkerResponse(NamedTuple):
     body: bytes
     retry_after: str | None = None
     partitions: frozenset[int] | None = None
-    """The partitions that the answer speaks for, where it speaks for all that the worker owns."""
+    """The partitions that the answer covers, where it covers all that the worker owns."""
 
 
 PARTITIONS: Final = "x-streams-partitions"
-"""Header in which a worker names the partitions that an answer speaks for."""
+"""Header in which a worker names the partitions that an answer covers."""
 
 
 _UNAUTHORIZED: Final = 401

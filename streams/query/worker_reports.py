@@ -43,7 +43,7 @@ def stale_runs(urls: Iterable[str], secret: str, now_ms: int) -> str | None:
 
 
 def open_breakers(urls: Iterable[str], secret: str) -> dict[str, str]:
-    """Return a line for each tool whose circuit breaker is not closed; workers tell each other, so one word counts."""
+    """Return a line for each breaker that is not closed; workers notify each other, so one report is enough."""
     found: dict[str, str] = {}
     with _client(secret) as http:
         for url in urls:

@@ -1,4 +1,4 @@
-"""Tells people of alerts: a line in the worker's log, and the sinks that are set."""
+"""Sends alerts to people: a line in the worker's log, and the sinks that are set."""
 
 from __future__ import annotations
 

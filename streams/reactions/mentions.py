@@ -15,7 +15,7 @@ LONGEST = 8_000  # characters that are looked at: twice of what is passed on
 
 @on(SlackAppMention)
 async def mentioned(event: SlackAppMention) -> StartRun | None:
-    """Start a reply to what was said beside the name; other bots, and a bare name, get none."""
+    """Start a reply to the text beside the name; other bots, and a bare name, get none."""
     text = NAME.sub("", event.text[:LONGEST]).strip()[:4_000]
     payload = event.payload if isinstance(event.payload, dict) else {}
     if not text or payload.get("bot_id"):

@@ -30,7 +30,7 @@ CallMode: TypeAlias = Literal["recorded", "hybrid", "live"]
 class RecordedAnswer:
     """The end of one attempt; `recorded` counts answers that were found, `made` those that were asked for outside.
 
-    `encoded` says that the value is JSON as the journal keeps it, and not what a step returned.
+    `encoded` says that the value is JSON as it is in the journal, and not what a step returned.
     """
 
     value: Any = None

@@ -1,4 +1,4 @@
-"""Runs the bus again in memory: events into tables and reactions, each reaction once an event, its outputs kept."""
+"""Runs the bus again in memory: events into tables and reactions, each reaction once an event; it collects outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a replay is: kept on the log beside what it writes, so that it can be stopped, killed, and gone on with."""
+"""Where a replay is: stored on the log beside what it writes, so that it can be stopped, killed, and gone on with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Position:
         return stretch
 
     async def note(self, partition: int, offset: int) -> None:
-        """Keep the next offset of a partition; raises as the producer does."""
+        """Store the next offset of a partition; raises as the producer does."""
         if self._stretch is None:
             return
         place = {"start": self._stretch.start[partition], "next": offset, "end": self._stretch.end[partition]}

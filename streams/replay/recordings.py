@@ -56,7 +56,7 @@ class Recordings:
     def name_of(self, request: ChatRequest) -> str:
         """Return the hash under which the answer to a request is looked for.
 
-        Who does not say which model: the request by itself, or as it is kept when an endpoint's usual model was asked;
+        Without a model: the request by itself, or as it is stored when an endpoint's usual model was asked;
         so too for a request that names its model or role.
         """
         if self._model is not None and not request.model:

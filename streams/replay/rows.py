@@ -32,7 +32,7 @@ class SeenIds:
         self._ids: set[tuple[int, str, str]] = set()
 
     def again(self, record: RawRecord, attributes: Attributes) -> bool:
-        """Say whether a record came before, and remember it."""
+        """Return whether a record came before, and remember it."""
         if attributes.source.startswith(OURS):
             return False
         # a repair gives a record the id of the one that it replaces, whatever its own name

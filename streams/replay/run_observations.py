@@ -121,7 +121,7 @@ class _Arrival(NamedTuple):
 
 
 def _arrival_of(entry: Entry) -> _Arrival | None:
-    """Return the child's ending that an entry tells of: one that was waited for, or one that lay in the inbox."""
+    """Return the child's ending that an entry records: one that was waited for, or one that lay in the inbox."""
     error = entry.error if isinstance(entry.error, dict) else None
     status = "succeeded" if error is None else error.get("status", "failed")
     if entry.kind == "child":

@@ -245,7 +245,7 @@ class TableHistory:
 
 
 def rows_of(log: ReplayLog) -> Callable[..., dict[str, Any]]:
-    """Return what tells rows of the past by table and key; it raises what `TableHistory.row` raises."""
+    """Return what looks up rows of the past by table and key; it raises what `TableHistory.row` raises."""
 
     def row(table: str, key: str, *, offset: int | None, time_ms: int | None) -> dict[str, Any]:
         return TableHistory(log, table).row(key, At(offset, time_ms))

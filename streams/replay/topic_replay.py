@@ -82,7 +82,7 @@ class Replay:
         progress: Progress = lambda _what, _done, _of: None,
         position: Places | None = None,
     ) -> None:
-        """Write to `sink`; with `position` it is kept how far each partition is."""
+        """Write to `sink`; with `position` it is stored how far each partition is."""
         self._log = log
         self._plan = plan
         self._sink = sink

@@ -149,7 +149,7 @@ class World:
         return chosen
 
     def _too_early(self, queued: _Queued) -> bool:
-        """Say whether a child's ending, which is still on its way, came to the run before this.
+        """Return whether a child's ending, which is still on its way, came to the run before this.
 
         Ranks order what happened to one run; between runs there is only the time, and what causes what.
         """

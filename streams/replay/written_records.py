@@ -68,7 +68,7 @@ class WrittenRecords:
         return self._topics[topic].get(identity)
 
     def same(self, topic: str, key: bytes, value: bytes, partition: int | None = None) -> bool:
-        """Say whether a topic of rows or entries has this value under a key; with None in the key's own partition."""
+        """Return whether a topic of rows or entries has this value under a key, with None in the key's partition."""
         place = partition_of(key, self._counts.get(topic, 1)) if partition is None else partition
         return self._topics[topic].get((place, key)) == _digest(value)
 
@@ -77,7 +77,7 @@ class WrittenRecords:
         self._topics[topic][identity] = digest
 
     def deleted_since(self, topic: str, key: str, at_ms: int) -> bool:
-        """Say whether retention may have deleted a record that was written under a key at a time or later."""
+        """Return whether retention may have deleted a record that was written under a key at a time or later."""
         gone = self._gone[topic]
         if not gone:
             return False

@@ -187,7 +187,7 @@ class AssignmentLifecycle:
         return db
 
     def _close(self, one: PartitionAssignment) -> None:
-        """Close an assignment; once its database is closed a copy may be kept of it."""
+        """Close an assignment; once its database is closed a standby copy may be made of it."""
         held = one.db is not None
         one.close()
         if held and self._standbys is not None:

@@ -94,7 +94,7 @@ def fetcher(client: Config, group: str) -> Config:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
-            "enable.partition.eof": True,  # tells how far was read where markers and aborted records come last
+            "enable.partition.eof": True,  # shows how far was read where markers and aborted records come last
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 32_768,
             # With a full queue the library does not fetch for so long; by default a second, in which it runs empty.

@@ -66,7 +66,7 @@ def _answers_offsets(client: client_config.Config, group: str, place: TopicParti
 
 
 def _answer(client: client_config.Config, group: str, place: TopicPartition, timeout: float) -> int | None:
-    """Return the committed offset, None when the broker does not tell within `timeout` seconds.
+    """Return the committed offset, None when the broker does not answer within `timeout` seconds.
 
     Each time by a new handle: one that asks while a broker loads its groups may get no answer for ever.
     """

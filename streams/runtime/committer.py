@@ -73,7 +73,7 @@ class Committer:
         rows: Rows = lambda _assignment, _changes: ([], []),
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Commit for `owner`; `ledger` is the store that keeps applied offsets; `crash` ends the process.
+        """Commit for `owner`; `ledger` is the store that has the applied offsets; `crash` ends the process.
 
         `topic_ids` has the changelog of each store once `run` begins: rows are marked with the topic they come from.
         `rows` makes the rows of what the units of an assignment change late, given what is committed (commit thread).
@@ -281,7 +281,7 @@ class Committer:
                 "see whether all partitions have a leader and enough replicas in sync; this worker ends, to be started "
                 "again"
             )
-        if aborts > 1:  # the first one may be for a record: the next try, a careful one, tells
+        if aborts > 1:  # the first one may be for a record: the next try, a careful one, shows it
             await asyncio.sleep(min(_PAUSE_S * 2 ** (aborts - 1), _LAST_PAUSE_S))
 
     async def _watched(self, work: asyncio.Future[None]) -> None:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _FETCH: Final = 2000  # records taken from librdkafka at once
 _HIGH: Final = 48 * 1024 * 1024  # bytes in flight in this process before fetching stops: some 20,000 small records
 _POLL_S: Final = 0.05
-# An end of a partition tells how far was read; that no broker can be reached is logged once for the whole process
+# An end of a partition shows how far was read; that no broker can be reached is logged once for the whole process
 # by whoever notices, in a line of its own (see `topics.reach`), not at each attempt of each connection.
 _EXPECTED: Final = frozenset(
     {

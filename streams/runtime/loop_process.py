@@ -82,7 +82,7 @@ def end(memory: mmap.mmap, stacks: int, pid: int, bound: float, config: dict[str
             diagnose(memory, stacks, pid, bound, config)
         except ProcessLookupError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever keeps the record from the log, the worker must not go on
+        except Exception as error:  # noqa: BLE001 - whatever prevents the record from reaching the log, the worker must not go on
             log(config, f"what blocks the event loop could not be found or recorded: {error!r}")
         send(pid, signal.SIGKILL)
 
@@ -95,7 +95,7 @@ def send(pid: int, number: int) -> None:
 
 
 def diagnose(memory: mmap.mmap, stacks: int, pid: int, bound: float, config: dict[str, Any]) -> None:
-    """Say what blocks the loop and record it; raises what keeps it from that."""
+    """Log what blocks the loop and record it; raises what prevents that."""
     threads = read_threads(memory)
     place = blocker(threads, pid)
     where = place_of(stack_of(dumped(stacks, pid, config["signal"]), threads[place][1]), config["not_users"])
@@ -185,7 +185,7 @@ def place_of(frames: list[str], not_users: list[str]) -> str:
 
 
 def record(config: dict[str, Any], partition: int, name: str, what: dict[str, Any]) -> None:
-    """Write the row of the journal's changelog and wait until it is acknowledged; raises what keeps it from that."""
+    """Write the row of the journal's changelog and wait until it is acknowledged; raises what prevents that."""
     sys.path[:0] = config["path"]
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - only when there is something to record
 

@@ -1,9 +1,9 @@
 """How long the group may refuse this member before somebody must act: the library alone may never join again.
 
-A refusal normally lasts until the member's next heartbeat, which tells the library; it then takes the partitions away
-and joins again. A client that has got a list without brokers (from a lone broker that has just come back from a pause)
-sends no heartbeat any more (https://github.com/confluentinc/librdkafka/issues/5301): to commit again would go on for
-ever.
+A refusal normally lasts until the member's next heartbeat, which notifies the library; it then takes the partitions
+away and joins again. A client that has got a list without brokers (from a lone broker that has just come back from a
+pause) sends no heartbeat any more (https://github.com/confluentinc/librdkafka/issues/5301): to commit again would go on
+for ever.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class PartitionDatabase:
         self._require_end(found)
 
     def _require_end(self, found: RdictIter) -> None:
-        """Tell the end of the rows from a block that cannot be read: RocksDB's iterators stop at both."""
+        """Distinguish the end of the rows from a block that cannot be read: RocksDB's iterators stop at both."""
         try:
             found.status()
         except Exception as error:
@@ -177,7 +177,7 @@ class PartitionDatabase:
     def _damage(self, error: Exception) -> StoreError:
         """Return what to raise for an error of the library, reported if rows cannot be read.
 
-        A damaged database is marked, so that the next start builds it anew; after an input-output error it is kept.
+        A damaged database is marked, so that the next start builds it anew; after an input-output error it stays.
         """
         text = str(error)
         if not text.startswith(("Corruption", "IO error")):
@@ -208,11 +208,11 @@ class PartitionDatabase:
         self._db.put(_INDEX + name, store.index.definition)
 
     def note(self, name: bytes) -> bytes | None:
-        """Return what was kept under a name: what this database was seen to be, which no changelog says."""
+        """Return the note under a name: what this database was seen to be, which no changelog says."""
         return self.get(_NOTE + name)
 
     def keep(self, name: bytes, value: bytes) -> None:
-        """Keep a note."""
+        """Store a note."""
         self._db.put(_NOTE + name, value)
 
     def clear(self, store: PartitionStore) -> None:

@@ -12,10 +12,10 @@ _ARENAS: Final = 2  # one for each core that a worker uses; by default eight for
 
 
 def settle() -> None:
-    """Tell the collector what stays, and the C library to share arenas between threads.
+    """Exempt from collection what stays, and let the C library share arenas between threads.
 
     A worker's threads (consumer, committer, stores) free what another one took. With an arena for each thread such
-    memory is kept for a thread that does not need it: a tenth of what waiting runs cost, and of what a worker has.
+    memory is reserved for a thread that does not need it: a tenth of what waiting runs cost, and of what a worker has.
     """
     gc.freeze()  # what was imported stays: collections over it stop the loop for seconds when thousands of runs wait
     gc.set_threshold(30_000, 6, 20)  # runs under way survive a look at the young, which costs for nothing

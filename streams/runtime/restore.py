@@ -51,7 +51,7 @@ class Restorer:
     """Restore assignments with a handle of its own that never joins the group."""
 
     def __init__(self, client: client_config.Config, group: str, ledger: str, gaps: RetentionGaps) -> None:
-        """Read for `group`; `ledger` names the store that keeps applied offsets.
+        """Read for `group`; `ledger` names the store that has the applied offsets.
 
         `gaps` gets what was deleted before it was read.
         """

@@ -1,4 +1,4 @@
-"""Which workers keep copies of a partition: the same answer in every worker that has got the same heartbeats.
+"""Which workers have copies of a partition: the same answer in every worker that has got the same heartbeats.
 
 The group's `range` assignor puts its members in an order of its own (that of their ids, which nobody else knows) and
 gives each in turn a range of the partition numbers (`RangeAssignor` of Kafka's group coordinator, from 4.0 on). The
@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 
 
 def chosen(members: Mapping[str, frozenset[int]], copies: int) -> dict[int, list[str]]:
-    """Return for each owned partition the members that keep a copy, at most `copies`, the likeliest heir first.
+    """Return for each owned partition the members that have a copy, at most `copies`, the likeliest heir first.
 
-    `members` are the live workers of one pool with the partitions that each owns; an owner keeps no copy of its own.
+    `members` are the live workers of one pool with the partitions that each owns; an owner has no copy of its own.
     """
     order = sorted(members, key=lambda name: (not members[name], min(members[name], default=0), name))
     count = max((number for owned in members.values() for number in owned), default=-1) + 1

@@ -1,4 +1,4 @@
-"""Tells the standbys, once a second, of which partitions this worker keeps copies."""
+"""Chooses, once a second, the partitions of which this worker has standby copies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PERIOD_S: Final = 1.0  # workers beat as often
 
 
 class PoolWorkers(Protocol):
-    """The live workers of the pool, as their heartbeats tell."""
+    """The live workers of the pool, as their heartbeats report."""
 
     @property
     def id(self) -> str:
@@ -37,7 +37,7 @@ class StandbyPlacement:
         self._workers = workers
 
     async def run(self) -> None:
-        """Choose until cancelled; returns at once where no copies are kept."""
+        """Choose until cancelled; returns at once where no copies are wanted."""
         await self._runtime.opened.wait()
         standbys = self._runtime.standbys
         if standbys is None:
@@ -52,7 +52,7 @@ class StandbyPlacement:
 def wanted(
     members: Mapping[str, frozenset[int]], me: str, copies: int, copied: Callable[[], frozenset[int]]
 ) -> frozenset[int]:
-    """Return the partitions that `me` keeps a copy of: those it is chosen for, and those it has while nobody owns them.
+    """Return the partitions that `me` has a copy of: those it is chosen for, and those it has while nobody owns them.
 
     Between the death of an owner and the heartbeat of the next a copy is needed most.
     """

@@ -1,9 +1,9 @@
-"""Copies of stores that others own, kept fresh from the changelogs, and given up to this worker when it is the owner.
+"""Copies of stores that others own, updated from the changelogs, and given up to this worker when it is the owner.
 
-A copy is a store of this worker's own folder, as one that it owned before and kept: what makes it a standby is that a
-thread goes on reading for it. It reads committed records with a handle that is no member of the group, it writes to no
-topic and starts nothing, so one that was stopped and wakes changes nothing but its own files. Its assignment has no
-sources and is in no transaction.
+A copy is a store of this worker's own folder, as one that it owned before and still has: what makes it a standby is
+that a thread goes on reading for it. It reads committed records with a handle that is no member of the group, it writes
+to no topic and starts nothing, so one that was stopped and wakes changes nothing but its own files. Its assignment has
+no sources and is in no transaction.
 
 A database has one writer. The thread opens and closes copies under a lock; who becomes the owner claims the number
 under the same lock, after which the copy's assignment is dead (so no write of it is under way or will start) and its
@@ -93,7 +93,7 @@ class Standbys:
         self._wanted = numbers
 
     def copied_partitions(self) -> frozenset[int]:
-        """Return the partitions that a copy is kept of."""
+        """Return the partitions that have a copy here."""
         return frozenset(self._copies)
 
     def find(self, number: int) -> PartitionAssignment | None:
@@ -116,7 +116,7 @@ class Standbys:
             return warm
 
     def free(self, number: int) -> None:
-        """Let a copy of `number` be kept again: its database is closed."""
+        """Allow a copy of `number` again: its database is closed."""
         self._claimed.discard(number)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Indexes: other ways to find the rows of a store, kept beside it and made of its rows alone.
+"""Indexes: other ways to find the rows of a store, stored beside it and made of its rows alone.
 
 An entry is a key without a value. Entries are written in the batch that writes their rows, so a query finds what the
 rows say; they have no changelog, because the rows that come from it make them again.

@@ -40,7 +40,7 @@ _OPEN_S: Final = 60.0  # for the first answer of a coordinator; then the process
 _FLUSH_S: Final = client_config.MESSAGE_TIMEOUT_S + 1.0  # longer than a record may wait
 _AGAIN_S: Final = 0.05  # before a call is made again whose answer may have come at once
 _STEP_S: Final = 0.2  # until it is asked whether a transaction still stands, whose records take so long
-# The library does not keep to the time given to send_offsets while the group's coordinator is away, which is as long as
+# The library does not respect the time given to send_offsets while the group's coordinator is away, which is as long as
 # Kafka takes to replace it (https://github.com/confluentinc/librdkafka/issues/5456). So the calls of a transaction may
 # take as long as it may be open. One that takes longer waits for a coordinator that the library has let go
 # (https://github.com/confluentinc/librdkafka/issues/5511).
@@ -199,7 +199,7 @@ class TransactionalProducer:
     def _reports(self, asked: Iterable[int], ends: dict[Partition, int]) -> dict[int, Report]:
         """Return the delivery callbacks of the records at the places `asked`.
 
-        A callback costs as much as the record itself, and a partition's last record tells how far it was written: so
+        A callback costs as much as the record itself, and a partition's last record shows how far it was written: so
         only that one has a callback, beside the first on a partition, unless we look for a culprit.
         """
 
@@ -220,7 +220,7 @@ class TransactionalProducer:
     def _see_to_firsts(self, stands: Callable[[], None]) -> None:
         """Wait for the required delivery reports.
 
-        Raises TransactionAbortedError if it has not, unless it refused one: the library tells that itself. `stands`
+        Raises TransactionAbortedError if it has not, unless it refused one: the library reports that itself. `stands`
         raises when any record was refused: the library sends none of the rest then, which would wait for its time-out.
         """
         end = clock.monotonic() + _FLUSH_S
@@ -235,7 +235,7 @@ class TransactionalProducer:
         try:
             return len(self._producer.list_topics(topic, 5).topics[topic].partitions)
         except KafkaException:
-            return 0  # the records' own deliveries will tell what is wrong
+            return 0  # the records' own delivery reports will show what is wrong
 
     def _produce(self, outs: Sequence[Out], reports: dict[int, Report]) -> None:
         produce, report_of = self._producer.produce, reports.get

@@ -79,7 +79,7 @@ class LoopLagWatch:
             asyncio.get_running_loop().call_later(_BEAT_S, self._tick)
 
     def _watch(self) -> None:
-        """Tell of each block once. A process that is stopped, or gets no processor, blocks nothing.
+        """Log each block once. A process that is stopped, or gets no processor, blocks nothing.
 
         So a look counts at most its own pause and the processor time that the process has had since the last one.
         """

@@ -59,7 +59,7 @@ def _lock(folder: Path, name: str, *, given: bool) -> WorkerSlot | None:
 
 
 def _mark(folder: Path) -> str:
-    """Return a mark that this folder keeps: numbers that two machines take by themselves must not be one slot."""
+    """Return the mark of this folder: numbers that two machines take by themselves must not be one slot."""
     file = folder / "id"
     if not file.exists():
         file.write_text(uuid.uuid4().hex[:8])

@@ -1,4 +1,4 @@
-"""Looks every five minutes whether the pipeline is well, and tells of each problem once, and of its end."""
+"""Looks every five minutes whether the pipeline is well, and reports each problem once, and its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at feeds and files every hour and tells of those that have changed."""
+"""Looks at feeds and files every hour and reports those that have changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNCHANGED = 304
 
 @schedule(cron="0 * * * *")
 async def monitor_data_sources() -> list[NewDataArrived]:
-    """Tell of each source in STREAMS_DATA_SOURCES whose content, or ETag, is not what it was."""
+    """Report each source in STREAMS_DATA_SOURCES whose content, or ETag, is not what it was."""
     from streams.query.latest import rows_of  # noqa: PLC0415 - commands import schedules and need no Kafka client
 
     here = settings.load()

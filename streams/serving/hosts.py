@@ -13,7 +13,7 @@ EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches a socket bound to `host`."""
+    """Return whether only this machine reaches a socket bound to `host`."""
     if host == "localhost":
         return True
     try:
@@ -41,7 +41,7 @@ def url_here(host: str, port: int) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether the name of a Host header is an IP address; DNS rebinding always has a name there."""
+    """Return whether the name of a Host header is an IP address; DNS rebinding always has a name there."""
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -63,7 +63,7 @@ def host_of(url: str) -> str:
 
 
 def is_foreign(origin: str | None, host: str) -> bool:
-    """Tell whether the Origin header names another site than the Host header.
+    """Return whether the Origin header names another site than the Host header.
 
     `null`, which browsers send for sandboxed frames and files, is another site (WHATWG HTML, 7.1.1). A request
     without Origin does not come from a page's script.

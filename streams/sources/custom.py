@@ -23,7 +23,7 @@ class KeyOrSignature:
         return standard_webhooks().needs
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
-        """Say whether one of the secrets made the signature."""
+        """Return whether one of the secrets made the signature."""
         return standard_webhooks().check(headers, body, secrets, now_s)
 
 

@@ -49,7 +49,7 @@ def signed_id(delivery: Delivery) -> str | None:
     keep=("x-github-event", "x-github-hook-id"),
 )
 def github(delivery: Delivery) -> Event:
-    """Turn a delivery into its event; what has no class of its own keeps its payload as it came."""
+    """Turn a delivery into its event; what has no class of its own has its payload as it came."""
     payload = _payload(delivery)
     name = delivery.headers.get("x-github-event", "")
     if (why := disagreement(name, payload)) is not None:

@@ -29,7 +29,7 @@ class SlackSignature:
         return (("x-slack-request-timestamp", "x-slack-signature"),)
 
     def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_s: float) -> bool:
-        """Say whether one of the secrets made the signature, in time."""
+        """Return whether one of the secrets made the signature, in time."""
         timestamp = headers.get("x-slack-request-timestamp", "")
         if not (timestamp.isascii() and timestamp.isdigit()) or abs(now_s - int(timestamp[:15])) > self.tolerance:
             return False

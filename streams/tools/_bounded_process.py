@@ -120,7 +120,7 @@ class BoundedProcess:
 
 
 class BoundedProcesses:
-    """A few processes, started when they are needed and kept; the last one used is used first."""
+    """A few processes, started when they are needed and reused; the last one used is used first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

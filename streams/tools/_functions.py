@@ -1,7 +1,7 @@
 """The functions of PostgreSQL that a query may call: each computes from its arguments and reads no more than them.
 
 Not here, so refused: functions that read or write files, large objects or settings, that sleep, lock, signal or notify,
-that run a text as a statement (`query_to_xml`, `ts_stat`, `dblink`), that tell of the server or of other sessions, and
+that run a text as a statement (`query_to_xml`, `ts_stat`, `dblink`), that reveal the server or other sessions, and
 every function that somebody has defined. A view can call those, because whoever may create it decides what it does.
 """
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 Performs = Callable[["Tool[Any]", dict[str, Any]], Awaitable[Any]]
 
-PERFORMS: ContextVar[Performs | None] = ContextVar("performs", default=None)  # set by who keeps the limits: a worker
+PERFORMS: ContextVar[Performs | None] = ContextVar("performs", default=None)  # set by who enforces the limits: a worker
 
 
 async def inner(tool: Tool[ResultT], **arguments: Any) -> ResultT:
     """Return the typed result of one call; raises what the tool raises, after its retries.
 
-    Where nobody keeps limits (a test, a script) the tool is simply called.
+    Where nothing enforces limits (a test, a script) the tool is simply called.
     """
     whole = arguments_to_json(tool, arguments)  # as an agent's call is: one hash for both
     performs = PERFORMS.get()

@@ -93,7 +93,7 @@ _opening = threading.Lock()
 
 
 def query(url: str, sql: str, params: Sequence[Any], limit: int) -> QueryRows:
-    """Run one query on the database of `postgresql://…`; errors as `execute_database_query` tells them."""
+    """Run one query on the database of `postgresql://…`; errors as `execute_database_query` describes them."""
     checked = Checked(**bounded("read_statement", READ_S, {"sql": sql, "params": len(params)}))
     try:
         with _pool(url).connection() as connection:

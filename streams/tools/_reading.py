@@ -54,7 +54,7 @@ def _decoded(body: bytes, content_type: str) -> str:
 
 
 def _without_declaration(text: str) -> str:
-    """Drop `<?xml encoding=…?>`: it speaks of bytes, and lxml refuses it in text."""
+    """Drop `<?xml encoding=…?>`: it is about bytes, and lxml refuses it in text."""
     return re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
 
 

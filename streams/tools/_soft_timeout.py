@@ -77,7 +77,7 @@ class _Softened(Generic[T]):
     """Awaits `work` in the caller's task; cancels what it waits for and hands it `soft` in place of the cancellation.
 
     A task can only be cancelled from outside, so this stands between the task and the work. Whoever really cancels the
-    task meanwhile is not kept from it.
+    task meanwhile still gets it.
     """
 
     __slots__ = ("_asked", "_soft", "_task", "_work")

@@ -43,7 +43,7 @@ DENIED_FUNCTIONS = frozenset(
 
 
 def query(url: str, sql: str, params: Sequence[Any], limit: int) -> QueryRows:
-    """Run one statement on the file of `sqlite:///path`; errors as `execute_database_query` tells them."""
+    """Run one statement on the file of `sqlite:///path`; errors as `execute_database_query` describes them."""
     seconds = _rows.SECONDS
     asked = {
         "url": url,

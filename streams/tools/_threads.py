@@ -54,7 +54,7 @@ class RunningFunction(NamedTuple):
 
 
 class FunctionThreads:
-    """Daemon threads, made when they are needed and kept."""
+    """Daemon threads, made when they are needed and reused."""
 
     def __init__(self, most: int = MOST, *, shown: bool = False) -> None:
         """Run at most so many functions at a time; what they do is `shown` on the activity board."""

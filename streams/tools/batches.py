@@ -1,4 +1,4 @@
-"""Tools that do many fetches as one call, each failure kept beside the successes.
+"""Tools that do many fetches as one call, each failure beside the successes.
 
 Each fetch is a call of its own to the tool that does one: within its rate, its cache, its breaker and its record.
 """
@@ -59,7 +59,7 @@ async def batch_url_scraping(urls: Urls, callback: HttpUrl | None = None) -> Scr
 
 @tool(rate="10/60s", timeout=TIMEOUT)
 async def batch_api_calls(urls: Urls, callback: HttpUrl | None = None) -> ApiBatch:
-    """Call up to 50 public HTTP APIs with GET, five at a time, and return what each said.
+    """Call up to 50 public HTTP APIs with GET, five at a time, and return what each answered.
 
     `callback` is a URL that gets the outcome as a POST of JSON.
     """
@@ -108,7 +108,7 @@ async def _post(url: str, data: Any) -> None:
 
 
 async def _each(one_of: Any, urls: Urls) -> tuple[list[Any], dict[str, str]]:
-    """Call for each URL, a few at a time; errors with a reason are kept, bugs are not hidden."""
+    """Call for each URL, a few at a time; errors with a reason are returned, bugs are not hidden."""
     results: list[Any] = [None] * len(urls)
     errors: dict[str, str] = {}
     room = asyncio.Semaphore(AT_ONCE)

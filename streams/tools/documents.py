@@ -38,7 +38,7 @@ def search_documents(query: str, limit: int = 5) -> list[Passage]:
 
 
 class _Seen(NamedTuple):
-    """What tells whether a file has changed."""
+    """What shows whether a file has changed."""
 
     changed_ns: int
     size: int

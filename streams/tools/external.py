@@ -23,7 +23,7 @@ HOP_BY_HOP = frozenset(
 
 
 class ApiAnswer(BaseModel):
-    """What the API said: `data` is parsed JSON, or the text if it sent something else."""
+    """What the API answered: `data` is parsed JSON, or the text if it sent something else."""
 
     url: str
     status: int

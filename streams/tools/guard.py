@@ -1,6 +1,6 @@
 """Keeps tools out of private networks: one check of the URL, one lookup, and only a checked address is dialled.
 
-A model chooses what is fetched, and a page can tell the model what to choose, so every URL is hostile. The name is
+A model chooses what is fetched, and a page can instruct the model what to choose, so every URL is hostile. The name is
 resolved once, all its addresses must be public, and the socket goes to exactly one of them; a second lookup, as an
 HTTP client makes on its own, could answer differently. Redirects come here again, each as a new URL.
 """

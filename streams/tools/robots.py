@@ -106,7 +106,7 @@ _SITES = Sites()
 
 
 async def require_allowed(url: str) -> None:
-    """Raise FetchRefusedError if the site's robots.txt forbids a URL; what it says is kept for an hour."""
+    """Raise FetchRefusedError if the site's robots.txt forbids a URL; its rules are cached for an hour."""
     parts = urlsplit(url)
     origin, path = f"{parts.scheme}://{parts.netloc}", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     now = clock.monotonic()

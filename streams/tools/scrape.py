@@ -51,7 +51,7 @@ async def scrape_url(url: HttpUrl) -> Page:
 
 
 def is_url(text: str) -> bool:
-    """Say whether `scrape_url` would take a text as its argument."""
+    """Return whether `scrape_url` would take a text as its argument."""
     try:
         URLS.validate_python(text)
     except ValidationError:

@@ -68,7 +68,7 @@ class AlertWriter:
         self.dead_letters: Counter[str] = Counter()  # by consumer
 
     def breaker(self, word: BreakerState) -> None:
-        """Tell of a breaker that this worker has opened or closed."""
+        """Report a breaker that this worker has opened or closed."""
         name = f"breaker/{word.name}"
         event: AlertRaised | AlertResolved
         if word.open:
@@ -81,14 +81,14 @@ class AlertWriter:
         self._spawn(self._send(event, f"{name}/{word.number}/{word.worker}"))
 
     def report_dead_letter(self, letter: DeadLettered) -> None:
-        """Tell of a dead letter that is on the log, unless that consumer's alert is open."""
+        """Report a dead letter that is on the log, unless that consumer's alert is open."""
         self.dead_letters[letter.consumer] += 1
         what = f"run {letter.run_id} of {letter.consumer} failed" if letter.run_id else f"{letter.consumer} gave up"
         text = f"{what}: {letter.error}"
         self._soon(f"dead/{letter.consumer}", text)
 
     def behind(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Tell of topics of which this worker is far behind, and was when it looked before; `lags` by partition."""
+        """Report topics of which this worker is far behind, and was when it looked before; `lags` by partition."""
         total: Counter[str] = Counter()
         for (topic, _), count in lags.items():
             total[topic] += count
@@ -98,12 +98,12 @@ class AlertWriter:
         self._behind = far
 
     def looked(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Tell of what a look at the owned partitions has found."""
+        """Report what a look at the owned partitions has found."""
         self.behind(lags)
         self.lost()
 
     def lost(self) -> None:
-        """Tell of records that were deleted unread, each gap once; it stays open until somebody resolves it."""
+        """Report records that were deleted unread, each gap once; it stays open until somebody resolves it."""
         for gap in self._gaps.take():
             log.error("%s/%d: offsets %d to %d were deleted before they were read", *gap)
             self._spawn(self._lost(gap))

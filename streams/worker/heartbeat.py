@@ -43,7 +43,7 @@ class Heartbeat:
         runs: Sized,
         agents: Collection[str],
     ) -> None:
-        """Tell of `runtime` and its `runs` in memory, in the process `holder`; `slot` is its slot's name for people."""
+        """Report `runtime` and its `runs` in memory, in the process `holder`; `slot` is its slot's name for people."""
         self._producer = producer
         self._topic = topic
         self._runtime = runtime
@@ -56,7 +56,7 @@ class Heartbeat:
         self._state = "starting"
 
     def changed(self) -> None:
-        """Tell soon: partitions came or went."""
+        """Send a heartbeat soon: partitions came or went."""
         self._changed.set()
 
     def leaving(self) -> None:
@@ -83,7 +83,7 @@ class Heartbeat:
                 continue
 
     async def farewell(self) -> None:
-        """Tell that this worker leaves, if the broker takes it soon: nobody waits for it, the group knows already."""
+        """Report that this worker leaves, if the broker takes it soon: nobody waits for it, the group knows already."""
         try:
             async with asyncio.timeout(_FAREWELL_S):
                 await self.beat()

@@ -1,4 +1,4 @@
-"""What keeps a worker from being ready, as `/readyz` says it."""
+"""Why a worker is not ready, as `/readyz` says it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from streams.runtime.watchdog import StallWatch
     from streams.worker.handler_threads import HandlerThreads
 
-#: After that a worker without partitions counts as ready: it is a spare. The group does not tell it so, and a busy
+#: After that a worker without partitions counts as ready: it is a spare. The group does not report that, and a busy
 #: cluster takes seconds to give the first ones.
 _GRACE_S: Final = 10.0
 
@@ -20,7 +20,7 @@ _GRACE_S: Final = 10.0
 def missing(
     runtime: Runtime, stall: StallWatch, membership: MembershipWatch, handlers: HandlerThreads, began: float
 ) -> str | None:
-    """Return what keeps a worker that began then (monotonic, seconds) from being ready, None for nothing."""
+    """Return why a worker that began then (monotonic, seconds) is not ready, None if it is."""
     if not runtime.opened.is_set():
         return "connecting to the broker"
     assignments = runtime.assignments.values()

@@ -48,7 +48,7 @@ class WorkerHost(RuntimeHost):
                 await pending
 
     def assignments_changed(self) -> None:
-        """Tell gateways soon what this worker owns now."""
+        """Notify gateways soon of what this worker owns now."""
         self._heartbeat.changed()
 
     def is_busy(self) -> bool:

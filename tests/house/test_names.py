@@ -10,11 +10,14 @@ import io
 import re
 import tokenize
 from collections import defaultdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.house.files import ROOT, modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.house
 
@@ -52,6 +55,15 @@ BANNED: Final = frozenset(
 DATA: Final = frozenset({"Passage", "PASSAGE", "passage", "passages", "told", "tell_alert"})
 """Names that are data: of a tool's output and of a shipped reaction, whose positions are stored under it."""
 DATA_ROOMS: Final = ("streams/agents/", "streams/tools/", "streams/reactions/")
+
+PROSE: Final = {
+    "a dead letter": r"(?<![Dd]ead )(?<!dead-)\bletters\b(?!,? (?:or )?digits)",
+    "to report, notify or return": r"\b(?:told|tells?|heard?|hears|spoken?|speaks?)\b",
+    "to answer, write or send": r"\bsaid\b",
+    "to have, store or return": r"\b(?:is|are|was|were) kept\b",
+    "to return whether": r"^\W*(?:Say|Tell) whether\b",
+}
+"""Words of docstrings and comments that stand for a plain one; words between backticks are names."""
 
 PARTICIPLE: Final = re.compile(r"(?:^|_)\w+(?:ed|ly)$")
 IRREGULAR: Final = frozenset(
@@ -108,6 +120,25 @@ def test_no_identifier_is_a_banned_word() -> None:
             and BANNED & {part.lower() for part in re.split(r"_|(?<=[a-z])(?=[A-Z])", token.string)}
         ]
     assert found == []
+
+
+@pytest.mark.parametrize("plain", PROSE)
+def test_docstrings_and_comments_use_the_plain_word(plain: str) -> None:
+    pattern = re.compile(PROSE[plain])
+    assert [
+        f"{path.relative_to(ROOT)}:{number}: {line}"
+        for path in modules()
+        for number, line in _prose(path.read_text("utf-8"))
+        if pattern.search(re.sub(r"`[^`]*`", "", line))
+    ] == []
+
+
+def _prose(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a module's docstrings and comments."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        text = token.type == tokenize.STRING and token.string.startswith('"""')
+        if text or token.type == tokenize.COMMENT:
+            yield from enumerate(token.string.splitlines(), token.start[0])
 
 
 def test_every_class_of_the_glossary_exists() -> None:

@@ -1,4 +1,4 @@
-"""`streams schemas …`: what can be said, and whether it still fits what was said before."""
+"""`streams schemas …`: the schemas of the events, and whether they are still compatible."""
 
 from __future__ import annotations
 

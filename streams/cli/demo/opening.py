@@ -64,7 +64,7 @@ async def follow_to_the_slow_page(stage: Scene, report: DemoReport, run: str) ->
 
 
 def paid(entry: HistoryEntry) -> bool:
-    """Tell whether an entry holds the answer of a model or a tool."""
+    """Return whether an entry holds the answer of a model or a tool."""
     return entry.kind in {"llm", "tool"} and entry.status == "completed"
 
 

@@ -47,7 +47,7 @@ def owner_of(settings: Settings, run: str, *, after_ms: int = 0) -> RunOwner | N
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process exists."""
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -56,5 +56,5 @@ def alive(pid: int) -> bool:
 
 
 def kill(owner: RunOwner) -> None:
-    """End a process as a crash does: nothing is flushed, nobody is told."""
+    """End a process as a crash does: nothing is flushed, no other process is notified."""
     os.kill(owner.pid, signal.SIGKILL)

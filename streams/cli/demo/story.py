@@ -28,7 +28,7 @@ LAST_LINES = 25
 
 
 async def play(settings: Settings) -> int:
-    """Play the demo on a pipeline with `settings`; return 0 if all was seen, 1 if not, having said what failed."""
+    """Play the demo on a pipeline with `settings`; return 0 if all was seen, else 1, after a line with what failed."""
     report = DemoReport()
     await asyncio.to_thread(private_folder, settings.state_dir)
     path = settings.state_dir / "demo.log"

@@ -45,7 +45,7 @@ class App(faust.App):
         self.host = host
 
     def on_assignments_changed(self) -> None:
-        """Tell Faust what this worker owns now."""
+        """Notify Faust of what this worker owns now."""
         owned = self.consumer.assignment()
         self._assignment: set[TP] = owned
         self.unassigned = not owned
@@ -82,6 +82,6 @@ def end_within(seconds: float) -> None:
 
 
 def quiet_faust() -> None:
-    """Faust and mode set the root logger to DEBUG and tell of every service: only their warnings matter here."""
+    """Faust and mode set the root logger to DEBUG and log every service: only their warnings matter here."""
     for name in ("faust", "mode", "streams.runtime.faust", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Faust's consumer service over the runtime: subscribes, tells Faust of assignments, leaves in order."""
+"""Faust's consumer service over the runtime: subscribes, notifies Faust of assignments, leaves in order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Consumer(consumer.Consumer):
         self.app.topics.deliver(source, messages)
 
     def assignments_changed(self) -> None:
-        """Tell Faust what this worker owns now."""
+        """Notify Faust of what this worker owns now."""
         self.app.on_assignments_changed()
 
     async def leave(self) -> None:

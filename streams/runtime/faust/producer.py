@@ -71,7 +71,7 @@ class Producer(producer.Producer):
         await self.buffer.flush()
 
     def supports_headers(self) -> bool:
-        """Headers are kept."""
+        """Headers are preserved."""
         return True
 
     def key_partition(self, topic: str, key: bytes) -> TP:

@@ -174,7 +174,7 @@ class EventBus:
         return False
 
     def consumer(self, position: str) -> str:
-        """Return the name under which a consumer's dead letters are kept."""
+        """Return the name under which a consumer's dead letters are stored."""
         table = self._tables.get(position)
         return position.partition("/")[2] if table is None else TABLE + table
 

@@ -19,7 +19,7 @@ class AgentPages:
     """`/owner/agents`."""
 
     def __init__(self, proof: OwnershipCheck, pauses: QueuePauses) -> None:
-        """Tell what `pauses` knows."""
+        """Answer from `pauses`."""
         self._proof = proof
         self._pauses = pauses
 

@@ -53,7 +53,7 @@ def application(
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
 ) -> Starlette:
-    """Return the routes; `ready` tells what is missing, None when nothing is."""
+    """Return the routes; `ready` returns what is missing, None when nothing is."""
 
     async def healthz(_: Request) -> Response:
         return answer({"status": "alive"})

@@ -44,7 +44,7 @@ class ApprovalPages:
         limit, assignments = int(query.get("limit", "100")), self._proof.assignments()
         found = await asyncio.to_thread(self._found, assignments, query, limit + 1)
         for owned in assignments:
-            self._proof.check(owned)  # what was read while its partition went is nobody's word
+            self._proof.check(owned)  # what was read while its partition went is not to be answered
         return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
     def _found(self, assignments: list[PartitionAssignment], query: dict[str, str], limit: int) -> list[dict[str, Any]]:

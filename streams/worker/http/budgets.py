@@ -36,5 +36,5 @@ class BudgetPages:
         return answer(await self._homes.ask(orjson.loads(await request.body())))
 
     async def list(self, _: Request) -> Response:
-        """Answer the accounts that are kept here."""
+        """Answer the accounts whose home is here."""
         return of(self._proof.assignments(), answer({"budgets": self._homes.rows()}))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streams.runtime.assignment import PartitionAssignment
 
 MOST_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of rows whose entries are kept, over all runs; decoded they take a few times that."""
+"""Bytes of rows whose entries are cached, over all runs; decoded they take a few times that."""
 
 
 class _CachedJournal(NamedTuple):

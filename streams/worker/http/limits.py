@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LimitPages:
-    """`/owner/grants`, `/owner/places`, `/owner/answers`, `/owner/breakers` and what workers tell each other."""
+    """`/owner/grants`, `/owner/places`, `/owner/answers`, `/owner/breakers` and what workers send each other."""
 
     def __init__(self, limits: WorkerLimits) -> None:
         """Answer for the homes of `limits`."""
@@ -44,21 +44,21 @@ class LimitPages:
         return answer(await self._limits.homes.semaphores(await _body(request)))
 
     async def held(self, request: Request) -> Response:
-        """Tell a new home which places this worker holds."""
+        """Report to a new home which places this worker holds."""
         limits = (await _body(request))["limits"]
         return answer({"worker": str(self._limits.peers.holder), "held": self._limits.semaphores.held(limits)})
 
     async def called(self, request: Request) -> Response:
-        """Hear that places are free."""
+        """Take note that permits are free."""
         self._limits.semaphores.called((await _body(request))["limits"])
         return answer({})
 
     async def shared(self, request: Request) -> Response:
-        """Tell, or take in, the answer of a call; may wait for somebody else's."""
+        """Return, or take in, the answer of a call; may wait for somebody else's."""
         return answer(await self._limits.homes.shared(request.path_params["call"], await _body(request)))
 
     async def gossip(self, request: Request) -> Response:
-        """Hear of breakers."""
+        """Take in the states of breakers."""
         self._limits.breakers.apply_state((await _body(request))["words"])
         return answer({})
 

@@ -62,7 +62,7 @@ class OwnershipCheck:
     def of_copy(self, key: str, store: str, read: Callable[[PartitionAssignment], T]) -> tuple[T, dict[str, Any]]:
         """Return what `read` finds in the copy of the key's partition, and how far that is; blocks while it is written.
 
-        Raises NotOwnerError where no copy is kept, NotReadyError while its `store` is empty.
+        Raises NotOwnerError where there is no copy, NotReadyError while its `store` is empty.
         """
         standbys = self._runtime.standbys
         copy = None if standbys is None else standbys.find(partition_of(key.encode(), self._runtime.partitions))

@@ -28,6 +28,6 @@ def problem(status: int, detail: str, *, type: str = "about:blank", **more: Any)
 
 
 def of(assignments: Iterable[PartitionAssignment], response: Response) -> Response:
-    """Name the partitions that an answer over all of a worker's speaks for, so that none is missed or counted twice."""
+    """Name the partitions that an answer over all of a worker's covers, so that none is missed or counted twice."""
     response.headers[PARTITIONS] = ",".join(str(one.partition) for one in assignments)
     return response

@@ -58,7 +58,7 @@ class RunQuery:
         )
 
     def has(self, run: dict[str, Any]) -> bool:
-        """Say whether a run is wanted, as it is now: it may have gone on since it was found."""
+        """Return whether a run is wanted, as it is now: it may have gone on since it was found."""
         wishes = (("agent", self.agent), ("status", self.status), ("parent", self.parent), ("key", self.key))
         return all(wish is None or run[name] == wish for name, wish in wishes)
 
@@ -78,7 +78,7 @@ class RunListPages:
         limit, assignments = int(query.get("limit", "100")), self._proof.assignments()
         found = await asyncio.to_thread(self._found, assignments, RunQuery.of(query), limit + 1)
         for owned in assignments:
-            self._proof.check(owned)  # what was read while its partition went is nobody's word
+            self._proof.check(owned)  # what was read while its partition went is not to be answered
         return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
     def _found(self, assignments: list[PartitionAssignment], wanted: RunQuery, limit: int) -> list[dict[str, Any]]:

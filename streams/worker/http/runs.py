@@ -1,4 +1,4 @@
-"""Runs as their owner tells them: folds of committed entries."""
+"""Runs as their owner reports them: folds of committed entries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunPages:
         tokens: TokenBuffer,
         why: Callable[[str, str | None], str],
     ) -> None:
-        """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has what models say just now.
+        """Look up unknown ids in `queued`, the agents' topics of this pool; `spoken` has the pieces of models' answers.
 
         `why` says why a queued run of an agent, with its concurrency key, has not begun.
         """
@@ -85,7 +85,7 @@ class RunPages:
         return answer({"entries": history(entries, after)})
 
     async def news(self, request: Request) -> Response:
-        """Answer what a watcher lacks: the view, the entries behind `after`, and what models said behind `said`."""
+        """Answer what a watcher lacks: the view, the entries behind `after`, the pieces of answers behind `said`."""
         entries = await self._entries(request)
         if entries is None:
             return problem(404, "no such run")
@@ -95,7 +95,7 @@ class RunPages:
         return answer({"view": self._shown(view), "entries": history(entries, after), "pieces": pieces})
 
     async def tokens(self, request: Request) -> Response:
-        """Answer what models have said to the runs owned here behind a piece of each, and stream their next calls."""
+        """Answer the pieces of models' answers for runs owned here, behind a piece of each; stream their next calls."""
         asked: dict[str, int] = orjson.loads(await request.body())["runs"]
         owned = {one.partition for one in self._proof.assignments()}
         pieces_by_run = {
@@ -138,7 +138,7 @@ class RunPages:
         return shown
 
     async def _entries(self, request: Request) -> list[Entry] | None:
-        """Return committed entries; an unknown id is looked up in the queues, so that 404 is never said too early."""
+        """Return committed entries; an unknown id is looked up in the queues before the 404."""
         run_id = request.path_params["id"]
         owned = self._proof.assignment_of(run_id)
         entries = self._decoded.entries(owned, run_id)

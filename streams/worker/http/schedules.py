@@ -1,4 +1,4 @@
-"""Schedules as their owner tells them."""
+"""Schedules as their owner reports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SchedulePages:
     """`/owner/schedules`."""
 
     def __init__(self, proof: OwnershipCheck, schedules: OwnedSchedules | None) -> None:
-        """Tell of `schedules`; a worker of another pool than the default has none."""
+        """Answer for `schedules`; a worker of another pool than the default has none."""
         self._proof = proof
         self._schedules = schedules
 

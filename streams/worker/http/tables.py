@@ -1,4 +1,4 @@
-"""Rows of tables as their owner tells them: committed ones only, with the offset that they were made from."""
+"""Rows of tables as their owner reports them: committed ones only, with the offset that they were made from."""
 
 from __future__ import annotations
 

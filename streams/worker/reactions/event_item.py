@@ -1,4 +1,4 @@
-"""One event for one reaction: its record, its next attempt, and the row that keeps it when it takes longer."""
+"""One event for one reaction: its record, its next attempt, and the row that stores it when it takes longer."""
 
 from __future__ import annotations
 

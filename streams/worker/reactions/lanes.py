@@ -129,7 +129,7 @@ class ReactionLanes:
         self._run(item, lane)
 
     def park_at_commit(self, unit: CommitUnit, item: ReactionItem) -> None:
-        """Keep an item as a row of `unit`; it enters its lane once that is committed, and its window begins now."""
+        """Store an item as a row of `unit`; it enters its lane once that is committed, and its window begins now."""
         item.due_ms = _window_ends(item.reaction)
         if self._keep(unit, item):
             unit.on_commit.append(partial(self._committed, item))
@@ -275,7 +275,7 @@ class ReactionLanes:
     # -- rows and outcomes
 
     def _park(self, batch: RecordBatch, item: ReactionItem) -> None:
-        """Keep an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
+        """Store an unfinished item as a row of the batch's unit; from its commit on it is on its own."""
         if self._keep(batch, item):
             self.parked[item.owned] = self.parked.get(item.owned, 0) + 1
 

@@ -47,7 +47,7 @@ class DecisionUnits:
         return self.last
 
     def rows(self, unit: CommitUnit, rows: list[Row]) -> None:
-        """Keep rows for `unit`; raises UnitTooLargeError."""
+        """Collect rows for `unit`; raises UnitTooLargeError."""
         self._count += len(rows)
         for key, row in rows:
             self._size += len(key) + len(row)

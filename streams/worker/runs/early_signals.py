@@ -1,4 +1,4 @@
-"""Signals that came before their run: kept beside the journal and joined when the run is taken in.
+"""Signals that came before their run: stored beside the journal and joined when the run is taken in.
 
 Two topics have no common order, so a signal or cancel for an unknown run is no error. One whose run does not come
 within a day becomes a dead letter: whoever sent it has the answer that it was taken.
@@ -37,7 +37,7 @@ CONSUMER: Final = "signals"
 
 
 class RunNeverCameError(StreamsError):
-    """Kept in the dead letter of a signal or cancel whose run was not submitted within a day."""
+    """The error in the dead letter of a signal or cancel whose run was not submitted within a day."""
 
 
 def prefix(run_id: str) -> bytes:
@@ -51,7 +51,7 @@ def flag(run_id: str) -> bytes:
 
 
 def keep(batch: RecordBatch, run_id: str, message: Message, record: ConsumedRecord, writer: RecordWriter) -> bool:
-    """Keep a signal or cancel for a run that is not known yet, whole; return False for anything else."""
+    """Store a signal or cancel for a run that is not known yet, whole; return False for anything else."""
     if not isinstance(message, SignalArrived | CancelAsked):
         return False
     row = parked(record, CONSUMER, lane=run_id, event_id=message.id, first_ms=clock.now_ms())

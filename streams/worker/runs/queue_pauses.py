@@ -28,7 +28,7 @@ _REMEMBERED: Final = 50  # request ids of an agent
 
 
 class QueuePauses:
-    """Takes orders and tells the dispatcher."""
+    """Takes commands and notifies the dispatcher."""
 
     def __init__(
         self,

@@ -129,7 +129,7 @@ class RunRecovery:
 
     @staticmethod
     def _resumes_itself(ends: Iterable[Entry]) -> bool:
-        """Say whether a run that is over has a timer on its last end: only a failure has one."""
+        """Return whether a run that is over has a timer on its last end: only a failure has one."""
         last = max(ends, key=lambda end: end.attempt, default=None)
         return last is not None and last.due_ms is not None
 
@@ -143,7 +143,7 @@ class RunRecovery:
         return True
 
     def _is_listed(self, owned: PartitionAssignment) -> bool:
-        """Say whether each journal was once seen to have its row: since then both are written in one unit."""
+        """Return whether each journal was once seen to have its row: since then both are written in one unit."""
         topics = _topics(owned)
         return topics is not None and owned.db is not None and owned.db.note(_LISTED) == topics
 

@@ -1,4 +1,4 @@
-"""What models are saying at the moment, for those who watch a run: pieces of text, kept for seconds and on no log."""
+"""The answers that models give at the moment, for watchers of a run: pieces of text, in memory for seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from streams import clock
 
 WATCHED_S: Final = 10.0  # how long one look counts as watching
-MOST: Final = 5_000  # pieces that are kept of a run
+MOST: Final = 5_000  # pieces that are stored of a run
 STREAMED: Final = 64
 """Calls at once that are streamed although nobody watches, so that who comes while one is under way gets all of it.
 
@@ -38,7 +38,7 @@ class TokenBuffer:
 
     @contextmanager
     def call(self, run_id: str, path: str) -> Iterator[Callable[[str], None] | None]:
-        """Give what a call of the run tells its pieces to while it is under way, None when it need not be streamed."""
+        """Return what takes the pieces of a call while it is under way, None when it need not be streamed."""
         if not self._is_watched(run_id) and self._calls.total() >= STREAMED:
             yield None
             return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def set_aside(unit: CommitUnit, record: ConsumedRecord, writer: RecordWriter) -> None:
-    """Keep a record whole, under its offset."""
+    """Store a record whole, under its offset."""
     row = parked(record, "signals", first_ms=clock.now_ms())
     unit.put(unit.assignment.stores[LEDGER], _key(record.offset()), writer.codec.encode(row))
 
@@ -33,7 +33,7 @@ def taken_up(unit: CommitUnit, record: ConsumedRecord) -> None:
 
 
 def set_aside_in(owned: PartitionAssignment, writer: RecordWriter) -> list[ParkedRecord]:
-    """Return what an assignment keeps, in the order of the log."""
+    """Return what an assignment has stored, in the order of the log."""
     rows = owned.stores[LEDGER].scan_committed(store_keys.UNSERVED_SIGNAL)
     return [ParkedRecord(writer.codec.decode(row, ParkedEvent)) for _, row in rows]
 

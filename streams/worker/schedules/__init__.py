@@ -1,1 +1,1 @@
-"""Schedules on this worker: each is kept by the assignment that its name falls into, and fires each slot once."""
+"""Schedules on this worker: each belongs to the assignment that its name falls into, and fires each slot once."""

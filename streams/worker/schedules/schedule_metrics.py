@@ -1,4 +1,4 @@
-"""What schedules count, in Prometheus' terms: kept in their rows, so it does not begin anew with another owner."""
+"""What schedules count, in Prometheus' terms: stored in their rows, so it does not begin anew with another owner."""
 
 from __future__ import annotations
 

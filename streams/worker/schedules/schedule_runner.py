@@ -56,7 +56,7 @@ class ScheduleDependencies:
 
 
 class ScheduleRunner:
-    """Keeps one schedule while its assignment lives."""
+    """Runs one schedule while its assignment lives."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class DueSlot:
     task: asyncio.Task[None] | None = None
 
     def row(self) -> ScheduleSlot:
-        """Return what of it is kept."""
+        """Return what is stored of it."""
         return ScheduleSlot(
             id=self.id, slot_ms=self.slot_ms, cause=self.cause, attempt=self.attempt, due_ms=self.due_ms
         )

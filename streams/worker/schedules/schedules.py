@@ -1,4 +1,4 @@
-"""All schedules of this worker: which assignment keeps which, what people and runs say to them, and what they tell."""
+"""All schedules of this worker: which assignment has which, the commands to them, and what they report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OwnedSchedules:
     def __init__(
         self, schedules: Mapping[str, Schedule], runtime: Runtime, parts: ScheduleDependencies, kafka: KafkaConfig
     ) -> None:
-        """Keep `schedules`; raises DefinitionError for one without sense."""
+        """Run `schedules`; raises DefinitionError for one without sense."""
         self._schedules = dict(schedules)
         self._slots = {name: Slots(schedule) for name, schedule in schedules.items()}
         self._runtime = runtime
@@ -44,7 +44,7 @@ class OwnedSchedules:
         self._keepers: dict[str, tuple[PartitionAssignment, ScheduleRunner]] = {}
 
     def restored(self, owned: PartitionAssignment) -> None:
-        """Keep the schedules whose name falls into an assignment that is ready now."""
+        """Run the schedules whose name falls into an assignment that is ready now."""
         for name, schedule in self._schedules.items():
             if partition_of(name.encode(), self._runtime.partitions) == owned.partition:
                 self._keep(owned, schedule)
@@ -102,7 +102,7 @@ class OwnedSchedules:
     # -- what is shown
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return each kept schedule as people read it: what is committed, so that its ticks are on the log."""
+        """Return each schedule here as people read it: what is committed, so that its ticks are on the log."""
         rows = []
         for name, (owned, _) in sorted(self._keepers.items()):
             row = owned.stores[LEDGER].committed(state_key(name)) if owned.ready and owned.live else None
