@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
@@ -16,11 +15,11 @@ from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, NO_MEMBERS, Operation, OperationCall
+from streams.gateway.pages import rows_of
 from streams.gateway.pools import no_worker
 from streams.gateway.problem import INVALID_REQUEST, invalid_request
 from streams.gateway.submission import UNKNOWN_AGENT, near
 from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
-from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -87,19 +86,12 @@ class Agents:
         live = set(self._deps.owners.pools())
         pools = sorted({agent.pool for agent in self._agents.values()} & live)
         found: dict[str, dict[str, Any]] = {}
-        for rows in await asyncio.gather(*(self._rows(pool) for pool in pools)):
+        for rows in await asyncio.gather(*(rows_of(self._deps.owners, pool, "agents") for pool in pools)):
             for row in rows:
                 sums = found.setdefault(row["name"], {"paused": False, "queued": 0})
                 sums["paused"] = sums["paused"] or row["paused"]
                 sums["queued"] += row["queued"]
         return found
-
-    async def _rows(self, pool: str) -> list[dict[str, Any]]:
-        try:
-            responses = await self._deps.owners.ask_all(pool, "/owner/agents")
-        except OwnerUnavailableError:
-            return []
-        return [row for one in responses if one.status == 200 for row in orjson.loads(one.body)["agents"]]
 
     def operations(self) -> list[Operation]:
         """Return the operations on agents."""

@@ -9,8 +9,7 @@ from streams.contract.approvals import ApprovalAccepted, ApprovalPage, RunApprov
 from streams.engine.approvals import open_approvals
 from streams.engine.entry import APPROVAL
 from streams.gateway.answers import answer, answer_as
-from streams.gateway.body import BODY_PROBLEMS
-from streams.gateway.commands import optional
+from streams.gateway.body import BODY_PROBLEMS, optional_body
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Body, Operation, OperationCall, Param
 from streams.gateway.pages import CURSOR, LIMIT, check_names, cursor, gather, limit_of, merged
@@ -92,7 +91,7 @@ class Approvals:
     async def _answer(self, call: OperationCall, *, approved: bool) -> Response:
         run_id = call.param("id")
         check_key(call.headers.get("idempotency-key"))
-        body = await optional(call, "token", "comment")
+        body = await optional_body(call, "token", "comment")
         comment, token = body.get("comment"), body.get("token")
         if comment is not None and (not isinstance(comment, str) or len(comment) > _MAX_COMMENT):
             raise invalid_request("comment", f"it must be a text of at most {_MAX_COMMENT} characters")

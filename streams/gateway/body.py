@@ -13,12 +13,13 @@ from starlette.requests import ClientDisconnect
 
 from schemas.json_text import parse_json
 from streams.gateway.patience import within
-from streams.gateway.problem import MALFORMED_REQUEST, Problem, ProblemType
+from streams.gateway.problem import MALFORMED_REQUEST, Problem, ProblemType, invalid_request
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive
 
+    from streams.gateway.operation import OperationCall
     from streams.gateway.unverified_bodies import Share
 
 MALFORMED_JSON: Final = ProblemType("malformed-json", 400, "The body is not JSON")
@@ -155,3 +156,15 @@ def dump(value: object) -> bytes:
 
 def _too_large(cap: int) -> Problem:
     return TOO_LARGE(f"The body is over the cap of {cap} bytes.", headers=_CLOSE)
+
+
+async def optional_body(call: OperationCall, *members: str) -> dict[str, Any]:
+    """Return the object in a body that may be absent; Problem 422 for members other than these."""
+    raw = await content(call)
+    body = parse(raw) if raw.strip() else {}
+    if not isinstance(body, dict):
+        raise invalid_request("body", "it must be an object, or nothing")
+    for name in body:
+        if name not in members:
+            raise invalid_request(name, f"it is not known here; {', '.join(members) or 'no member'} may be given")
+    return body

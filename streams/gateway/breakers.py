@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from schemas.attributes import new_id
 from schemas.breaker import BreakerSwitched
 from streams.contract.breakers import BreakerAccepted, BreakerList
@@ -13,9 +11,9 @@ from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, Operation, OperationCall
+from streams.gateway.pages import rows_of
 from streams.gateway.problem import INVALID_REQUEST, NOT_FOUND, invalid_request
 from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
-from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -38,15 +36,10 @@ class Breakers:
         found: dict[str, dict[str, Any]] = {
             name: {"tool": name, "state": None} for name, tool in self._deps.catalog.tools.items() if tool.breaker
         }
-        try:
-            responses = await self._deps.owners.ask_all(_POOL, "/owner/breakers")
-        except OwnerUnavailableError:
-            responses = []
-        for response in responses:
-            for row in orjson.loads(response.body)["breakers"] if response.status == 200 else []:
-                before = found.get(row["tool"], {})
-                if before.get("state") is None or (row["since"] or "") > (before.get("since") or ""):
-                    found[row["tool"]] = row
+        for row in await rows_of(self._deps.owners, _POOL, "breakers"):
+            before = found.get(row["tool"], {})
+            if before.get("state") is None or (row["since"] or "") > (before.get("since") or ""):
+                found[row["tool"]] = row
         return answer_as(BreakerList, {"breakers": [row for _, row in sorted(found.items())]})
 
     async def switch(self, call: OperationCall) -> Response:

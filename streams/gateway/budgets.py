@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from pydantic import ValidationError
 
 from schemas.attributes import new_id
@@ -16,11 +15,11 @@ from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
 from streams.gateway.ids import check_id, check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, Operation, OperationCall
+from streams.gateway.pages import rows_of
 from streams.gateway.problem import CONFLICT, INVALID_REQUEST, invalid_request
 from streams.gateway.runs import READ_PROBLEMS
 from streams.gateway.submission import UNKNOWN_AGENT, near
 from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
-from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -48,7 +47,11 @@ class Budgets:
     async def all(self, _: OperationCall) -> Response:
         """`GET /budgets`: the accounts of the workers that answer, with the budget that the code declares."""
         live = sorted({agent.pool for agent in self._deps.catalog.agents.values()} & set(self._deps.owners.pools()))
-        found = [row for rows in await asyncio.gather(*(self._rows(pool) for pool in live)) for row in rows]
+        found = [
+            row
+            for rows in await asyncio.gather(*(rows_of(self._deps.owners, pool, "budgets") for pool in live))
+            for row in rows
+        ]
         known = {row["scope"] for row in found}
         for name, agent in sorted(self._deps.catalog.agents.items()):
             if self._declared("agent", agent) is not None and f"agent:{name}" not in known:
@@ -113,13 +116,6 @@ class Budgets:
         if kind == "key" and agent.concurrency_key is None:
             return None
         return own or self._deps.settings.budgets.get(kind)
-
-    async def _rows(self, pool: str) -> list[dict[str, Any]]:
-        try:
-            responses = await self._deps.owners.ask_all(pool, "/owner/budgets")
-        except OwnerUnavailableError:
-            return []
-        return [row for one in responses if one.status == 200 for row in orjson.loads(one.body)["budgets"]]
 
     def operations(self) -> list[Operation]:
         """Return the operations on budgets."""

@@ -12,7 +12,7 @@ from streams.engine.entry import APPROVAL
 from streams.engine.fork import misfit
 from streams.gateway.access import FORBIDDEN
 from streams.gateway.answers import answer
-from streams.gateway.body import BODY_PROBLEMS, content, parse
+from streams.gateway.body import BODY_PROBLEMS, content, optional_body, parse
 from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, NO_MEMBERS, TEXT, Body, Operation
@@ -52,7 +52,7 @@ class Commands:
     async def cancel(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/cancel`, with an optional `{"reason"}`."""
         run_id, request_id = call.param("id"), _request_id(call, "cancel")
-        body = await optional(call, "reason")
+        body = await optional_body(call, "reason")
         reason = body.get("reason")
         if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON):
             raise invalid_request("reason", f"it must be a text of at most {_MAX_REASON} characters")
@@ -64,7 +64,7 @@ class Commands:
     async def resume(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/resume`: only a failed run can go on."""
         run_id, request_id = call.param("id"), _request_id(call, "resume")
-        await optional(call)
+        await optional_body(call)
         found = await self._runs.view(run_id)
         if found.view["status"] != "failed":
             raise _conflict(found, "only a failed run can be resumed")
@@ -190,20 +190,6 @@ def _request_id(call: OperationCall, *parts: str) -> str:
     if key is None:
         return new_id()
     return hashed("i-", call.caller.name if call.caller else "", call.param("id"), *parts, key)
-
-
-async def optional(call: OperationCall, *members: str) -> dict[str, Any]:
-    """Return a body that may be absent; Problem 422 for members other than these."""
-    raw = await content(call)
-    if not raw.strip():
-        return {}
-    body = parse(raw)
-    if not isinstance(body, dict):
-        raise invalid_request("body", "it must be an object, or nothing")
-    for name in body:
-        if name not in members:
-            raise invalid_request(name, "it is not known here")
-    return body
 
 
 def _check_state(found: FoundRun, closed: frozenset[str], verb: str) -> None:

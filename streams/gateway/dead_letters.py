@@ -19,7 +19,7 @@ from streams.contract.dead_letters import (
     RefusedRedrive,
 )
 from streams.gateway.answers import answer, answer_as
-from streams.gateway.body import BODY_PROBLEMS, content, parse
+from streams.gateway.body import BODY_PROBLEMS, optional_body
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import FLAG, IDEMPOTENCY_KEY, JSON, TEXT, Body, Operation, Param
 from streams.gateway.pages import LIMIT, limit_of, texts
@@ -103,7 +103,7 @@ class DeadLetterResource:
 
     async def redrive(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/redrive`, with an optional `{"edit": value}`."""
-        key, body = check_key(call.headers.get("idempotency-key")), await _body(call, "edit")
+        key, body = check_key(call.headers.get("idempotency-key")), await optional_body(call, "edit")
         edit = Edit(body["edit"]) if "edit" in body else None
         found = await self._find(call)
         mark = _mark(call, found, "redrive", key)
@@ -117,7 +117,7 @@ class DeadLetterResource:
 
         One answer hands over what fits into a few seconds; `left` says how many are for the next request.
         """
-        body = await _body(call, "fingerprint", "rate", "limit", "dry_run")
+        body = await optional_body(call, "fingerprint", "rate", "limit", "dry_run")
         fingerprint, rate, limit = _fingerprint(body), _rate(body), _limit(body)
         index, dry = self._open(), body.get("dry_run", False)
         if not isinstance(dry, bool):
@@ -139,7 +139,7 @@ class DeadLetterResource:
 
     async def discard(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/discard`, with an optional `{"reason"}`."""
-        key, body = check_key(call.headers.get("idempotency-key")), await _body(call, "reason")
+        key, body = check_key(call.headers.get("idempotency-key")), await optional_body(call, "reason")
         reason = body.get("reason", "")
         if not isinstance(reason, str) or len(reason) > _MAX_REASON:
             raise invalid_request("reason", f"it must be a text of at most {_MAX_REASON} characters")
@@ -293,17 +293,6 @@ def _check_open(found: DeadLetter) -> None:
     if found.state != "open":
         detail = f"The dead letter was {found.state} already; if it fails again it is open again."
         raise CONFLICT(detail, dead_id=found.letter.dead_id, state=found.state)
-
-
-async def _body(call: OperationCall, *members: str) -> dict[str, Any]:
-    raw = await content(call)
-    body = parse(raw) if raw.strip() else {}
-    if not isinstance(body, dict):
-        raise invalid_request("body", "it must be an object, or nothing")
-    for name in body:
-        if name not in members:
-            raise invalid_request(name, f"it is not known; {', '.join(members)} may be given")
-    return body
 
 
 def _fingerprint(body: dict[str, Any]) -> str:

@@ -67,6 +67,15 @@ def cursor(position: str) -> str:
     return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
 
 
+async def rows_of(owners: Asker, pool: str, name: str) -> list[dict[str, Any]]:
+    """Return the rows `name` of the workers of a pool that answer `/owner/NAME`; nothing while a part has no worker."""
+    try:
+        responses = await owners.ask_all(pool, f"/owner/{name}")
+    except OwnerUnavailableError:
+        return []
+    return [row for one in responses if one.status == _OK for row in orjson.loads(one.body)[name]]
+
+
 async def gather(
     owners: Asker, pools: Sequence[str], path: str, query: dict[str, str | int | None]
 ) -> list[dict[str, Any]]:

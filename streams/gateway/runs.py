@@ -188,22 +188,22 @@ class Runs:
     async def result(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/result`."""
         run_id = call.param("id")
-        _, response = await self._ask(run_id, "/result")
-        if response.status != _NOT_FOUND:
-            return relayed(response)
-        if self._written.get(run_id) is None:
-            raise unknown(run_id)
-        return answer(RunUnfinished(run_id=run_id, status="queued"), 202)
+        relay = await self._relay(run_id, "/result")
+        return relay or answer(RunUnfinished(run_id=run_id, status="queued"), 202)
 
     async def history(self, call: OperationCall) -> Response:
         """`GET /runs/{id}/history`."""
         run_id = call.param("id")
-        _, response = await self._ask(run_id, "/history")
+        return await self._relay(run_id, "/history") or answer(RunHistory(entries=[]))
+
+    async def _relay(self, run_id: str, suffix: str) -> Response | None:
+        """Return the owner's answer, None for a run that is on its queue; Problem 404 or 503."""
+        _, response = await self._ask(run_id, suffix)
         if response.status != _NOT_FOUND:
             return relayed(response)
         if self._written.get(run_id) is None:
             raise unknown(run_id)
-        return answer(RunHistory(entries=[]))
+        return None
 
     async def _ask(self, run_id: str, suffix: str, *, stale: bool = False) -> tuple[str, WorkerResponse]:
         """Return the pool that knows the run and its answer, else a 404; Problem 503 if one that may is silent."""

@@ -7,20 +7,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-import orjson
-
 from schemas.attributes import new_id
 from schemas.schedule import ScheduleCommanded
 from streams.clock import iso, now_ms
 from streams.contract.schedules import BackfillPlan, ScheduleCommandAccepted, ScheduleList
 from streams.engine.slots import Slots
 from streams.gateway.answers import answer, answer_as
-from streams.gateway.body import BODY_PROBLEMS, content, parse
+from streams.gateway.body import BODY_PROBLEMS, optional_body
 from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import FLAG, IDEMPOTENCY_KEY, JSON, NO_MEMBERS, Operation, OperationCall
+from streams.gateway.pages import rows_of
 from streams.gateway.problem import INVALID_REQUEST, NOT_FOUND, invalid_request
 from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
-from streams.query.owners import OwnerUnavailableError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -110,12 +108,7 @@ class Schedules:
     async def _states(self) -> dict[str, dict[str, Any]]:
         if not self._schedules:
             return {}
-        try:
-            responses = await self._deps.owners.ask_all(POOL, "/owner/schedules")
-        except OwnerUnavailableError:
-            return {}
-        rows = [row for one in responses if one.status == 200 for row in orjson.loads(one.body)["schedules"]]
-        return {row["name"]: row for row in rows}
+        return {row["name"]: row for row in await rows_of(self._deps.owners, POOL, "schedules")}
 
     def _declared(self) -> list[tuple[str, dict[str, Any]]]:
         return [
@@ -191,13 +184,7 @@ class Schedules:
 
 
 async def _body(call: OperationCall, *members: str) -> dict[str, Any]:
-    raw = await content(call)
-    body = parse(raw) if raw.strip() else {}
-    if not isinstance(body, dict):
-        raise invalid_request("body", "it must be an object")
-    for name in body:
-        if name not in members:
-            raise invalid_request(name, "it is not known here")
+    body = await optional_body(call, *members)
     for name in ("force", "dry_run"):
         if not isinstance(body.get(name, False), bool):
             raise invalid_request(name, "it must be true or false")

@@ -17,7 +17,7 @@ import threading
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streams.choices import is_loopback
 from streams.clock import monotonic
@@ -88,6 +88,19 @@ class Address:
         return {**os.environ, PATH_VARIABLE: self.path}  # noqa: TID251 - passed on, not read
 
 
+def post_chat(url: str, body: dict[str, Any], key: str | None, timeout: float) -> dict[str, Any]:
+    """Return the answer of the chat endpoint below `url`; raises OSError or ValueError."""
+    headers = {"content-type": "application/json"}
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(  # noqa: S310 - the URL of our own settings
+        f"{url}/chat/completions", json.dumps(body).encode(), headers
+    )
+    with opener(url).open(request, timeout=timeout) as response:
+        answer: dict[str, Any] = json.loads(response.read())
+    return answer
+
+
 def check(url: str, model: str, key: str | None = None) -> float:
     """Ask `model` at the base `url` for JSON of a given schema; return the seconds that it took.
 
@@ -100,16 +113,9 @@ def check(url: str, model: str, key: str | None = None) -> float:
         "max_tokens": 20,
         "response_format": {"type": "json_schema", "json_schema": {"name": "check", "schema": schema, "strict": True}},
     }
-    headers = {"content-type": "application/json"}
-    if key is not None:
-        headers["authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(  # noqa: S310 - the URL of our own settings
-        f"{url}/chat/completions", json.dumps(body).encode(), headers
-    )
     begun = monotonic()
     try:
-        with opener(url).open(request, timeout=CHECK_TIMEOUT) as response:
-            answer = json.loads(response.read())
+        answer = post_chat(url, body, key, CHECK_TIMEOUT)
         reply = json.loads(answer["choices"][0]["message"]["content"])
     except (OSError, ValueError, LookupError) as error:
         message = f"The model at {url} does not answer as it should ({type(error).__name__}: {error})."

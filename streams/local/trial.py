@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streams.clock import monotonic
 from streams.local.errors import LocalError, StartError
-from streams.local.llm import Address, check, command, opener
+from streams.local.llm import Address, check, command, post_chat
 from streams.local.ports import free_ports
 
 PROMPT = "Write two sentences about the sea."
@@ -38,14 +36,9 @@ class Trial(NamedTuple):
 def trial(url: str, model: str, key: str | None = None, prompt: str = PROMPT) -> Trial:
     """Ask a model at the base `url` for a text, then for JSON of a given schema; LocalError when it does not do so."""
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": TOKENS}
-    headers = {"content-type": "application/json"}
-    if key is not None:
-        headers["authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)  # noqa: S310
     begun = monotonic()
     try:
-        with opener(url).open(request, timeout=TIMEOUT_S) as response:
-            answer: dict[str, Any] = json.loads(response.read())
+        answer = post_chat(url, body, key, TIMEOUT_S)
         text, tokens = answer["choices"][0]["message"]["content"], answer["usage"]["completion_tokens"]
     except (OSError, ValueError, LookupError) as error:
         raise LocalError(f"The model at {url} does not answer ({type(error).__name__}: {error}).") from error

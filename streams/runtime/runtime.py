@@ -59,11 +59,11 @@ class RuntimeSettings:
     group: str  # consumer group, also the prefix of the transactional id
     slot: str  # stable and exclusive: a restart in the slot frees what its predecessor left open
     folder: Path  # partition stores
-    ledger: StoreSpec  # the store that also keeps the applied offsets
+    ledger: StoreSpec  # the store that also has the applied offsets
     # The topic whose partitions the group shares out, the same in every worker of the pool; empty: the first source.
     subscription: str = ""
     stores: tuple[StoreSpec, ...] = ()
-    standbys: int = 0  # copies of each partition's stores that other workers keep
+    standbys: int = 0  # copies of each partition's stores that other workers have
     slow: frozenset[str] = frozenset()  # topics whose records cost so much that batches are to be short
     probe: Callable[[str], None] = no_probe  # called at each stage; fault tests stop the process there
     client_id: str = ""  # of the group's member, as `fencing.OffsetOwner` says; empty: one is made
@@ -189,9 +189,9 @@ class Runtime:
         self.topics = tuple(sorted(topics))
         counts, ids = await asyncio.to_thread(self._describe, [*topics, *(spec.topic for spec in self._specs)])
         self.partitions = self._common(counts)
-        await asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
         self._topic_ids.update({spec.topic: ids[spec.topic] for spec in self._specs})
-        await self.committer.open()
+        checked = asyncio.to_thread(probe, s.client, s.group, self.topics[0], 0, s.slot)
+        await asyncio.gather(checked, self.committer.open())  # two clients connect and ask at the same time
         self.tasks.spawn(self.committer.run())
         self.opened.set()
 
@@ -234,7 +234,7 @@ class Runtime:
     def _is_restoring(self) -> bool:
         return self.ownership.restoring
 
-    # -- what the lifecycle and the committer tell the host
+    # -- what the lifecycle and the committer report to the host
 
     def deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
         """Hand fetched records over to whoever handles them."""
@@ -245,7 +245,7 @@ class Runtime:
         await self._host.assignment_ready(owned)
 
     def assignments_changed(self) -> None:
-        """Tell Faust and the host that assignments came or went."""
+        """Notify Faust and the host that assignments came or went."""
         _opened(self._sink).assignments_changed()
         self._host.assignments_changed()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,8 +9,7 @@ from starlette.routing import Route
 
 from streams.engine.approvals import open_approvals
 from streams.engine.view import fold, history
-from streams.worker.http.responses import answer, of
-from streams.worker.http.run_list import RunQuery, lists
+from streams.worker.http.run_list import Assignments, RunQuery, lists, page_of
 from streams.worker.runs.run_index import run_at
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from streams.journal.journal_store import JournalStore
-    from streams.runtime.assignment import PartitionAssignment
     from streams.worker.http.ownership_check import OwnershipCheck
 
 _OPEN: Final = ("waiting", "running")
@@ -40,14 +37,9 @@ class ApprovalPages:
 
     async def page(self, request: Request) -> Response:
         """Answer the open questions of at most `limit` runs behind `cursor`, the newest run first."""
-        query = dict(request.query_params)
-        limit, assignments = int(query.get("limit", "100")), self._proof.assignments()
-        found = await asyncio.to_thread(self._found, assignments, query, limit + 1)
-        for owned in assignments:
-            self._proof.check(owned)  # what was read while its partition went is not to be answered
-        return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
+        return await page_of(request, self._proof, self._found)
 
-    def _found(self, assignments: list[PartitionAssignment], query: dict[str, str], limit: int) -> list[dict[str, Any]]:
+    def _found(self, assignments: Assignments, query: dict[str, str], limit: int) -> list[dict[str, Any]]:
         ways = [
             places
             for owned in assignments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NOT_LISTED: Final = frozenset({"children", "forks", "started_by"})
 
+Assignments = list["PartitionAssignment"]
 Place = tuple[bytes, "PartitionAssignment"]
 """Where a run is in lists, and its assignment."""
 
@@ -74,14 +75,10 @@ class RunListPages:
 
     async def page(self, request: Request) -> Response:
         """Answer the newest runs of the owned partitions that match."""
-        query = dict(request.query_params)
-        limit, assignments = int(query.get("limit", "100")), self._proof.assignments()
-        found = await asyncio.to_thread(self._found, assignments, RunQuery.of(query), limit + 1)
-        for owned in assignments:
-            self._proof.check(owned)  # what was read while its partition went is not to be answered
-        return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
+        return await page_of(request, self._proof, self._found)
 
-    def _found(self, assignments: list[PartitionAssignment], wanted: RunQuery, limit: int) -> list[dict[str, Any]]:
+    def _found(self, assignments: Assignments, query: dict[str, str], limit: int) -> list[dict[str, Any]]:
+        wanted = RunQuery.of(query)
         each = [places for owned in assignments for places in lists(owned, wanted)]
         found: list[dict[str, Any]] = []
         for place, owned in heapq.merge(*each, key=lambda item: item[0]):
@@ -105,6 +102,20 @@ class RunListPages:
         view = fold(entries).to_json() if entries else row.to_json()
         shown = {name: value for name, value in view.items() if name not in _NOT_LISTED}
         return {**shown, "error": short(shown["error"]), "key": row.key}
+
+
+async def page_of(
+    request: Request,
+    proof: OwnershipCheck,
+    find: Callable[[Assignments, dict[str, str], int], list[dict[str, Any]]],
+) -> Response:
+    """Answer a page of what `find` has in the owned partitions, by the query and at most so many."""
+    query = dict(request.query_params)
+    limit, assignments = int(query.get("limit", "100")), proof.assignments()
+    found = await asyncio.to_thread(find, assignments, query, limit + 1)
+    for owned in assignments:
+        proof.check(owned)  # what was read while its partition went is not to be answered
+    return of(assignments, answer({"runs": found[:limit], "next": "more" if len(found) > limit else None}))
 
 
 def lists(owned: PartitionAssignment, wanted: RunQuery) -> Iterator[Iterator[Place]]:
