@@ -9,17 +9,15 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from schemas.agent import AgentCommanded
-from schemas.attributes import new_id
 from streams.contract.agents import AgentCommandAccepted, AgentList
 from streams.gateway.answers import answer, answer_as
-from streams.gateway.body import BODY_PROBLEMS, content, parse
-from streams.gateway.ids import check_key, hashed
+from streams.gateway.body import BODY_PROBLEMS, optional_body
 from streams.gateway.operation import IDEMPOTENCY_KEY, NO_MEMBERS, Operation, OperationCall
 from streams.gateway.pages import rows_of
 from streams.gateway.pools import no_worker
-from streams.gateway.problem import INVALID_REQUEST, invalid_request
+from streams.gateway.problem import INVALID_REQUEST
 from streams.gateway.submission import UNKNOWN_AGENT, near
-from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
+from streams.gateway.write import WRITE_PROBLEMS, send_signal
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -68,17 +66,10 @@ class Agents:
         agent = self._agents.get(name)
         if agent is None:
             raise UNKNOWN_AGENT(f"No agent has that name; {near(name, self._agents)}")
-        raw = await content(call)
-        if raw.strip() and parse(raw) != {}:
-            raise invalid_request("body", "it must be empty")
-        key = check_key(call.headers.get("idempotency-key"))
-        caller = call.caller.name if call.caller else ""
-        request_id = new_id() if key is None else hashed("i-", caller, name, command, key)
+        await optional_body(call)
+        request_id = call.request_id(name, command)
         event = AgentCommanded(agent=name, command=command, request_id=request_id)
-        record = ProducedRecord(
-            self._deps.names.signals, event, request_id, headers={"agent": name, "pool": agent.pool}
-        )
-        await write(self._deps.producer, record, call.headers.get("traceparent"))
+        await send_signal(self._deps, call, event, request_id, agent=name, pool=agent.pool)
         return answer(AgentCommandAccepted(agent=name, id=request_id, accepted=command), 202)
 
     async def _queues(self) -> dict[str, dict[str, Any]]:

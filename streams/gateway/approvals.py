@@ -98,7 +98,7 @@ class Approvals:
         if token is not None and not isinstance(token, str):
             raise invalid_request("token", "it must be a text")
         found = await self._runs.view(run_id)
-        by = call.caller.name if call.caller is not None else ""
+        by = call.caller_name
         if by and by == found.view.get("started_by"):
             raise OWN_RUN("The key that started this run does not answer for it: another one has to.")
         asked = _asked(found, open_approvals(await self._runs.entries(run_id)), token)

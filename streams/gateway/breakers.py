@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.attributes import new_id
 from schemas.breaker import BreakerSwitched
 from streams.contract.breakers import BreakerAccepted, BreakerList
 from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
-from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, Operation, OperationCall
 from streams.gateway.pages import rows_of
 from streams.gateway.problem import INVALID_REQUEST, NOT_FOUND, invalid_request
-from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
+from streams.gateway.write import WRITE_PROBLEMS, send_signal
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -48,15 +46,12 @@ class Breakers:
         tool = self._deps.catalog.tools.get(name)
         if tool is None or tool.breaker is None:
             raise NOT_FOUND("No tool with a circuit breaker has that name; see /breakers.")
-        key = check_key(call.headers.get("idempotency-key"))
         body = parse(await content(call))
         if not isinstance(body, dict) or set(body) != {"state"} or body["state"] not in _STATES:
             raise invalid_request("state", 'it must be "open" or "closed", and nothing else is known')
-        caller = call.caller.name if call.caller else ""
-        request_id = new_id() if key is None else hashed("i-", caller, name, body["state"], key)
+        request_id = call.request_id(name, body["state"])
         event = BreakerSwitched(tool=name, state=body["state"], request_id=request_id)
-        record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"pool": _POOL})
-        await write(self._deps.producer, record, call.headers.get("traceparent"))
+        await send_signal(self._deps, call, event, request_id, pool=_POOL)
         return answer(BreakerAccepted(tool=name, id=request_id, accepted=body["state"]), 202)
 
     def operations(self) -> list[Operation]:

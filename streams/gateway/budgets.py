@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from schemas.attributes import new_id
 from schemas.usage import BudgetChanged
 from streams.choices import Budget
 from streams.contract.budgets import BudgetAccepted, BudgetLimits, BudgetList
 from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
-from streams.gateway.ids import check_id, check_key, hashed
+from streams.gateway.ids import check_id
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, Operation, OperationCall
 from streams.gateway.pages import rows_of
 from streams.gateway.problem import CONFLICT, INVALID_REQUEST, invalid_request
 from streams.gateway.runs import READ_PROBLEMS
 from streams.gateway.submission import UNKNOWN_AGENT, near
-from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
+from streams.gateway.write import WRITE_PROBLEMS, send_signal
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -65,20 +64,18 @@ class Budgets:
 
     async def change(self, call: OperationCall) -> Response:
         """`POST /budgets/{scope}`: give a scope another budget; runs that wait for it try again within seconds."""
-        scope, key = call.param("scope"), check_key(call.headers.get("idempotency-key"))
+        scope = call.param("scope")
+        request_id = call.request_id(scope)
         try:
             budget = Budget.model_validate(parse(await content(call)), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise invalid_request(".".join(map(str, first["loc"])) or "body", first["msg"]) from error
         agent, pool = await self._owner(scope)
-        caller = call.caller.name if call.caller else ""
-        request_id = new_id() if key is None else hashed("i-", caller, scope, key)
         event = BudgetChanged(
             scope=scope, request_id=request_id, tokens=budget.tokens, usd=budget.usd, calls=budget.calls
         )
-        record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"agent": agent, "pool": pool})
-        await write(self._deps.producer, record, call.headers.get("traceparent"))
+        await send_signal(self._deps, call, event, request_id, agent=agent, pool=pool)
         limits = BudgetLimits(tokens=budget.tokens, usd=budget.usd, calls=budget.calls)
         return answer(BudgetAccepted(scope=scope, id=request_id, accepted=limits), 202)
 

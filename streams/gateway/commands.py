@@ -14,11 +14,11 @@ from streams.gateway.access import FORBIDDEN
 from streams.gateway.answers import answer
 from streams.gateway.body import BODY_PROBLEMS, content, optional_body, parse
 from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
-from streams.gateway.ids import check_key, hashed
+from streams.gateway.ids import hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, NO_MEMBERS, TEXT, Body, Operation
 from streams.gateway.problem import CONFLICT, INVALID_REQUEST, Problem, invalid_request
 from streams.gateway.runs import READ_PROBLEMS
-from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
+from streams.gateway.write import WRITE_PROBLEMS, send_signal
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -51,7 +51,7 @@ class Commands:
 
     async def cancel(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/cancel`, with an optional `{"reason"}`."""
-        run_id, request_id = call.param("id"), _request_id(call, "cancel")
+        run_id, request_id = call.param("id"), call.request_id(call.param("id"), "cancel")
         body = await optional_body(call, "reason")
         reason = body.get("reason")
         if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON):
@@ -63,7 +63,7 @@ class Commands:
 
     async def resume(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/resume`: only a failed run can go on."""
-        run_id, request_id = call.param("id"), _request_id(call, "resume")
+        run_id, request_id = call.param("id"), call.request_id(call.param("id"), "resume")
         await optional_body(call)
         found = await self._runs.view(run_id)
         if found.view["status"] != "failed":
@@ -83,7 +83,7 @@ class Commands:
         run_id, name = call.param("id"), call.param("name")
         if name == APPROVAL:
             raise FORBIDDEN("An approval is no signal: use /approve or /reject, with a key of scope 'approve'.")
-        signal_id = _request_id(call, "signal", name)
+        signal_id = call.request_id(call.param("id"), "signal", name)
         data = parse(await content(call))
         if name in self._deps.catalog.events:
             typed_event(self._deps.catalog.events, name, data, "")
@@ -106,7 +106,7 @@ class Commands:
     async def fork(self, call: OperationCall) -> Response:
         """`POST /runs/{id}/fork`: a new run that shares the journal up to `at`, answers edited."""
         run_id = call.param("id")
-        key = check_key(call.headers.get("idempotency-key"))
+        key = call.idempotency_key
         body = parse(await content(call))
         at, edits = _fork_body(body)
         found = await self._runs.view(run_id)
@@ -114,7 +114,7 @@ class Commands:
         entries = await self._runs.entries(run_id)
         if (why := misfit(entries, at, edits)) is not None:
             raise invalid_request(*why)
-        caller = call.caller.name if call.caller else ""
+        caller = call.caller_name
         new_run_id = hashed("f-", caller, run_id, key) if key is not None else new_id()
         event = ForkRequested(run_id=run_id, new_run_id=new_run_id, at=at, edits=edits or None, caller=caller or None)
         await self.send(call, found, event, f"{new_run_id}/fork")
@@ -126,9 +126,8 @@ class Commands:
         self, call: OperationCall, found: FoundRun, event: Event, record_id: str, headers: dict[str, str] | None = None
     ) -> None:
         """Write a command where the run's owner reads it; Problem 503 while the broker does not acknowledge."""
-        named = {"agent": str(found.view["agent"]), "pool": found.pool, **(headers or {})}
-        record = ProducedRecord(self._deps.names.signals, event, record_id, headers=named)
-        await write(self._deps.producer, record, call.headers.get("traceparent"))
+        agent = str(found.view["agent"])
+        await send_signal(self._deps, call, event, record_id, agent=agent, pool=found.pool, **(headers or {}))
 
     def operations(self) -> list[Operation]:
         """Return the operations that change a run."""
@@ -182,14 +181,6 @@ class Commands:
                 _FORK,
             ),
         ]
-
-
-def _request_id(call: OperationCall, *parts: str) -> str:
-    """Return an id for the command: derived from the idempotency key if there is one, so that a repeat is the same."""
-    key = check_key(call.headers.get("idempotency-key"))
-    if key is None:
-        return new_id()
-    return hashed("i-", call.caller.name if call.caller else "", call.param("id"), *parts, key)
 
 
 def _check_state(found: FoundRun, closed: frozenset[str], verb: str) -> None:

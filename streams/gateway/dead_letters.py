@@ -20,7 +20,7 @@ from streams.contract.dead_letters import (
 )
 from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, optional_body
-from streams.gateway.ids import check_key, hashed
+from streams.gateway.ids import hashed
 from streams.gateway.operation import FLAG, IDEMPOTENCY_KEY, JSON, TEXT, Body, Operation, Param
 from streams.gateway.pages import LIMIT, limit_of, texts
 from streams.gateway.problem import CONFLICT, INVALID_REQUEST, LOG_UNAVAILABLE, NOT_FOUND, Problem, invalid_request
@@ -103,7 +103,7 @@ class DeadLetterResource:
 
     async def redrive(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/redrive`, with an optional `{"edit": value}`."""
-        key, body = check_key(call.headers.get("idempotency-key")), await optional_body(call, "edit")
+        key, body = call.idempotency_key, await optional_body(call, "edit")
         edit = Edit(body["edit"]) if "edit" in body else None
         found = await self._find(call)
         mark = _mark(call, found, "redrive", key)
@@ -139,7 +139,7 @@ class DeadLetterResource:
 
     async def discard(self, call: OperationCall) -> Response:
         """`POST /dead-letters/{id}/discard`, with an optional `{"reason"}`."""
-        key, body = check_key(call.headers.get("idempotency-key")), await optional_body(call, "reason")
+        key, body = call.idempotency_key, await optional_body(call, "reason")
         reason = body.get("reason", "")
         if not isinstance(reason, str) or len(reason) > _MAX_REASON:
             raise invalid_request("reason", f"it must be a text of at most {_MAX_REASON} characters")
@@ -286,7 +286,7 @@ def _mark(call: OperationCall, found: DeadLetter, order: str, key: str | None) -
     letter = found.letter
     if key is None:
         return f"{letter.dead_id}/{order}/{found.redrives + 1}/{found.partition}-{found.offset}"
-    return hashed("i-", call.caller.name if call.caller else "", letter.dead_id, order, key)
+    return hashed("i-", call.caller_name, letter.dead_id, order, key)
 
 
 def _check_open(found: DeadLetter) -> None:

@@ -10,7 +10,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schemas.attributes import new_id
+from streams.engine.ids import derived
 from streams.gateway.access import ANYONE, Caller
+from streams.gateway.ids import check_key
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
@@ -41,6 +44,21 @@ class OperationCall(Request):
     def param(self, name: str) -> str:
         """Return a parameter of the path."""
         return str(self.path_params[name])
+
+    @property
+    def caller_name(self) -> str:
+        """Return the name of the caller's key, an empty text without one."""
+        return self.caller.name if self.caller else ""
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """Return the Idempotency-Key if one was sent; Problem 400 for a wrong one."""
+        return check_key(self.headers.get("idempotency-key"))
+
+    def request_id(self, *parts: str) -> str:
+        """Return an id for the request, with an idempotency key the same for a repeat; `parts` say what it is for."""
+        key = self.idempotency_key
+        return new_id() if key is None else derived("i-", self.caller_name, *parts, key)
 
 
 Handler: TypeAlias = Callable[[OperationCall], Awaitable[Response]]

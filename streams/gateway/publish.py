@@ -12,7 +12,7 @@ from streams.gateway.answers import answer_as
 from streams.gateway.body import BODY_PROBLEMS, content
 from streams.gateway.cloudevents import BATCH, STRUCTURED, Incoming, invalid, parse_events
 from streams.gateway.event_from_json import UNKNOWN_EVENT_TYPE, typed_event
-from streams.gateway.ids import check_key, hashed
+from streams.gateway.ids import hashed
 from streams.gateway.internal import check_source, check_type
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Operation, OperationCall
 from streams.gateway.recent import Recent
@@ -38,7 +38,7 @@ class EventPublisher:
 
     async def __call__(self, call: OperationCall) -> Response:
         """Answer 202 once every event of the request is acknowledged; with one wrong none is written."""
-        key = check_key(call.headers.get("idempotency-key"))
+        key = call.idempotency_key
         body = await content(call)
         incoming, batch = parse_events(call.headers, body)
         sender = call.caller or Caller("", frozenset())

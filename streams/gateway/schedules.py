@@ -7,18 +7,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-from schemas.attributes import new_id
 from schemas.schedule import ScheduleCommanded
 from streams.clock import iso, now_ms
 from streams.contract.schedules import BackfillPlan, ScheduleCommandAccepted, ScheduleList
 from streams.engine.slots import Slots
 from streams.gateway.answers import answer, answer_as
 from streams.gateway.body import BODY_PROBLEMS, optional_body
-from streams.gateway.ids import check_key, hashed
 from streams.gateway.operation import FLAG, IDEMPOTENCY_KEY, JSON, NO_MEMBERS, Operation, OperationCall
 from streams.gateway.pages import rows_of
 from streams.gateway.problem import INVALID_REQUEST, NOT_FOUND, invalid_request
-from streams.gateway.write import WRITE_PROBLEMS, ProducedRecord, write
+from streams.gateway.write import WRITE_PROBLEMS, send_signal
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -89,12 +87,9 @@ class Schedules:
     async def _command(
         self, call: OperationCall, schedule: Schedule, command: Command, *, slots: int | None = None, **values: Any
     ) -> Response:
-        key = check_key(call.headers.get("idempotency-key"))
-        caller = call.caller.name if call.caller else ""
-        request_id = new_id() if key is None else hashed("i-", caller, schedule.name, command, key)
+        request_id = call.request_id(schedule.name, command)
         event = ScheduleCommanded(schedule=schedule.name, command=command, request_id=request_id, **values)
-        record = ProducedRecord(self._deps.names.signals, event, request_id, headers={"pool": POOL})
-        await write(self._deps.producer, record, call.headers.get("traceparent"))
+        await send_signal(self._deps, call, event, request_id, pool=POOL)
         counted = {} if slots is None else {"slots": slots}
         accepted = ScheduleCommandAccepted(schedule=schedule.name, id=request_id, accepted=command, **counted)
         return answer(accepted, 202)

@@ -12,7 +12,7 @@ from streams.clock import now_ms
 from streams.contract.runs import RunAccepted
 from streams.gateway.answers import RUN_EXPIRED, answer_as
 from streams.gateway.body import BODY_PROBLEMS, content, parse
-from streams.gateway.ids import check_id, check_key, hashed
+from streams.gateway.ids import check_id, hashed
 from streams.gateway.operation import IDEMPOTENCY_KEY, JSON, TEXT, Operation, OperationCall
 from streams.gateway.problem import INVALID_REQUEST, invalid_request
 from streams.gateway.runs import RUN_CONFLICT
@@ -51,11 +51,11 @@ class RunSubmitter:
 
     async def __call__(self, call: OperationCall) -> Response:
         """Answer 202 once the submission is acknowledged."""
-        key = check_key(call.headers.get("idempotency-key"))
+        key = call.idempotency_key
         asked = _asked(parse(await content(call)))
         agent = self._submissions.agent(asked.agent)
         self._submissions.check(agent.name, asked.input)
-        caller = call.caller.name if call.caller else ""
+        caller = call.caller_name
         named = asked.run_id is not None or key is not None
         run_id = asked.run_id or (hashed("k-", caller, key) if key is not None else new_id())
         seal = digest(agent.name, asked.input)

@@ -48,7 +48,7 @@ _NOT_FOUND: Final = 404
 
 
 class Tables:
-    """Knows the tables of the catalogue; their owners answer everything else."""
+    """Lists the tables of the catalogue; their owners answer everything else."""
 
     def __init__(self, deps: Deps, past: Past) -> None:
         self._tables = deps.catalog.tables

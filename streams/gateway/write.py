@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from schemas import Event
-    from streams.gateway.deps import GatewayProducer, PendingRecord
+    from streams.gateway.deps import Deps, GatewayProducer, PendingRecord
+    from streams.gateway.operation import OperationCall
     from topics.producer import Ack
 
 NOT_ACKNOWLEDGED: Final = ProblemType("not-acknowledged", 503, "The log did not acknowledge the write")
@@ -41,6 +42,12 @@ class ProducedRecord(NamedTuple):
 async def write(producer: GatewayProducer, record: ProducedRecord, traceparent: str | None, **named: Any) -> Ack:
     """Write one record; Problem 503 when it is not acknowledged, with `named` for the client to repeat with."""
     return (await write_all(producer, (record,), traceparent, **named))[0]
+
+
+async def send_signal(deps: Deps, call: OperationCall, event: Event, record_id: str, **headers: str) -> None:
+    """Write a command on `signals`, for the agent and pool in `headers`; Problem 503 when it is not acknowledged."""
+    record = ProducedRecord(deps.names.signals, event, record_id, headers=headers)
+    await write(deps.producer, record, call.headers.get("traceparent"))
 
 
 async def write_all(
