@@ -56,7 +56,7 @@ class ActivityBoard:
         self._loop = b""
 
     def beat(self) -> None:
-        """Say that the event loop turns, in its thread."""
+        """Note that the event loop turns, in its thread."""
         self.enter(0, self._loop)
         HEAD.pack_into(self._memory, 0, clock.monotonic())
 

@@ -380,7 +380,7 @@ def child_locale() -> dict[str, str]:
 
 
 def replace_environment(environment: Mapping[str, str]) -> None:
-    """Give this process another environment: that of the command which it becomes."""
+    """Replace the environment of this process: that of the command which it becomes."""
     os.environ.clear()
     os.environ.update(environment)
 

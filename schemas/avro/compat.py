@@ -1,4 +1,4 @@
-"""Says whether a new schema can read what an old one wrote (Avro 1.12, schema resolution), as a pure function."""
+"""Checks whether a new schema can read what an old one wrote (Avro 1.12, schema resolution), as a pure function."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -15,7 +15,7 @@ CONTENT_IDS = 1 << 30
 
 
 class Registry(Protocol):
-    """Gives schemas their ids and ids their schemas; the same answer in every process, for ever."""
+    """Maps schemas to ids and ids to schemas; the same answer in every process, for ever."""
 
     def id_of(self, model: type[BaseModel]) -> int:
         """Return the id under which the model's records are written; raises SchemaError."""

@@ -38,7 +38,7 @@ def found(server: Gateway, limit: int, **wanted: str | None) -> Iterator[RunSumm
 def fork(
     server: Gateway, runs: Iterator[RunSummary] | Iterator[RunState], at: str, edits: dict[str, Any], *, dry_run: bool
 ) -> Iterator[dict[str, Any]]:
-    """Fork each run and yield what became of it; with `dry_run` only say whether it can be.
+    """Fork each run and yield what became of it; with `dry_run` only report whether it can be.
 
     The same steps and edits of the same run are the same fork: repeated, they start nothing.
     """

@@ -68,7 +68,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
 
 def _report(error: Exception) -> int:
-    """Say what is wrong and what to do next, on one line of stderr (several settings may be wrong: a line each)."""
+    """Print what is wrong and what to do next, on one line of stderr (several settings may be wrong: a line each)."""
     if _usage(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "streams"

@@ -23,7 +23,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All at once; gives the list of results in the order of the members."""
+    """All at once; returns the list of results in the order of the members."""
 
     members: tuple[Member, ...]
 
@@ -65,7 +65,7 @@ def chord(members: Any, callback: Any) -> Chord:
 
 
 def batch(items: Iterable[Any], size: int, callback: Any) -> Batch:
-    """Cut items into lists of at most `size` and give each to `callback`; gives the list of its results."""
+    """Cut items into lists of at most `size` and give each to `callback`; returns the list of its results."""
     if size < 1:
         raise DefinitionError("batch() needs a size of at least 1: batch(urls, 20, scrape_all)")
     return Batch(tuple(items), size, _callback(callback))

@@ -80,7 +80,7 @@ class CallOp(TimedOp[T]):
         self.decide("timed_out", input=child, error={"status": "timed_out"} | child)
 
     def outcome(self, entry: Entry) -> None:
-        """Give the child's result as the agent's output type, or raise what became of it."""
+        """Set the child's result as the agent's output type, or raise what became of it."""
         if entry.status == "completed":
             self.value = from_json(entry.output, self.agent.output_type)
             return
@@ -143,7 +143,7 @@ class CallOp(TimedOp[T]):
 
 
 class StartOp(MarkOp[str]):
-    """Submits a run and does not wait for it; gives its id."""
+    """Submits a run and does not wait for it; returns its id."""
 
     __slots__ = ("agent", "input", "not_before_ms", "priority")
     kind = "start"

@@ -90,7 +90,7 @@ class Decision:
     cuts: list[tuple[int, int]] = field(default_factory=list)
 
     def cut(self) -> None:
-        """Say that what is decided so far may be committed before what follows: a replay goes on from there."""
+        """Note that what is decided so far may be committed before what follows: a replay goes on from there."""
         self.cuts.append((len(self.entries), len(self.outputs)))
 
     def pieces(self) -> Iterator[tuple[list[Entry], list[Output]]]:

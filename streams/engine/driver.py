@@ -150,7 +150,7 @@ class Op(Generic[T]):
         self.driver.ready.append((self, self.append(status, **fields)))
 
     def interrupt(self, make: Callable[[], BaseException]) -> None:
-        """Give the frame an exception instead of the operation's outcome."""
+        """Raise an exception in the frame instead of the operation's outcome."""
         self.driver.waiting.pop(self.path, None)
         self.abandon()
         self.driver.resume(self.frame, None, make())
@@ -306,7 +306,7 @@ class Driver:
                 self.hand_over(op, entry)
 
     def hand_over(self, op: Op[Any], entry: Entry) -> None:
-        """Give an operation the entry that decides it and go on with its frame."""
+        """Hand the deciding entry to an operation and go on with its frame."""
         del self.waiting[op.path]
         self.time_ms = entry.finished_ms or entry.recorded_ms
         try:

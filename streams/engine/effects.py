@@ -175,7 +175,7 @@ class EffectOp(Op[T]):
         )
 
     def outcome(self, entry: Entry) -> None:
-        """Give the typed result, or raise what happened."""
+        """Set the typed result, or the error."""
         if entry.status == "completed":
             try:
                 self.value = from_json(entry.output, self.returns)

@@ -240,7 +240,7 @@ class Run:
     def start(
         self, agent: Any, input: Any = None, /, *, priority: str | None = None, delay: float | None = None
     ) -> Op[str]:
-        """Start a run and do not wait for it; gives its id. `delay` is seconds before it may begin."""
+        """Start a run and do not wait for it; return its id. `delay` is seconds before it may begin."""
         if isinstance(agent, Bound):
             agent, input = agent.agent, agent.input
         if not isinstance(agent, Agent):
@@ -306,13 +306,13 @@ class Run:
         return answer.get("comment")
 
     def ask(self, what: str, parameters: Any = None, /) -> Op[str]:
-        """Put a question for a person into the history; gives the token that the answering signal has to carry."""
+        """Put a question for a person into the history; return the token that the answering signal has to carry."""
         return AskOp(self._driver, what, args_to_json(parameters))
 
     # saying
 
     def progress(self, message: str, percent: float | None = None, /) -> Op[None]:
-        """Say how far the run is; percent is 0 to 100."""
+        """Report how far the run is; percent is 0 to 100."""
         return ProgressOp(self._driver, message, None if percent is None else max(0, min(100, round(percent))))
 
     def emit(self, event: Event, /) -> Op[None]:

@@ -1,4 +1,4 @@
-"""What a run looks like from outside: a pure fold of its entries, so that it can be asked without running it."""
+"""The state of a run: a pure fold of its entries, so that it can be asked without running it."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class RunView:
         self._wait_or_run()
 
     def _wait_or_run(self) -> None:
-        """Say waiting for a run that could be out of memory: something is waited for and no attempt is to come."""
+        """Set `waiting` for a run that may leave memory: something is waited for and no attempt is to come."""
         if self.status in ("running", "waiting"):
             self.status = "running" if self.retrying or not (self.open or self.parked) else "waiting"
 

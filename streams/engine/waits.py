@@ -91,7 +91,7 @@ class WaitOp(TimedOp[T]):
             self.decide("timed_out")
 
     def outcome(self, entry: Entry) -> None:
-        """Give the signal's data as its type, or raise TimedOut."""
+        """Set the signal's data as its type, or TimedOut."""
         if entry.status == "completed":
             signal = self.driver.inbox_data[entry.input["signal"]]
             self.driver.inbox.pop(entry.input["signal"], None)

@@ -25,7 +25,7 @@ class BlockedCode:
     """The rows of the partitions that are here."""
 
     def __init__(self) -> None:
-        """Know no partition yet."""
+        """Begin without a partition."""
         self._rows: dict[tuple[PartitionAssignment, str], dict[bytes, bytes]] = defaultdict(dict)
 
     def restored(self, owned: PartitionAssignment) -> None:

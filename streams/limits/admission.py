@@ -73,7 +73,7 @@ class AgentAdmission:
             self._semaphores.force(semaphore)
 
     def free(self, agent: Agent[Any, Any]) -> None:
-        """Give a place back."""
+        """Release a permit."""
         semaphore = self._semaphore(agent)
         if semaphore is not None:
             self._semaphores.free(semaphore)

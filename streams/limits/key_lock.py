@@ -71,7 +71,7 @@ class KeyLock:
         return claim, [] if self._held else self._next()
 
     def _next(self) -> list[LockClaim]:
-        """Give the lock to the first who waits, and to its family."""
+        """Hand the lock to the first who waits, and to its family."""
         while self._queue:
             _, _, run_id = heapq.heappop(self._queue)
             first = self.claims.get(run_id)

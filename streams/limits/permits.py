@@ -37,7 +37,7 @@ class PermitAllocator:
     __slots__ = ("_calls", "_held", "_waiting")
 
     def __init__(self) -> None:
-        """Know of no holder."""
+        """Begin without a holder."""
         self._held: dict[str, tuple[int, float]] = {}
         self._waiting: dict[str, _WaitingWorker] = {}
         self._calls = itertools.count(1)
@@ -60,7 +60,7 @@ class PermitAllocator:
             self._held.pop(worker, None)
 
     def want(self, worker: str, ranks: Sequence[int], size: int, now: float) -> int:
-        """Give a permit to each of `ranks`, sorted, that is next; return to how many."""
+        """Grant a permit to each of `ranks`, sorted, that is next; return to how many."""
         self._waiting.pop(worker, None)
         free = size - self.used(now)
         given = 0

@@ -73,7 +73,7 @@ class RateWindow:
         return 0 if now < self.not_before else max(rate.count - len(self._granted), 0)
 
     def grant(self, now: float, request: str) -> None:
-        """Give a grant; the caller has looked whether one is free."""
+        """Record a grant; the caller has checked whether one is free."""
         self._granted.append((now, request))
         self._known.add(request)
 
@@ -99,7 +99,7 @@ class RateDemand:
     LATE_S: Final = 0.08  # how late a worker may come back before its share goes to others
 
     def __init__(self) -> None:
-        """Know of nobody."""
+        """Begin without grants."""
         self._others: dict[str, tuple[int, float, float]] = {}
 
     def share(self, worker: str, wanted: int, free: int, now: float) -> int:

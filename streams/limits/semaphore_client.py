@@ -169,7 +169,7 @@ class SemaphoreClient:
         self._touch(local)
 
     def free(self, semaphore: Semaphore) -> None:
-        """Give a place back."""
+        """Release a permit."""
         local = self._local(semaphore)
         local.held -= 1
         self._touch(local)

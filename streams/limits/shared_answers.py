@@ -118,7 +118,7 @@ class SharedAnswerHome:
         return {"kept": fits}
 
     def fail(self, call: str, holder: str) -> dict[str, Any]:
-        """Give a lease back without an answer, or withdraw a question: the next who waits computes."""
+        """Release a lease without an answer, or withdraw a question: the next who waits computes."""
         self._waiting.discard(holder)
         lease = self._leases.get(call)
         if lease is not None and lease.holder == holder:

@@ -114,7 +114,7 @@ class SingleFlight:
         return value, recorded
 
     async def _share(self, cached: SharedCall, holder: str, value: Any) -> None:
-        """Give an answer to its home; it is sent in the background if the home moves or this task is cancelled."""
+        """Send an answer to its home; it is sent in the background if the home moves or this task is cancelled."""
         message: dict[str, Any] = {"do": "fail", "holder": holder}
         arrived = False
         try:

@@ -56,7 +56,7 @@ class StateFolder:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Give the folder back; what it says about addresses is no longer true then."""
+        """Release the folder; what it says about addresses is no longer true then."""
         (self.path / ADDRESSES).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()

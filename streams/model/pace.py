@@ -42,7 +42,7 @@ class RequestPace:
             raise
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Release the permit."""
         if self._places is not None:
             self._places.release()
 

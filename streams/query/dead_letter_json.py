@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streams.query.dead_letters import DeadLetter
 
     class Reader(Protocol):
-        """Knows what bytes hold."""
+        """Decodes bytes for people."""
 
         def fields(self, value: bytes) -> dict[str, Any]: ...  # noqa: D102
 

@@ -104,7 +104,7 @@ class BusReplay:
         return out
 
     async def _hand(self, partition: int, lane: str, item: _Item, *, again: bool) -> list[tuple[int, Output]]:
-        """Give an event to its reaction: at once, or to what the reaction waits for."""
+        """Hand an event to its reaction: at once, or to what the reaction waits for."""
         if item.reaction.batch is not None:
             return await self._collect(partition, lane, item, again=again)
         if item.reaction.debounce is not None:

@@ -55,7 +55,7 @@ class Marks:
         self._at: dict[int, float] = {}
 
     async def reached(self, partition: int, offset: int, *, last: bool = False) -> None:
-        """Say that everything before an offset of a partition is done."""
+        """Note that everything before an offset of a partition is done."""
         if self._note is None:
             return
         if not last and clock.monotonic() - self._at.setdefault(partition, clock.monotonic()) < _NOTE_S:

@@ -43,7 +43,7 @@ class Repair:
         self._outbox = Outbox(log, self._source)
 
     def begin(self, since_ms: int) -> None:
-        """Say how far back outputs may lie, in milliseconds since the epoch."""
+        """Look for outputs that far back, in milliseconds since the epoch."""
         self._there = WrittenRecords(self._log, since_ms)
 
     async def output(self, output: Output, at_ms: int) -> None:

@@ -210,7 +210,7 @@ class World:
             self.misses.append(Miss(parent, path, "call", event.agent, "no such agent here, and no recorded result"))
 
     def _child_is_known(self, parent: str, path: str, child: str) -> bool:
-        """Give a parent its child's ending at the time when it got it; False if the log does not know it."""
+        """Deliver a child's ending to its parent at the time when it got it; False if the log does not know it."""
         observed = self._observed.get(parent)
         endings = [] if observed is None else observed.endings(path, child)
         for moment, done in endings:

@@ -22,7 +22,7 @@ class AssignmentOwner(Protocol):
         """Wait for a younger snapshot."""
 
     def release(self, weight: int) -> None:
-        """Give credit for records of this weight that are done with."""
+        """Return the credit of records of this weight that are done with."""
 
     def renew(self, old: PartitionAssignment) -> None:
         """Read an assignment again from what is committed."""

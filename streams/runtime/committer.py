@@ -271,7 +271,7 @@ class Committer:
         return remaining, snapshot
 
     async def _wait_again(self, aborts: int, error: TransactionAbortedError) -> None:
-        """Give the cluster more time with each abort of one unit; raises TransactionStuckError when that was no help.
+        """Allow the cluster more time with each abort of one unit; raises TransactionStuckError when that was no help.
 
         No record is to blame, so no dead letter would be true, and to go on without the unit would lose it.
         """

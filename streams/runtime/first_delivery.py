@@ -29,7 +29,7 @@ class FirstDeliveryGuard:
     """Which partitions know this producer; used by the commit thread alone."""
 
     def __init__(self, partitions: Callable[[str], int]) -> None:
-        """Know of none; `partitions` says how many a topic has, 0 if that is not known."""
+        """Begin without records; `partitions` says how many a topic has, 0 if that is not known."""
         self._partitions = partitions
         self._counts: dict[str, int] = {}
         self._known: set[Partition] = set()  # with -1 for a topic of which every partition is known

@@ -76,7 +76,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def end(memory: mmap.mmap, stacks: int, pid: int, bound: float, config: dict[str, Any]) -> None:
-    """Say what blocks the loop, record it, and kill the worker, whatever becomes of the first two."""
+    """Log what blocks the loop, record it, and kill the worker, whatever becomes of the first two."""
     with suppress(ProcessLookupError):  # the worker has ended by itself
         try:
             diagnose(memory, stacks, pid, bound, config)

@@ -175,7 +175,7 @@ class Runtime:
         await fresh.wait()
 
     def release(self, weight: int) -> None:
-        """Give back the credit of records of this weight."""
+        """Return the credit of records of this weight."""
         self._thread.release(weight)
 
     async def open(self, topics: Sequence[str], sink: RecordSink, host: RuntimeHost | None = None) -> None:

@@ -310,7 +310,7 @@ class TransactionalProducer:
         self.open()
 
     def _explain(self, reason: KafkaError) -> str:
-        """Say why a transaction has no outcome that this process may conclude from, and what to do."""
+        """Return why a transaction has no outcome that this process may conclude from, and what to do."""
         why = f"{reason.name()}: {reason.str()}"
         took = self._age()
         if took >= client_config.TRANSACTION_TIMEOUT_S:

@@ -60,7 +60,7 @@ class Heartbeat:
         self._changed.set()
 
     def leaving(self) -> None:
-        """Say from the next heartbeat on that this worker leaves."""
+        """Report from the next heartbeat on that this worker leaves."""
         self._state = "stopping"
 
     async def run(self, url: str) -> None:

@@ -61,7 +61,7 @@ PROSE: Final = {
     "to report, notify or return": r"\b(?:told|tells?|heard?|hears|spoken?|speaks?)\b",
     "to answer, write or send": r"\bsaid\b",
     "to have, store or return": r"\b(?:is|are|was|were) kept\b",
-    "to return whether": r"^\W*(?:Say|Tell) whether\b",
+    "to return, print, note or send": r'^"""(?:Says?|Tells?|Gives?|Knows?|Hears?)\b(?! a scope)',
 }
 """Words of docstrings and comments that stand for a plain one; words between backticks are names."""
 

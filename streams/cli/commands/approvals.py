@@ -44,7 +44,7 @@ def list_approvals(
 
 
 def approve(run: RunId, token: Token = None, comment: Comment = None) -> None:
-    """Say yes to what a run asks: this one thing, with the parameters that it shows."""
+    """Approve what a run asks: this one thing, with the parameters that it shows."""
     _answer(run, "approve", token, comment)
 
 

@@ -51,7 +51,7 @@ class CountingProxy:
             do_GET = do_POST  # noqa: N815 - the library's name
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the demo counts instead."""
+                """Log nothing: the demo counts instead."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), ProxyHandler)
         self._server.daemon_threads = True

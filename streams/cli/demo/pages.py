@@ -34,7 +34,7 @@ class Pages:
                 pages.answer(self)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the demo counts instead."""
+                """Log nothing: the demo counts instead."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), PageHandler)
         self._server.daemon_threads = True

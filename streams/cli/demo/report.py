@@ -34,15 +34,15 @@ class DemoReport:
         self._screen.print(f"\n[bold]{self._number}. {escape(title)}[/] [dim]{self.seconds:.1f} s[/]")
 
     def seen(self, text: str) -> None:
-        """Say what was seen, and held against what must be."""
+        """Print what was seen, compared with what must be."""
         self._screen.print(f"   [green]✓[/] {escape(text)}")
 
     def note(self, text: str) -> None:
-        """Say something that proves nothing."""
+        """Print a remark."""
         self._screen.print(f"     [dim]{escape(text)}[/]")
 
     def fail(self, text: str) -> None:
-        """Say what went wrong."""
+        """Print what went wrong."""
         self._screen.print(f"   [red]✗[/] {escape(text)}")
 
     def timeline(self, entries: Sequence[Mapping[str, Any]]) -> None:

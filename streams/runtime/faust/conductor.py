@@ -56,7 +56,7 @@ class Conductor(conductor.Conductor):
     _resubscribe_sleep_lock_seconds = 1.0
 
     def deliver(self, source: SourcePartition, messages: list[ConsumedRecord]) -> None:
-        """Give `messages` to each agent of the topic, growing a batch that nobody has begun."""
+        """Hand `messages` to each agent of the topic, growing a batch that nobody has begun."""
         channels = self._topic_name_index.get(source.topic) or ()
         for batch in self.app.runtime.batches(source, messages, len(channels)):
             for channel in channels:

@@ -108,7 +108,7 @@ class ClusterGuard:
 
 
 class _BufferedBody:
-    """Gives a body that has been read, and after it what the connection gives."""
+    """Returns a body that was read before, and after it what the connection has."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body

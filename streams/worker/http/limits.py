@@ -36,7 +36,7 @@ class LimitPages:
         ]
 
     async def grants(self, request: Request) -> Response:
-        """Give grants of rate limits; all asks of a worker come together."""
+        """Grant requests of rate limits; all asks of a worker come together."""
         return answer(await self._limits.homes.grants(await _body(request)))
 
     async def semaphores(self, request: Request) -> Response:

@@ -62,7 +62,7 @@ def keep(batch: RecordBatch, run_id: str, message: Message, record: ConsumedReco
 
 
 def joined(batch: RecordBatch, live: ActiveRun, manager: RunManager, writer: RecordWriter) -> None:
-    """Give a run that was just taken in what came for it before, in the order of the log, in the same unit."""
+    """Deliver to a run that was just taken in what came for it before, in the order of the log, in the same unit."""
     store = batch.assignment.stores[LEDGER]
     if store.get(flag(live.run_id)) is None:  # nearly always: a look-up, not a scan
         return

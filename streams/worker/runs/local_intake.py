@@ -24,7 +24,7 @@ class LocalIntake:
     """Takes runs in by the intakes of this worker."""
 
     def __init__(self, runtime: Runtime, intakes: Mapping[str, RunIntake]) -> None:
-        """Know which partitions and which agents are here."""
+        """Take in runs for the partitions and agents that are here."""
         self._runtime = runtime
         self._intakes = intakes
 

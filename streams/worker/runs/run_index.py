@@ -1,4 +1,4 @@
-"""The book of runs: each run's row, how runs are found in order, and what is counted of them.
+"""The index of runs: each run's row, how runs are found in order, and what is counted of them.
 
 A run's row is in the transaction of the entries that change it, so a list never shows what the journal does not say;
 what changes it more than once in a transaction is one row. Entries

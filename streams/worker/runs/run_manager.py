@@ -138,7 +138,7 @@ class RunManager:
             self._tidy(live, ended=False)
 
     def send_message(self, live: ActiveRun, message: Message, unit: CommitUnit | None = None) -> None:
-        """Give the machine a message; its decision joins `unit` or becomes a unit of its own."""
+        """Send a message to the machine; its decision joins `unit` or becomes a unit of its own."""
         if not live.assignment.live or self._hooks.holds_back(live, message, unit):
             return
         try:
@@ -270,7 +270,7 @@ class RunManager:
         self.send_message(live, done)
 
     def _tidy(self, live: ActiveRun, *, ended: bool) -> None:
-        """Give the place back and drop the machine when nothing is under way."""
+        """Release the permit and drop the machine when nothing is under way."""
         status = live.machine.status
         if ended or status == "waiting":
             self._hooks.rested(live)

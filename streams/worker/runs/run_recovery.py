@@ -134,7 +134,7 @@ class RunRecovery:
         return last is not None and last.due_ms is not None
 
     def _lists(self, owned: PartitionAssignment, run_id: str, rows: list[tuple[str, bytes]]) -> bool:
-        """Give a run its row in `runs` if it has none: its journal was written before there was that table."""
+        """Write a run's row in `runs` if it has none: its journal was written before there was that table."""
         if owned.stores[RUNS].committed(run_id.encode()) is not None or all(path != SUBMITTED for path, _ in rows):
             return False
         unit = self._run_index.add(owned, run_id, [self._journal.decode(row) for _, row in rows])

@@ -138,7 +138,7 @@ class SignalHandler:
         return False
 
     def _others(self, batch: RecordBatch, event: Any) -> bool:
-        """Give an event that is not for a run to the part that it is for; return whether that is so."""
+        """Hand an event that is not for a run to the part that it is for; return whether that is so."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(batch, event)
