@@ -262,7 +262,7 @@ class Runtime:
         return self._host.is_at_work(owned)
 
     def progressed(self) -> None:
-        """Say that something has ended which a drain may wait for."""
+        """Note the end of something that a drain may wait for."""
         self.ownership.progress.set()
 
     # -- batches
