@@ -72,9 +72,13 @@ def figure() -> str:
     """Return the rooms with their share of the lines, and their imports without those that follow from others."""
     imports, lines = _imports(), _lines()
     total = sum(lines.values())
-    nodes = [f'    {room}["{room}<br/>{round(100 * lines[room] / total)} %"]\n' for room in sorted(lines)]
+    nodes = [f'    {room}["{room}<br/>{_share(lines[room] / total)}"]\n' for room in sorted(lines)]
     arrows = [f"    {one} --> {other}\n" for one in sorted(imports) for other in sorted(_direct(one, imports))]
     return "```mermaid\nflowchart TD\n" + "".join(nodes + arrows) + "```\n"
+
+
+def _share(part: float) -> str:
+    return f"{part:.0%}" if part >= 0.01 else "below 1%"
 
 
 def _imports() -> dict[str, set[str]]:

@@ -23,4 +23,4 @@ def test_the_figure_of_the_rooms_is_up_to_date() -> None:
 
 
 def test_no_room_is_larger_than_15_percent() -> None:
-    assert max(map(int, re.findall(r"<br/>(\d+) %", rooms.figure()))) <= 15
+    assert max(map(int, re.findall(r"<br/>(\d+)%", rooms.figure()))) <= 15
