@@ -7,6 +7,7 @@ same answer stops the timer that would do so, and the flag that it is under way 
 broker, asks nobody and never recovers. It reports once that all brokers are down, as it does in any outage.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
@@ -42,6 +43,15 @@ class Contact:
         """Take an error of the client's error callback."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 the library's name
             self.suspect = True
+
+    def callback(self, other: Callable[[KafkaError], None]) -> Callable[[KafkaError], None]:
+        """Return an error callback for the client: this object and `other` take the error."""
+
+        def note(error: KafkaError) -> None:
+            self.noted(error)
+            other(error)
+
+        return note
 
     def lost(self, client: KafkaClient, topic: str) -> bool:
         """Return whether the client has lost its cluster; blocks for half a second, 1.5 s while the cluster is away.

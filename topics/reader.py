@@ -199,14 +199,9 @@ class _Reading:
     def _connect(self) -> None:
         # The library keeps the callback: one that led to this object would be a cycle, and a closed consumer with its
         # threads and connections would stay until a rare collection.
-        contact, reach = Contact(self._config.client()), self._reach
-
-        def noted(error: KafkaError) -> None:
-            contact.noted(error)
-            reach.failed(error)
-
-        self._contact = contact
-        self._consumer = Consumer(self._settings | {"log_level": _SEVERE, "error_cb": noted}, logger=_LOG)
+        self._contact = Contact(self._config.client())
+        errors = self._contact.callback(self._reach.failed)
+        self._consumer = Consumer(self._settings | {"log_level": _SEVERE, "error_cb": errors}, logger=_LOG)
 
     def __enter__(self) -> Self:
         return self

@@ -82,45 +82,35 @@ def consumer(client: Config, group: str, client_id: str = "streams") -> Config:
     )
 
 
+_READING: Final = _QUIET | {
+    "enable.auto.commit": False,
+    "retry.backoff.max.ms": RETRY_MS,
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
+    "enable.partition.eof": True,  # shows how far was read where markers and aborted records come last
+    # With a full queue the library does not fetch for so long; by default a second, in which it runs empty.
+    "fetch.queue.backoff.ms": 10,
+    "fetch.message.max.bytes": 4 * 1024 * 1024,
+}
+
+
 def fetcher(client: Config, group: str) -> Config:
     """Return the configuration of the consumer that fetches what the group's member was given; it is in no group."""
     return (
         client
-        | _QUIET
+        | _READING
         | {
             "group.id": group,  # the library wants one, and the worker may read this one's offsets
-            "enable.auto.commit": False,
-            "retry.backoff.max.ms": RETRY_MS,
             "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,  # shows how far was read where markers and aborted records come last
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 32_768,
-            # With a full queue the library does not fetch for so long; by default a second, in which it runs empty.
-            "fetch.queue.backoff.ms": 10,
-            "fetch.message.max.bytes": 4 * 1024 * 1024,
         }
     )
 
 
 def reader(client: Config, group: str) -> Config:
     """Return the configuration of a helper that reads changelogs and committed offsets; it never joins the group."""
-    return (
-        client
-        | _QUIET
-        | {
-            "group.id": group,
-            "enable.auto.commit": False,
-            "retry.backoff.max.ms": RETRY_MS,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",  # for committed() this means: wait for pending transactional offsets
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "fetch.queue.backoff.ms": 10,  # as above
-            "fetch.message.max.bytes": 4 * 1024 * 1024,
-        }
-    )
+    return client | _READING | {"group.id": group, "fetch.wait.max.ms": 50}
 
 
 def follower(client: Config, group: str) -> Config:

@@ -76,8 +76,8 @@ class ConsumerThread:
     def __init__(self, settings: Config, fetching: Config, handler: AssignmentListener) -> None:
         """Prepare; `settings` are the group member's, `fetching` those of the consumer that fetches."""
         contacts = Contact(settings), Contact(fetching)
-        self._consumer = Consumer(settings, error_cb=self._errors_of(contacts[0]), logger=None)
-        self._fetcher = Consumer(fetching, error_cb=self._errors_of(contacts[1]), logger=None)
+        self._consumer = Consumer(settings, error_cb=contacts[0].callback(self._on_error), logger=None)
+        self._fetcher = Consumer(fetching, error_cb=contacts[1].callback(self._on_error), logger=None)
         self._contacts = ((self._consumer, contacts[0]), (self._fetcher, contacts[1]))
         self._handler = handler
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -118,7 +118,7 @@ class ConsumerThread:
             self._thread.join()
 
     def release(self, weight: int) -> None:
-        """Give back the credit of records of this `weight` that are done with."""
+        """Return the credit of records of this `weight` that are done with."""
         self._released += weight
         if self._stalled and self._taken - self._released < _HIGH // 2:
             self._credit.set()
@@ -267,13 +267,6 @@ class ConsumerThread:
         if parts:
             self._taken += sum(map(weight_of, parts.values()))
             self._handler.deliver(parts)
-
-    def _errors_of(self, contact: Contact) -> Callable[[KafkaError], None]:
-        def noted(error: KafkaError) -> None:
-            contact.noted(error)
-            self._on_error(error)
-
-        return noted
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
