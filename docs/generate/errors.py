@@ -15,6 +15,7 @@ from docs.generate.markdown import code, one_line, table
 from streams.define import policies
 from streams.gateway.openapi import problem_types
 from streams.settings import SettingsError
+from streams.testing.golden_file import GoldenFileError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,6 +47,8 @@ def page() -> str:
         *_raised(streams.model.errors),
         *_raised(streams.tools.errors),
         streams.testing.RunEndedError,
+        streams.testing.GoldenDifferenceError,
+        GoldenFileError,
     ]
     rows = [(code(one.__name__), code(_home(one)), code(_base(one)), one_line(one.__doc__ or "")) for one in found]
     exceptions = table(("exception", "import from", "base", "meaning"), rows)

@@ -75,18 +75,23 @@ def model() -> ScriptedModel:
 
 async def recorded(count: int = 1, *, name: str | None = None, kinds: str = "llm tool") -> LoggedRuns:
     """Run for real and return what is on the log then, calls of some kinds only."""
+    known, made = await recorded_with_calls(count)
+    recordings = Recordings((call for call in made if call["kind"] in kinds), model=name)
+    return LoggedRuns(known.runs, recordings)
+
+
+async def recorded_with_calls(count: int = 1) -> tuple[LoggedRuns, list[dict[str, Any]]]:
+    """Run for real and return what is on the log then, and the records of all calls."""
     outside = model()
     live = Rerun(AGENTS, LoggedRuns(), "live", lambda: outside)
     runs: dict[str, Observed] = {}
-    recordings = Recordings(model=name)
+    made: list[dict[str, Any]] = []
     for submission in submissions(count):
         _, world = await live.root(submission)
         runs |= {run_id: Observed(machine.journal.entries) for run_id, machine in world.machines.items()}
-        for _, output in world.outputs:
-            if output.to == "calls" and output.event.kind in kinds:  # type: ignore[attr-defined]
-                recordings.add(output.event.model_dump())
+        made += [output.event.model_dump() for _, output in world.outputs if output.to == "calls"]
     calls.clear()
-    return LoggedRuns(runs, recordings)
+    return LoggedRuns(runs), made
 
 
 def run(known: LoggedRuns, agents: dict[str, Agent[Any, Any]] | None = None, count: int = 1, **how: Any) -> list[Any]:
