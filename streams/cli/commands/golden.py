@@ -27,8 +27,8 @@ def group() -> None:
 
 @app.command("add")
 def add_runs(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of runs that have ended")],
-    folder: Annotated[Path, typer.Option("--dir", help="folder of the files")] = FOLDER,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="ids of runs that have ended")],
+    folder: Annotated[Path, typer.Option("--dir", help="folder of the files (default: tests/golden)")] = FOLDER,
 ) -> None:
     """Write each run with its calls to a file NAME.golden.json, which `pytest` collects and runs."""
     for golden in _read(list(dict.fromkeys(runs))):
