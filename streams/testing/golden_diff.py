@@ -70,24 +70,36 @@ def difference_text(golden: GoldenRun, replayed: Replayed, misses: Iterable[Miss
     return "\n".join(lines)
 
 
-def _first_difference(expected: list[_Step], actual: list[_Step]) -> tuple[int, _Step | None, _Step | None] | None:
-    """Return number, expected and actual step of the earliest difference; steps of a path belong together."""
+_Difference = tuple[int, _Step | None, _Step | None]  # number in its run, expected and actual step
+
+
+def _first_difference(expected: list[_Step], actual: list[_Step]) -> _Difference | None:
+    """Return the difference to show: of a run that asks for something else before one that only waits for it."""
+    runs = dict.fromkeys(step.place[0] for step in (*expected, *actual))
+    found = [
+        one
+        for run in runs
+        if (one := _difference_in_run(_of_run(expected, run), _of_run(actual, run))) is not None
+    ]
+    return min(found, key=lambda one: one[2] is None, default=None)
+
+
+def _of_run(steps: list[_Step], run: str) -> list[_Step]:
+    return [step for step in steps if step.place[0] == run]
+
+
+def _difference_in_run(expected: list[_Step], actual: list[_Step]) -> _Difference | None:
+    """Return the earliest difference; steps of a path belong together, else those of a number."""
     by_place = {step.place: step for step in actual}
     known = {step.place for step in expected}
-    found: list[tuple[int, int, _Step | None, _Step | None]] = []
-    for number, step in enumerate(expected, 1):
-        other = by_place.get(step.place)
-        if other is None or other.identity != step.identity:
-            found.append((number, 1, step, other))
-            break
-    for number, step in enumerate(actual, 1):
-        if step.place not in known:
-            found.append((number, 0, None, step))
-            break
-    if not found:
-        return None
-    number, _, step_expected, step_actual = min(found, key=lambda one: one[:2])
-    return number, step_expected, step_actual
+    pairs = [(number, step, by_place.get(step.place)) for number, step in enumerate(expected, 1)]
+    changed = next((one for one in pairs if one[2] is None or one[2].identity != one[1].identity), None)
+    added = next(((number, None, step) for number, step in enumerate(actual, 1) if step.place not in known), None)
+    if changed is None or added is None:
+        return changed or added
+    if changed[0] == added[0] and changed[2] is None:
+        return changed[0], changed[1], added[2]
+    return changed if changed[0] <= added[0] else added
 
 
 def _recorded_steps(golden: GoldenRun) -> list[_Step]:
@@ -129,7 +141,8 @@ def _step(entry: Entry, journals: Mapping[str, list[Entry]], request: Any) -> _S
         arguments = None  # it shows the id of the signal, which is new each time
     elif entry.kind == "progress":
         arguments = entry.progress
-    same = (entry.kind, entry.name, entry.digest, entry.status in _DECIDED and entry.status, entry.progress)
+    status = entry.status if entry.status in _DECIDED and entry.kind != "call" else None  # a child is compared itself
+    same = (entry.kind, entry.name, entry.digest, status, entry.progress)
     asked = (*same, entry.input if entry.kind == "sleep" else None)
     return _Step((entry.run_id, entry.path, entry.resume), asked, entry.kind, entry.name, arguments, outcome)
 
@@ -186,7 +199,9 @@ def _step_lines(
     if actual is not None and (run, path) in missing:
         yield f"    not recorded: {actual.kind} {actual.name} has no recorded answer to these arguments"
     if expected is not None and actual is not None and (expected.kind, expected.name) == (actual.kind, actual.name):
-        if expected.arguments == actual.arguments and expected.outcome == actual.outcome:
+        if expected.place != actual.place:
+            yield f"    at another place of the function: path {path} instead of {expected.place[1]}"
+        elif expected.arguments == actual.arguments and expected.outcome == actual.outcome:
             yield "    its arguments differ in what the journal keeps only a digest of"
         yield from _diff(expected.arguments, actual.arguments)
 
