@@ -44,15 +44,16 @@ def _read(run_ids: list[str]) -> list[GoldenRun]:
     from streams.cli.log import open_log
     from streams.cli.pipeline import gateway
     from streams.cli.positions import moment
+    from streams.contract.runs import RunState
     from streams.replay.log import ReplayLog
     from streams.testing.golden_file import GoldenRun, require_finished
 
     since_ms: dict[str, int] = {}
     with gateway() as server:
         for run in run_ids:
-            view: dict[str, Any] = server.get(f"/runs/{run}")
-            require_finished(run, view["status"], view.get("forked_from"))
-            since_ms[run] = int(moment(view["created_at"]).timestamp() * 1000)
+            state = server.read(RunState, f"/runs/{run}")
+            require_finished(run, state.status, state.forked_from)
+            since_ms[run] = int(moment(state.created_at).timestamp() * 1000)
     here = open_log()
     log = ReplayLog(here.kafka, here.codec, here.names, here.catalog)
     earliest = min(since_ms.values())

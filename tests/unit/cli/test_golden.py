@@ -12,6 +12,7 @@ import pytest
 import streams.cli.log
 import streams.cli.pipeline
 from streams.cli.commands.golden import add_runs
+from streams.contract.runs import RunState
 from streams.replay.log import ReplayLog
 from streams.testing import GoldenRun
 from streams.testing.golden_file import GoldenFileError
@@ -31,8 +32,8 @@ class RunsOnly:
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def get(self, path: str) -> dict[str, Any]:
-        return self.views[path.removeprefix("/runs/")]
+    def read(self, kind: type[RunState], path: str) -> RunState:
+        return kind.model_construct(**self.views[path.removeprefix("/runs/")])
 
 
 @pytest.fixture
