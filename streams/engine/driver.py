@@ -231,10 +231,12 @@ class Driver:
         "time_ms",
         "unawaited",
         "waiting",
+        "watch",
     )
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, watch: Callable[[Op[Any]], None] | None = None) -> None:
         self.journal = journal
+        self.watch = watch  # is given each operation as it begins
         self.waiting: dict[str, Op[Any]] = {}
         self.unawaited: dict[int, Op[Any]] = {}  # operations that were made and have not begun
         self.ready: deque[tuple[Op[Any], Entry]] = deque()
@@ -397,6 +399,8 @@ class Driver:
         op.frame = frame
         op.path = frame.next_path()
         frame.op = op
+        if self.watch is not None:
+            self.watch(op)
         waits = op.begin()
         if not self.ready:  # else a replay would meet a decided operation before those that began with it
             self.journal.decision.cut()

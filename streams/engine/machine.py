@@ -9,7 +9,7 @@ from schemas.run import CLOSED, ENDED, RunStarted
 from streams.define.agents import Agent
 from streams.engine.children import CallOp
 from streams.engine.decision import Decision, Output, Timer
-from streams.engine.driver import Driver, Frame
+from streams.engine.driver import Driver, Frame, Op
 from streams.engine.effects import EffectOp
 from streams.engine.ending import Outcome, describe, end_run, result_json
 from streams.engine.entry import DEADLINE, END, INBOX, LATE, RESUME, STARTED, Entry
@@ -66,8 +66,9 @@ class Machine:
         pool: str = "default",
         now_ms: int = 0,
         agents: Mapping[str, Agent[Any, Any]] | None = None,
+        watch: Callable[[Op[Any]], None] | None = None,
     ) -> None:
-        """Make the machine of a run that is in `pool`; `agents` are those that its function may call by name."""
+        """Make the machine of a run in `pool`; its function may call `agents` by name, `watch` is given its operations."""
         self.agent = agent
         self.agents = agents or {}
         self.run_id = run_id
@@ -75,7 +76,7 @@ class Machine:
         self.journal.now_ms = now_ms
         self.held: str | None = None
         self.deadline_ms: int | None = None
-        self._driver = Driver(self.journal)
+        self._driver = Driver(self.journal, watch)
         self._main: Frame | None = None
         self._cancelling = False
         self._signals: set[str] = set()
@@ -179,7 +180,7 @@ class Machine:
         journal = self.journal
         handed = [entry for entry in journal.rewind() if entry.path != STARTED]
         started = next(entry for entry in journal.entries if entry.path == STARTED)
-        self._driver = Driver(journal)
+        self._driver = Driver(journal, self._driver.watch)
         self._soft = self._cancelling = False
         self._driver.time_ms = started.finished_ms or started.recorded_ms
         journal.replaying = True

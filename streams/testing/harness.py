@@ -224,9 +224,7 @@ class Harness:
         if agent is None:
             raise StreamsError(f"agent {message.event.agent!r} is not known: pass it to Harness(...)")
         self._agent_of[run_id] = agent.name
-        machine = self._machines[run_id] = Machine(
-            agent, run_id, pool=agent.pool, now_ms=self.now_ms, agents=self.agents
-        )
+        machine = self._machines[run_id] = self._new_machine(run_id)
         if not self._commit(run_id, machine.handle(message, self.now_ms), whole=True):
             return False
         self._messages.extendleft((run_id, early) for early in reversed(self._early.pop(run_id, [])))
@@ -238,14 +236,16 @@ class Harness:
     def _machine(self, run_id: str) -> Machine:
         machine = self._machines.get(run_id)
         while machine is None:
-            agent = self.agents[self._agent_of[run_id]]
-            machine = Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms, agents=self.agents)
-            self._machines[run_id] = machine
+            machine = self._machines[run_id] = self._new_machine(run_id)
             self._commit(run_id, machine.restore(self.entries(run_id), self.now_ms))
             machine = self._machines.get(run_id)
             if machine is not None and machine.status == "queued" and not self._delayed(machine):
                 self._messages.append((run_id, Start()))
         return machine
+
+    def _new_machine(self, run_id: str) -> Machine:
+        agent = self.agents[self._agent_of[run_id]]
+        return Machine(agent, run_id, pool=agent.pool, now_ms=self.now_ms, agents=self.agents)
 
     def _delayed(self, machine: Machine) -> bool:
         return (machine.view().meta.get("not_before_ms") or 0) > self.now_ms
