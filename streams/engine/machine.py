@@ -68,7 +68,7 @@ class Machine:
         agents: Mapping[str, Agent[Any, Any]] | None = None,
         watch: Callable[[Op[Any]], None] | None = None,
     ) -> None:
-        """Make the machine of a run in `pool`; its function may call `agents` by name, `watch` is given its operations."""
+        """Make the machine of a run in `pool` that may call `agents` by name; `watch` is given its operations."""
         self.agent = agent
         self.agents = agents or {}
         self.run_id = run_id

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from streams.testing.golden_replay import GoldenDifferenceError, check_golden
     from streams.testing.harness import BEGINNING_MS, Harness, run_agent
     from streams.testing.outcomes import Call, Hang, Outcome, RunEndedError
+    from streams.testing.torture import torture
+    from streams.testing.torture_report import TortureError, TortureFinding, TortureReport
 
 _HOMES = {
     "streams.model.scripted_model": ("ScriptedModel",),
@@ -20,6 +22,8 @@ _HOMES = {
     "streams.testing.golden_replay": ("GoldenDifferenceError", "check_golden"),
     "streams.testing.harness": ("BEGINNING_MS", "Harness", "run_agent"),
     "streams.testing.outcomes": ("Call", "Hang", "Outcome", "RunEndedError"),
+    "streams.testing.torture": ("torture",),
+    "streams.testing.torture_report": ("TortureError", "TortureFinding", "TortureReport"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -33,8 +37,12 @@ __all__ = [
     "Outcome",
     "RunEndedError",
     "ScriptedModel",
+    "TortureError",
+    "TortureFinding",
+    "TortureReport",
     "check_golden",
     "run_agent",
+    "torture",
 ]
 
 

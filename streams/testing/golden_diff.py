@@ -77,9 +77,7 @@ def _first_difference(expected: list[_Step], actual: list[_Step]) -> _Difference
     """Return the difference to show: of a run that asks for something else before one that only waits for it."""
     runs = dict.fromkeys(step.place[0] for step in (*expected, *actual))
     found = [
-        one
-        for run in runs
-        if (one := _difference_in_run(_of_run(expected, run), _of_run(actual, run))) is not None
+        one for run in runs if (one := _difference_in_run(_of_run(expected, run), _of_run(actual, run))) is not None
     ]
     return min(found, key=lambda one: one[2] is None, default=None)
 

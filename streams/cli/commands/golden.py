@@ -31,14 +31,14 @@ def add_runs(
     folder: Annotated[Path, typer.Option("--dir", help="folder of the files (default: tests/golden)")] = FOLDER,
 ) -> None:
     """Write each run with its calls to a file NAME.golden.json, which `pytest` collects and runs."""
-    for golden in _read(list(dict.fromkeys(runs))):
+    for golden in read_runs(list(dict.fromkeys(runs))):
         path = folder / golden.file_name
         golden.write(path)
         steps = sum(len(entries) for entries in golden.journals.values())
         print(f"{path}: {golden.outcome()['status']}, {steps} entries, {len(golden.calls)} model calls")
 
 
-def _read(run_ids: list[str]) -> list[GoldenRun]:
+def read_runs(run_ids: list[str]) -> list[GoldenRun]:
     """Return the golden run of each; nothing is written if one of them cannot be read."""
     from streams.cli.calls import whole
     from streams.cli.log import open_log
