@@ -55,16 +55,18 @@ def torture(
     tools: Mapping[str, Any] | None = None,
     model: Any = None,
     signals: Iterable[Signal] = (),
+    agents: Iterable[Agent[Any, Any]] = (),
     seed: int = 0,
     kills: int = 400,
     seconds: float = 60.0,
 ) -> TortureReport:
     """Execute an agent once, then again with kills and in other orders; raise TortureError with what a crash breaks.
 
-    `tools` and `model` are those of `Harness`. `signals` come at their time: (seconds, event or name, data). Steps are
-    executed once; after that they are answered from what they came to. At most `kills` kills in `seconds`.
+    `tools` and `model` are those of `Harness`. `signals` come at their time: (seconds, event or name, data). `agents`
+    are those that it calls by name. Steps are executed once; after that they are answered from what they came to. At
+    most `kills` kills in `seconds`.
     """
-    report = torture_input(agent, input, Bounds(kills, seconds, seed), tools=tools, model=model, signals=signals)
+    report = torture_input(agent, input, Bounds(kills, seconds, seed), tools=tools, model=model, signals=signals, agents=agents)
     if report.findings:
         raise TortureError(report)
     return report
@@ -78,11 +80,12 @@ def torture_input(
     tools: Mapping[str, Any] | None = None,
     model: Any = None,
     signals: Iterable[Signal] = (),
+    agents: Iterable[Agent[Any, Any]] = (),
 ) -> TortureReport:
     """Do as `torture` does and return what was found."""
     event = RunSubmitted(run_id="run-1", agent=agent.name, input=checked_input(agent, input))
-    agents = Harness(agent).agents
-    return Torture(agents, Script.of(event, signals), Answers(), bounds, live=(dict(tools or {}), model)).report()
+    known = Harness(agent, *agents).agents
+    return Torture(known, Script.of(event, signals), Answers(), bounds, live=(dict(tools or {}), model)).report()
 
 
 def torture_golden(
