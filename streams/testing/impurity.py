@@ -20,6 +20,9 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final, Literal
 
+from streams.clock import monotonic
+from streams.errors import StreamsError
+
 Kind = Literal["clock", "chance", "environment", "process", "order"]
 
 USE_INSTEAD: Final[Mapping[Kind, str]] = {
@@ -50,6 +53,10 @@ _ORDERING: Final[tuple[Any, ...]] = (list, tuple, iter, enumerate, zip, map, fil
 _JUMP_S: Final = 400 * 86_400 + 5 * 3_600
 
 
+class EndlessLoopError(StreamsError):
+    """Raised in a loop of an agent under torture that comes to no operation before the time is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A place that asks: `what` is the call as people write it."""
@@ -63,7 +70,9 @@ class Site:
 class Hooks:
     """Answers the places of instrumented code; `site` is the one that is shaken now."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
+        self.until = until  # by the monotonic clock: loops are left then
+        self.loops: list[str] = []  # the places of those
         self.driving = False  # else a step is under way, which may ask for what it likes
         self.run_id = ""
         self.shaken: Site | None = None
@@ -118,6 +127,13 @@ class Hooks:
         if not self.driving or values is not os.environ:
             return values
         return _Asking(partial(self._answer, self._site(place, "environment", "os.environ[…]"), os.environ.__getitem__))
+
+    def turn(self, place: int) -> None:
+        """Leave a loop that goes on when the time is over: nobody else can."""
+        if self.driving and monotonic() > self.until:
+            file, line = self._places[place]
+            self.loops.append(f"{file}:{line}")
+            raise EndlessLoopError(f"{file}:{line} goes on when the time is over")
 
     # how it answers
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CALL: Final = "__streams_torture_call__"
 ORDER: Final = "__streams_torture_order__"
 MAPPING: Final = "__streams_torture_mapping__"
+TURN: Final = "__streams_torture_turn__"
 BEGIN: Final = "__streams_torture_begin__"
 
 _Key = tuple[str, int]  # name and first line of a function
@@ -43,7 +44,7 @@ def instrumented(functions: Iterable[FunctionType], roots: Iterable[Any], hooks:
             before.append((fn, fn.__code__))
         else:
             unread.append(fn.__qualname__)
-    given = {CALL: hooks.call, ORDER: hooks.order, MAPPING: hooks.mapping, BEGIN: hooks.begin}
+    given = {CALL: hooks.call, ORDER: hooks.order, MAPPING: hooks.mapping, TURN: hooks.turn, BEGIN: hooks.begin}
     vars(builtins).update(given)
     try:
         for fn, old in before:
@@ -110,6 +111,13 @@ class _Instrumenter(ast.NodeTransformer):
         """Ask in which order to go through it."""
         self.generic_visit(node)
         node.iter = self._hook(ORDER, node.iter, node.iter)
+        node.body.insert(0, self._turn(node))
+        return node
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        """Ask whether to go on."""
+        self.generic_visit(node)
+        node.body.insert(0, self._turn(node))
         return node
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
@@ -135,6 +143,11 @@ class _Instrumenter(ast.NodeTransformer):
             at = 1 if ast.get_docstring(node, clean=False) is not None else 0
             node.body.insert(at, ast.copy_location(begin, node.body[0]))
         return node
+
+    def _turn(self, node: ast.For | ast.While) -> ast.stmt:
+        number = self._hooks.place((self._file, node.lineno))
+        asked = ast.Call(ast.Name(TURN, ast.Load()), [ast.Constant(number)], [])
+        return ast.copy_location(ast.Expr(asked), node)
 
     def _hook(self, name: str, value: ast.expr, place: ast.expr) -> ast.expr:
         number = self._hooks.place((self._file, place.lineno))

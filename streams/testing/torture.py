@@ -121,8 +121,8 @@ class Torture:
         self._answers = answers
         self._bounds = bounds
         self._live = live
-        self._hooks = Hooks()
         self._until = monotonic() + bounds.seconds
+        self._hooks = Hooks(self._until)
         self._random = random.Random(bounds.seed)  # noqa: S311  repeatable by design
         self._functions = functions_of(agents.values())
         self._readers = variables_of(self._functions)
@@ -150,6 +150,7 @@ class Torture:
             notes.append(f"no source, so its clock and chance are not shaken: {', '.join(sorted(set(unread)))}")
         if monotonic() > self._until:
             notes.append(f"stopped after {self._bounds.seconds:g} s: give more time for the rest")
+        notes += [f"a loop that comes to no operation was left: {place}" for place in self._hooks.loops]
         status = base.ending()[0]
         if status not in ENDED:
             notes.append(f"the run is {status} in the end: it may wait for signals that it does not get here")
@@ -224,7 +225,8 @@ class Torture:
 
     def _state(self, base: TortureHarness, stepped: set[str]) -> None:
         """Find variables that the functions change in each replay, in which no step is executed."""
-        before, diverging = fingerprints(self._readers), None
+        before = between = fingerprints(self._readers)
+        diverging = None
         for plan in self._in_time([TorturePlan(), TorturePlan()]):
             between = fingerprints(self._readers)
             self._hooks.shake(None, 0)

@@ -152,7 +152,8 @@ class TortureHarness(Harness):
             for machine in self._machines.values():
                 machine.drop()
         self._note_mismatches()
-        if not (self.divergences or self.unanswered or self.stopped):
+        ended = not (self.divergences or self.unanswered or self.stopped)
+        if ended and self.plan.shuffle is None:  # in another order, another branch may have ended its wait
             again = {(one.run_id, one.path) for one in self.performed[self._lives :]}
             gone = [ask for ask in self._lost if (ask.run_id, ask.path) not in again]
             self.divergences += [Divergence(ask.run_id, ask.path, None, rekeyed=False) for ask in gone]
@@ -163,7 +164,10 @@ class TortureHarness(Harness):
 
     def ending(self) -> Any:
         """Return how the run stands: status, result, and error without its places in files."""
-        view = fold(self.entries(self.script.event.run_id))
+        entries = self.entries(self.script.event.run_id)
+        if not entries:
+            return "queued", None, {}
+        view = fold(entries)
         error = {name: value for name, value in (view.error or {}).items() if name != "traceback"}
         return view.status, view.result, error
 
@@ -195,9 +199,8 @@ class TortureHarness(Harness):
 
     def crash(self) -> None:
         """Lose everything in memory, and note the effects that have no entry: they have to be asked for again."""
-        for ask in self.performed:
-            if not any(entry.path == ask.path for entry in self.entries(ask.run_id)):
-                self._lost.append(ask)
+        known = {(run_id, entry.path) for run_id in self.run_ids for entry in self.entries(run_id)}
+        self._lost += [ask for ask in self.performed if (ask.run_id, ask.path) not in known]
         self._lives = len(self.performed)
         super().crash()
 
