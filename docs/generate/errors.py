@@ -48,6 +48,7 @@ def page() -> str:
         *_raised(streams.tools.errors),
         streams.testing.RunEndedError,
         streams.testing.GoldenDifferenceError,
+        streams.testing.TortureError,
         GoldenFileError,
     ]
     rows = [(code(one.__name__), code(_home(one)), code(_base(one)), one_line(one.__doc__ or "")) for one in found]

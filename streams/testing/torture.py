@@ -126,7 +126,7 @@ class Torture:
         self._random = random.Random(bounds.seed)  # noqa: S311  repeatable by design
         self._functions = functions_of(agents.values())
         self._readers = variables_of(self._functions)
-        self._findings = Findings(script.event.run_id)
+        self._findings = Findings()
         self._counts: Counter[str] = Counter()
 
     def report(self) -> TortureReport:
@@ -266,10 +266,15 @@ class Torture:
             for number, plan in enumerate(self._in_time(plans)):
                 self._hooks.shake(site, number)
                 found = self._judge(self._play(plan, base), base)
-                if found:
+                if found and not self._diverges(plan, base):
                     self._findings.shaken(site, base, plan, found[0])
                     break
         self._hooks.shake(None, 0)
+
+    def _diverges(self, plan: TorturePlan, base: TortureHarness) -> bool:
+        """Say whether it diverges with nothing shaken, too: then the shaken place is not to blame."""
+        self._hooks.shake(None, 0)
+        return bool(self._judge(self._play(plan, base), base))
 
     def _reorder(self, base: TortureHarness) -> None:
         """Complete effects in other orders, without a kill and with some."""
@@ -278,7 +283,7 @@ class Torture:
                 return
             self._counts["orders"] += 1
             kills = sorted(self._random.sample(range(1, base.commits + 1), min(3, base.commits)))
-            for plan in [TorturePlan(shuffle=order), *(TorturePlan(shuffle=order, kill_before=commit) for commit in kills)]:
+            for plan in (TorturePlan(shuffle=order, kill_before=commit) for commit in (None, *kills)):
                 self._hooks.shake(None, 0)
                 for divergence in self._judge(self._play(plan, base), base):
                     self._findings.unexplained(base, plan, divergence, None)

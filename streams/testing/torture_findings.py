@@ -18,11 +18,10 @@ _EFFECTS = frozenset({"step", "tool", "llm"})
 class Findings:
     """The findings of one run, the first of each line."""
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+    def __init__(self) -> None:
         self._found: dict[tuple[FindingKind, str], TortureFinding] = {}
         self._unexplained: dict[str, TortureFinding] = {}
-        self._explained: set[str] = set()  # places of the operations that a cause was found for
+        self._explained: set[str] = set()  # what a cause was found for
 
     def found(self) -> tuple[TortureFinding, ...]:
         """Return the findings; one without a cause only where none with a cause explains it."""
@@ -46,6 +45,7 @@ class Findings:
         effect = f"each replay changes it again{by}"
         if divergence is not None:
             effect += "\n" + self._difference(base, "a replay", divergence)
+        self._explained.add(outer)
         use = "a local variable, the input or the result of a step"
         self._add("shared-state", outer, f"changes {name}, which runs and replays share", effect, use)
 
