@@ -26,11 +26,11 @@ from streams.testing.harness import Harness
 from streams.testing.impurity import Hooks
 from streams.testing.instrument import instrumented
 from streams.testing.shared_state import differing, fingerprints, variables_of, writers
-from streams.testing.torture_harness import Ask, Divergence, TorturePlan, TortureHarness
 from streams.testing.torture_findings import Findings
-from streams.testing.torture_report import TortureFinding, TortureError, TortureReport
+from streams.testing.torture_harness import Ask, Divergence, TortureHarness, TorturePlan
+from streams.testing.torture_report import TortureError, TortureFinding, TortureReport
 from streams.testing.torture_script import Answers, Script, Signal
-from streams.testing.user_functions import Place, functions_of
+from streams.testing.user_functions import Place, agents_of, functions_of
 
 _COMMITS: Final = 500  # of the first execution: a run that goes on is judged as far as that
 _SHAKES: Final = 60  # kills for each place that asks the process for something
@@ -66,7 +66,9 @@ def torture(
     are those that it calls by name. Steps are executed once; after that they are answered from what they came to. At
     most `kills` kills in `seconds`.
     """
-    report = torture_input(agent, input, Bounds(kills, seconds, seed), tools=tools, model=model, signals=signals, agents=agents)
+    report = torture_input(
+        agent, input, Bounds(kills, seconds, seed), tools=tools, model=model, signals=signals, agents=agents
+    )
     if report.findings:
         raise TortureError(report)
     return report
@@ -84,7 +86,7 @@ def torture_input(
 ) -> TortureReport:
     """Do as `torture` does and return what was found."""
     event = RunSubmitted(run_id="run-1", agent=agent.name, input=checked_input(agent, input))
-    known = Harness(agent, *agents).agents
+    known = Harness(*agents_of(agent), *agents).agents
     return Torture(known, Script.of(event, signals), Answers(), bounds, live=(dict(tools or {}), model)).report()
 
 
@@ -151,7 +153,9 @@ class Torture:
         if monotonic() > self._until:
             notes.append(f"stopped after {self._bounds.seconds:g} s: give more time for the rest")
         notes += [f"a loop that comes to no operation was left: {place}" for place in self._hooks.loops]
-        status = base.ending()[0]
+        status, _, error = base.ending()
+        if status == "failed":
+            notes.append(f"the run failed: {error.get('type')}: {error.get('message')}")
         if status not in ENDED:
             notes.append(f"the run is {status} in the end: it may wait for signals that it does not get here")
         return TortureReport(

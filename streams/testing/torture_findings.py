@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.testing.impurity import USE_INSTEAD
-from streams.testing.torture_report import TortureFinding, FindingKind
+from streams.testing.torture_report import FindingKind, TortureFinding
 
 if TYPE_CHECKING:
     from streams.testing.impurity import Site
-    from streams.testing.torture_harness import Ask, Divergence, TorturePlan, TortureHarness
+    from streams.testing.torture_harness import Ask, Divergence, TortureHarness, TorturePlan
     from streams.testing.user_functions import Place
 
 _EFFECTS = frozenset({"step", "tool", "llm"})

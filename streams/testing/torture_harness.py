@@ -24,7 +24,7 @@ from streams.testing.effects_outside import allowing, watching
 from streams.testing.harness import BEGINNING_MS, Harness
 from streams.testing.impurity import Hooks
 from streams.testing.outcomes import Hang
-from streams.testing.torture_script import EffectAnswer, Answers, Script
+from streams.testing.torture_script import Answers, EffectAnswer, Script
 from streams.testing.user_functions import Place
 
 _WIDTH: Final = 90  # characters of arguments in a text
@@ -35,7 +35,7 @@ _LOST: Final = ErrorInfo(
 
 @dataclass(frozen=True, slots=True)
 class TorturePlan:
-    """What happens to one execution: the commit that a kill comes before or after, the order, the answer that is lost."""
+    """What happens to one execution: the commit before or after a kill, the order, the answer that is lost."""
 
     kill_before: int | None = None
     kill_after: int | None = None

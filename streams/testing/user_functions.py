@@ -40,6 +40,12 @@ def functions_of(roots: Iterable[Any]) -> list[FunctionType]:
     return list(found.values())
 
 
+def agents_of(agent: Agent[Any, Any]) -> list[Agent[Any, Any]]:
+    """Return the agents that an agent reaches by name, also through helpers and each other; itself is the first."""
+    named = [value for fn in functions_of([agent]) for _, _, value in values_of(fn)]
+    return [agent, *(value for value in named if isinstance(value, Agent))]
+
+
 def values_of(fn: FunctionType) -> Iterator[tuple[Any, str, Any]]:
     """Yield what a function names outside of itself: who holds it, its name, and its value now."""
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):

@@ -24,7 +24,7 @@ def add_to(streams: typer.Typer) -> None:
     streams.command("torture", rich_help_panel="History")(torture)
 
 
-def torture(  # noqa: PLR0913 - each is an option of the command
+def torture(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="name of an agent of STREAMS_APPS")],
     input: Annotated[
         str | None, typer.Option("--input", metavar="JSON", help="execute it once for real: steps, tools, model")
@@ -41,7 +41,7 @@ def torture(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Kill AGENT before and after each commit of a run, reorder its steps, and report what breaks, with the line.
 
-    The run comes from golden files, from the log or from an input. Only an input calls steps, tools and the model, once.
+    The run comes from golden files, from the log or from an input. Only an input calls steps, tools and model, once.
     Exit code 1 says that something was found.
     """
     from streams.app import discover

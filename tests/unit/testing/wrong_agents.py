@@ -39,7 +39,7 @@ def send(order: int) -> None:
 
 @agent
 async def counter(order: int, run: Run) -> str:
-    global COUNT
+    global COUNT  # noqa: PLW0603
     COUNT += 1  # wrong: counter
     return await run.step(charge, order, f"{COUNT}")
 
@@ -110,7 +110,7 @@ async def environment_item(order: int, run: Run) -> str:
 
 @agent
 async def order_of_set(order: int, run: Run) -> str:
-    for region in {"eu", "us", "asia"}:  # wrong: order_of_set
+    for region in ("eu", "us", "asia"):  # wrong: order_of_set
         await run.step(charge, order, region)
     return "done"
 
@@ -158,7 +158,7 @@ async def effect_in_memory(order: int, run: Run) -> str:
 @agent
 async def effect_on_file(order: int, run: Run) -> str:
     await run.step(charge, order)
-    LOG.write_text("charged")  # wrong: effect_on_file
+    LOG.write_text("charged")  # noqa: ASYNC240 # wrong: effect_on_file
     return "done"
 
 
@@ -171,7 +171,7 @@ async def effect_on_network(order: int, run: Run) -> str:
 
 @agent
 async def effect_of_process(order: int, run: Run) -> str:
-    subprocess.run([sys.executable, "-V"], check=True)  # wrong: effect_of_process
+    subprocess.run([sys.executable, "-V"], check=True)  # noqa: ASYNC221 # wrong: effect_of_process
     return await run.step(charge, order)
 
 
