@@ -13,10 +13,10 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.run import RunSubmitted
+from schemas.run import ENDED, RunSubmitted
 from streams.clock import iso
 from streams.engine.entry import END, EXPIRED, SUBMITTED, Entry
-from streams.engine.view import ENDED, fold
+from streams.engine.view import fold
 from streams.errors import StreamsError
 from streams.replay.run_observations import outcome_of
 from streams.telemetry import conceal

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.engine.view import ENDED
+from schemas.run import ENDED
 from streams.errors import StreamsError
 from streams.replay.answers import AnswerSource, RecordedAnswer
 from streams.replay.recordings import Recording, Recordings

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from schemas.run import RunSubmitted
+from schemas.run import ENDED, RunSubmitted
 from streams.clock import monotonic
 from streams.define.agents import Agent
 from streams.engine.run import checked_input
-from streams.engine.view import ENDED
 from streams.testing.golden_file import GoldenRun
 from streams.testing.golden_replay import replay_golden
 from streams.testing.harness import Harness
