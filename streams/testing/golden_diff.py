@@ -164,7 +164,7 @@ def _child_input(entry: Entry, journals: Mapping[str, list[Entry]]) -> Any:
     """Return what a child was submitted with; the entry of its ending names only the child."""
     child = entry.input.get("child") if isinstance(entry.input, dict) else None
     child = child or (entry.output or {}).get("child")
-    return journals[child][0].input if child in journals else entry.input
+    return journals[child][0].input if child is not None and child in journals else entry.input
 
 
 def _conversation(request: Any) -> Any:

@@ -40,7 +40,7 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
     return {name for name in one if one[name] != other[name]}
 
 
-def writers(readers: Mapping[str, Reader], work: Callable[[], None]) -> dict[str, list[Place]]:
+def writers(readers: Mapping[str, Reader], work: Callable[[], object]) -> dict[str, list[Place]]:
     """Do the work and return by variable what changed it first: the line, then where a coroutine called."""
     found: dict[str, list[Place]] = {}
     known = fingerprints(readers)

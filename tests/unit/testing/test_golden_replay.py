@@ -130,7 +130,7 @@ def test_a_new_call_is_named(golden: GoldenRun) -> None:
 def test_a_call_that_is_no_longer_made_is_named(golden: GoldenRun) -> None:
     @agent
     async def asker(text: str, run: Run) -> str:
-        return str(await run.tool(look_up, term=text + "a"))
+        return await run.tool(look_up, term=text + "a")
 
     text = difference(golden, asker)
     assert "at another place of the function" in text

@@ -116,7 +116,7 @@ FAILURES: list[int] = []
 def flaky(order: int) -> str:
     FAILURES.append(order)
     if len(FAILURES) < 3:
-        raise Retry(5)
+        raise Retry("busy", after=5)
     return "at last"
 
 
