@@ -171,9 +171,9 @@ def _conversation(request: Any) -> Any:
     """Return a request to a model as text: its messages, then what else determines the answer."""
     if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
         return request
-    said = [f"{one.get('role')}: {_text(one.get('content'))}" for one in request["messages"] if isinstance(one, dict)]
+    lines = [f"{one.get('role')}: {_text(one.get('content'))}" for one in request["messages"] if isinstance(one, dict)]
     rest = {name: value for name, value in request.items() if name != "messages" and value not in (None, "", {}, [])}
-    return "\n".join([*said, *([_text(rest)] if rest else [])])
+    return "\n".join([*lines, *([_text(rest)] if rest else [])])
 
 
 # lines

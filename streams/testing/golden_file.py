@@ -128,11 +128,11 @@ class GoldenRun:
         cls, run_id: str, journals: Mapping[str, Iterable[Entry]], calls: Iterable[Mapping[str, Any]] = ()
     ) -> GoldenRun:
         """Return the golden run of journals and of `call.recorded` fields; raise GoldenFileError if it has no end."""
-        kept = {run: _last_of_each_key(entries) for run, entries in journals.items()}
+        latest = {run: _last_of_each_key(entries) for run, entries in journals.items()}
         # a tool's call is its entry: arguments and answer stand there
         asked = [dict(call) for call in calls if call["kind"] == "llm" and not call.get("error")]
-        golden = cls(run_id, kept, [call for call in asked if call.get("run_id") in kept])
-        if run_id not in kept:
+        golden = cls(run_id, latest, [call for call in asked if call.get("run_id") in kept])
+        if run_id not in latest:
             raise GoldenFileError(f"run {run_id} has no journal: its history was deleted, or it has not begun")
         view = fold(golden.root)
         require_finished(run_id, view.status, view.meta.get("forked_from"))

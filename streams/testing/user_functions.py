@@ -10,12 +10,11 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-import streams.testing
 from streams.define.agents import Agent, Bound
 from streams.define.tools import Tool
 from streams.error_text import LIBRARIES
 
-_HOME: Final = Path(streams.testing.__file__).parent.parent
+_HOME: Final = Path(__file__).parent.parent
 _OURS: Final = tuple(f"{_HOME.parent / name}/" for name in ("streams", "schemas", "topics"))
 _EXAMPLES: Final = f"{_HOME / 'agents'}/"
 
