@@ -131,7 +131,7 @@ class GoldenRun:
         latest = {run: _last_of_each_key(entries) for run, entries in journals.items()}
         # a tool's call is its entry: arguments and answer stand there
         asked = [dict(call) for call in calls if call["kind"] == "llm" and not call.get("error")]
-        golden = cls(run_id, latest, [call for call in asked if call.get("run_id") in kept])
+        golden = cls(run_id, latest, [call for call in asked if call.get("run_id") in latest])
         if run_id not in latest:
             raise GoldenFileError(f"run {run_id} has no journal: its history was deleted, or it has not begun")
         view = fold(golden.root)
