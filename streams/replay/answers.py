@@ -61,6 +61,10 @@ class AnswerSource:
         """Whether the outside must not be asked."""
         return self.mode == "recorded"
 
+    def refusal(self, _perform: Perform) -> str | None:
+        """Return why the outside must not be asked for an attempt, None if it may be."""
+        return "the log has no answer to it as it is asked now" if self.closed else None
+
     async def find(
         self, run_id: str, perform: Perform, observed: Observed | None, *, anywhere: bool
     ) -> RecordedAnswer | None:

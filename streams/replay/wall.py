@@ -45,6 +45,16 @@ def walled() -> Iterator[None]:
         _walled.reset(token)
 
 
+@contextmanager
+def opened() -> Iterator[None]:
+    """Let what runs in the block reach the outside, inside `walled`: a call that a replay may make."""
+    token = _walled.set(False)
+    try:
+        yield
+    finally:
+        _walled.reset(token)
+
+
 def _refuse(event: str, _args: tuple[Any, ...]) -> None:
     if event in _OUTSIDE and _walled.get():
         raise OutsideError(

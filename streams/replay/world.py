@@ -107,8 +107,8 @@ class World:
 
     async def turn(self) -> bool:
         """Let one thing happen; return False when nothing is left."""
-        if self._parked and not (self._expected and self._answers.closed):  # else it may have been cut short
-            return await self._settle()
+        if self._parked and not (self._expected and all(self._answers.refusal(one) for _, one in self._parked)):
+            return await self._settle()  # else it may have been cut short
         if not self._queue:
             return False
         at, rank, _, run_id, message, expected = self._next()
@@ -300,14 +300,16 @@ class World:
                 missing.append((run_id, perform))
             else:
                 self._answered(run_id, perform, answer)
-        if missing and self._answers.closed:
-            why = "the log has no answer to it as it is asked now"
-            self.misses += [Miss(run_id, one.path, one.kind, one.name, why) for run_id, one in missing]
+        refused = [(run_id, one, why) for run_id, one in missing if (why := self._answers.refusal(one)) is not None]
+        if refused and not self._expected:
+            self.misses += [Miss(run_id, one.path, one.kind, one.name, why) for run_id, one, why in refused]
             return False
+        self._parked += [(run_id, one) for run_id, one, _ in refused]  # they may have been cut short
+        allowed = [(run_id, one) for run_id, one in missing if self._answers.refusal(one) is None]
         began = monotonic()
-        answers = await asyncio.gather(*(self._answers.make(run_id, perform) for run_id, perform in missing))
-        self.now_ms += int((monotonic() - began) * 1000) if missing else 0
-        for (run_id, perform), answer in zip(missing, answers, strict=True):
+        answers = await asyncio.gather(*(self._answers.make(run_id, perform) for run_id, perform in allowed))
+        self.now_ms += int((monotonic() - began) * 1000) if allowed else 0
+        for (run_id, perform), answer in zip(allowed, answers, strict=True):
             self._answered(run_id, perform, answer)
         return True
 

@@ -21,6 +21,8 @@ HEAVY = (
     "rocksdict",
     "xllamacpp",
     "jgo",
+    "scipy",
+    "pydantic_evals",
 )
 
 

@@ -91,6 +91,23 @@ def list_calls(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     print_rows([row(call) for call in calls], CALLS, output, empty="It made no calls, or they are older than 30 days.")
 
 
+@app.command("diff")
+def diff_runs(
+    one: Annotated[str, typer.Argument(metavar="A", help="a run's id")],
+    other: Annotated[str, typer.Argument(metavar="B", help="another run's id")],
+    output: OutputOption = OutputFormat.TEXT,
+) -> None:
+    """Show where two runs part: their timelines side by side, and their results; exit 0 also where they differ."""
+    from streams.cli.io.output import console, print_json
+    from streams.cli.run_diff import RunDiff, print_diff, read_diff
+
+    found: RunDiff = read_diff(one, other)
+    if output is OutputFormat.JSON:
+        print_json(found.to_json())
+    else:
+        print_diff(console(), found)
+
+
 @app.command("follow")
 def follow_run(run: RunId, output: OutputOption = OutputFormat.TEXT) -> None:
     """Print what happens to a run until it ends; exit 0 only if it succeeded."""
