@@ -1,7 +1,7 @@
 """Proves a change on a thousand recorded runs, in memory and with the network cut, and measures how fast.
 
-`uv run python -m benchmarks.backtest` makes runs of five calls and a child for real (the model and the tool take as long
-as `--latency` says), then runs a backtest for each of four changes that are planted in some of them: another prompt,
+`uv run python -m benchmarks.backtest` makes runs of five calls and a child for real (each call takes as long as
+`--latency` says), then runs a backtest for each of four changes that are planted in some of them: another prompt,
 another answer of the model, another order of tools, another branch of the code. Each must be found in exactly those.
 """
 

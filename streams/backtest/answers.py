@@ -1,4 +1,4 @@
-"""Answers one lane of one run: from the log, a stub or the outside by its policies, and counts what each answer cost."""
+"""Answers one lane of one run: from the log, a stub or the outside, and counts what each answer cost."""
 
 from __future__ import annotations
 

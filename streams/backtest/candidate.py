@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import ValidationError
+
 from streams.backtest.answers import USUAL_ROLE
 from streams.backtest.errors import BacktestError
 from streams.choices import ModelRole
@@ -191,7 +193,7 @@ def _with_settings(
                 roles[role] = roles.get(role, ModelRole()).model_copy(update={"model": model})
         return changed.changed("candidate", llm_roles=roles) if roles != dict(changed.llm_roles) else changed
     except ValueError as error:
-        problem = getattr(error, "errors", lambda: [{"msg": str(error)}])()[0]["msg"]
+        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BacktestError(f"--candidate: a setting has no possible value ({problem})") from error
     except StreamsError as error:
         raise BacktestError(f"--candidate: {error}") from error

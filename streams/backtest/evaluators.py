@@ -51,6 +51,6 @@ class EvaluatorScorer:
         return {self._name: sum(numbers) / len(numbers) if numbers else None}
 
     def _number(self, found: Any, run: ScoredRun) -> float | None:
-        """Return a result as a number: an evaluator gives values, with or without a reason, and labels, which are none."""
+        """Return a result as a number: it may have a reason beside it; a label is none."""
         value = getattr(found, "value", found)
         return None if isinstance(value, str) else number(value, self._name, run.run_id)

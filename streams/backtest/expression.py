@@ -83,7 +83,7 @@ class Expression:
         """Say whether the expression is true for `values`; a comparison with a value that there is not is false."""
         return bool(self._value(self.tree, values))
 
-    def _value(self, node: ast.expr, values: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind of node
+    def _value(self, node: ast.expr, values: Mapping[str, Any]) -> Any:
         match node:
             case ast.Constant(value=value):
                 return value

@@ -135,7 +135,7 @@ def _table(parent: Element, names: Sequence[str], rows: Iterable[Sequence[Any]])
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

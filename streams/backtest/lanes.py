@@ -158,9 +158,10 @@ def _differences(run_id: str, observed: LaneRun, lane: LaneRun) -> list[StepDiff
                 candidate=None if after is None else after.to_json(),
             )
         )
-    for one in differences(_ending(observed.outcome), _ending(lane.outcome)):
-        found.append(StepDifference(run_id=run_id, path=one["at"], observed=one["observed"], candidate=one["replayed"]))
-    return found
+    return found + [
+        StepDifference(run_id=run_id, path=one["at"], observed=one["observed"], candidate=one["replayed"])
+        for one in differences(_ending(observed.outcome), _ending(lane.outcome))
+    ]
 
 
 def _family(root: str, runs: Mapping[str, Observed]) -> dict[str, Observed]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.backtest.expression import BASELINE
 from streams.backtest.results import SAME, LaneOutcome, RunComparison, kind_of
-from streams.backtest.statistics import PairedDifference, pass_at, paired
+from streams.backtest.statistics import PairedDifference, paired, pass_at
 
 if TYPE_CHECKING:
     from streams.backtest.backtest import BacktestEstimate
@@ -42,7 +42,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class BacktestReport:
-    """All runs of a backtest; `left_out` counts runs that were not chosen by reason, `stopped` says why it is partial."""
+    """All runs of a backtest; `left_out` counts others by reason, `stopped` says why it is partial."""
 
     agent: str
     candidate: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Which recorded runs a backtest runs: those of a stretch of the queue, by id, by what they are, or a sample of them."""
+"""Which recorded runs a backtest runs: of a stretch of the queue, by id, by what they are, or a sample of them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RunSelection:
         return None
 
     def _draw(self, one: Submission) -> bytes:
-        """Return what orders runs for the sample: by seed and id, so that more runs do not change who is drawn first."""
+        """Return what orders runs for the sample: more runs do not change which of two is drawn first."""
         return hashlib.sha256(f"{self.seed}/{one.event.run_id}".encode()).digest()
 
 

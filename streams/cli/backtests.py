@@ -18,7 +18,6 @@ from streams.backtest.judge import Judge, JudgementFile
 from streams.backtest.lanes import CandidateLane, Lanes, RecordedRuns
 from streams.backtest.policies import BudgetMeter, Policies
 from streams.backtest.report import BacktestReport, measures
-from streams.backtest.scorer import Scorer
 from streams.backtest.scores import load_scorers
 from streams.backtest.selection import RunSelection, submissions_of
 from streams.backtest.state_file import StateFile, file_digest
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from streams.cli.log import DeploymentLog
-    from streams.model.chat import ChatModel
+    from streams.model.roles import RoledModel
     from streams.replay.runs import Submission
+    from streams.settings import Settings
     from topics.reader import Position
 
 _SHOWN: Final = 5  # examples that are printed; all of them in the HTML report and with -o json
@@ -58,6 +58,25 @@ class BacktestOptions:
     state: Path | None = None
 
 
+class ModelOnce:
+    """Makes the chat models of the settings when the first call needs them, once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._model: RoledModel | None = None
+
+    def __call__(self) -> RoledModel:
+        """Return the models; raise ModelRefusedError when no endpoint is set."""
+        if self._model is None:
+            self._model = chat_model(self._settings)
+        return self._model
+
+    async def aclose(self) -> None:
+        """Close the connections, if there are any."""
+        if self._model is not None:
+            await self._model.aclose()
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedBacktest:
     """A backtest whose runs are chosen and whose candidate is loaded."""
@@ -72,10 +91,15 @@ class PreparedBacktest:
     state: StateFile
     backtest: Backtest
     meter: BudgetMeter
+    models: tuple[ModelOnce, ...]
 
     async def run(self) -> BacktestReport:
-        """Run it, and return what it found out."""
-        runs = await self.backtest.run(self.submissions)
+        """Run it, and return what it found out; may be called once."""
+        try:
+            runs = await self.backtest.run(self.submissions)
+        finally:
+            for model in self.models:
+                await model.aclose()
         return BacktestReport(
             agent=self.options.agent,
             candidate=self.candidate.specs,
@@ -98,9 +122,9 @@ def prepare(here: DeploymentLog, options: BacktestOptions, progress: Progress) -
     candidate = load_candidate(options.candidate, options.agent, here.catalog.agents, here.settings)
     policies = _policies(options.policies, candidate)
     meter = BudgetMeter(options.budget)
-    model = _ModelOnce(lambda: chat_model(candidate.settings))
+    model = ModelOnce(candidate.settings)
     folder = here.settings.state_dir / _FOLDER
-    judge_model = _ModelOnce(lambda: chat_model(here.settings))  # the candidate does not judge itself
+    judge_model = ModelOnce(here.settings)  # the candidate does not judge itself
     judgements = folder / "judgements.jsonl"
     scorers = load_scorers(
         options.scores, lambda name, rubric: Judge(name, rubric, judge_model, JudgementFile(judgements), meter)
@@ -124,6 +148,7 @@ def prepare(here: DeploymentLog, options: BacktestOptions, progress: Progress) -
         state=state,
         backtest=Backtest(lanes, policies, meter, scorers, state, progress),
         meter=meter,
+        models=(model, judge_model),
     )
 
 
@@ -141,7 +166,7 @@ def print_report(screen: Console, report: BacktestReport) -> None:
         {
             "score": name,
             **{part: _rounded(getattr(one, part)) for part in ("baseline", "candidate", "difference")},
-            "95 %": "–" if one.low is None or one.high is None else f"{one.low:.4g} … {one.high:.4g}",
+            "95 %": "-" if one.low is None or one.high is None else f"{one.low:.4g} … {one.high:.4g}",
         }
         for name, one in report.scores().items()
     ]
@@ -176,19 +201,6 @@ def _print_notes(screen: Console, report: BacktestReport) -> None:
         word = "[green]passed[/]" if gate.passed else "[red]failed[/]"
         reason = f": {gate.reason}" if gate.reason else ""
         screen.print(f"gate {word}: {escape(gate.expression)}{escape(reason)}")
-
-
-class _ModelOnce:
-    """Makes the chat model when the first call needs it, once."""
-
-    def __init__(self, make: Callable[[], ChatModel]) -> None:
-        self._make = make
-        self._model: ChatModel | None = None
-
-    def __call__(self) -> ChatModel:
-        if self._model is None:
-            self._model = self._make()
-        return self._model
 
 
 def _policies(wanted: Policies, candidate: Candidate) -> Policies:

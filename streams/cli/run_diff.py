@@ -75,7 +75,7 @@ def read_diff(one: str, other: str) -> RunDiff:
 
 
 def print_diff(screen: Console, found: RunDiff) -> None:
-    """Print both timelines: what is in A only is red and begins with -, what is in B only is green and begins with +."""
+    """Print both timelines: what is in A only begins with - (red), what is in B only with + (green)."""
     from rich.markup import escape
 
     shown = found.to_json()

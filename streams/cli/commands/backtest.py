@@ -43,7 +43,7 @@ def add_to(streams: typer.Typer) -> None:
     streams.command("backtest", rich_help_panel="History")(backtest)
 
 
-def backtest(  # noqa: PLR0913 - each is an option of the command
+def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="whose recorded runs are run")],
     candidate: Annotated[
         list[str],
@@ -162,8 +162,8 @@ def _estimated(estimate: BacktestEstimate, budget: float | None) -> str:
         return f"{estimate.runs} runs{tries}, answered from the log: nothing is paid."
     held = f" (budget ${budget:g})" if budget is not None else ""
     return (
-        f"{estimate.runs} runs{tries}; calls that are made may cost up to ${estimate.most_usd:.2f}{held} and take up to "
-        f"{estimate.most_seconds:.0f} s, by what the observed runs took."
+        f"{estimate.runs} runs{tries}; calls that are made may cost up to ${estimate.most_usd:.2f}{held} and take "
+        f"up to {estimate.most_seconds:.0f} s, by what the observed runs took."
     )
 
 

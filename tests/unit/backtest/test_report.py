@@ -64,7 +64,8 @@ def test_lanes_scores_and_gate(known: RecordedRuns) -> None:
 def test_a_gate_that_holds(known: RecordedRuns) -> None:
     report = report_of(compare(known, count=4), "equal>=0.98 and cost<=1.1*baseline and drift==0")
     result = report.gate_result()
-    assert result is not None and result.passed
+    assert result is not None
+    assert result.passed
 
 
 def test_a_gate_fails_for_a_part_of_the_runs_and_for_none(known: RecordedRuns) -> None:
@@ -74,7 +75,8 @@ def test_a_gate_fails_for_a_part_of_the_runs_and_for_none(known: RecordedRuns) -
     ):
         result = report.gate_result()
         assert result is not None
-        assert not result.passed and result.reason
+        assert not result.passed
+        assert result.reason
 
 
 def test_a_baseline_that_drifts_proves_nothing(known: RecordedRuns) -> None:
@@ -87,7 +89,8 @@ def test_a_baseline_that_drifts_proves_nothing(known: RecordedRuns) -> None:
     assert not result.passed
     assert "in 2 runs" in str(result.reason)
     about_it = report_of(runs, "drift<=2").gate_result()
-    assert about_it is not None and about_it.passed
+    assert about_it is not None
+    assert about_it.passed
 
 
 def test_pass_at_k_over_several_tries() -> None:
@@ -95,7 +98,8 @@ def test_pass_at_k_over_several_tries() -> None:
     run = RunComparison(run_id="r", agent="a", observed=good, baseline=good, candidate=[bad, good, bad, bad])
     report = report_of([run], "pass_at_1 >= 0.25 and pass_at_4 == 1", tries=4)
     result = report.gate_result()
-    assert result is not None and result.passed
+    assert result is not None
+    assert result.passed
 
 
 def test_the_html_is_one_file_without_scripts_and_escaped(known: RecordedRuns) -> None:
@@ -105,8 +109,11 @@ def test_the_html_is_one_file_without_scripts_and_escaped(known: RecordedRuns) -
     text = html_report(report_of(runs, "equal>=0.98", stopped=evil))
     assert "<script" not in text
     assert "&lt;script&gt;alert" in text
-    assert "\x00" not in text and "\u202e" not in text
-    assert re.search(r"(?:src|href)=", text) is None and "url(" not in text and "@import" not in text
+    assert "\x00" not in text
+    assert "\u202e" not in text
+    assert re.search(r"(?:src|href)=", text) is None
+    assert "url(" not in text
+    assert "@import" not in text
     assert re.search(r"\sstyle=|\son\w+=", text) is None
     assert "default-src 'none'; style-src 'sha256-" in text.replace("&#x27;", "'")
     assert text.count("<details>") == 2

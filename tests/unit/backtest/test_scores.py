@@ -97,14 +97,16 @@ def test_shares_have_an_interval_also_where_nothing_changed() -> None:
     found = paired([(1.0, 1.0)] * 100)
     assert found is not None
     assert (found.baseline, found.candidate, found.difference) == (1.0, 1.0, 0.0)
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     assert -0.03 < found.low < 0 < found.high < 0.03
 
 
 def test_a_worse_share_has_an_interval_below_zero() -> None:
     found = paired([(1.0, 1.0)] * 80 + [(1.0, 0.0)] * 20)
     assert found is not None
-    assert found.high is not None and found.low is not None
+    assert found.high is not None
+    assert found.low is not None
     assert found.low < -0.2 < found.high < 0
 
 
@@ -114,7 +116,8 @@ def test_costs_have_a_bootstrap_interval_that_is_the_same_each_time() -> None:
     assert found == paired(pairs)
     assert found is not None
     assert found.difference == pytest.approx(1.0)
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     assert 0.7 < found.low < 1.0 < found.high < 1.3
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -96,7 +96,9 @@ def test_a_gate_that_fails_exits_with_3_and_the_report_shows_why(
 def test_the_text_shows_lanes_scores_and_the_gate(changed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("backtest", "asker", "--candidate", changed, "--gate", "equal>=0.5") == 0
     out, err = capsys.readouterr()
-    assert "candidate" in out and "run-3: succeeded" in out and "gate passed: equal>=0.5" in out
+    assert "candidate" in out
+    assert "run-3: succeeded" in out
+    assert "gate passed: equal>=0.5" in out
     assert f"{COUNT} runs, answered from the log: nothing is paid." in err
 
 
@@ -129,7 +131,7 @@ def test_what_is_wrong_says_what_to_write(
 class RunsOnly:
     """A gateway that knows when runs were made."""
 
-    def __enter__(self) -> RunsOnly:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
