@@ -16,6 +16,19 @@ from streams.user_code import awaited, called
 
 FIELD: Final = "field:"
 JUDGE: Final = "judge:"
+PARTS: Final = {
+    "run_id": "run_id",
+    "input": "input",
+    "expected": "expected",
+    "observed": "expected",
+    "output": "output",
+    "result": "output",
+    "status": "status",
+    "error": "error",
+    "seconds": "seconds",
+    "cost_usd": "cost_usd",
+}
+"""What a function's parameter may be called, and the field of `ScoredRun` that it gets."""
 _FORMS: Final = "MODULE:FUNCTION, field:NAME.NAME or judge:RUBRIC.md"
 
 
@@ -37,10 +50,14 @@ class FieldScorer:
 
 @dataclass(frozen=True, slots=True)
 class FunctionScorer:
-    """A user's function of a `ScoredRun`; it returns a number, a truth value or None."""
+    """A user's function; it returns a number, a truth value or None.
+
+    It takes the parts of the run that its parameters name, by PARTS; with `parts` None it takes the whole `ScoredRun`.
+    """
 
     name: str
     fn: Callable[..., Any]
+    parts: tuple[str, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,7 +67,10 @@ class FunctionScorer:
     async def score(self, run: ScoredRun) -> Mapping[str, float | None]:
         """Return what the function returns; raise BacktestError for what is no score, and for what it raises."""
         try:
-            value = called(self.fn, run)
+            if self.parts is None:
+                value = called(self.fn, run)
+            else:
+                value = called(self.fn, **{part: getattr(run, PARTS[part]) for part in self.parts})
             if inspect.isawaitable(value):
                 value = await awaited(value)
         except Exception as error:  # users' code may raise anything
@@ -99,7 +119,21 @@ def _user_scorer(spec: str) -> Scorer:
     if not callable(found):
         there = sorted(one for one, value in vars(module).items() if callable(value) and not one.startswith("_"))
         raise BacktestError(f"--score {spec}: {place} has no function {name!r}: there are {', '.join(there) or 'none'}")
-    return FunctionScorer(identifier(name), found)
+    return FunctionScorer(identifier(name), found, _parts(found, spec))
+
+
+def _parts(fn: Callable[..., Any], spec: str) -> tuple[str, ...] | None:
+    """Return the parts of a run that a function's parameters name, None for one that takes the whole run."""
+    try:
+        given = [one for one in inspect.signature(fn).parameters.values() if one.default is one.empty]
+    except (TypeError, ValueError):  # a function in C that does not say
+        return None
+    named = tuple(one.name for one in given if one.name in PARTS and one.kind is not one.POSITIONAL_ONLY)
+    if given and len(named) == len(given):
+        return named
+    if len(given) == 1:
+        return None
+    raise BacktestError(f"--score {spec} takes the run, or any of {', '.join(PARTS)} by name")
 
 
 def _field(value: Any, path: tuple[str, ...]) -> Any:

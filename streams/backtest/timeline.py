@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.engine.jsonable import args_to_json
@@ -22,7 +23,7 @@ _UNSHOWN: Final = frozenset({"late", "stage_end"})
 _NUMBER: Final = re.compile(r"\d+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TimelineStep:
     """A step of a run: where it stands, what was asked and what came of it.
 
@@ -46,7 +47,7 @@ class TimelineStep:
         """Where the step stands in its family."""
         return self.run, self.path, self.resume
 
-    @property
+    @cached_property
     def content(self) -> str:
         """All that makes the step equal to another one, wherever that stands."""
         parts = [self.kind, self.name, self.digest, self.status, self.output, _named_only(self.error)]

@@ -30,6 +30,14 @@ async def length(run: ScoredRun) -> float:
     return float(len(run.output or []))
 
 
+def same(expected: Any, output: Any) -> bool:
+    return bool(expected == output)
+
+
+def confusing(one: Any, other: Any) -> float:
+    return 1.0
+
+
 def word(run: ScoredRun) -> Any:
     return "good"
 

@@ -42,6 +42,7 @@ def scores(spec: str, given: ScoredRun) -> dict[str, float | None]:
         ("field:area", run(None, {"area": "bug"}, "failed"), {"area": 0.0}),
         (f"{RULES}:is_long", run([1, 2, 3, 4]), {"is_long": 1.0}),
         (f"{RULES}:length", run([1, 2]), {"length": 2.0}),
+        (f"{RULES}:same", run("a", "b"), {"same": 0.0}),
         (f"{RULES}:HasResult", run([1]), {"HasResult": 1.0}),
         (f"{RULES}:equals_expected", run("a", "b"), {"equals_expected": 0.0}),
     ],
@@ -55,6 +56,7 @@ def test_a_score_is_a_number(spec: str, given: ScoredRun, found: dict[str, float
     [
         (f"{RULES}:word", "gave 'good' for run run-0: return a number"),
         (f"{RULES}:broken", "failed for run run-0: ValueError"),
+        (f"{RULES}:confusing", "takes the run, or any of run_id, input, expected"),
         (f"{RULES}:absent", "has no function 'absent'"),
         ("nowhere.at.all:fn", "cannot be imported"),
         ("fn", "is none of MODULE:FUNCTION"),
