@@ -91,7 +91,7 @@ class Expression:
                 return values.get(name)
             case ast.Attribute(value=inner, attr=name):
                 return _member(self._value(inner, values), name)
-            case ast.Subscript(value=inner, slice=place):
+            case ast.Subscript(inner, place):
                 return _member(self._value(inner, values), self._value(place, values))
             case ast.List(elts=parts) | ast.Tuple(elts=parts):
                 return [self._value(part, values) for part in parts]
