@@ -64,7 +64,7 @@ def test_another_answer_of_the_model_is_found(log: Recorded) -> None:
 
 
 def _is_planted(call: dict[str, Any]) -> bool:
-    return call["run_id"] == "run-3" and call["path"] == "5"
+    return bool(call["run_id"] == "run-3" and call["path"] == "5")
 
 
 def test_a_change_shows_both_timelines(log: Recorded) -> None:
