@@ -17,7 +17,7 @@ pytestmark = pytest.mark.house
 PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 DECLARED = tomllib.loads(PROJECT)["project"]
 PINNED = [*DECLARED["dependencies"], *(one for extra in DECLARED["optional-dependencies"].values() for one in extra)]
-BROUGHT = {"pydantic_evals"}
+BROUGHT = {"pydantic_evals", "pytest"}
 """What is imported only where users have it already."""
 
 
