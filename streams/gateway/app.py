@@ -32,6 +32,7 @@ from streams.gateway.run_events import RunEvents
 from streams.gateway.run_list import RunList
 from streams.gateway.runs import Runs
 from streams.gateway.schedules import Schedules
+from streams.gateway.sql import SqlResource
 from streams.gateway.sse import Streams
 from streams.gateway.submission import Submissions
 from streams.gateway.submit import RunSubmitter
@@ -123,6 +124,7 @@ def resources(
         ToolResource(deps),
         WorkerResource(deps),
         Schedules(deps),
+        SqlResource(deps),
         Probes(deps, metrics),
         Console(),
     ]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streams.app import Catalog
     from streams.choices import Budget
     from streams.query.dead_letters import DeadLetter, DeadLetterPage
+    from streams.query.sql.limits import Format, SqlLimits
+    from streams.query.sql.process import SqlOutput
     from streams.query.wire import WorkerResponse
     from streams.settings import ApiKey
     from streams.tracing import Span
@@ -122,6 +124,12 @@ class Changes(Protocol):
     def watch(self, pool: str, run_id: str) -> AbstractContextManager[asyncio.Event]: ...  # noqa: D102
 
 
+class SqlRunner(Protocol):
+    """Runs a SELECT over the topics; `streams.query.sql.process.SqlProcesses` is one."""
+
+    async def run(self, sql: str, limits: SqlLimits, form: Format) -> SqlOutput: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
     """Everything a gateway is made of."""
@@ -137,3 +145,4 @@ class Deps:
     past: PastRows | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
     export: Callable[[Span], None] | None = None  # of spans, if a collector is configured
+    sql: SqlRunner | None = None

@@ -32,6 +32,7 @@ from streams.query.dead_letters import DeadLetterIndex
 from streams.query.history import TopicHistory
 from streams.query.owners import Owners
 from streams.query.partitions import Partitions
+from streams.query.sql.process import SqlProcesses
 from streams.query.topic_follower import Follower, heartbeats
 from streams.query.wire import Wire
 from streams.replay.log import ReplayLog
@@ -152,7 +153,20 @@ def application(settings: Settings) -> Starlette:
     letters = DeadLetterIndex(kafka, names, codec)
     past = rows_of(ReplayLog(kafka, codec, names, catalog))
     export = exporter(settings.otlp_endpoint, "gateway", f"{platform.node()}/{os.getpid()}")
-    deps = Deps(settings, catalog, producer, owners, names, history, changes, letters, past, checks, export)
+    deps = Deps(
+        settings,
+        catalog,
+        producer,
+        owners,
+        names,
+        history,
+        changes,
+        letters,
+        past,
+        checks,
+        export=export,
+        sql=SqlProcesses(settings),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

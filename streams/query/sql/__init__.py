@@ -1,0 +1,1 @@
+"""SQL over the topics: one statement, in a process of its own, bounded in time, memory, bytes read and rows."""
