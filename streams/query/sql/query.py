@@ -117,7 +117,7 @@ def _members(need: Need) -> dict[str, Any]:
 
 
 def _fetched(connection: Any, text: str, limits: SqlLimits) -> tuple[pa.Table, bool]:
-    reader = connection.execute(text).to_arrow_reader(_FETCHED)
+    reader = connection.sql(text).to_arrow_reader(_FETCHED)
     found: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in reader:

@@ -28,7 +28,7 @@ async def test_statements_read_what_is_on_the_log(bootstrap: str, prefix: str) -
     apply(config, plan({}, topics, partitions=3))
     producer = EventProducer(config, Codec(FileRegistry()), "/tests", now_ms=now_ms)
     for number in range(20):
-        event = NewDataArrived.model_validate({"name": f"n{number}", "data": {"number": number}})
+        event = NewDataArrived.model_validate({"source": f"n{number}", "data": {"number": number}})
         await producer.send(names.events, event, key=f"k{number}")
     for number in range(4):
         run = RunSucceeded(run_id=f"r{number}", agent=f"a{number % 2}", ending=1)

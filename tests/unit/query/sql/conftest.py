@@ -25,7 +25,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
 
 def fill(log: MemoryLog) -> None:
     for number in range(10):
-        event = NewDataArrived.model_validate({"name": f"n{number}", "data": {"number": number}})
+        event = NewDataArrived.model_validate({"source": f"n{number}", "data": {"number": number}})
         log.write("events", event, key=f"k{number}", at=START + number * 1000)
     log.raw("events", b"foreign", b"not avro", [], START)
     for number in range(4):

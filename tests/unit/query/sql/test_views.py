@@ -43,7 +43,7 @@ def test_a_dead_letter_has_what_became_of_it(log: MemoryLog) -> None:
 
 def test_data_is_json_and_foreign_records_have_none(log: MemoryLog) -> None:
     found = log.rows(
-        "select data->>'$.name', (data->'$.data.number')::int from events where type is not null order by 2"
+        "select data->>'$.source', (data->'$.data.number')::int from events where type is not null order by 2"
     )
     assert found[:2] == [("n0", 0), ("n1", 1)]
     assert log.rows("select key, data from events where type is null") == [("foreign", None)]
