@@ -43,7 +43,7 @@ def comma_separated(result: SqlResult) -> bytes:
     flat = [
         pa.array([None if value is None else orjson.dumps(value).decode() for value in _plain_all(column)])
         if pa.types.is_nested(column.type)
-        else column
+        else _in_seconds(column)
         for column in result.table.columns
     ]
     csv.write_csv(pa.table(flat, names=result.table.schema.names), sink)
@@ -53,7 +53,8 @@ def comma_separated(result: SqlResult) -> bytes:
 def as_parquet(result: SqlResult) -> bytes:
     """Return a Parquet file."""
     sink = io.BytesIO()
-    parquet.write_table(result.table, sink, compression="zstd")
+    table = pa.table([_in_seconds(column) for column in result.table.columns], names=result.table.schema.names)
+    parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
@@ -65,6 +66,11 @@ FORMATS: Final[dict[Format, Callable[[SqlResult], bytes]]] = {
 }
 
 
+def _in_seconds(column: pa.ChunkedArray) -> Any:
+    """Return intervals as seconds: neither CSV nor Parquet has them."""
+    return pa.array(_plain_all(column), pa.float64()) if pa.types.is_interval(column.type) else column
+
+
 def _columns(table: pa.Table) -> list[list[Any]]:
     return [_plain_all(column) for column in table.columns]
 
@@ -74,7 +80,9 @@ def _plain_all(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:  # noqa: C901, PLR0911 - one line a type
-    """Return a value as JSON has it: whole numbers beyond 64 bits and intervals as text, bytes in base64."""
+    """Return a value as JSON has it: whole numbers beyond 64 bits and intervals in seconds, bytes in base64."""
+    if isinstance(value, pa.MonthDayNano):
+        return (value.months * 30 + value.days) * 86_400 + value.nanoseconds / 1e9
     if isinstance(value, Decimal):
         whole = value == value.to_integral_value()
         return (int(value) if abs(value) < 1 << 63 else str(value)) if whole else float(value)
