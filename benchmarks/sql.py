@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+import subprocess
+import sys
 import time
 import uuid
 
@@ -42,29 +44,44 @@ QUESTIONS = (
     "select count(*) from calls where key = 'h17'",
     "select agent, count(*) from runs group by 1",
 )
+"""What people ask; the columns of the answer are records, seconds, processor seconds, both rates, MiB of memory."""
 
 
 def main() -> None:
-    """Write, ask, print."""
+    """Write the records, then ask each question in a process of its own, whose memory is then that of the question."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bootstrap", help="an existing cluster; default: the embedded Kafka")
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--prefix", help="of topics that were written before; with --question")
+    parser.add_argument("--question", type=int, help="the number of the only question to ask")
     options = parser.parse_args()
+    if options.question is not None:
+        ask(QUESTIONS[options.question], options.bootstrap, options.prefix)
+        return
     with cluster(options.bootstrap) as bootstrap:
         prefix = f"sql-{uuid.uuid4().hex[:8]}"
+        begun = time.monotonic()
         write(KafkaConfig(bootstrap), Names(prefix), options.records)
-        settings = Settings(kafka_bootstrap_servers=bootstrap, topic_prefix=prefix, apps=())
-        limits = SqlLimits(seconds=3_600, memory_mib=1_024, read_mib=1 << 20)
-        for sql in QUESTIONS:
-            begun = time.monotonic()
-            found = asyncio.run(SqlProcesses(settings).run(sql, limits, "json"))
-            spent = time.monotonic() - begun
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-            print(
-                f"{spent:7.1f} s {found.records:>11,} records {found.records / spent:>9,.0f}/s "
-                f"{found.bytes_read >> 20:>7,} MiB, peak so far {peak:>5} MiB  {sql}",
-                flush=True,
-            )
+        print(f"{options.records:,} records written in {time.monotonic() - begun:.0f} s", flush=True)
+        for number in range(len(QUESTIONS)):
+            place = ["--bootstrap", bootstrap, "--prefix", prefix, "--question", str(number)]
+            subprocess.run([sys.executable, "-m", "benchmarks.sql", *place], check=True)
+
+
+def ask(sql: str, bootstrap: str, prefix: str) -> None:
+    """Ask a question and print what it took."""
+    settings = Settings(kafka_bootstrap_servers=bootstrap, topic_prefix=prefix, apps=())
+    limits = SqlLimits(seconds=3_600, memory_mib=1_024, read_mib=1 << 20)
+    begun = time.monotonic()
+    found = asyncio.run(SqlProcesses(settings).run(sql, limits, "json"))
+    spent = time.monotonic() - begun
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = used.ru_utime + used.ru_stime
+    print(
+        f"| `{sql}` | {found.records:,} | {spent:.1f} | {processor:.1f} | {found.records / spent:,.0f} "
+        f"| {found.records / processor:,.0f} | {used.ru_maxrss >> 10} |",
+        flush=True,
+    )
 
 
 def write(config: KafkaConfig, names: Names, records: int) -> None:

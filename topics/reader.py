@@ -259,9 +259,8 @@ class _Reading:
         if first.error() is None:
             self._reach.answered()
         found = [first, *self._consumer.consume(_BATCH, 0)]
-        for message in found:
-            if message.error() is None:
-                self._next[int(message.partition() or 0)] = int(message.offset() or 0) + 1
+        known: list[Any] = found
+        self._next.update((one.partition(), one.offset() + 1) for one in known if one.error() is None)
         return found
 
     def _renew(self) -> None:
@@ -290,14 +289,15 @@ class _Reading:
         open_partitions = {number for number in start if start[number] < end[number]}
         self.assign({number: start[number] for number in open_partitions})
         while open_partitions:
-            messages = self._awaited()
+            messages: list[Any] = self._awaited()
             for message in messages:
-                number = message.partition()
+                number, offset = message.partition(), message.offset()
                 if number not in open_partitions:
                     continue
-                if _at_end(message, end[number]):
+                ended = message.error() is not None and _ended(message)
+                if ended or offset >= end[number] - 1:
                     open_partitions.discard(number)
-                if not _ended(message) and int(message.offset() or 0) < end[number]:
+                if not ended and offset < end[number]:
                     yield _record(message)
 
     def _watermarks(self, number: int) -> tuple[int, int]:
@@ -326,11 +326,6 @@ class _Reading:
         )
 
 
-def _at_end(message: Message, end: int) -> bool:
-    """Return whether nothing before ``end`` can follow."""
-    return _ended(message) or int(message.offset() or 0) >= end - 1
-
-
 def _ended(message: Message) -> bool:
     """Return whether this is no record but the end of its partition; raises TopicError for any other error."""
     error = message.error()
@@ -348,14 +343,13 @@ def _header(message: Message, name: str) -> bytes | None:
     return found.encode() if isinstance(found, str) else found
 
 
-def _record(message: Message) -> RawRecord:
-    headers: Any = message.headers() or []
+def _record(message: Any) -> RawRecord:
     return RawRecord(
-        str(message.topic()),
-        int(message.partition() or 0),
-        int(message.offset() or 0),
+        message.topic(),
+        message.partition(),
+        message.offset(),
         message.timestamp()[1],
         message.key(),
         message.value(),
-        headers,
+        message.headers() or [],
     )

@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any, TypeVar, overload
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import UnknownType
 from pydantic import BaseModel
 
 from schemas.avro.datum import datum_of, fields_of, reader_of
@@ -20,6 +21,7 @@ from schemas.errors import UndecodableError, UnencodableError, UnknownSchemaErro
 M = TypeVar("M", bound=BaseModel)
 
 _PREFIX = 5
+_NO_VALUE = "the record has no value"
 _UNUSUAL = (UnusualError, ValueError, TypeError, KeyError)
 
 
@@ -43,6 +45,7 @@ class Codec:
         self._registry = registry
         self._encoders: dict[type[BaseModel], _Encoder] = {}
         self._decoders: dict[tuple[int, type[BaseModel] | None], Callable[[bytes], Any]] = {}
+        self._partial: dict[tuple[int, frozenset[str]], Callable[[bytes], Any]] = {}
 
     def encode(self, record: BaseModel) -> bytes:
         """Return the record's bytes; raises UnencodableError, or SchemaError if the registry has no id for it."""
@@ -72,8 +75,7 @@ class Codec:
         RegistryUnavailableError where asking again may help.
         """
         if data is None:
-            message = "the record has no value"
-            raise UndecodableError(message)
+            raise UndecodableError(_NO_VALUE)
         schema_id = schema_id_of(data)
         decoder = self._decoders.get((schema_id, model))
         if decoder is None:
@@ -88,23 +90,49 @@ class Codec:
         """
         return self.decode(data, None)
 
+    def decode_members(self, data: bytes | None, names: frozenset[str]) -> dict[str, Any]:
+        """Return the fields of some names, as far as the record has them; the others are skipped and not made.
+
+        Raises as ``decode`` does.
+        """
+        if data is None:
+            raise UndecodableError(_NO_VALUE)
+        schema_id = schema_id_of(data)
+        decoder = self._partial.get((schema_id, names))
+        if decoder is None:
+            decoder = self._partial[schema_id, names] = self._decoder(schema_id, None, names)
+        decoded: dict[str, Any] = decoder(data)
+        return decoded
+
+    def schema_of(self, data: bytes) -> dict[str, Any]:
+        """Return the schema that bytes were written with, which the caller must not change.
+
+        Raises UndecodableError, and RegistryUnavailableError where asking again may help.
+        """
+        return self._written(schema_id_of(data))
+
     def _encoder(self, model: type[BaseModel]) -> "_Encoder":
         encoder = self._encoders.get(model)
         if encoder is None:
             encoder = self._encoders[model] = _Encoder(model, self._registry.id_of(model))
         return encoder
 
-    def _decoder(self, schema_id: int, model: type[BaseModel] | None) -> Callable[[bytes], Any]:
+    def _decoder(
+        self, schema_id: int, model: type[BaseModel] | None, names: frozenset[str] | None = None
+    ) -> Callable[[bytes], Any]:
         wanted = None if model is None else avro_schema(model)
+        written = self._written(schema_id)
         try:
-            written = self._registry.schema_of(schema_id)
-        except UnknownSchemaError as error:
-            raise UndecodableError(str(error)) from error
-        try:
-            return _decoder(written, wanted, model)
+            return _decoder(written, wanted if names is None else _part(written, names), model)
         except Exception as error:
             message = f"the schema with id {schema_id} cannot be used: {_line(error)}"
             raise UndecodableError(message) from error
+
+    def _written(self, schema_id: int) -> dict[str, Any]:
+        try:
+            return self._registry.schema_of(schema_id)
+        except UnknownSchemaError as error:
+            raise UndecodableError(str(error)) from error
 
 
 class _Encoder:
@@ -174,6 +202,18 @@ def _decoder(written: Any, wanted: Any, model: type[BaseModel] | None) -> Callab
         raise UndecodableError(message)
 
     return decode_record
+
+
+def _part(written: Any, names: frozenset[str]) -> Any:
+    """Return the schema of some fields of a record; the whole one where a field needs what another one defines."""
+    if not isinstance(written, dict) or written["type"] != "record":
+        return written
+    part = {**written, "fields": [field for field in written["fields"] if field["name"] in names]}
+    try:
+        parse_schema(part)
+    except UnknownType:
+        return written
+    return part
 
 
 def _validator(model: type[BaseModel]) -> Callable[[Any], Any]:

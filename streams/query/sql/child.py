@@ -24,6 +24,7 @@ from topics.names import Names
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from streams.app import Catalog
     from streams.query.sql.limits import Format, SqlLimits
     from streams.query.sql.views import Source
     from streams.settings import Settings
@@ -51,7 +52,7 @@ def outcome(sql: str, settings: Settings, limits: SqlLimits, form: Format) -> tu
     try:
         catalog = discover(settings.apps)
         bound(limits)
-        return _result(sql, settings, codec_of(settings, catalog), limits, form)
+        return _result(sql, settings, catalog, limits, form)
     except (SqlRefusedError, SqlLimitError) as error:
         return {"error": type(error).__name__, "message": str(error)}, b""
     except TopicError as error:
@@ -90,13 +91,17 @@ def topics_of(kafka: KafkaConfig, names: Names) -> Callable[[Source], Sequence[s
     return found
 
 
-def _result(sql: str, settings: Settings, codec: Any, limits: SqlLimits, form: Format) -> tuple[dict[str, Any], bytes]:
+def _result(
+    sql: str, settings: Settings, catalog: Catalog, limits: SqlLimits, form: Format
+) -> tuple[dict[str, Any], bytes]:
     from streams.query.sql.query import run  # noqa: PLC0415 - duckdb and pyarrow are an extra
     from streams.query.sql.render import FORMATS  # noqa: PLC0415
     from streams.query.sql.scan import TopicReads  # noqa: PLC0415
+    from streams.query.sql.tables import sources_of  # noqa: PLC0415
 
     kafka = settings.kafka()
     topics = topics_of(kafka, Names(settings.topic_prefix))
-    result = run(sql, TopicReads(kafka, codec, {}), topics, limits)
+    reads = TopicReads(kafka, codec_of(settings, catalog), {})
+    result = run(sql, reads, topics, limits, sources_of(catalog))
     head = {"rows": result.table.num_rows, "truncated": result.truncated, "records": result.records}
     return {**head, "bytes": result.bytes_read}, FORMATS[form](result)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from streams.query.sql.views import DERIVED, SOURCES, Source, definition
+from streams.query.sql.views import TABLES, Source, Views
 
 _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
 _COMPARISON: Final = re.compile(
@@ -34,27 +34,27 @@ class Need:
     key: str | None = None
 
 
-def create(connection: Any, looked_up: frozenset[str] = frozenset()) -> None:
+def create(connection: Any, views: Views, looked_up: frozenset[str] = frozenset()) -> None:
     """Create the derived views over the sources."""
-    for view in DERIVED:
-        connection.execute(f"CREATE VIEW {view} AS {definition(view, looked_up)}")
+    connection.execute(f"CREATE SCHEMA {TABLES}")
+    for view, select in views.definitions(looked_up):
+        connection.execute(f"CREATE VIEW {view} AS {select}")
 
 
-def create_tables(connection: Any) -> None:
+def create_tables(connection: Any, views: Views) -> None:
     """Create an empty table for each source."""
-    for source in SOURCES:
+    for source in views.sources.values():
         columns = ", ".join(f'"{column.name}" {column.type}' for column in source.columns)
         connection.execute(f"CREATE TABLE {source.name} ({columns})")
 
 
-def needs(connection: Any, sql: str) -> dict[str, Need]:
+def needs(connection: Any, sql: str, views: Views) -> dict[str, Need]:
     """Return what a checked statement needs, by source; raises DuckDB's errors of names and types."""
     connection.execute(f"SET disabled_optimizers = '{_KEPT}'")
     (_, text) = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}").fetchone()
     found: dict[str, list[Need]] = {}
     for name, scan in _scans(orjson.loads(text)):
-        source = next(source for source in SOURCES if source.name == name)
-        found.setdefault(name, []).append(_need(source, scan))
+        found.setdefault(name, []).append(_need(views.sources[name], scan))
     return {name: _both(wants) for name, wants in found.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from streams.query.sql.errors import SqlLimitError, SqlRefusedError
 from streams.query.sql.plan import Need, create, create_tables, needs
-from streams.query.sql.scan import Counter, TopicReads, batches, schema_of
+from streams.query.sql.rows import schema_of
+from streams.query.sql.scan import Counter, TopicReads, batches
 from streams.query.sql.statement import check, first_line
-from streams.query.sql.views import AGENT, NEED_AGENT, SOURCES, Source
+from streams.query.sql.views import AGENT, NEED_AGENT, Source, Views, views_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from streams.query.sql.limits import SqlLimits
 
@@ -65,24 +66,30 @@ class Stream:
             raise
 
 
-def run(sql: str, reads: TopicReads, topics: Callable[[Source], Sequence[str]], limits: SqlLimits) -> SqlResult:
+def run(
+    sql: str,
+    reads: TopicReads,
+    topics: Callable[[Source], Sequence[str]],
+    limits: SqlLimits,
+    tables: Mapping[str, Source] | None = None,
+) -> SqlResult:
     """Return the rows of a statement; raises SqlRefusedError, SqlLimitError, TopicError."""
-    planned, looked_up, text = _plan(sql)
+    plan = _plan(sql, tables or {})
     failed: list[Exception] = []
     counter = Counter(limits.read_mib << 20, {"records": 0, "bytes": 0})
     connection = duckdb.connect(":memory:", config={**_CONFIG, "memory_limit": f"{limits.memory_mib}MiB"})
     connection.execute("SET TimeZone = 'UTC'")
-    for source in SOURCES:
-        need = planned.get(source.name, Need(frozenset()))
+    for source in plan.views.sources.values():
+        need = plan.needs.get(source.name, Need(frozenset()))
 
         def made(source: Source = source, need: Need = need) -> Iterator[pa.RecordBatch]:
             return batches(source, topics(source), need, reads, counter)
 
         connection.register(source.name, Stream(schema_of(source), made, failed))
-    create(connection, looked_up)
+    create(connection, plan.views, plan.looked_up)
     connection.execute("SET lock_configuration = true")
     try:
-        table, truncated = _fetched(connection, text, limits)
+        table, truncated = _fetched(connection, plan.text, limits)
     except (duckdb.Error, pa.ArrowException) as error:
         if failed:
             raise failed[0] from error
@@ -90,30 +97,41 @@ def run(sql: str, reads: TopicReads, topics: Callable[[Source], Sequence[str]], 
     return SqlResult(table, truncated, counter.read["records"], counter.read["bytes"])
 
 
-def _plan(sql: str) -> tuple[dict[str, Need], frozenset[str], str]:
-    """Return what the statement needs, the sources whose agents are looked up, and the checked statement."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A checked statement, the sources and views that it may name, and what it needs of each source.
+
+    The agents of the sources in `looked_up` are looked up by the run's id.
+    """
+
+    text: str
+    views: Views
+    needs: dict[str, Need]
+    looked_up: frozenset[str]
+
+
+def _plan(sql: str, tables: Mapping[str, Source]) -> _Plan:
     connection = duckdb.connect(":memory:", config={**_CONFIG, "memory_limit": "256MiB"})
     connection.execute("SET TimeZone = 'UTC'")
-    create_tables(connection)
-    create(connection)
-    text = check(connection, sql)
     try:
-        planned = needs(connection, text)
+        checked = check(connection, sql, tables)
+        views = views_of(checked.moments, [tables[name] for name in checked.tables])
+        create_tables(connection, views)
+        create(connection, views)
+        planned = needs(connection, checked.text, views)
     except duckdb.Error as error:
         raise SqlRefusedError(first_line(error)) from None
     finally:
         connection.close()
-    looked_up = frozenset(name for name in NEED_AGENT if name in planned and AGENT in planned[name].columns)
-    for name in looked_up:
-        planned[name] = Need(**{**_members(planned[name]), "columns": planned[name].columns | {"run_id"}})
-    if looked_up:
-        known = planned.get("run_events")
-        planned["run_events"] = Need((known.columns if known else frozenset()) | _AGENTS_OF)
-    return planned, looked_up, text
-
-
-def _members(need: Need) -> dict[str, Any]:
-    return {name: getattr(need, name) for name in Need.__slots__}
+    looked_up: set[str] = set()
+    for name in list(planned):
+        stem, at, number = name.partition("_at_")
+        if stem in NEED_AGENT and AGENT in planned[name].columns:
+            looked_up.add(name)
+            planned[name] = replace(planned[name], columns=planned[name].columns | {"run_id"})
+            runs = planned.get(f"run_events{at}{number}")
+            planned[f"run_events{at}{number}"] = Need((runs.columns if runs else frozenset()) | _AGENTS_OF)
+    return _Plan(checked.text, views, planned, frozenset(looked_up))
 
 
 def _fetched(connection: Any, text: str, limits: SqlLimits) -> tuple[pa.Table, bool]:

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from schemas import Event
 from schemas.attributes import headers_of
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
-from schemas.journal import JournalEntry
+from streams.app import Catalog
+from streams.define.tables import TableDef
 from streams.query.sql import query, scan
 from streams.query.sql.limits import SqlLimits
 from streams.query.sql.query import SqlResult
+from streams.query.sql.tables import sources_of
 from streams.query.sql.views import Source
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
@@ -30,8 +34,9 @@ class MemoryLog:
 
     topics: dict[str, list[list[RawRecord]]] = field(default_factory=dict)
     reads: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, TableDef] = field(default_factory=dict)
 
-    def write(self, topic: str, event: Event | JournalEntry, *, key: str | None = None, at: int = START) -> None:
+    def write(self, topic: str, event: BaseModel, *, key: str | None = None, at: int = START) -> None:
         if isinstance(event, Event):
             text = key or event.key_text() or ""
             headers = headers_of(f"id-{at}", event.event_type, "/tests", at)
@@ -80,7 +85,7 @@ class MemoryLog:
 
     def select(self, sql: str, limits: SqlLimits | None = None) -> SqlResult:
         reads = scan.TopicReads(KafkaConfig("nowhere:9092"), CODEC, {})
-        return query.run(sql, reads, self.names, limits or SqlLimits())
+        return query.run(sql, reads, self.names, limits or SqlLimits(), sources_of(Catalog(tables=self.tables)))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         table = self.select(sql).table
