@@ -36,7 +36,7 @@ def sql(
     memory: Annotated[int, typer.Option("--memory", min=64, max=1 << 20, help="MiB at most, for DuckDB")] = 1_024,
     read: Annotated[int, typer.Option("--read", min=1, max=1 << 30, help="MiB of records at most")] = 16_384,
 ) -> None:
-    """Print the rows of a SELECT over events, runs, run_events, steps, calls, dead_letters and ticks."""
+    """Print the rows of a SELECT over events, runs, run_events, steps, calls, dead_letters, ticks and tables."""
     import asyncio
 
     import orjson

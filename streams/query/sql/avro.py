@@ -7,7 +7,7 @@ wanted one are not read. What this does not know, or what is not written as its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import orjson
@@ -16,18 +16,22 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from numpy.typing import NDArray
+
+Vector: TypeAlias = "NDArray[Any]"
+
 PREFIX: Final = 5
 _PAD: Final = bytes(16)  # so that a read at the end of a broken record stays inside
 _VARINT: Final = 10  # bytes at most
 _ITEMS: Final = 1_000  # of an array or map that is skipped
 _TEXT: Final = frozenset({"string", "bytes"})
 _WHOLE: Final = frozenset({"int", "long"})
-_FITTING: Final = {
+_FITTING: Final[dict[str, frozenset[str]]] = {
     "VARCHAR": _TEXT,
     "BIGINT": _WHOLE,
     "TIMESTAMPTZ": _WHOLE,
-    "DOUBLE": {"double"},
-    "BOOLEAN": {"boolean"},
+    "DOUBLE": frozenset({"double"}),
+    "BOOLEAN": frozenset({"boolean"}),
 }
 """Types of Avro by the type of a column that takes them as they are."""
 
@@ -40,15 +44,15 @@ class UnusualError(Exception):
 class _Piece:
     """Values of a member for some rows of the batch, in order; `ends` where they are texts."""
 
-    rows: np.ndarray
-    values: np.ndarray
-    ends: np.ndarray | None = None
+    rows: Vector
+    values: Vector
+    ends: Vector | None = None
 
 
 @dataclass(slots=True)
 class _Batch:
     body: bytes
-    bytes_: np.ndarray
+    bytes_: Vector
     found: dict[str, list[_Piece]] = field(default_factory=dict)
 
 
@@ -148,8 +152,8 @@ class AvroColumns:
         return self._named.get(schema, schema) if isinstance(schema, str) else schema
 
     def _value(
-        self, batch: _Batch, schema: Any, member: str, place: np.ndarray, ends: np.ndarray, rows: np.ndarray
-    ) -> np.ndarray:
+        self, batch: _Batch, schema: Any, member: str, place: Vector, ends: Vector, rows: Vector
+    ) -> Vector:
         """Read a value of each of some rows; return where the next one begins."""
         if isinstance(schema, list):
             return self._union(batch, schema, member, place, ends, rows)
@@ -169,8 +173,8 @@ class AvroColumns:
         return after
 
     def _union(
-        self, batch: _Batch, branches: list[Any], member: str, place: np.ndarray, ends: np.ndarray, rows: np.ndarray
-    ) -> np.ndarray:
+        self, batch: _Batch, branches: list[Any], member: str, place: Vector, ends: Vector, rows: Vector
+    ) -> Vector:
         place, chosen = _varint(batch, place, ends)
         if ((chosen < 0) | (chosen >= len(branches))).any():
             raise UnusualError
@@ -183,7 +187,7 @@ class AvroColumns:
             place[taken] = self._value(batch, branch, member, place[taken], ends[taken], rows[taken])
         return place
 
-    def _items(self, batch: _Batch, schema: dict[str, Any], place: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    def _items(self, batch: _Batch, schema: dict[str, Any], place: Vector, ends: Vector) -> Vector:
         """Skip arrays or maps: blocks of items, until one of none."""
         place = place.copy()
         left = np.arange(place.size)
@@ -219,7 +223,7 @@ def _members(values: list[Any], path: list[str]) -> list[Any]:
     return values
 
 
-def _scalar(batch: _Batch, kind: str, place: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scalar(batch: _Batch, kind: str, place: Vector, ends: Vector) -> tuple[Vector, Vector]:
     """Return where the next values begin, and the values; of texts where they begin."""
     if kind in _TEXT:
         begin, sizes = _varint(batch, place, ends)
@@ -237,7 +241,7 @@ def _scalar(batch: _Batch, kind: str, place: np.ndarray, ends: np.ndarray) -> tu
     raise UnusualError
 
 
-def _varint(batch: _Batch, place: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _varint(batch: _Batch, place: Vector, ends: Vector) -> tuple[Vector, Vector]:
     """Read a number of each row: seven bits a byte, the lowest first, the sign in the lowest bit."""
     _inside(place + 1, place, ends)
     first = batch.bytes_[place]
@@ -258,7 +262,7 @@ def _varint(batch: _Batch, place: np.ndarray, ends: np.ndarray) -> tuple[np.ndar
     return after, (value >> np.uint64(1)).astype(np.int64) ^ -(value & np.uint64(1)).astype(np.int64)
 
 
-def _inside(after: np.ndarray, before: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _inside(after: Vector, before: Vector, ends: Vector) -> Vector:
     """Return positions after a value; UnusualError where one is before the value or beyond its record."""
     if ((after > ends) | (after < before)).any():
         raise UnusualError
@@ -278,7 +282,7 @@ def _array(batch: _Batch, pieces: list[_Piece], count: int) -> pa.Array:
     return values.take(pa.array(index, mask=index < 0))
 
 
-def _texts(batch: _Batch, begins: np.ndarray, ends: np.ndarray) -> pa.Array:
+def _texts(batch: _Batch, begins: Vector, ends: Vector) -> pa.Array:
     """Return texts out of the batch's bytes: an array of the texts and what is between them, of which half is taken."""
     bounds = np.column_stack((begins, ends)).reshape(-1).astype(np.int32)
     whole = pa.Array.from_buffers(pa.binary(), bounds.size - 1, [None, pa.py_buffer(bounds), pa.py_buffer(batch.body)])

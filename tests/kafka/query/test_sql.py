@@ -49,3 +49,6 @@ async def test_statements_read_what_is_on_the_log(bootstrap: str, prefix: str) -
     assert await rows("select count(*) from events where time > now() - interval 1 hour") == [[20]]
     assert await rows("select count(*) from events where time > now() + interval 1 hour") == [[0]]
     assert await rows("select count(*) from dead_letters") == [[0]]
+    assert await rows("select count(*) from events at (timestamp => now() - interval 1 hour)") == [[0]]
+    assert await rows("select count(*) from events at (version => 1)") == [[6]]
+    assert await rows("select count(*) from tables.tickets") == [[0]]
