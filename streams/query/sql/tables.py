@@ -46,7 +46,13 @@ def _source(table: TableDef, pools: tuple[str, ...]) -> Source:
     fields = avro_schema(table.row)["fields"]
     columns = [Column(one["name"], _type(one["type"]), one["name"]) for one in fields if one["name"] not in _TAKEN]
     topics = tuple(f"table.{table.name}.v{table.version}.{pool}" for pool in pools)
-    return Source(table_source(table.name), topics, (*_OWN, *columns, DATA), changelog=True)
+    return Source(
+        table_source(table.name),
+        topics,
+        (*_OWN, *columns, DATA),
+        key_columns=() if table.merge is not None else ("key",),  # parts of a row are in every partition
+        changelog=True,
+    )
 
 
 def _type(schema: Any) -> ColumnType:

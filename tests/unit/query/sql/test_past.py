@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -57,6 +58,12 @@ def test_a_table_has_its_rows_with_a_column_for_each_field(stock: MemoryLog) -> 
     assert stock.reads[-1]["key"] == "c"
     assert stock.rows("select sum(s.count) from tables.stock s join tables.stock t using (key)") == [(9,)]
     assert "deleted" not in stock.select("select * from tables.stock").table.schema.names
+
+
+def test_the_parts_of_a_row_are_looked_for_in_all_partitions(stock: MemoryLog) -> None:
+    stock.tables["stock"] = replace(stock.tables["stock"], merge=lambda parts: parts[0])
+    assert stock.rows("select count from tables.stock where key = 'a'") == [(2,)]
+    assert stock.reads[-1]["key"] is None
 
 
 def test_a_table_at_a_time_has_the_rows_of_then(stock: MemoryLog) -> None:
