@@ -151,9 +151,7 @@ class AvroColumns:
             schema = others[0] if len(others) == 1 else "union"
         return self._named.get(schema, schema) if isinstance(schema, str) else schema
 
-    def _value(
-        self, batch: _Batch, schema: Any, member: str, place: Vector, ends: Vector, rows: Vector
-    ) -> Vector:
+    def _value(self, batch: _Batch, schema: Any, member: str, place: Vector, ends: Vector, rows: Vector) -> Vector:
         """Read a value of each of some rows; return where the next one begins."""
         if isinstance(schema, list):
             return self._union(batch, schema, member, place, ends, rows)

@@ -123,7 +123,7 @@ def test_only_columns_of_fitting_types_are_read() -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_has_the_same_rows_either_way(log: MemoryLog, monkeypatch: pytest.MonkeyPatch, view: str) -> None:
-    sql = f"select * exclude (data) from {view} order by all"  # noqa: S608 - names of this test
+    sql = f"select * exclude (data) from {view} order by all"
     fast = log.rows(sql)
     monkeypatch.setattr(AvroColumns, "fits", lambda *_: False)
     assert log.rows(sql) == fast
