@@ -50,9 +50,7 @@ def serve() -> None:
 def outcome(sql: str, settings: Settings, limits: SqlLimits, form: Format) -> tuple[dict[str, Any], bytes]:
     """Return what became of a statement, and its result in the form."""
     try:
-        catalog = discover(settings.apps)
-        bound(limits)
-        return _result(sql, settings, catalog, limits, form)
+        return _result(sql, settings, discover(settings.apps), limits, form)
     except (SqlRefusedError, SqlLimitError) as error:
         return {"error": type(error).__name__, "message": str(error)}, b""
     except TopicError as error:
@@ -99,6 +97,7 @@ def _result(
     from streams.query.sql.scan import TopicReads  # noqa: PLC0415
     from streams.query.sql.tables import sources_of  # noqa: PLC0415
 
+    bound(limits)  # its seconds are those of the statement, without the start of the process
     kafka = settings.kafka()
     topics = topics_of(kafka, Names(settings.topic_prefix))
     reads = TopicReads(kafka, codec_of(settings, catalog), {})
