@@ -104,7 +104,8 @@ def _moment(connection: Any, clause: dict[str, Any]) -> Moment:
 
 def first_line(error: Exception) -> str:
     """Return an error of DuckDB's as one line of bounded length."""
-    return " ".join(str(error).split("\n\n")[0].split())[:400]
+    text = " ".join(str(error).split("\n\n")[0].split())
+    return text.split(' Use "SET ')[0][:400]  # settings cannot be changed
 
 
 def _check_tree(tree: Any, tables: Collection[str]) -> set[str]:

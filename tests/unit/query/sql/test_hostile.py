@@ -95,6 +95,7 @@ def test_what_is_no_select_over_the_views_is_refused(log: MemoryLog, sql: str) -
         log.select(sql)
     assert len(str(refused.value)) < 700
     assert "\n" not in str(refused.value)
+    assert "Use " not in str(refused.value)  # no setting that cannot be changed
     assert log.reads == []
 
 
