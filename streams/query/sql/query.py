@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+import orjson
 import pyarrow as pa
 
 from streams.query.sql.errors import SqlLimitError, SqlRefusedError
@@ -121,6 +122,8 @@ def _plan(sql: str, tables: Mapping[str, Source]) -> _Plan:
         planned = needs(connection, checked.text, views)
     except duckdb.Error as error:
         raise SqlRefusedError(first_line(error)) from None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        raise SqlRefusedError("The statement nests too deeply: name its parts with WITH.") from None
     finally:
         connection.close()
     looked_up: set[str] = set()

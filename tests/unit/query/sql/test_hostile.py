@@ -86,6 +86,8 @@ REFUSED = [
     "select * from events where",
     "select " + "1 + " * 40_000 + "1",
     "select " + "(" * 30_000 + "1" + ")" * 30_000,
+    "select * from (" * 2_000 + "select 1" + ")" * 2_000,
+    "select " + "(" * 900 + "1 + count(*)" + " + 1)" * 900 + " from events at (version => 1)",
 ]
 
 
