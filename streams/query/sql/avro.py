@@ -36,7 +36,7 @@ _FITTING: Final[dict[str, frozenset[str]]] = {
 """Types of Avro by the type of a column that takes them as they are."""
 
 
-class UnusualError(Exception):
+class IrregularRecordError(Exception):
     """Raised for records that are to be decoded one by one."""
 
 
@@ -86,7 +86,7 @@ class AvroColumns:
         try:
             found = self._read(values)
             loaded = {field: _loaded(found[field]) for field, _ in self._texts.values() if field in found}
-        except UnusualError:
+        except IrregularRecordError:
             return None
         held = {
             member: _members(loaded[field], path) for member, (field, path) in self._texts.items() if field in loaded
@@ -175,7 +175,7 @@ class AvroColumns:
     ) -> Vector:
         place, chosen = _varint(batch, place, ends)
         if ((chosen < 0) | (chosen >= len(branches))).any():
-            raise UnusualError
+            raise IrregularRecordError
         for number, branch in enumerate(branches):
             taken = np.flatnonzero(chosen == number)
             if branch == "null" or not taken.size:
@@ -196,7 +196,7 @@ class AvroColumns:
                 after, sizes = _varint(batch, begin[sized], ends[left[sized]])
                 begin[sized] = _inside(after + sizes, after, ends[left[sized]])
             if counts.max() > _ITEMS:
-                raise UnusualError
+                raise IrregularRecordError
             for number in range(int(counts.max())):
                 more = np.flatnonzero(counts > number)
                 at, end = begin[more], ends[left[more]]
@@ -212,7 +212,7 @@ def _loaded(texts: pa.Array) -> list[Any]:
     try:
         return [None if text is None else orjson.loads(text) for text in texts.to_pylist()]
     except orjson.JSONDecodeError as error:
-        raise UnusualError from error
+        raise IrregularRecordError from error
 
 
 def _members(values: list[Any], path: list[str]) -> list[Any]:
@@ -236,7 +236,7 @@ def _scalar(batch: _Batch, kind: str, place: Vector, ends: Vector) -> tuple[Vect
     if kind == "boolean":
         after = _inside(place + 1, place, ends)
         return after, batch.bytes_[place] != 0
-    raise UnusualError
+    raise IrregularRecordError
 
 
 def _varint(batch: _Batch, place: Vector, ends: Vector) -> tuple[Vector, Vector]:
@@ -249,7 +249,7 @@ def _varint(batch: _Batch, place: Vector, ends: Vector) -> tuple[Vector, Vector]
     shift = 7
     while more.size:
         if shift >= 7 * _VARINT:
-            raise UnusualError
+            raise IrregularRecordError
         at = after[more]
         _inside(at + 1, at, ends[more])
         byte = batch.bytes_[at]
@@ -261,16 +261,16 @@ def _varint(batch: _Batch, place: Vector, ends: Vector) -> tuple[Vector, Vector]
 
 
 def _inside(after: Vector, before: Vector, ends: Vector) -> Vector:
-    """Return positions after a value; UnusualError where one is before the value or beyond its record."""
+    """Return positions after a value; IrregularRecordError where one is before the value or beyond its record."""
     if ((after > ends) | (after < before)).any():
-        raise UnusualError
+        raise IrregularRecordError
     return after
 
 
 def _array(batch: _Batch, pieces: list[_Piece], count: int) -> pa.Array:
     """Return a column of the whole batch."""
     if len(pieces) != 1:
-        raise UnusualError
+        raise IrregularRecordError
     (piece,) = pieces
     values = pa.array(piece.values) if piece.ends is None else _texts(batch, piece.values, piece.ends)
     if piece.rows.size == count:
@@ -287,4 +287,4 @@ def _texts(batch: _Batch, begins: Vector, ends: Vector) -> pa.Array:
     try:
         return whole.take(pa.array(np.arange(0, bounds.size - 1, 2))).cast(pa.string())
     except pa.ArrowInvalid as error:  # no UTF-8
-        raise UnusualError from error
+        raise IrregularRecordError from error

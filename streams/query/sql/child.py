@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from streams.app import Catalog
     from streams.query.sql.limits import Format, SqlLimits
-    from streams.query.sql.views import Source
+    from streams.query.sql.views import SqlSource
     from streams.settings import Settings
     from topics.kafka import KafkaConfig
 
@@ -73,14 +73,14 @@ def bound(limits: SqlLimits) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def topics_of(kafka: KafkaConfig, names: Names) -> Callable[[Source], Sequence[str]]:
+def topics_of(kafka: KafkaConfig, names: Names) -> Callable[[SqlSource], Sequence[str]]:
     """Return what gives the topics of a source, of those that exist; a journal is one for each pool."""
 
     @cache
     def topics() -> frozenset[str]:
         return frozenset(topic_names(kafka))
 
-    def found(source: Source) -> Sequence[str]:
+    def found(source: SqlSource) -> Sequence[str]:
         existing, wanted = topics(), [names.topic(name) for name in source.topics]
         exact = [name for name in wanted if name in existing]
         begun = [name.removesuffix("*") for name in wanted if name.endswith("*")]

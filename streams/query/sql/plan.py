@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from streams.query.sql.views import TABLES, Source, Views
+from streams.query.sql.views import TABLES, SqlSource, Views
 
 _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
 _COMPARISON: Final = re.compile(
@@ -18,7 +18,7 @@ _COMPARISON: Final = re.compile(
 )
 """A comparison in a plan, its literal replaced by a number."""
 
-_KEPT: Final = "statistics_propagation, empty_result_pullup"
+_NOT_OPTIMIZED: Final = "statistics_propagation, empty_result_pullup"
 """Optimizers that would take an empty table out of the plan."""
 
 
@@ -50,7 +50,7 @@ def create_tables(connection: Any, views: Views) -> None:
 
 def needs(connection: Any, sql: str, views: Views) -> dict[str, Need]:
     """Return what a checked statement needs, by source; raises DuckDB's errors of names and types."""
-    connection.execute(f"SET disabled_optimizers = '{_KEPT}'")
+    connection.execute(f"SET disabled_optimizers = '{_NOT_OPTIMIZED}'")
     (_, text) = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}").fetchone()
     found: dict[str, list[Need]] = {}
     for name, scan in _scans(orjson.loads(text)):
@@ -66,7 +66,7 @@ def _scans(nodes: Iterable[Any]) -> Iterable[tuple[str, dict[str, Any]]]:
         yield from _scans(node.get("children") or [])
 
 
-def _need(source: Source, scan: dict[str, Any]) -> Need:
+def _need(source: SqlSource, scan: dict[str, Any]) -> Need:
     columns = frozenset(name.strip('"') for name in _texts(scan.get("Projections")) if name)
     bounds: dict[str, Any] = {}
     for text in _texts(scan.get("Filters")):
@@ -94,7 +94,7 @@ def _comparisons(text: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _bound(source: Source, bounds: dict[str, Any], column: str, sign: str, value: str) -> None:
+def _bound(source: SqlSource, bounds: dict[str, Any], column: str, sign: str, value: str) -> None:
     """Take a filter as a bound where the reader has one; DuckDB applies every filter anyway."""
     if column in source.key_columns and sign == "=":
         bounds["key"] = value

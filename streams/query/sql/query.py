@@ -14,7 +14,7 @@ from streams.query.sql.plan import Need, create, create_tables, needs
 from streams.query.sql.rows import schema_of
 from streams.query.sql.scan import Counter, TopicReads, batches
 from streams.query.sql.statement import check, first_line
-from streams.query.sql.views import AGENT, NEED_AGENT, Source, Views, views_of
+from streams.query.sql.views import AGENT, NEED_AGENT, SqlSource, Views, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class SqlResult:
     bytes_read: int
 
 
-class Stream:
+class ArrowStream:
     """A source as DuckDB scans it: each scan begins anew."""
 
     def __init__(
@@ -57,9 +57,9 @@ class Stream:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Return the batches (Arrow's C stream interface); they are read when DuckDB asks for them."""
-        return pa.RecordBatchReader.from_batches(self._schema, self._kept()).__arrow_c_stream__(requested_schema)
+        return pa.RecordBatchReader.from_batches(self._schema, self._noted()).__arrow_c_stream__(requested_schema)
 
-    def _kept(self) -> Iterator[pa.RecordBatch]:
+    def _noted(self) -> Iterator[pa.RecordBatch]:
         try:
             yield from self._made()
         except Exception as error:
@@ -70,9 +70,9 @@ class Stream:
 def run(
     sql: str,
     reads: TopicReads,
-    topics: Callable[[Source], Sequence[str]],
+    topics: Callable[[SqlSource], Sequence[str]],
     limits: SqlLimits,
-    tables: Mapping[str, Source] | None = None,
+    tables: Mapping[str, SqlSource] | None = None,
 ) -> SqlResult:
     """Return the rows of a statement; raises SqlRefusedError, SqlLimitError, TopicError."""
     plan = _plan(sql, tables or {})
@@ -83,10 +83,10 @@ def run(
     for source in plan.views.sources.values():
         need = plan.needs.get(source.name, Need(frozenset()))
 
-        def made(source: Source = source, need: Need = need) -> Iterator[pa.RecordBatch]:
+        def made(source: SqlSource = source, need: Need = need) -> Iterator[pa.RecordBatch]:
             return batches(source, topics(source), need, reads, counter)
 
-        connection.register(source.name, Stream(schema_of(source), made, failed))
+        connection.register(source.name, ArrowStream(schema_of(source), made, failed))
     create(connection, plan.views, plan.looked_up)
     connection.execute("SET lock_configuration = true")
     try:
@@ -111,7 +111,7 @@ class _Plan:
     looked_up: frozenset[str]
 
 
-def _plan(sql: str, tables: Mapping[str, Source]) -> _Plan:
+def _plan(sql: str, tables: Mapping[str, SqlSource]) -> _Plan:
     connection = duckdb.connect(":memory:", config={**_CONFIG, "memory_limit": "256MiB"})
     connection.execute("SET TimeZone = 'UTC'")
     try:
@@ -151,7 +151,7 @@ def _fetched(connection: Any, text: str, limits: SqlLimits) -> tuple[pa.Table, b
             )
         if rows > limits.rows:
             break
-    return pa.Table.from_batches(found, reader.schema).slice(0, limits.rows), rows > limits.rows
+    return pa.Table.from_batches(found, reader.schema)[: limits.rows], rows > limits.rows
 
 
 def _explained(error: Exception, limits: SqlLimits) -> Exception:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from schemas.avro.codec import Codec
-    from streams.query.sql.views import Column, Source
+    from streams.query.sql.views import Column, SqlSource
     from topics.reader import RawRecord
 
 _ENTRY: Final = b"r/"  # begins the keys of a journal's entries
@@ -32,7 +32,7 @@ _TYPES: Final = {
 }
 
 
-def schema_of(source: Source) -> pa.Schema:
+def schema_of(source: SqlSource) -> pa.Schema:
     """Return the Arrow schema of a source; data is JSON to DuckDB."""
     return pa.schema(
         [pa.field(column.name, _TYPES[column.type], metadata=_extension(column)) for column in source.columns]
@@ -42,7 +42,7 @@ def schema_of(source: Source) -> pa.Schema:
 class Rows:
     """Makes the wanted columns of a source's records; the others are null."""
 
-    def __init__(self, source: Source, wanted: Collection[str], codec: Codec) -> None:
+    def __init__(self, source: SqlSource, wanted: Collection[str], codec: Codec) -> None:
         self._source = source
         self._codec = codec
         self._schema = schema_of(source)

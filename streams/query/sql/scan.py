@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from schemas.avro.codec import Codec
     from streams.query.sql.plan import Need
-    from streams.query.sql.views import Moment, Source
+    from streams.query.sql.views import Moment, SqlSource
     from topics.kafka import KafkaConfig
     from topics.reader import RawRecord
 
@@ -74,7 +74,7 @@ class TopicReads:
 
 
 def batches(
-    source: Source,
+    source: SqlSource,
     topics: Sequence[str],
     need: Need,
     reads: TopicReads,

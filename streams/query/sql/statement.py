@@ -29,7 +29,7 @@ _PLACES: Final = f"the views are {', '.join(VIEWS)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedStatement:
     """A statement that may be planned: its text, the tables that it names, and the moments of its `AT` clauses."""
 
     text: str
@@ -37,7 +37,7 @@ class Checked:
     moments: tuple[Moment, ...]
 
 
-def check(connection: Any, sql: str, tables: Collection[str] = ()) -> Checked:
+def check(connection: Any, sql: str, tables: Collection[str] = ()) -> CheckedStatement:
     """Return what a statement names; raises SqlRefusedError with what to type instead, and errors of DuckDB's."""
     if len(sql) > MOST:
         raise SqlRefusedError(f"The statement has {len(sql)} characters; {MOST} are the most.")
@@ -61,7 +61,7 @@ def check(connection: Any, sql: str, tables: Collection[str] = ()) -> Checked:
     moments = _moments(connection, found)
     if moments:
         (text,) = connection.execute("SELECT json_deserialize_sql(?::JSON)", [orjson.dumps(found).decode()]).fetchone()
-    return Checked(text, tuple(sorted(used)), moments)
+    return CheckedStatement(text, tuple(sorted(used)), moments)
 
 
 def _moments(connection: Any, tree: dict[str, Any]) -> tuple[Moment, ...]:

@@ -15,7 +15,7 @@ from streams.query.sql.views import (
     TIME,
     VARCHAR,
     Column,
-    Source,
+    SqlSource,
     table_source,
 )
 
@@ -36,17 +36,17 @@ _OWN: Final = (*RECORD[:5], Column("deleted", BOOLEAN, "$deleted"), Column("late
 _TAKEN: Final = frozenset(column.name for column in (*_OWN, DATA)) | {"known"}
 
 
-def sources_of(catalog: Catalog) -> dict[str, Source]:
+def sources_of(catalog: Catalog) -> dict[str, SqlSource]:
     """Return the source of each table."""
     pools = catalog.pools()
     return {table.name: _source(table, pools if table.of_runs else (table.pool,)) for table in catalog.tables.values()}
 
 
-def _source(table: TableDef, pools: tuple[str, ...]) -> Source:
+def _source(table: TableDef, pools: tuple[str, ...]) -> SqlSource:
     fields = avro_schema(table.row)["fields"]
     columns = [Column(one["name"], _type(one["type"]), one["name"]) for one in fields if one["name"] not in _TAKEN]
     topics = tuple(f"table.{table.name}.v{table.version}.{pool}" for pool in pools)
-    return Source(
+    return SqlSource(
         table_source(table.name),
         topics,
         (*_OWN, *columns, DATA),

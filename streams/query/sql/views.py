@@ -39,7 +39,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SqlSource:
     """The records of some topics as rows; `types` are the event types that it has, all when there are none.
 
     `key_columns` hold the record's key, so that an equality on one of them chooses a partition. A `journal` has other
@@ -84,8 +84,8 @@ def _same(kind: ColumnType, *names: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind, name) for name in names)
 
 
-EVENTS: Final = Source("events", ("events",), (*RECORD, DATA))
-RUN_EVENTS: Final = Source(
+EVENTS: Final = SqlSource("events", ("events",), (*RECORD, DATA))
+RUN_EVENTS: Final = SqlSource(
     "run_events",
     ("runs",),
     (
@@ -100,7 +100,7 @@ RUN_EVENTS: Final = Source(
     ),
     key_columns=("key", "run_id"),
 )
-STEP_RECORDS: Final = Source(
+STEP_RECORDS: Final = SqlSource(
     "step_records",
     ("journal.*",),
     (
@@ -116,7 +116,7 @@ STEP_RECORDS: Final = Source(
     key_columns=(),
     journal=True,
 )
-CALL_RECORDS: Final = Source(
+CALL_RECORDS: Final = SqlSource(
     "call_records",
     ("calls",),
     (
@@ -132,7 +132,7 @@ CALL_RECORDS: Final = Source(
     ("call.recorded",),
     ("key", "hash"),
 )
-DEAD_LETTER_EVENTS: Final = Source(
+DEAD_LETTER_EVENTS: Final = SqlSource(
     "dead_letter_events",
     ("dead-letters",),
     (
@@ -144,7 +144,7 @@ DEAD_LETTER_EVENTS: Final = Source(
     ),
     key_columns=("key", "dead_id"),
 )
-TICKS: Final = Source(
+TICKS: Final = SqlSource(
     "ticks",
     ("ticks",),
     (*RECORD, *_same(VARCHAR, "schedule"), Column("slot", TIME, "slot_ms"), DATA),
@@ -191,7 +191,7 @@ TABLES: Final = "tables"
 class Views:
     """The sources and views that one statement may name: as they are, and at each moment that it names."""
 
-    sources: Mapping[str, Source]
+    sources: Mapping[str, SqlSource]
     tables: Sequence[str]
     moments: int
 
@@ -215,7 +215,7 @@ def table_source(table: str) -> str:
     return f"table_{table}"
 
 
-def views_of(moments: Sequence[Moment], tables: Iterable[Source]) -> Views:
+def views_of(moments: Sequence[Moment], tables: Iterable[SqlSource]) -> Views:
     """Return what there is to name for a statement with these moments and tables."""
     chosen = list(tables)
     sources = {source.name: source for source in (*SOURCES, *chosen)}
@@ -235,7 +235,7 @@ LEFT JOIN (SELECT run_id, any_value(agent) AS agent FROM run_events{at} GROUP BY
 ON found.run_id = one.run_id)"""  # noqa: S608 - names of this module
 
 
-def _rows(source: Source) -> str:
+def _rows(source: SqlSource) -> str:
     """Return the SELECT of a table's rows; what became of a row that only has later records is not known."""
     values = [column.name for column in source.columns if column.member[0] != "$" or column is DATA]
     replaced = ", ".join(f'CASE WHEN later THEN NULL ELSE "{name}" END AS "{name}"' for name in values)

@@ -18,7 +18,7 @@ from streams.query.sql import query, scan
 from streams.query.sql.limits import SqlLimits
 from streams.query.sql.query import SqlResult
 from streams.query.sql.tables import sources_of
-from streams.query.sql.views import Source
+from streams.query.sql.views import SqlSource
 from topics.kafka import KafkaConfig
 from topics.partition import partition_of
 from topics.reader import Position, RawRecord, Time
@@ -79,7 +79,7 @@ class MemoryLog:
                 if start.get(number, 0) <= record.offset < end[number] and (key is None or record.key == key.encode()):
                     yield record
 
-    def names(self, source: Source) -> list[str]:
+    def names(self, source: SqlSource) -> list[str]:
         prefixes = [name.removesuffix("*") for name in source.topics]
         return [name for name in self.topics if any(name.startswith(prefix) for prefix in prefixes)]
 
