@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.run import RunHistoryGiven, RunSubmitted
-from streams.backtest.errors import BacktestError
 from streams.backtest.expression import Expression
 from streams.engine.fork import assembled
 from streams.errors import ForkError
@@ -93,20 +91,6 @@ def fields_of(observed: Observed) -> dict[str, Any]:
         "seconds": (view.updated_ms - view.created_ms) / 1000,
         **{name: value for name, value in view.totals().items() if name in FIELDS},
     }
-
-
-def run_ids(values: Sequence[str]) -> frozenset[str] | None:
-    """Return the ids that `--runs` names, separated by commas or, in an @FILE, by lines; None without any."""
-    found: set[str] = set()
-    for value in values:
-        if not value.startswith("@"):
-            found |= {one.strip() for one in value.split(",") if one.strip()}
-            continue
-        path = Path(value[1:])
-        if not path.is_file():
-            raise BacktestError(f"--runs {value}: there is no file {path}")
-        found |= {line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()}
-    return frozenset(found) or None
 
 
 def submissions_of(log: ReplayLog, agent: str, start: Position, end: Position) -> list[Submission]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ def read_text(argument: str) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"Cannot read {argument[1:]}: {reason}. Give JSON itself, @FILE, or - for standard input."
         raise DataError(message) from None
+
+
+def read_ids(values: Iterable[str]) -> frozenset[str]:
+    """Return ids that are separated by commas or, in an @FILE, by lines; DataError for a file that cannot be read."""
+    found: set[str] = set()
+    for value in values:
+        listed = read_text(value).splitlines() if value.startswith("@") else value.split(",")
+        found |= {one.strip() for one in listed if one.strip()}
+    return frozenset(found)
 
 
 def read_json(argument: str) -> Any:

@@ -72,10 +72,10 @@ class SqlResource:
         """Return the operation that runs statements."""
         body = {
             "type": "object",
-            "required": ["sql"],
+            "required": ["query"],
             "additionalProperties": False,
             "properties": {
-                "sql": {**TEXT, "description": "one SELECT over the views"},
+                "query": {**TEXT, "description": "one SELECT over the views"},
                 "limit": {
                     "type": "integer",
                     "minimum": 1,
@@ -102,13 +102,13 @@ class SqlResource:
 
 def _asked(body: object) -> tuple[str, SqlLimits]:
     if not isinstance(body, dict):
-        raise invalid_request("body", 'it must be an object such as {"sql": "SELECT count(*) FROM events"}')
+        raise invalid_request("body", 'it must be an object such as {"query": "SELECT count(*) FROM events"}')
     for name in body:
-        if name not in ("sql", "limit"):
-            raise invalid_request(str(name), "there is no such member; there are sql and limit")
-    sql, limit = body.get("sql"), body.get("limit", _ROWS)
+        if name not in ("query", "limit"):
+            raise invalid_request(str(name), "there is no such member; there are query and limit")
+    sql, limit = body.get("query"), body.get("limit", _ROWS)
     if not isinstance(sql, str) or not sql.strip():
-        raise invalid_request("sql", "it must be a SELECT such as SELECT count(*) FROM events")
+        raise invalid_request("query", "it must be a SELECT such as SELECT count(*) FROM events")
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MOST_ROWS:
         raise invalid_request("limit", f"it must be a number from 1 to {_MOST_ROWS}")
     return sql, SqlLimits(rows=limit)

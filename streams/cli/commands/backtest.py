@@ -88,8 +88,9 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     from streams.backtest.expression import Expression
     from streams.backtest.policies import Policies
-    from streams.backtest.selection import FIELDS, RunSelection, run_ids
+    from streams.backtest.selection import FIELDS, RunSelection
     from streams.cli.backtests import BacktestOptions
+    from streams.cli.data import read_ids
     from streams.cli.positions import position
 
     options = BacktestOptions(
@@ -98,7 +99,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         start=position(start),
         end=position(end),
         selection=RunSelection(
-            run_ids(runs or []), None if where is None else Expression.parse(where, FIELDS), sample, seed
+            read_ids(runs or []) or None, None if where is None else Expression.parse(where, FIELDS), sample, seed
         ),
         policies=Policies(models.value, tools.value, frozenset(allow or []), _stubs(stub or [])),
         scores=tuple(score or []),

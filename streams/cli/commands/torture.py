@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from streams.cli.commands.golden import FOLDER, read_runs
+from streams.cli.data import read_ids
+from streams.cli.io.options import OutputFormat, OutputOption
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from streams.testing.golden_file import GoldenRun
     from streams.testing.torture import Bounds
     from streams.testing.torture_report import TortureReport
+
+
+FOUND: Final = 3
+"""What the command exits with when something was found: 1 is an error, 2 wrong usage."""
 
 
 def add_to(streams: typer.Typer) -> None:
@@ -32,17 +38,20 @@ def torture(
     golden: Annotated[
         list[Path] | None, typer.Option("--golden", metavar="FILE", help="golden runs (default: tests/golden)")
     ] = None,
-    runs: Annotated[str | None, typer.Option("--runs", metavar="IDS", help="runs of the log, with commas")] = None,
+    runs: Annotated[
+        str | None,
+        typer.Option("--runs", metavar="IDS", help="runs of the log, with commas, or @FILE with one on each line"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="chooses orders, and kills if there are too many")] = 0,
     kills: Annotated[int, typer.Option(min=1, help="at most so many of a run")] = 400,
     seconds: Annotated[float, typer.Option(min=0.1, help="at most so long for a run")] = 60.0,
     *,
-    json: Annotated[bool, typer.Option("--json", help="print the reports as JSON")] = False,
+    output: OutputOption = OutputFormat.TEXT,
 ) -> None:
     """Kill AGENT before and after each commit of a run, reorder its steps, and report what breaks, with the line.
 
     The run comes from golden files, from the log or from an input. Only an input calls steps, tools and model, once.
-    Exit code 1 says that something was found.
+    Exit code 3 says that something was found.
     """
     from streams.app import discover
     from streams.cli.io.output import print_json
@@ -62,12 +71,12 @@ def torture(
         reports.append(_of_input(found, input, bounds))
     else:
         reports += _of_golden(found, catalog.agents, golden, runs, bounds)
-    if json:
+    if output is OutputFormat.JSON:
         print_json([report.to_json() for report in reports])
     else:
         print("\n\n".join(report.text() for report in reports))
     if not all(report.passed for report in reports):
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND)
 
 
 def _of_input(agent: Agent[Any, Any], text: str, bounds: Bounds) -> TortureReport:
@@ -107,8 +116,7 @@ def _golden_runs(agent: str, files: list[Path] | None, runs: str | None) -> Iter
     from streams.testing.golden_file import SUFFIX, GoldenFileError, GoldenRun
 
     if runs is not None:
-        named = [one.strip() for one in runs.split(",") if one.strip()]
-        found = read_runs(named)
+        found = read_runs(sorted(read_ids([runs])))
     elif files is not None:
         found = [GoldenRun.read(path) for path in files]
     else:

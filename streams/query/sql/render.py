@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def answer(result: SqlResult) -> bytes:
     """Return the answer of `POST /sql`."""
     return orjson.dumps({
-        "columns": [{"name": field.name, "type": str(field.type)} for field in result.table.schema],
+        "columns": [field.name for field in result.table.schema],
+        "types": [str(field.type) for field in result.table.schema],
         "rows": [list(row) for row in zip(*_columns(result.table), strict=True)],
         "truncated": result.truncated,
         "records_read": result.records,

@@ -57,9 +57,10 @@ def check(connection: Any, sql: str, tables: Collection[str] = ()) -> CheckedSta
         raise SqlRefusedError(
             f"Only a plain SELECT is allowed ({found.get('error_message', 'it cannot be analysed')})."
         )
+    qualified = _qualify(found["statements"], tables)
     used = _check_tree(found["statements"], tables)
     moments = _moments(connection, found)
-    if moments:
+    if moments or qualified:
         (text,) = connection.execute("SELECT json_deserialize_sql(?::JSON)", [orjson.dumps(found).decode()]).fetchone()
     return CheckedStatement(text, tuple(sorted(used)), moments)
 
@@ -106,6 +107,21 @@ def first_line(error: Exception) -> str:
     """Return an error of DuckDB's as one line of bounded length."""
     text = " ".join(str(error).split("\n\n")[0].split())
     return text.split(' Use "SET ')[0][:400]  # settings cannot be changed
+
+
+def _qualify(tree: Any, tables: Collection[str]) -> bool:
+    """Let a table that is named alone be the one of `tables.NAME`, unless a view or a WITH has that name."""
+    nodes = list(_nodes(tree))
+    taken = {*VIEWS, *(str(entry["key"]).lower() for node in nodes for entry in _ctes(node))}
+    known = {table.lower() for table in tables} - taken
+    found = False
+    for node in nodes:
+        name = str(node.get("table_name", ""))
+        alone = node.get("type") == "BASE_TABLE" and not node.get("schema_name") and not node.get("catalog_name")
+        if alone and name.lower() in known:
+            node.update(schema_name=TABLES, qualified_name={"path": [TABLES, name]})
+            found = True
+    return found
 
 
 def _check_tree(tree: Any, tables: Collection[str]) -> set[str]:

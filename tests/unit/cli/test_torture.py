@@ -34,14 +34,14 @@ def golden_of(run_id: str = "run-7") -> GoldenRun:
 
 def test_an_input_is_executed_and_the_finding_is_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = called(capsys, "clock", "--input", "7")
-    assert code == 1
+    assert code == 3
     assert "nondeterminism: datetime.now() decides what a replay does" in out
     assert "use run.now()" in out
 
 
 def test_golden_runs_of_the_agent_are_found_in_their_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     golden_of().write(tmp_path / "tests" / "golden" / "one.golden.json")
-    code, out, _ = called(capsys, "retry", "--json")
+    code, out, _ = called(capsys, "retry", "-o", "json")
     [report] = json.loads(out)
     assert (code, report["run_id"], report["passed"]) == (1, "run-7", False)
     assert report["findings"][0]["kind"] == "retry-under-new-key"

@@ -13,7 +13,7 @@ from streams.query.sql.limits import Format, SqlLimits
 from streams.query.sql.process import SqlOutput
 from tests.unit.gateway._gateway import Settings, api_key, problem, world
 
-BODY = b'{"columns":[{"name":"a","type":"int32"}],"rows":[[1]],"truncated":false,"records_read":0,"bytes_read":0}'
+BODY = b'{"columns":["a"],"types":["int32"],"rows":[[1]],"truncated":false,"records_read":0,"bytes_read":0}'
 
 
 class FakeSql:
@@ -38,7 +38,7 @@ class FakeSql:
 async def test_a_statement_is_answered_with_its_rows() -> None:
     sql = FakeSql()
     async with world(sql=sql) as here:
-        response = await here.post("/sql", {"sql": "select 1 as a", "limit": 5})
+        response = await here.post("/sql", {"query": "select 1 as a", "limit": 5})
     assert response.status_code == 200
     assert response.content == BODY
     assert sql.asked == [("select 1 as a", SqlLimits(rows=5), "answer")]
@@ -47,7 +47,7 @@ async def test_a_statement_is_answered_with_its_rows() -> None:
 async def test_the_key_needs_the_scope_read() -> None:
     settings = Settings(api_keys=(api_key("reads-a-lot-of-rows", "read"), api_key("submits-a-lot-of-runs", "submit")))
     async with world(settings, sql=FakeSql()) as here:
-        body = {"sql": "select 1"}
+        body = {"query": "select 1"}
         problem(await here.post("/sql", body), 401, "unauthenticated")
         problem(await here.post("/sql", body, authorization="Bearer submits-a-lot-of-runs"), 403, "forbidden")
         assert (await here.post("/sql", body, authorization="Bearer reads-a-lot-of-rows")).status_code == 200
@@ -64,13 +64,21 @@ async def test_the_key_needs_the_scope_read() -> None:
 async def test_errors_are_problems(error: Exception, status: int, kind: str) -> None:
     async with world(sql=FakeSql(error)) as here:
         for _ in range(AT_ONCE + 1):
-            found = problem(await here.post("/sql", {"sql": "select 1"}), status, kind)
+            found = problem(await here.post("/sql", {"query": "select 1"}), status, kind)
             assert found["detail"] == str(error)
 
 
 @pytest.mark.parametrize(
     "body",
-    [[], {}, {"sql": 1}, {"sql": " "}, {"sql": "x", "limit": 0}, {"sql": "x", "limit": True}, {"sql": "x", "rows": 1}],
+    [
+        [],
+        {},
+        {"query": 1},
+        {"query": " "},
+        {"query": "x", "limit": 0},
+        {"query": "x", "limit": True},
+        {"query": "x", "rows": 1},
+    ],
 )
 async def test_a_body_that_does_not_fit_is_refused(body: Any) -> None:
     async with world(sql=FakeSql()) as here:
@@ -83,16 +91,16 @@ async def test_only_so_many_statements_are_under_way_and_one_of_a_key() -> None:
     sql.go.clear()
     settings = Settings(api_keys=tuple(api_key(name, "read") for name in names))
     async with world(settings, sql=sql) as here, asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(here.post("/sql", {"sql": "select 1"}, authorization=f"Bearer {names[0]}"))
+        first = tasks.create_task(here.post("/sql", {"query": "select 1"}, authorization=f"Bearer {names[0]}"))
         await sql.called.acquire()
-        problem(await here.post("/sql", {"sql": "select 1"}, authorization=f"Bearer {names[0]}"), 429, "busy")
-        second = tasks.create_task(here.post("/sql", {"sql": "select 1"}, authorization=f"Bearer {names[1]}"))
+        problem(await here.post("/sql", {"query": "select 1"}, authorization=f"Bearer {names[0]}"), 429, "busy")
+        second = tasks.create_task(here.post("/sql", {"query": "select 1"}, authorization=f"Bearer {names[1]}"))
         await sql.called.acquire()
-        problem(await here.post("/sql", {"sql": "select 1"}, authorization=f"Bearer {names[2]}"), 429, "busy")
+        problem(await here.post("/sql", {"query": "select 1"}, authorization=f"Bearer {names[2]}"), 429, "busy")
         sql.go.set()
         assert [(await one).status_code for one in (first, second)] == [200, 200]
 
 
 async def test_a_gateway_without_the_log_says_so() -> None:
     async with world() as here:
-        problem(await here.post("/sql", {"sql": "select 1"}), 503, "log-unavailable")
+        problem(await here.post("/sql", {"query": "select 1"}), 503, "log-unavailable")

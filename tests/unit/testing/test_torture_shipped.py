@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import HttpUrl
 
 from streams.agents.adaptation import Change, adaptation
 from streams.agents.canvas import canvas
@@ -56,10 +57,10 @@ def answer(request: ChatRequest) -> Any:
     return "They dive fast." if request.returns is None else ANSWERS[request.returns.name]
 
 
-def page(url: str) -> Page:
-    if url.endswith("gone"):
+def page(url: HttpUrl) -> Page:
+    if str(url).endswith("gone"):
         raise Reject("404")
-    return Page(url=url, title="Guide", text="Falcons dive fast.", length=18)
+    return Page(url=str(url), title="Guide", text="Falcons dive fast.", length=18)
 
 
 def passages(query: str, limit: int = 5) -> list[Passage]:

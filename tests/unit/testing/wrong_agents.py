@@ -110,7 +110,8 @@ async def environment_item(order: int, run: Run) -> str:
 
 @agent
 async def order_of_set(order: int, run: Run) -> str:
-    for region in ("eu", "us", "asia"):  # wrong: order_of_set
+    regions = {"eu", "us", "asia"}
+    for region in regions:  # wrong: order_of_set
         await run.step(charge, order, region)
     return "done"
 
