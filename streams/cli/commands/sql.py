@@ -53,7 +53,7 @@ def sql(
 
     from streams.cli.io.output import console, print_rows
     from streams.cli.pipeline import settings_here
-    from streams.query.sql.limits import SqlLimits
+    from streams.query.sql.limits import Format, SqlLimits
     from streams.query.sql.process import SqlProcesses
 
     if out is not None and form is None:
@@ -63,7 +63,7 @@ def sql(
     if form is FileFormat.PARQUET and out is None and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is no text: say where to with --out FILE.")
     limits = SqlLimits(limit, timeout, memory, read, result_mib=memory)
-    asked = form.value if form is not None else "csv" if output is Answer.CSV else "answer"
+    asked: Format = form.value if form is not None else "csv" if output is Answer.CSV else "answer"
     found = asyncio.run(SqlProcesses(settings_here()).run(statement, limits, asked))
     if found.truncated:
         console(stderr=True).print(f"Only the first {limit} rows: there are more; see --limit.")

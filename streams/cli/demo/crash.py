@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.run import ENDED
 from streams.cli.demo.errors import DemoError
-from streams.cli.demo.ledger import compare
+from streams.cli.demo.ledger import all_answered, compare
 from streams.cli.demo.opening import paid
 from streams.cli.demo.owner import RunOwner, alive, kill, owner_of
 from streams.cli.demo.pages import HANDBOOK, REPORT
@@ -74,6 +74,7 @@ async def _nothing_twice(
     if again:
         message = f"{len(again)} model calls that were made before the crash were made again"
         raise DemoError(message)
+    await all_answered(stage)
     report.seen(await compare(stage, {run}, stage.proxy.total, stage.proxy.undelivered))
     pages = stage.pages.requests
     if pages[HANDBOOK] != 1:

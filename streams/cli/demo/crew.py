@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streams.cli.demo.crash import crash, succeeded, unchanged
 from streams.cli.demo.errors import DemoError
-from streams.cli.demo.ledger import compare
+from streams.cli.demo.ledger import all_answered, compare
 from streams.cli.demo.opening import paid
 from streams.cli.demo.pages import HANDBOOK, REPORT
 from streams.cli.demo.waiting import until
@@ -58,6 +58,7 @@ async def crew(stage: Scene, report: DemoReport) -> None:
     family = _family(stage, run)
     names = ", ".join(f"{one.agent} {one.status}" for one in family)
     report.seen(f"{names}: each child knows its parent")
+    await all_answered(stage)
     total = stage.proxy.total - calls
     report.seen(f"{reached} model calls before the crash, {total - reached} after it: no stage was done again")
     report.seen(await compare(stage, {one.run_id for one in family}, total, stage.proxy.undelivered - undelivered))

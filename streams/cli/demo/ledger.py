@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas.avro.codec import Codec
 from schemas.avro.registry import FileRegistry
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from streams.cli.demo.scene import Scene
+
+_LONGEST_ANSWER_S: Final = 120.0
+
+
+async def all_answered(stage: Scene) -> None:
+    """Wait until the model has answered every call, also those whose worker is gone: only then the counts are final.
+
+    A run that moves asks again while its first call is still computed, and the second answer may come first.
+    """
+    await until("the model's last answer", lambda: None if stage.proxy.under_way else True, _LONGEST_ANSWER_S)
 
 
 async def compare(stage: Scene, runs: Collection[str], reached: int, undelivered: int) -> str:
