@@ -25,7 +25,7 @@ from streams.runtime.partition_store import PartitionDatabase, PartitionStore, S
 from streams.tables.agent_stats import AgentStats, agent_stats
 from streams.tables.runs import RunRow, runs
 from streams.worker.http.approvals import ApprovalPages
-from streams.worker.http.run_list import RunListPages, RunQuery
+from streams.worker.http.run_list import RunListPages
 from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.run_index import RUNS, STATS, RunIndex
 
@@ -147,7 +147,7 @@ class Room:
         self.commit(unit)
 
     def page(self, limit: int = 100, **query: str) -> list[str]:
-        return [run["run_id"] for run in self.list._found(self.assignments, RunQuery.of(query), limit)]
+        return [run["run_id"] for run in self.list._found(self.assignments, query, limit)]
 
     def stats(self, name: str) -> AgentStats:
         rows = [owned.stores[STATS].committed(name.encode()) for owned in self.assignments]
@@ -171,7 +171,7 @@ def test_the_newest_come_first_over_all_partitions_and_pages_join(room: Room) ->
     assert room.page() == whole
     paged: list[str] = []
     cursor: dict[str, str] = {}
-    while page := room.list._found(room.assignments, RunQuery.of(cursor), 3):
+    while page := room.list._found(room.assignments, cursor, 3):
         paged += [run["run_id"] for run in page]
         cursor = {"cursor": f"{page[-1]['created_at']}~{page[-1]['run_id']}"}
     assert paged == whole
