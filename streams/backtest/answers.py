@@ -42,7 +42,7 @@ class CallRecordings(Recordings):
         return self._costs.get(id(recording.answer), ({}, 0.0))
 
     def has_call(self, run_id: str, path: str) -> bool:
-        """Say whether a call of this step is on the log."""
+        """Return whether a call of this step is on the log."""
         return (run_id, path) in self._places
 
 
@@ -167,7 +167,7 @@ class LaneAnswers(AnswerSource):
             self.usage.add(None, _seconds(entry))
 
     def _only_in_journal(self, run_id: str, entry: Entry) -> bool:
-        """Say whether a model's answer is in the journal, and its call no longer on the log."""
+        """Return whether a model's answer is in the journal, and its call no longer on the log."""
         return (
             self._policies.models != "live"
             and not self._requests.other_model

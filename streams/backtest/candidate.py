@@ -150,7 +150,7 @@ def _with_prompts(agent: Agent[Any, Any], prompts: Iterable[tuple[str, Path]]) -
 
 
 def _replace_prompt(module: ModuleType, name: str, path: Path) -> None:
-    """Give a prompt of a module another text: a Prompt by its own name or its variable's, a text by its variable's."""
+    """Replace the text of a prompt of a module: a Prompt is found by its name or variable, a text by its variable."""
     if not path.is_file():
         raise BacktestError(f"--candidate prompt={name}:{path}: there is no file {path}")
     prompts = {variable: one for variable, one in vars(module).items() if isinstance(one, Prompt)}

@@ -80,7 +80,7 @@ class Expression:
         return cls(text, tree)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Say whether the expression is true for `values`; a comparison with a value that there is not is false."""
+        """Return whether the expression is true for `values`; a comparison with a value that there is not is false."""
         return bool(self._value(self.tree, values))
 
     def _value(self, node: ast.expr, values: Mapping[str, Any]) -> Any:

@@ -179,7 +179,7 @@ class BacktestReport:
         return float(self._passes(run.baseline)), pass_at(len(run.candidate), passed, k)
 
     def _passes(self, lane: LaneOutcome) -> bool:
-        """Say whether a try passes: all of its scores are 1; without scores, its result is the observed one."""
+        """Return whether a try passes: all of its scores are 1; without scores, its result is the observed one."""
         values = [lane.scores.get(name) for name in self.score_names]
         return all(value is not None and value >= SAME for value in values) if values else lane.same_result
 

@@ -1,4 +1,4 @@
-"""What a backtest found out about each run, in the form in which it is kept, printed and tested."""
+"""What a backtest found out about each run, in the form in which it is stored, printed and tested."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class ScoredRun:
 
 
 class Scorer(Protocol):
-    """Gives scores by name."""
+    """Returns scores by name."""
 
     @property
     def names(self) -> tuple[str, ...]:

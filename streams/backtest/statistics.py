@@ -39,7 +39,7 @@ def paired(pairs: Sequence[tuple[float, float]]) -> PairedDifference | None:
 
 
 def has_scipy() -> bool:
-    """Say whether intervals can be computed: scipy comes with `streams[backtest]`."""
+    """Return whether intervals can be computed: scipy comes with `streams[backtest]`."""
     return find_spec("scipy") is not None
 
 

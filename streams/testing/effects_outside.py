@@ -87,7 +87,7 @@ def _caller(frame: FrameType | None) -> FrameType | None:
 
 
 def _is_direct(frame: FrameType | None) -> bool:
-    """Say whether user code did it, through the standard library at most; imports write files, too."""
+    """Return whether user code did it, through the standard library at most; imports write files, too."""
     while frame is not None and not is_users(frame.f_code.co_filename):
         file = frame.f_code.co_filename
         if "importlib" in file or "site-packages" in file or not file.startswith((*LIBRARIES, "<")):

@@ -52,7 +52,7 @@ class GoldenFile(pytest.File):
     """A file with one golden run."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        """Give the one test; the file is read when it runs."""
+        """Return the one test; the file is read when it runs."""
         name = self.path.name.removesuffix(_SUFFIX)
         item: GoldenItem = GoldenItem.from_parent(self, name=name)
         yield item
@@ -86,7 +86,7 @@ class GoldenItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Say what the test is."""
+        """Return what the test is."""
         return self.path, None, f"golden run {self.name}"
 
 

@@ -1,4 +1,4 @@
-"""Says in a few lines where the code and a golden run part: the first step that differs, and how the run ends."""
+"""Shows in a few lines where the code and a golden run part: the first step that differs, and how the run ends."""
 
 from __future__ import annotations
 

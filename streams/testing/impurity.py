@@ -219,7 +219,7 @@ def _source(fn: Any) -> tuple[Kind, str] | None:
 
 
 def _is_decided(fn: Any, args: tuple[Any, ...]) -> bool:
-    """Say whether the arguments decide the answer: a seeded generator, the text of a given time."""
+    """Return whether the arguments decide the answer: a seeded generator, the text of a given time."""
     name = getattr(fn, "__name__", "")
     if fn is random.Random:
         return bool(args)
@@ -233,7 +233,7 @@ def _is_join(fn: Any) -> bool:
 
 
 def _in_order(values: Any) -> bool:
-    """Say whether each process goes through a set in the same order: hashes of numbers are the same in all."""
+    """Return whether each process goes through a set in the same order: hashes of numbers are the same in all."""
     return len(values) < 2 or all(isinstance(value, int | float) for value in values)
 
 

@@ -30,7 +30,7 @@ _Key = tuple[str, int]  # name and first line of a function
 
 @contextmanager
 def instrumented(functions: Iterable[FunctionType], roots: Iterable[Any], hooks: Hooks) -> Iterator[list[str]]:
-    """Give functions code that asks the hooks; yield the names of those whose source cannot be found."""
+    """Compile functions again so that they ask the hooks; yield the names of those whose source cannot be found."""
     begins = {_key(fn.__code__) for fn in roots}
     before: list[tuple[FunctionType, CodeType]] = []
     unread: list[str] = []
@@ -62,7 +62,7 @@ def _key(code: CodeType) -> _Key:
 
 
 def _fits(new: CodeType, old: CodeType) -> bool:
-    """Say whether the code of a file is that of a function: the file may have changed since it was imported."""
+    """Return whether the code of a file is that of a function: the file may have changed since it was imported."""
     return (new.co_freevars, new.co_varnames[: new.co_argcount], new.co_flags) == (
         old.co_freevars,
         old.co_varnames[: old.co_argcount],
@@ -135,7 +135,7 @@ class _Instrumenter(ast.NodeTransformer):
         return node
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        """Say that a run begins, if it is an agent's function."""
+        """Note that a run begins, if it is an agent's function."""
         line = min([node.lineno, *(one.lineno for one in node.decorator_list)])
         self.generic_visit(node)
         if line in self._lines:

@@ -262,7 +262,7 @@ class Torture:
                 self._findings.unexplained(base, plan, divergence, None)
 
     def _shake(self, base: TortureHarness) -> None:
-        """Give each place that asks the process for something other answers in the second life of a run."""
+        """Change the answers to each place that asks the process for something, in the second life of a run."""
         for site in list(self._hooks.sites):
             rounds = 3 if site.kind == "chance" else 1
             plans = [plan for plan in self._plans(base, _SHAKES) for _ in range(rounds)]
@@ -275,7 +275,7 @@ class Torture:
         self._hooks.shake(None, 0)
 
     def _diverges(self, plan: TorturePlan, base: TortureHarness) -> bool:
-        """Say whether it diverges with nothing shaken, too: then the shaken place is not to blame."""
+        """Return whether it diverges with nothing shaken, too: then the shaken place is not to blame."""
         self._hooks.shake(None, 0)
         return bool(self._judge(self._play(plan, base), base))
 
@@ -312,7 +312,7 @@ class Torture:
 
 
 def _is_retry(ask: Ask, again: Ask) -> bool:
-    """Say whether the second effect is the first one again: all arguments are the same but such as are keys."""
+    """Return whether the second effect is the first one again: all arguments are the same but such as are keys."""
     if (ask.run_id, ask.kind, ask.name) != (again.run_id, again.kind, again.name):
         return False
     one, other = _named(ask), _named(again)

@@ -87,7 +87,7 @@ class Findings:
         self._found.setdefault((kind, place), TortureFinding(kind, place, cause, effect, use))
 
     def _difference(self, base: TortureHarness, when: str, divergence: Divergence, *, note: bool = True) -> str:
-        """Say what was asked for at first and then; note that it is explained."""
+        """Return what was asked for at first and then; note that it is explained."""
         if note:
             self._explained.add(divergence.path)
         if not divergence.path:

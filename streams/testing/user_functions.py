@@ -23,7 +23,7 @@ Place = tuple[str, int]  # file and line
 
 @lru_cache(maxsize=4096)
 def is_users(file: str) -> bool:
-    """Say whether a file is neither a library's nor ours; the agents that ship count as a user's."""
+    """Return whether a file is neither a library's nor ours; the agents that ship count as a user's."""
     return file.startswith(_EXAMPLES) or not file.startswith((*LIBRARIES, *_OURS, "<"))
 
 
@@ -114,6 +114,6 @@ def _methods_of(kind: type) -> Iterator[FunctionType]:
 
 
 def of_users_module(kind: type) -> bool:
-    """Say whether a class is defined in a user's module."""
+    """Return whether a class is defined in a user's module."""
     module = sys.modules.get(kind.__module__)
     return module is not None and is_users(getattr(module, "__file__", None) or "<")

@@ -71,7 +71,7 @@ class AvroColumns:
         self._count = max(places) + 1 if places else 0
 
     def fits(self, columns: dict[str, str]) -> bool:
-        """Say whether the members can be read as columns of these types."""
+        """Return whether the members can be read as columns of these types."""
         return all(
             member in self._texts or self._kind(member) in {None, *_FITTING.get(kind, ())}
             for member, kind in columns.items()
@@ -81,7 +81,7 @@ class AvroColumns:
         """Return the values of each member that the schema has, null where a record has none.
 
         They are an array, or a list of what JSON text holds. Returns None where a record is not written as its schema
-        says: only the codec tells which one.
+        says: only the codec knows which one.
         """
         try:
             found = self._read(values)

@@ -43,7 +43,7 @@ class SqlSource:
     """The records of some topics as rows; `types` are the event types that it has, all when there are none.
 
     `key_columns` hold the record's key, so that an equality on one of them chooses a partition. A `journal` has other
-    records beside entries. A `changelog` keeps the records after `until`, because they tell which rows are not known.
+    records beside entries. A `changelog` keeps the records after `until`, because they show which rows are not known.
     """
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.worker.runs.run_spans import context_of
+from streams.worker.runs.run_trace import context_of
 
 if TYPE_CHECKING:
     from schemas.trace_context import TraceContext

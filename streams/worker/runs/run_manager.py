@@ -29,7 +29,7 @@ from streams.user_code import cancel, outside_tasks
 from streams.worker.runs.active_run import ActiveRun
 from streams.worker.runs.decision_units import DecisionUnits
 from streams.worker.runs.run_hooks import RunHooks
-from streams.worker.runs.run_spans import entry_context
+from streams.worker.runs.run_trace import entry_context
 
 if TYPE_CHECKING:
     from schemas import Event

@@ -11,15 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemas.call import CallRecorded
-from schemas.trace_context import TraceContext, derived, parsed, span_id
+from schemas.trace_context import TraceContext, parsed, span_id
 from streams.engine.entry import END
 from streams.engine.view import EFFECTS
 from streams.tracing import Attribute, Span
+from streams.worker.runs.run_trace import context_of, entry_context
 
 if TYPE_CHECKING:
     from streams.engine.decision import Decision
     from streams.engine.entry import Entry
-    from streams.engine.view import RunView
     from streams.worker.runs.active_run import ActiveRun
 
 _SETTLED: Final = frozenset({"completed", "failed", "timed_out"})
@@ -62,18 +62,6 @@ class RunSpans:
         for call in calls:
             if call.kind == "llm":
                 self._export(_call_span(run, call))
-
-
-def context_of(view: RunView) -> TraceContext:
-    """Return the span of a run: in the trace that its submission came with, else in one of its own."""
-    given = parsed(view.meta.get("traceparent"))
-    trace = derived(view.meta.get("root") or view.run_id) if given is None else given
-    return trace.within(view.run_id)
-
-
-def entry_context(run: TraceContext, run_id: str, path: str) -> TraceContext:
-    """Return the span of what a run does at a path of its journal."""
-    return run.within(run_id, path)
 
 
 def _ends(entry: Entry) -> bool:

@@ -43,7 +43,7 @@ def test_golden_runs_of_the_agent_are_found_in_their_folder(capsys: pytest.Captu
     golden_of().write(tmp_path / "tests" / "golden" / "one.golden.json")
     code, out, _ = called(capsys, "retry", "-o", "json")
     [report] = json.loads(out)
-    assert (code, report["run_id"], report["passed"]) == (1, "run-7", False)
+    assert (code, report["run_id"], report["passed"]) == (3, "run-7", False)
     assert report["findings"][0]["kind"] == "retry-under-new-key"
 
 
