@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from streams.testing.golden_replay import GoldenDifferenceError, check_golden
     from streams.testing.harness import BEGINNING_MS, Harness, run_agent
     from streams.testing.outcomes import Call, Hang, Outcome, RunEndedError
-    from streams.testing.torture import torture
     from streams.testing.torture_report import TortureError, TortureFinding, TortureReport
+    from streams.testing.torture_runs import torture
 
 _HOMES = {
     "streams.model.scripted_model": ("ScriptedModel",),
@@ -22,7 +22,7 @@ _HOMES = {
     "streams.testing.golden_replay": ("GoldenDifferenceError", "check_golden"),
     "streams.testing.harness": ("BEGINNING_MS", "Harness", "run_agent"),
     "streams.testing.outcomes": ("Call", "Hang", "Outcome", "RunEndedError"),
-    "streams.testing.torture": ("torture",),
+    "streams.testing.torture_runs": ("torture",),
     "streams.testing.torture_report": ("TortureError", "TortureFinding", "TortureReport"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

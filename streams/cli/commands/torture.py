@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from streams.define.agents import Agent
     from streams.model.chat import ChatAnswer, ChatRequest
     from streams.testing.golden_file import GoldenRun
-    from streams.testing.torture import Bounds
     from streams.testing.torture_report import TortureReport
+    from streams.testing.torture_runs import Bounds
 
 
 FOUND: Final = 3
@@ -57,7 +57,7 @@ def torture(
     from streams.cli.io.output import print_json
     from streams.settings import load
     from streams.telemetry import keep_secrets_of
-    from streams.testing.torture import Bounds
+    from streams.testing.torture_runs import Bounds
 
     if sum(given is not None for given in (input, golden, runs)) > 1:
         raise typer.BadParameter("give one of --input, --golden and --runs")
@@ -82,7 +82,7 @@ def torture(
 def _of_input(agent: Agent[Any, Any], text: str, bounds: Bounds) -> TortureReport:
     from json import loads
 
-    from streams.testing.torture import torture_input
+    from streams.testing.torture_runs import torture_input
 
     try:
         value = loads(text)
@@ -98,7 +98,7 @@ def _of_golden(
     runs: str | None,
     bounds: Bounds,
 ) -> Iterator[TortureReport]:
-    from streams.testing.torture import torture_golden
+    from streams.testing.torture_runs import torture_golden
 
     count = 0
     for run in _golden_runs(agent.name, files, runs):

@@ -16,7 +16,7 @@ import pytest
 from streams import Retry, RetryPolicy, Run, StepFailed, agent, tool
 from streams.define.agents import Agent
 from streams.testing import GoldenRun, Harness, TortureError, torture
-from streams.testing.torture import Bounds, torture_golden
+from streams.testing.torture_runs import Bounds, torture_golden
 from tests.unit.testing import wrong_agents
 
 MARKED = {
