@@ -21,6 +21,7 @@ class QueuedBatch(Protocol):
 
     started: bool
     taken: bool
+    withdrawn: bool
 
     def weight(self) -> int:
         """Return what its records weigh, in bytes (for back-pressure)."""

@@ -211,7 +211,9 @@ class AssignmentLifecycle:
             one.ready, one.draining = False, True
             for source in one.sources.values():
                 while source.queue and not source.queue[-1].started:
-                    self.thread.release(source.queue.pop().weight())
+                    withdrawn = source.queue.pop()
+                    withdrawn.withdrawn = True  # it lies in an agent's inbox still
+                    self.thread.release(withdrawn.weight())
         try:
             async with asyncio.timeout(_DRAIN_S):
                 while any(self._is_at_work(one) for one in gone):

@@ -36,7 +36,7 @@ class RecordBatch(CommitUnit):
 
     LIMIT = 128 * 1024 * 1024  # a batch is cut by the records that came, not by what its handler makes of them
 
-    __slots__ = ("_weight", "finish", "messages", "next", "open", "rejected", "source", "started", "taken")
+    __slots__ = ("_weight", "finish", "messages", "next", "open", "rejected", "source", "started", "taken", "withdrawn")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class RecordBatch(CommitUnit):
         self.started = False
         self.taken = False
         self.rejected = False  # its handler failed: nothing of it counts, and its records are read again one by one
+        self.withdrawn = False  # its partition goes before anybody began it: its records come again to the next owner
         self.finish = finish
 
     def grow(self, messages: list[ConsumedRecord], most: int = GROW_LIMIT) -> bool:

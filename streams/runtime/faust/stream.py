@@ -79,6 +79,9 @@ class Stream(faust.Stream):
         try:
             while not self.should_stop:
                 batch = await inbox.get()
+                if batch.withdrawn:  # nothing of it would be committed, but what followed from it in memory would
+                    batch = None
+                    continue
                 batch.started = True
                 CURRENT.set(batch)
                 yield batch
