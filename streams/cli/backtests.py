@@ -23,16 +23,14 @@ from streams.backtest.selection import RunSelection, submissions_of
 from streams.backtest.state_file import StateFile, file_digest
 from streams.backtest.statistics import has_scipy
 from streams.cli.io.options import OutputFormat
-from streams.model.model_from_settings import chat_model
+from streams.model.lazy_model import LazyModel
 from streams.replay.log import ReplayLog
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from streams.cli.log import DeploymentLog
-    from streams.model.roles import RoledModel
     from streams.replay.runs import Submission
-    from streams.settings import Settings
     from topics.reader import Position
 
 _SHOWN: Final = 5  # examples that are printed; all of them in the HTML report and with -o json
@@ -58,25 +56,6 @@ class BacktestOptions:
     state: Path | None = None
 
 
-class ModelOnce:
-    """Makes the chat models of the settings when the first call needs them, once."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._model: RoledModel | None = None
-
-    def __call__(self) -> RoledModel:
-        """Return the models; raise ModelRefusedError when no endpoint is set."""
-        if self._model is None:
-            self._model = chat_model(self._settings)
-        return self._model
-
-    async def aclose(self) -> None:
-        """Close the connections, if there are any."""
-        if self._model is not None:
-            await self._model.aclose()
-
-
 @dataclass(frozen=True, slots=True)
 class PreparedBacktest:
     """A backtest whose runs are chosen and whose candidate is loaded."""
@@ -91,7 +70,7 @@ class PreparedBacktest:
     state: StateFile
     backtest: Backtest
     meter: BudgetMeter
-    models: tuple[ModelOnce, ...]
+    models: tuple[LazyModel, ...]
 
     async def run(self) -> BacktestReport:
         """Run it, and return what it found out; may be called once."""
@@ -122,9 +101,9 @@ def prepare(here: DeploymentLog, options: BacktestOptions, progress: Progress) -
     candidate = load_candidate(options.candidate, options.agent, here.catalog.agents, here.settings)
     policies = _policies(options.policies, candidate)
     meter = BudgetMeter(options.budget)
-    model = ModelOnce(candidate.settings)
+    model = LazyModel(candidate.settings)
     folder = here.settings.state_dir / _FOLDER
-    judge_model = ModelOnce(here.settings)  # the candidate does not judge itself
+    judge_model = LazyModel(here.settings)  # the candidate does not judge itself
     judgements = folder / "judgements.jsonl"
     scorers = load_scorers(
         options.scores, lambda name, rubric: Judge(name, rubric, judge_model, JudgementFile(judgements), meter)

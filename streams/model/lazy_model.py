@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from streams.model.model_from_settings import chat_model
 
 if TYPE_CHECKING:
-    from streams.model.chat import ChatModel
     from streams.model.roles import RoledModel
     from streams.settings import Settings
 
@@ -20,7 +19,7 @@ class LazyModel:
         self._settings = settings
         self._model: RoledModel | None = None
 
-    def __call__(self) -> ChatModel:
+    def __call__(self) -> RoledModel:
         """Return the model; raises ModelRefusedError when the settings name none."""
         if self._model is None:
             self._model = chat_model(self._settings)

@@ -85,7 +85,7 @@ class RunPages:
         return answer({"entries": history(entries, after)})
 
     async def news(self, request: Request) -> Response:
-        """Answer what a watcher lacks: the view, the entries behind `after`, the pieces of answers behind `said`."""
+        """Answer what a watcher lacks: the view, the entries behind `after`, the answers' pieces it has not seen."""
         entries = await self._entries(request)
         if entries is None:
             return problem(404, "no such run")
